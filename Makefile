@@ -1,0 +1,39 @@
+# Every target does its own set-up: a virtual environment in .venv, from hash-locked packages only.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test check bench lock clean
+demo: $(VENV)/.runtime  ## see it work: a pretend media library, a real reconcile
+	$(PY) -m daemon demo
+
+test: $(VENV)/.dev  ## run the tests
+	$(PY) -m pytest
+
+check: $(VENV)/.dev  ## format, lint, types, import contracts
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	PYTHONPATH=. $(VENV)/bin/lint-imports
+
+bench: $(VENV)/.dev  ## measure, against a bare limit program in the same run
+	PYTHONPATH=. $(PY) tests/bench/run.py
+
+lock:  ## renew the lock files after a change of dependencies (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock
+	uv pip compile pyproject.toml --group test --group lint --universal --python-version 3.11 --generate-hashes --no-header -o requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) build dist
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements.lock | $(VENV)/bin/python
+	$(PY) -m pip install --quiet --require-hashes -r requirements.lock
+	touch $@
+
+$(VENV)/.dev: requirements-dev.lock | $(VENV)/bin/python
+	$(PY) -m pip install --quiet --require-hashes -r requirements-dev.lock
+	touch $(VENV)/.runtime $@

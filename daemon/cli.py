@@ -1,0 +1,245 @@
+"""The command line: reads arguments, runs one command, answers with an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, cast
+
+from daemon import __version__, logs, report
+from daemon.app import open_preview, open_services, open_sync
+from daemon.check import findings
+from daemon.demo.story import tell
+from daemon.domain import Actor, Outcome, Trigger
+from daemon.errors import (
+    AlreadyRunningError,
+    DaemonError,
+    SettingsError,
+    StorePermissionError,
+)
+from daemon.settings import Settings, load
+from daemon.store import open_store_to_look
+
+
+class Exit(IntEnum):
+    """What the exit codes mean; the higher ones are those of sysexits.h."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    PARTIAL = 3
+    HELD = 4
+    BUSY = 75
+    NO_PERMISSION = 77
+    CONFIGURATION = 78
+
+
+_OF_OUTCOME = {Outcome.OK: Exit.DONE, Outcome.PARTIAL: Exit.PARTIAL}
+_Command = Callable[[argparse.Namespace, Settings], Awaitable[int]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    with contextlib.suppress(BrokenPipeError):
+        try:
+            return _run(options)
+        except KeyboardInterrupt:
+            return 130
+        except DaemonError as error:
+            _say(f"library-sync: {error}")
+            return _code(error)
+    # The reader of our output is gone; Python must not try to flush into its pipe at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return Exit.FAILED
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.command == "demo":
+        logs.configure(
+            format="auto", level="error", secrets=(), version=__version__, stream=sys.stderr
+        )
+        return Exit.DONE if asyncio.run(tell(options.keep, sys.stdout)) else Exit.FAILED
+    settings = load(options.config)
+    _configure_logs(settings)
+    return asyncio.run(_awaited(cast("_Command", options.run)(options, settings)))
+
+
+async def _awaited(command: Awaitable[int]) -> int:
+    return await command
+
+
+def _code(error: DaemonError) -> Exit:
+    codes = {
+        SettingsError: Exit.CONFIGURATION,
+        StorePermissionError: Exit.NO_PERMISSION,
+        AlreadyRunningError: Exit.BUSY,
+    }
+    return codes.get(type(error), Exit.FAILED)
+
+
+def _configure_logs(settings: Settings) -> None:
+    """A command's logs go to stderr; where a person watches, only what is out of order."""
+    watched = sys.stderr.isatty() and settings.log.level == "info"
+    logs.configure(
+        format=settings.log.format,
+        level="error" if watched else settings.log.level,
+        secrets=settings.secrets(),
+        version=__version__,
+        stream=sys.stderr,
+    )
+
+
+async def _sync(options: argparse.Namespace, settings: Settings) -> int:
+    line = report.ProgressLine()
+    if options.dry_run:
+        async with open_preview(settings, line) as service:
+            result = await service.preview()
+    else:
+        async with open_sync(settings, line) as service:
+            result = await service.run(Trigger.CLI, Actor("cli", _user()))
+    line.clear()
+    document = result.as_dict()
+    _print([_json(document)] if options.json else report.result(document))
+    return _OF_OUTCOME.get(result.outcome, Exit.FAILED)
+
+
+async def _check(options: argparse.Namespace, settings: Settings) -> int:
+    found = []
+    async with open_services(settings) as services:
+        async for finding in findings(services, settings.database):
+            found.append(finding)
+            if not options.json:
+                _print([f"{'ok  ' if finding.good else 'BAD '}{finding.thing}: {finding.text}"])
+    if options.json:
+        _print([_json([finding._asdict() for finding in found])])
+    return Exit.DONE if all(finding.good for finding in found) else Exit.FAILED
+
+
+async def _runs(options: argparse.Namespace, settings: Settings) -> int:
+    async with open_store_to_look(settings.database) as store:
+        if options.id is None:
+            runs = await store.latest_runs(options.last)
+            _print([_json(runs)] if options.json else _runs_table(runs))
+            return Exit.DONE
+        run = await store.run(options.id)
+    if run is None:
+        _say(f"library-sync: there is no run {options.id}")
+        return Exit.FAILED
+    _print([_json(run)] if options.json else _run_page(run))
+    return Exit.DONE
+
+
+def _runs_table(runs: list[dict[str, Any]]) -> Iterable[str]:
+    names = ("added", "updated", "skipped", "errors")
+    rows = [
+        [run["id"], run["started_at"], run["trigger"], run["outcome"]]
+        + [(run["result"] or {}).get(name) for name in names]
+        for run in runs
+    ]
+    return report.table(("run", "started", "trigger", "outcome", *names), rows)
+
+
+def _run_page(run: dict[str, Any]) -> Iterable[str]:
+    yield from _runs_table([run])
+    yield from report.problems((run["result"] or {}).get("error_details", []))
+    if run["decisions"]:
+        names = ("kind", "reason", "media_type", "title", "request_id", "details")
+        yield ""
+        yield from report.table(names, [[one[name] for name in names] for one in run["decisions"]])
+
+
+async def _audit(options: argparse.Namespace, settings: Settings) -> int:
+    async with open_store_to_look(settings.database) as store:
+        if options.what == "verify":
+            verdict = await store.verify_audit()
+            _print([_json(verdict._asdict())] if options.json else [_verdict(verdict._asdict())])
+            return Exit.DONE if verdict.broken_at is None else Exit.FAILED
+        events = await store.latest_audit(options.last)
+    names = ("seq", "at", "actor_name", "action", "target", "reason")
+    rows = [[event[name] for name in names] for event in events]
+    _print([_json(events)] if options.json else report.table(names, rows))
+    return Exit.DONE
+
+
+def _verdict(verdict: dict[str, Any]) -> str:
+    if verdict["broken_at"] is None:
+        return f"{verdict['events']} events, unbroken; head {verdict['head']}"
+    return f"BROKEN at event {verdict['broken_at']}: it was changed, or one before it is missing"
+
+
+async def _backup(options: argparse.Namespace, settings: Settings) -> int:
+    async with open_store_to_look(settings.database) as store:
+        await store.backup(options.file)
+    _say(f"copied {settings.database} to {options.file}")
+    return Exit.DONE
+
+
+async def _config(_: argparse.Namespace, settings: Settings) -> int:
+    _print([_json(settings.masked())])
+    return Exit.DONE
+
+
+def _user() -> str:
+    return os.environ.get("SUDO_USER") or os.environ.get("USER") or f"uid {os.getuid()}"
+
+
+def _json(document: object) -> str:
+    return json.dumps(document, indent=2, default=str)
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line, flush=True)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="library-sync", description="Keeps a media status tracker true to Jellyfin."
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="default: config.yaml in this directory"
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name: str, run: _Command | None, words: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=words, description=words)
+        added.set_defaults(run=run)
+        return added
+
+    sync = command("sync", _sync, "reconcile once, now")
+    sync.add_argument("--dry-run", action="store_true", help="show the plan, write nothing")
+    check = command("check", _check, "look at every service, the file and the clock")
+    runs = command("runs", _runs, "the latest runs, or one of them with what it decided")
+    runs.add_argument("id", nargs="?", type=int, metavar="ID")
+    audit = command("audit", _audit, "the latest audit events, or a check of their chain")
+    audit.add_argument("what", nargs="?", choices=["verify"])
+    for lists in (runs, audit):
+        lists.add_argument("--last", type=_count, default=20, metavar="N", help="default: 20")
+    backup = command("backup", _backup, "copy the tracker's file, also while it is in use")
+    backup.add_argument("file", type=Path, metavar="FILE")
+    command("config", _config, "the merged configuration, secrets masked")
+    demo = command("demo", None, "see it work on a pretend media library")
+    demo.add_argument("--keep", type=Path, metavar="FILE", help="keep the tracker's file there")
+    for answers in (sync, check, runs, audit):
+        answers.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number

@@ -1,0 +1,1 @@
+"""What the outside services say, read safely: one thin client a service."""

@@ -1,0 +1,121 @@
+"""Radarr and Sonarr: under which of their own ids they keep a title."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+import pydantic
+
+from daemon.clients.http import ServiceHttp
+from daemon.clients.records import Broken, MalformedError, RecordReader
+from daemon.domain import ArrIndex, Defect
+from daemon.errors import WrongServiceError
+
+
+class _Status(pydantic.BaseModel):
+    appName: str = ""
+    version: str = ""
+
+
+class _Record(msgspec.Struct, gc=False):
+    """A film or a series; 0 and "" stand for an unknown id (seen on Radarr 6 and Sonarr 4)."""
+
+    id: int
+    tmdbId: int = 0
+    tvdbId: int = 0
+    imdbId: str = ""
+
+
+class _Ref(msgspec.Struct, gc=False):
+    id: int | None = None
+
+
+class _Index:
+    """Gathers the ids of a list; of two records with one id the first counts."""
+
+    def __init__(self, service: str) -> None:
+        self._service = service
+        self._tables: tuple[dict[int | str, int], ...] = ({}, {}, {})
+        self._defects: list[Defect] = []
+
+    def add(self, records: list[_Record | Broken]) -> None:
+        for record in records:
+            if isinstance(record, Broken):
+                self._defects.append(Defect(self._service, _ref(record.raw), record.reason))
+                continue
+            ids: tuple[int | str, ...] = (record.tmdbId, record.tvdbId, record.imdbId)
+            for table, value in zip(self._tables, ids, strict=True):
+                if value:
+                    table.setdefault(value, record.id)
+
+    def listing(self) -> Listing:
+        return Listing(ArrIndex(*self._tables), self._defects)
+
+
+def _ref(raw: bytes) -> str:
+    try:
+        number = msgspec.json.decode(raw, type=_Ref).id
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        number = None
+    return "" if number is None else str(number)
+
+
+class Listing(NamedTuple):
+    """What one list said, and what in it was broken."""
+
+    ids: ArrIndex
+    defects: list[Defect]
+
+
+class ArrClient:
+    """One Radarr or Sonarr.
+
+    Both answer with one list that cannot be paged or narrowed; it is read as it streams in, and
+    only the ids are kept.
+
+    Args:
+        http: how to reach it; its `service` is the name that the server must own up to.
+        path: of the list.
+    """
+
+    def __init__(self, http: ServiceHttp, path: str) -> None:
+        self.http = http
+        self._path = path
+
+    async def version(self) -> str:
+        """The version of the service.
+
+        Raises:
+            WrongServiceError: it is another service, e.g. Sonarr where Radarr should be.
+            ServiceError: one of its other kinds.
+        """
+        path = "/api/v3/system/status"
+        status = await self.http.get(path, _Status)
+        if status.appName != self.http.service:
+            name = status.appName or "something else"
+            raise WrongServiceError(self.http.service, self.http.url + path, f"this is {name}")
+        return status.version
+
+    async def listing(self) -> Listing:
+        """Everything that the service keeps, as an index of ids."""
+        index = _Index(self.http.service)
+        reader = RecordReader(_Record, list[msgspec.Raw], lambda records: records)
+        async with self.http.stream(self._path) as chunks:
+            try:
+                async for chunk in chunks:
+                    index.add(reader.feed(chunk))
+                index.add(reader.close()[0])
+            except MalformedError as error:
+                raise self.http.not_json(self._path, f"the list is not whole: {error}") from None
+        return index.listing()
+
+
+def radarr(http: ServiceHttp) -> ArrClient:
+    """A client of Radarr."""
+    return ArrClient(http, "/api/v3/movie")
+
+
+def sonarr(http: ServiceHttp) -> ArrClient:
+    """A client of Sonarr."""
+    return ArrClient(http, "/api/v3/series")

@@ -1,0 +1,351 @@
+"""Jellyfin: the library, what in it can be played, and whether the server is at work on it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import pydantic
+
+from daemon.clients.http import ServiceHttp
+from daemon.clients.records import Broken, MalformedError, RecordReader
+from daemon.domain import Activity, Defect, Ids, LibraryFolder, LibraryItem, MediaType
+from daemon.errors import RejectedError, StartingError, WrongServiceError
+
+SERVICE: Final = "Jellyfin"
+_TYPES: Final = {"Movie": MediaType.MOVIE, "Series": MediaType.TV}
+_LONGEST: Final = 19
+"""Digits: any shorter number fits a column of 64 bits."""
+_IMDB = re.compile(r"tt\d{5,12}")
+
+_PLAIN: Final = {
+    "Recursive": "true",
+    "CollapseBoxSetItems": "false",  # else 12.0 hides every title that is in a collection
+    "EnableUserData": "false",
+}
+_LISTING: Final = {
+    **_PLAIN,
+    "IncludeItemTypes": "Movie,Series",
+    "Fields": "ProviderIds,Path,Overview,DateCreated",
+    "ExcludeLocationTypes": "Virtual",
+}
+_EPISODES: Final = {
+    **_PLAIN,
+    "IncludeItemTypes": "Episode",
+    "IsMissing": "false",
+    "EnableImages": "false",
+    "SortBy": "SeriesSortName",  # six times cheaper for the server than its default order
+}
+
+MOST_IDS: Final = 150
+"""Titles that are asked for by their ids at once; together they cost the server as much as one."""
+
+_PICTURES: Final = {"EnableImages": "true", "EnableImageTypes": "Primary", "ImageTypeLimit": "1"}
+_NO_PICTURES: Final = {"EnableImages": "false"}
+
+
+class _Row(msgspec.Struct, gc=False):
+    """A movie or a series as Jellyfin lists it; nulls are left out by the server."""
+
+    Id: str
+    Type: str
+    Name: str
+    ProviderIds: dict[str, str]
+    ProductionYear: int | None = None
+    Overview: str | None = None
+    Path: str | None = None
+    DateCreated: str | None = None
+    LocationType: str | None = None
+    IsPlaceHolder: bool | None = None
+    ImageTags: dict[str, str] | None = None
+
+
+class _Episode(msgspec.Struct, gc=False):
+    """An episode, as far as it proves its series."""
+
+    SeriesId: str | None = None
+    LocationType: str | None = None
+    IsPlaceHolder: bool | None = None
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    """Around every list of items; the total is that of all pages."""
+
+    Items: list[msgspec.Raw]
+    TotalRecordCount: int
+
+
+class _Ref(msgspec.Struct, gc=False):
+    """What can be told of a broken row."""
+
+    Id: str | None = None
+
+
+class _Named(pydantic.BaseModel):
+    Key: str = ""
+    State: str = "Idle"
+
+
+class _Folder(pydantic.BaseModel):
+    Name: str
+    ItemId: str | None = None
+    Locations: tuple[str, ...] = ()
+    RefreshStatus: str = "Idle"
+
+
+class _Counts(pydantic.BaseModel):
+    MovieCount: int
+    SeriesCount: int
+    EpisodeCount: int
+
+
+class Counts(NamedTuple):
+    """What the server counts; cheap for it at any size of the library."""
+
+    movies: int
+    series: int
+    episodes: int
+
+    @property
+    def titles(self) -> int:
+        """Movies and series together."""
+        return self.movies + self.series
+
+
+class Server(NamedTuple):
+    """Which Jellyfin it is."""
+
+    id: str
+    version: str
+
+
+@dataclass(slots=True)
+class Page:
+    """One reply of the listing; filled while it is read, whole once `total` is known.
+
+    Attributes:
+        rows: how many rows it held, the broken ones included.
+        foreign: rows of a type that was not asked for.
+        total: titles in the library as the server counts them; None until the reply has ended.
+    """
+
+    rows: int = 0
+    foreign: int = 0
+    total: int | None = None
+    defects: list[Defect] = field(default_factory=list)
+
+
+class JellyfinClient:
+    """Asks with an API key, which sees every library.
+
+    Only the modern header proves the key: 12.0 refuses all other ways (seen on 12.0-rc5). A user's
+    id is never sent with a listing, which can make it twenty times dearer for the server.
+    """
+
+    def __init__(self, http: ServiceHttp) -> None:
+        self.http = http
+
+    async def server(self) -> Server:
+        """Which server answers, once it is ready.
+
+        Raises:
+            StartingError: it is there, but not ready.
+            WrongServiceError: it is something else.
+            ServiceError: one of its other kinds.
+        """
+        path = "/System/Info/Public"
+        info = await self.http.get(path, dict[str, Any])
+        where = (SERVICE, self.http.url + path)
+        if "startupWizardCompleted" in info:  # the start-up server writes camelCase (seen on 10.11)
+            raise StartingError(*where, "it is still starting")
+        if info.get("ProductName") != "Jellyfin Server":
+            raise WrongServiceError(*where, "this is no Jellyfin")
+        if info.get("StartupWizardCompleted") is not True:
+            raise RejectedError(*where, "not set up yet", hint="finish its set-up wizard")
+        return Server(str(info.get("Id")), str(info.get("Version")))
+
+    async def activity(self) -> Activity:
+        """Whether the server is at work on its libraries, and which libraries it has.
+
+        A library's own scan and what the file monitor finds show in the folders only, a scan of
+        everything in the task (seen on 10.11).
+        """
+        tasks = await self.http.get("/ScheduledTasks", list[_Named])
+        folders = await self.http.get("/Library/VirtualFolders", list[_Folder])
+        task = any(task.Key == "RefreshLibrary" and task.State != "Idle" for task in tasks)
+        busy = [folder.Name for folder in folders if folder.RefreshStatus != "Idle"]
+        return Activity(
+            scanning=task or bool(busy),
+            libraries=tuple(LibraryFolder(folder.Name, folder.Locations) for folder in folders),
+        )
+
+    async def counts(self) -> Counts:
+        """How many titles and episodes there are, without the virtual ones."""
+        found = await self.http.get("/Items/Counts", _Counts)
+        return Counts(found.MovieCount, found.SeriesCount, found.EpisodeCount)
+
+    async def page(
+        self, page: Page, start: int, limit: int, *, pictures: bool
+    ) -> AsyncGenerator[list[LibraryItem], None]:
+        """Movies and series from `start` on, at most `limit`, while the reply streams in.
+
+        A series comes as not available: that has to be proven by its episodes.
+        """
+        images = _PICTURES if pictures else _NO_PICTURES
+        query = {**_LISTING, **images, "StartIndex": str(start), "Limit": str(limit)}
+        async with aclosing(self._rows(query, _Row, page)) as pieces:
+            async for rows in pieces:
+                yield list(_items(rows, page))
+
+    async def items(self, ids: Sequence[str], page: Page) -> list[LibraryItem]:
+        """The given movies and series as they are now, with their pictures; at most 150 ids.
+
+        The server refuses a request line of over 8 KiB, and unknown ids are simply absent.
+        """
+        query = {**_LISTING, **_PICTURES, "Ids": ",".join(ids)}
+        found: list[LibraryItem] = []
+        async with aclosing(self._rows(query, _Row, page)) as pieces:
+            async for rows in pieces:
+                found.extend(_items(rows, page))
+        return found
+
+    async def series_with_episodes(self, *, first_only: bool) -> frozenset[str]:
+        """The ids of series that have an episode to play.
+
+        Args:
+            first_only: look only at episodes numbered 1, a tenth of all; that proves most series.
+        """
+        query = {**_EPISODES, "IndexNumber": "1"} if first_only else _EPISODES
+        return await self._series_of(query)
+
+    async def has_episode(self, series_id: str) -> bool:
+        """Whether one series has an episode to play."""
+        query = {**_EPISODES, "ParentId": series_id, "Limit": "5"}
+        return bool(await self._series_of(query))
+
+    async def _series_of(self, query: dict[str, str]) -> frozenset[str]:
+        found: set[str] = set()
+        async with aclosing(self._rows(query, _Episode, Page())) as pieces:
+            async for rows in pieces:
+                found.update(_proven(rows))
+        return frozenset(found)
+
+    async def _rows(
+        self, query: dict[str, str], shape: type[Any], page: Page
+    ) -> AsyncGenerator[list[Any], None]:
+        reader = RecordReader(shape, _Envelope, attrgetter("Items"))
+        async with self.http.stream("/Items", query) as chunks:
+            try:
+                async for chunk in chunks:
+                    if rows := reader.feed(chunk):
+                        yield rows
+                rows, envelope = reader.close()
+            except MalformedError as error:
+                raise self.http.not_json("/Items", f"the list is not whole: {error}") from None
+        page.total = envelope.TotalRecordCount
+        yield rows
+
+
+def _items(rows: Iterable[_Row | Broken], page: Page) -> Iterator[LibraryItem]:
+    """The good items among the rows; what is broken is noted on the page."""
+    for row in rows:
+        page.rows += 1
+        if isinstance(row, Broken):
+            page.defects.append(Defect(SERVICE, _ref(row.raw), row.reason))
+        elif (media_type := _TYPES.get(row.Type)) is None:
+            page.foreign += 1
+            page.defects.append(Defect(SERVICE, row.Id, f"a {row.Type} was not asked for"))
+        elif not row.Id or not row.Name.strip():
+            page.defects.append(Defect(SERVICE, row.Id, "it has no id or no name"))
+        else:
+            yield _item(row, media_type, page.defects)
+
+
+def _item(row: _Row, media_type: MediaType, defects: list[Defect]) -> LibraryItem:
+    jellyfin_id = row.Id.replace("-", "").lower()
+    ids, unusable = provider_ids(row.ProviderIds)
+    defects.extend(
+        Defect(SERVICE, jellyfin_id, f"its {name} id is unusable", lost=False) for name in unusable
+    )
+    return LibraryItem(
+        jellyfin_id=jellyfin_id,
+        media_type=media_type,
+        title=row.Name,
+        year=row.ProductionYear,
+        ids=ids,
+        overview=row.Overview or None,
+        path=row.Path,
+        created_at=_moment(row.DateCreated),
+        available=media_type is MediaType.MOVIE and _playable(row),
+        poster=None if row.ImageTags is None else "Primary" in row.ImageTags,
+    )
+
+
+def provider_ids(given: Mapping[str, str]) -> tuple[Ids, list[str]]:
+    """The usable ids, and the names of the providers whose id is not usable.
+
+    Names compare without case. Values come from file names and .nfo files unchecked: padded, empty,
+    no number, or larger than any column (all seen on 10.11).
+    """
+    found: dict[str, int | str] = {}
+    unusable = []
+    for name, value in given.items():
+        known, text = name.lower(), value.strip()
+        if (parse := _PARSERS.get(known)) is None or not text:
+            continue
+        if (parsed := parse(text)) is None:
+            unusable.append(name)
+        else:
+            found[known] = parsed
+    return Ids(**found), unusable  # type: ignore[arg-type]
+
+
+def _number(text: str) -> int | None:
+    if not (text.isascii() and text.isdigit() and len(text) < _LONGEST):
+        return None
+    return int(text) or None
+
+
+def _imdb(text: str) -> str | None:
+    return text.lower() if _IMDB.fullmatch(text.lower()) else None
+
+
+_PARSERS: Final[dict[str, Callable[[str], int | str | None]]] = {
+    "tmdb": _number,
+    "tvdb": _number,
+    "imdb": _imdb,
+}
+
+
+def _moment(text: str | None) -> datetime | None:
+    """Jellyfin writes up to seven digits of a second, and the year 1 for "never"."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return moment if moment.year > 1 else None
+
+
+def _playable(row: _Row | _Episode) -> bool:
+    """On disk, and no placeholder: a `.disc` stub is a file too (seen on 10.11)."""
+    return row.LocationType == "FileSystem" and not row.IsPlaceHolder
+
+
+def _proven(rows: Iterable[_Episode | Broken]) -> Iterator[str]:
+    for row in rows:
+        if isinstance(row, _Episode) and row.SeriesId and _playable(row):
+            yield row.SeriesId
+
+
+def _ref(raw: bytes) -> str:
+    try:
+        return (msgspec.json.decode(raw, type=_Ref).Id or "")[:64]
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return ""

@@ -1,0 +1,307 @@
+"""The vocabulary: frozen values and enumerations, free of any I/O library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+OUR_NAME = "Library Sync"
+"""What stands in `requested_by` of the rows that this program added."""
+
+Column = int | str | None
+"""A value of a tracker column."""
+
+FILLABLE = (
+    *("jellyfin_id", "tmdb_id", "tvdb_id", "imdb_id", "radarr_id", "sonarr_id"),
+    *("year", "overview", "poster_url"),
+)
+"""The tracker's columns that may be filled where they are NULL."""
+
+
+class MediaType(StrEnum):
+    """What a title is; the values are the tracker's own names."""
+
+    MOVIE = "MOVIE"
+    TV = "TV"
+
+
+class RequestState(StrEnum):
+    """Where a tracked request stands; the values are the tracker's own names."""
+
+    REQUESTED = "REQUESTED"
+    APPROVED = "APPROVED"
+    GRABBING = "GRABBING"
+    DOWNLOADING = "DOWNLOADING"
+    DOWNLOADED = "DOWNLOADED"
+    IMPORTING = "IMPORTING"
+    ANIME_MATCHING = "ANIME_MATCHING"
+    AVAILABLE = "AVAILABLE"
+    FAILED = "FAILED"
+    TIMEOUT = "TIMEOUT"
+    MATCH_FAILED = "MATCH_FAILED"
+
+
+class Ids(NamedTuple):
+    """A title's ids at the providers, the strongest first; a number alone says nothing."""
+
+    tmdb: int | None = None
+    tvdb: int | None = None
+    imdb: str | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether any provider knows the title."""
+        return any(value is not None for value in self)
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryItem:
+    """One Jellyfin movie or series, as observed now.
+
+    Attributes:
+        jellyfin_id: 32 lower-case hex digits.
+        created_at: when Jellyfin saw the file first, aware UTC; None if it does not say.
+        available: there is something to play.
+        poster: whether Jellyfin has a primary image; None if it was not asked.
+    """
+
+    jellyfin_id: str
+    media_type: MediaType
+    title: str
+    year: int | None = None
+    ids: Ids = Ids()
+    overview: str | None = None
+    path: str | None = None
+    created_at: datetime | None = None
+    available: bool = True
+    poster: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedRequest:
+    """One row of the tracker's requests, as far as the planner needs it.
+
+    Attributes:
+        state: None where the row is not understood; such a row is never touched.
+        missing: the fillable columns that are NULL.
+        ours: the row was added by this program.
+        face: `fingerprint` of title, year and overview; only for rows of ours.
+        poster_url: only for rows of ours.
+    """
+
+    id: int
+    media_type: MediaType
+    state: RequestState | None
+    ids: Ids = Ids()
+    jellyfin_id: str | None = None
+    missing: frozenset[str] = frozenset()
+    ours: bool = False
+    face: int = 0
+    poster_url: str | None = None
+
+
+def fingerprint(title: str, year: int | None, overview: str | None) -> int:
+    """What people read of a title, as one number that is valid within this process."""
+    return hash((title, year, overview))
+
+
+@dataclass(frozen=True, slots=True)
+class ArrIndex:
+    """The ids under which Radarr or Sonarr keeps its titles, by the providers' ids."""
+
+    by_tmdb: Mapping[int | str, int] = field(default_factory=dict)
+    by_tvdb: Mapping[int | str, int] = field(default_factory=dict)
+    by_imdb: Mapping[int | str, int] = field(default_factory=dict)
+
+    def find(self, ids: Ids) -> int | None:
+        """The service's own id of a title, by its strongest id that the service knows."""
+        for index, value in zip((self.by_tmdb, self.by_tvdb, self.by_imdb), ids, strict=True):
+            if value is not None and (found := index.get(value)) is not None:
+                return found
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What Radarr and Sonarr hold; None where it is unknown, which is never the same as empty."""
+
+    radarr: ArrIndex | None = None
+    sonarr: ArrIndex | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How the planner is to decide.
+
+    Attributes:
+        public_url: where people's browsers reach Jellyfin, without a slash at its end.
+    """
+
+    public_url: str
+
+    def poster_url(self, item: LibraryItem) -> str | None:
+        """The address of an item's poster, where Jellyfin has one."""
+        return f"{self.public_url}/Items/{item.jellyfin_id}/Images/Primary" if item.poster else None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the reading of the library went.
+
+    Attributes:
+        complete: every title that the server counted was read.
+        scanning: the server was at work on its library before or after.
+        titles: distinct titles read.
+    """
+
+    complete: bool
+    scanning: bool
+    titles: int = 0
+
+
+class LibraryFolder(NamedTuple):
+    """One of Jellyfin's libraries, and where its files are."""
+
+    name: str
+    locations: tuple[str, ...]
+
+
+class Activity(NamedTuple):
+    """What the server is doing.
+
+    Attributes:
+        scanning: it is at work on a library, so that rows may stand there half-made.
+    """
+
+    scanning: bool
+    libraries: tuple[LibraryFolder, ...] = ()
+
+
+class SkipReason(StrEnum):
+    """Why nothing is written for a library item."""
+
+    ALREADY_RIGHT = "already_right"
+    DUPLICATE = "duplicate"
+    NOT_AVAILABLE = "not_available"
+    STILL_READ = "still_read_by_jellyfin"
+    EARLIER_STATE = "tracked_in_an_earlier_state"
+    NOT_UNDERSTOOD = "row_not_understood"
+    TRACKED_MEANWHILE = "tracked_meanwhile"
+
+
+class UpdateReason(StrEnum):
+    """Why a row that is there is written to."""
+
+    FILL = "fill"
+    REFRESH = "refresh"
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """The item is available and not tracked."""
+
+    item: LibraryItem
+    radarr_id: int | None = None
+    sonarr_id: int | None = None
+    poster_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A tracked row gets values.
+
+    Attributes:
+        request_id: the row; None for one that this run added, which `added_as` names.
+        added_as: the Jellyfin id with which this run added the row.
+        fills: columns that are NULL and become known.
+        replaces: columns of a row of ours that now read otherwise.
+    """
+
+    item: LibraryItem
+    reason: UpdateReason
+    request_id: int | None
+    fills: Mapping[str, Column] = field(default_factory=dict)
+    replaces: Mapping[str, Column] = field(default_factory=dict)
+    added_as: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Nothing is written for the item."""
+
+    item: LibraryItem
+    reason: SkipReason
+    request_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """The item's ids point to different titles; a person has to look."""
+
+    item: LibraryItem
+    request_ids: tuple[int, ...]
+
+
+Decision = Add | Update | Skip | Conflict
+
+
+class Trigger(StrEnum):
+    """Why a run started."""
+
+    CLI = "cli"
+
+
+class Outcome(StrEnum):
+    """How a run ended, or that it has not."""
+
+    RUNNING = "running"
+    OK = "ok"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class Actor(NamedTuple):
+    """Who asked for something.
+
+    Attributes:
+        kind: "system", "cli" and the like.
+        name: for people to read.
+    """
+
+    kind: str
+    name: str
+
+
+class Defect(NamedTuple):
+    """One broken thing in an otherwise good reading.
+
+    Attributes:
+        ref: what it is about, e.g. a Jellyfin id; "" if even that is broken.
+        reason: in plain words.
+        lost: the item was left out; otherwise it was used without the broken value.
+    """
+
+    service: str
+    ref: str
+    reason: str
+    lost: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.service} {self.ref or 'item without an id'}: {self.reason}"
+
+
+class Gap(NamedTuple):
+    """A source that could not be read, or not wholly.
+
+    Attributes:
+        kind: the stable word for machines, an error's `kind`.
+        detail: in plain words, with what to do.
+    """
+
+    service: str
+    kind: str
+    detail: str

@@ -1,0 +1,159 @@
+"""Everything that can go wrong, as one small tree; a class's docstring is its message."""
+
+from __future__ import annotations
+
+import inspect
+from typing import ClassVar
+
+
+class DaemonError(Exception):
+    """Something went wrong."""
+
+    kind: ClassVar[str] = "error"
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or inspect.getdoc(type(self)))
+
+
+class SettingsError(DaemonError):
+    """The configuration cannot be used."""
+
+    kind = "settings"
+
+
+class StoreError(DaemonError):
+    """The tracker's file cannot be used."""
+
+    kind = "store"
+
+
+class StoreBusyError(StoreError):
+    """Another program kept the tracker's file locked for longer than the budget."""
+
+    kind = "store_busy"
+
+
+class SchemaMismatchError(StoreError):
+    """The tracker's tables are not of the known shape."""
+
+    kind = "schema_mismatch"
+
+
+class StorePermissionError(StoreError):
+    """The tracker's file or its directory cannot be written."""
+
+    kind = "store_permission"
+
+
+class AlreadyRunningError(DaemonError):
+    """Another library-sync process is working on this file."""
+
+    kind = "already_running"
+
+
+class ServiceError(DaemonError):
+    """A service could not be read.
+
+    Attributes:
+        passing: it can heal by itself, so that asking again makes sense.
+    """
+
+    kind = "service"
+    hint: ClassVar[str] = "see the service's own log"
+    passing: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        service: str,
+        url: str,
+        detail: str,
+        *,
+        hint: str | None = None,
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        """Describe one failure.
+
+        Args:
+            service: the name people know, e.g. "Jellyfin".
+            url: where it was asked, without its query.
+            detail: what happened, in plain words, free of secrets.
+            hint: what to do, if it can be said better than the class does.
+            status: the HTTP status, if there was a reply.
+            retry_after: seconds that the service asks to be left alone.
+        """
+        self.service = service
+        self.status = status
+        self.retry_after = retry_after
+        super().__init__(f"{service} at {url}: {detail}; {hint or self.hint}")
+
+
+class UnreachableError(ServiceError):
+    """Nothing answers at this address."""
+
+    passing = True
+    kind = "unreachable"
+    hint = "check that it runs and that the address and port are right"
+
+
+class StartingError(ServiceError):
+    """The service is there but not ready yet."""
+
+    passing = True
+    kind = "starting"
+    hint = "nothing to do, it is asked again soon"
+
+
+class RefusedKeyError(ServiceError):
+    """The service does not accept the API key."""
+
+    kind = "refused_key"
+    hint = "make a new API key in its settings and put it into the configuration"
+
+
+class WrongServiceError(ServiceError):
+    """Something else answers at this address."""
+
+    kind = "wrong_service"
+    hint = "check the address, the port and the URL base"
+
+
+class RejectedError(ServiceError):
+    """The service does not understand the question."""
+
+    kind = "rejected"
+
+
+class BrokenServiceError(ServiceError):
+    """The service answers with an error of its own."""
+
+    passing = True
+    kind = "broken"
+
+
+class NotJsonError(ServiceError):
+    """The reply is not the JSON that this service sends."""
+
+    kind = "not_json"
+    hint = "check the address: a proxy or a login page may be answering"
+
+
+class CutShortError(ServiceError):
+    """The reply ended before it was complete."""
+
+    kind = "cut_short"
+    hint = "nothing to do if it happens once; else look at the proxy and the network between"
+
+
+class TooLargeError(ServiceError):
+    """The reply is larger than any real one."""
+
+    kind = "too_large"
+    hint = "check the address"
+
+
+class TimedOutError(ServiceError):
+    """The service took too long."""
+
+    kind = "timed_out"
+    hint = "look at the load of that machine"

@@ -1,0 +1,384 @@
+"""The planner: compares the library with what is tracked and decides, without any I/O.
+
+An item is decided at once where it can be judged alone. The others wait for `finish`: those without
+the strongest id, and those that are one of several copies of a title. That is what makes the end
+state the same in whatever order the items come, while a large library is never held in memory.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import chain
+from operator import attrgetter
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar
+
+from daemon.domain import (
+    Add,
+    Column,
+    Conflict,
+    Decision,
+    Ids,
+    LibraryItem,
+    MediaType,
+    Policy,
+    Reading,
+    RequestState,
+    Skip,
+    SkipReason,
+    Sources,
+    TrackedRequest,
+    Update,
+    UpdateReason,
+    fingerprint,
+)
+
+_LAST = datetime.max.replace(tzinfo=UTC)
+_T = TypeVar("_T", bound="_Identified")
+_Strong = tuple[MediaType, int]
+"""A title by its strongest id: media type and TMDB number."""
+
+
+def _rank(item: LibraryItem) -> tuple[datetime, str]:
+    """Of several copies of a title the eldest speaks for it."""
+    return (item.created_at or _LAST, item.jellyfin_id)
+
+
+def _best_known(item: LibraryItem) -> tuple[list[bool], tuple[datetime, str]]:
+    """Those with stronger ids first: what they teach a row cannot bring up a better speaker."""
+    return ([value is None for value in item.ids], _rank(item))
+
+
+class Planner:
+    """Decides what a run writes.
+
+    Args:
+        tracked: every row of the tracker.
+        sources: what Radarr and Sonarr hold.
+        policy: how to decide.
+    """
+
+    def __init__(self, tracked: Iterable[TrackedRequest], sources: Sources, policy: Policy) -> None:
+        self._sources = sources
+        self._policy = policy
+        self._rows = _Rows(tracked)
+        self._seen: set[str] = set()
+        self._spoken: dict[int, Ids] = {}
+        self._added: dict[_Strong, _Title] = {}
+        self._learned = _Identities[_Title]()
+        self._waiting: list[LibraryItem] = []
+
+    def decide(self, items: Iterable[LibraryItem]) -> list[Decision]:
+        """Decide the items that can be judged alone; an item seen before is passed over."""
+        decisions = []
+        for item in items:
+            if item.jellyfin_id in self._seen:
+                continue
+            self._seen.add(item.jellyfin_id)
+            if (decision := self._at_once(item)) is None:
+                self._waiting.append(item)
+            else:
+                decisions.append(decision)
+        return decisions
+
+    def finish(self, reading: Reading) -> Iterator[Decision]:
+        """Decide what needed the whole, now that the reading has ended.
+
+        Relinks, absences and removals belong here: they need a complete reading as proof.
+        """
+        waiting, self._waiting = self._waiting, []
+        bare = [item for item in waiting if not item.ids.known]
+        if reading.scanning:
+            yield from (Skip(item, SkipReason.STILL_READ) for item in bare)
+            waiting = [item for item in waiting if item.ids.known]
+        untracked: list[LibraryItem] = []
+        for row, items in self._by_row(waiting, untracked):
+            yield from self._copies_of_row(row, items, untracked)
+        strong: dict[_Strong, list[LibraryItem]] = defaultdict(list)
+        for item in untracked:
+            if item.ids.tmdb is not None:
+                strong[item.media_type, item.ids.tmdb].append(item)
+        yield from self._copies_of_added(strong)
+        yield from self._newcomers([item for item in untracked if item.ids.tmdb is None])
+
+    def _at_once(self, item: LibraryItem) -> Decision | None:
+        if not item.available:
+            return Skip(item, SkipReason.NOT_AVAILABLE)
+        if not item.ids.known:
+            return None
+        match = self._rows.match(item)
+        if isinstance(match, Conflict):
+            return match
+        if match is None:
+            return self._add_strong(item)
+        return self._speak(match, item) if match.jellyfin_id == item.jellyfin_id else None
+
+    def _add_strong(self, item: LibraryItem) -> Decision | None:
+        if item.ids.tmdb is None:
+            return None
+        key = (item.media_type, item.ids.tmdb)
+        if key in self._added:
+            return None
+        self._added[key] = _Title.of(item)
+        self._learned.add(item.media_type, self._added[key])
+        return self._add(item)
+
+    def _by_row(
+        self, waiting: list[LibraryItem], untracked: list[LibraryItem]
+    ) -> list[tuple[TrackedRequest, list[LibraryItem]]]:
+        """The tracked rows that items wait for; the other items go to `untracked`."""
+        tracked: dict[int, tuple[TrackedRequest, list[LibraryItem]]] = {}
+        for item in waiting:
+            match = self._rows.match(item)
+            if isinstance(match, TrackedRequest):
+                tracked.setdefault(match.id, (match, []))[1].append(item)
+            else:
+                untracked.append(item)
+        return list(tracked.values())
+
+    def _copies_of_row(
+        self, row: TrackedRequest, items: list[LibraryItem], untracked: list[LibraryItem]
+    ) -> Iterator[Decision]:
+        """One copy speaks for a tracked row: the one that the row names, else the best known.
+
+        With the ids that the row gets from it, another item may prove to be another title.
+        """
+        if row.id not in self._spoken:
+            named = [item for item in items if item.jellyfin_id == row.jellyfin_id]
+            speaker = min(named or items, key=_best_known)
+            items.remove(speaker)
+            yield self._speak(row, speaker)
+        for item in items:
+            if _meet(self._spoken[row.id], item.ids):
+                yield Skip(item, SkipReason.DUPLICATE, row.id)
+            else:
+                untracked.append(item)
+
+    def _copies_of_added(self, copies: dict[_Strong, list[LibraryItem]]) -> Iterator[Decision]:
+        """The eldest copy speaks for an added title, even if another one came first."""
+        elder = {}
+        for key, items in copies.items():
+            items.sort(key=_rank)
+            if key not in self._added and (first := self._add_strong(items.pop(0))):
+                yield first
+            elif items and _rank(items[0]) < self._added[key].rank:
+                elder[key] = items.pop(0)
+        self._learned.forget({self._added[key] for key in elder})
+        for key, item in elder.items():
+            self._learned.add(item.media_type, _Title.of(item))
+            yield self._take_over(item, added_as=self._added[key].jellyfin_id)
+        for items in copies.values():
+            yield from (Skip(item, SkipReason.DUPLICATE) for item in items)
+
+    def _newcomers(self, items: list[LibraryItem]) -> Iterator[Decision]:
+        """Untracked items without the strongest id; those that know most come first."""
+        for item in sorted(items, key=_best_known):
+            titles = _common(self._learned.agreeing(item.media_type, item.ids))
+            if titles is None:
+                self._learned.add(item.media_type, _Title.of(item))
+                yield self._add(item)
+            elif len(titles) == 1:
+                yield Skip(item, SkipReason.DUPLICATE)
+            else:
+                yield Conflict(item, ())
+
+    def _add(self, item: LibraryItem) -> Add:
+        radarr_id, sonarr_id = self._arr_ids(item)
+        return Add(item, radarr_id, sonarr_id, self._policy.poster_url(item))
+
+    def _take_over(self, item: LibraryItem, *, added_as: str) -> Update:
+        radarr_id, sonarr_id = self._arr_ids(item)
+        replaces: dict[str, Column] = {
+            **_face(item),
+            "jellyfin_id": item.jellyfin_id,
+            "tvdb_id": item.ids.tvdb,
+            "imdb_id": item.ids.imdb,
+            "radarr_id": radarr_id,
+            "sonarr_id": sonarr_id,
+            "poster_url": self._policy.poster_url(item),
+            "final_path": item.path,
+        }
+        return Update(item, UpdateReason.REFRESH, None, replaces=replaces, added_as=added_as)
+
+    def _speak(self, row: TrackedRequest, item: LibraryItem) -> Decision:
+        """What the row gets from the one item that speaks for it."""
+        self._spoken[row.id] = joined = _joined(row.ids, item.ids)
+        if joined is not row.ids:  # an item that only such an id names is no newcomer
+            self._learned.add(row.media_type, _Title(_rank(item), joined))
+        if row.state is None:
+            return Skip(item, SkipReason.NOT_UNDERSTOOD, row.id)
+        replaces = self._replaces(row, item)
+        fills = self._fills(row, item, replaces)
+        if replaces:
+            return Update(item, UpdateReason.REFRESH, row.id, fills, replaces)
+        if fills:
+            return Update(item, UpdateReason.FILL, row.id, fills)
+        # A title in an earlier state that is available now is promoted here, once promotion exists.
+        right = row.state is RequestState.AVAILABLE
+        reason = SkipReason.ALREADY_RIGHT if right else SkipReason.EARLIER_STATE
+        return Skip(item, reason, row.id)
+
+    def _replaces(self, row: TrackedRequest, item: LibraryItem) -> dict[str, Column]:
+        """What reads otherwise now; only of a row of ours, and only by the item that it names."""
+        if not row.ours or row.jellyfin_id != item.jellyfin_id:
+            return {}
+        poster_url = row.poster_url if item.poster is None else self._policy.poster_url(item)
+        poster: dict[str, Column] = {"poster_url": poster_url}
+        if poster_url == row.poster_url:
+            poster = {}
+        if fingerprint(item.title, item.year, item.overview) == row.face:
+            return poster
+        return {**_face(item), **poster}
+
+    def _fills(
+        self, row: TrackedRequest, item: LibraryItem, replaces: dict[str, Column]
+    ) -> dict[str, Column]:
+        fills: dict[str, Column] = {}
+        for column in row.missing:
+            if column not in replaces and (value := self._known(column, item)) is not None:
+                fills[column] = value
+        return fills
+
+    def _known(self, column: str, item: LibraryItem) -> Column:
+        if (read := _READERS.get(column)) is not None:
+            return read(item)
+        if column == "poster_url":
+            return self._policy.poster_url(item)
+        radarr_id, sonarr_id = self._arr_ids(item)
+        return radarr_id if column == "radarr_id" else sonarr_id
+
+    def _arr_ids(self, item: LibraryItem) -> tuple[int | None, int | None]:
+        if item.media_type is MediaType.MOVIE:
+            radarr = self._sources.radarr
+            return (radarr.find(item.ids) if radarr else None, None)
+        sonarr = self._sources.sonarr
+        return (None, sonarr.find(item.ids) if sonarr else None)
+
+
+_READERS: dict[str, Callable[[LibraryItem], Column]] = {
+    "jellyfin_id": attrgetter("jellyfin_id"),
+    "tmdb_id": attrgetter("ids.tmdb"),
+    "tvdb_id": attrgetter("ids.tvdb"),
+    "imdb_id": attrgetter("ids.imdb"),
+    "year": attrgetter("year"),
+    "overview": attrgetter("overview"),
+}
+
+
+def _face(item: LibraryItem) -> dict[str, Column]:
+    return {"title": item.title, "year": item.year, "overview": item.overview}
+
+
+class _Identified(Protocol):
+    @property
+    def ids(self) -> Ids: ...
+
+
+class _Title(NamedTuple):
+    """A title that this run added, or learned an id of, after the item that speaks for it."""
+
+    rank: tuple[datetime, str]
+    ids: Ids
+
+    @classmethod
+    def of(cls, item: LibraryItem) -> Self:
+        return cls(_rank(item), item.ids)
+
+    @property
+    def jellyfin_id(self) -> str:
+        return self.rank[1]
+
+
+class _Identities(Generic[_T]):
+    """Titles by media type, provider and id; an id may belong to several titles."""
+
+    def __init__(self) -> None:
+        self._tables: dict[MediaType, tuple[dict[int | str, list[_T]], ...]] = {
+            media_type: ({}, {}, {}) for media_type in MediaType
+        }
+
+    def add(self, media_type: MediaType, title: _T) -> None:
+        for table, value in zip(self._tables[media_type], title.ids, strict=True):
+            if value is not None:
+                table.setdefault(value, []).append(title)
+
+    def forget(self, titles: set[_T]) -> None:
+        if not titles:
+            return
+        for table in chain.from_iterable(self._tables.values()):
+            for value in [value for value, found in table.items() if not titles.isdisjoint(found)]:
+                table[value] = [title for title in table[value] if title not in titles]
+
+    def agreeing(self, media_type: MediaType, ids: Ids) -> list[list[_T]]:
+        """For each known id the titles that carry it, and that no stronger id tells apart."""
+        found = []
+        for place, (table, value) in enumerate(zip(self._tables[media_type], ids, strict=True)):
+            titles = table.get(value, []) if value is not None else []
+            if agreeing := [title for title in titles if _agree(title.ids[:place], ids[:place])]:
+                found.append(agreeing)
+        return found
+
+
+def _common(found: list[list[_T]]) -> list[_T] | None:
+    """The titles that carry all of the ids that are found; None if none is found."""
+    if not found:
+        return None
+    first, *others = found
+    return [title for title in first if all(title in other for other in others)]
+
+
+class _Rows:
+    """The tracked rows, and which of them an item belongs to."""
+
+    def __init__(self, tracked: Iterable[TrackedRequest]) -> None:
+        self._by_id = _Identities[TrackedRequest]()
+        self._by_jellyfin_id: dict[MediaType, dict[str, TrackedRequest]] = {
+            media_type: {} for media_type in MediaType
+        }
+        for row in tracked:
+            self._by_id.add(row.media_type, row)
+            if row.jellyfin_id is not None:
+                self._by_jellyfin_id[row.media_type].setdefault(row.jellyfin_id, row)
+
+    def match(self, item: LibraryItem) -> TrackedRequest | Conflict | None:
+        """The row of an item by its providers' ids, then by its Jellyfin id; never by its title."""
+        found = self._by_id.agreeing(item.media_type, item.ids)
+        if (rows := _common(found)) is None:
+            return self._named(item)
+        return self._one_of(rows, item) or Conflict(item, _ids_of(found))
+
+    def _named(self, item: LibraryItem) -> TrackedRequest | None:
+        row = self._by_jellyfin_id[item.media_type].get(item.jellyfin_id)
+        return row if row is not None and _agree(row.ids, item.ids) else None
+
+    @staticmethod
+    def _one_of(rows: list[TrackedRequest], item: LibraryItem) -> TrackedRequest | None:
+        """Of several rows, the one that names the item, else the oldest if they are one title."""
+        named = [row for row in rows if row.jellyfin_id == item.jellyfin_id]
+        if not named and any(not _agree(rows[0].ids, row.ids) for row in rows[1:]):
+            return None
+        return min(named or rows, key=attrgetter("id"), default=None)
+
+
+def _joined(ids: Ids, others: Ids) -> Ids:
+    """The first ids, completed by the others; the same object where nothing is missing."""
+    joined = Ids(*(a if a is not None else b for a, b in zip(ids, others, strict=True)))  # type: ignore[arg-type]
+    return ids if joined == ids else joined
+
+
+def _meet(ids: Ids, others: Ids) -> bool:
+    """Whether an id joins the two that no stronger one parts; always where one has none."""
+    for a, b in zip(ids, others, strict=True):
+        if a is not None and b is not None:
+            return a == b
+    return not (ids.known and others.known)
+
+
+def _agree(some: Sequence[Column], others: Sequence[Column]) -> bool:
+    """Whether no provider knows the two by different ids."""
+    return all(a is None or b is None or a == b for a, b in zip(some, others, strict=True))
+
+
+def _ids_of(found: list[list[TrackedRequest]]) -> tuple[int, ...]:
+    return tuple(sorted({row.id for rows in found for row in rows}))

@@ -1,0 +1,320 @@
+"""Typed configuration from environment, credential files and YAML; errors never show a value."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    PlainSerializer,
+    SecretStr,
+    ValidationError,
+)
+
+from daemon.errors import SettingsError
+
+_PREFIX = "LIBRARY_SYNC__"
+_CREDENTIALS = {
+    ("jellyfin", "api_key"): "jellyfin_api_key",
+    ("radarr", "api_key"): "radarr_api_key",
+    ("sonarr", "api_key"): "sonarr_api_key",
+    ("http", "admin_token"): "admin_token",
+    ("webhook", "secret"): "webhook_secret",
+}
+_SECONDS = {"h": 3600, "m": 60, "s": 1, "d": 86400, "": 1}
+_METADATA = socket.inet_aton("169.254.169.254")
+
+
+def _duration(value: object) -> object:
+    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?([smhd]?)", str(value).strip())
+    if match is None and not isinstance(value, timedelta):
+        raise ValueError("must be a time like 90s, 5m, 6h or 1d, or a number of seconds")
+    return timedelta(seconds=float(match[1]) * _SECONDS[match[2]]) if match else value
+
+
+def _not_hectic(value: timedelta) -> timedelta:
+    if value < timedelta(minutes=1):
+        raise ValueError("must be at least 1m")
+    return value
+
+
+def _written(value: timedelta) -> str:
+    seconds = value.total_seconds()
+    unit = next(unit for unit in "hms" if seconds % _SECONDS[unit] == 0 or unit == "s")
+    return f"{seconds / _SECONDS[unit]:.12g}{unit}" if seconds else "0"
+
+
+def _secret(value: object) -> str:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError("is empty" if isinstance(text, str) else "must be text")
+    if " " in text.strip() or not text.strip().isprintable():
+        raise ValueError("has blanks or control characters in it")
+    return text.strip()
+
+
+def _is_metadata(host: str) -> bool:
+    """Whether this is the clouds' metadata address, in any spelling that a resolver accepts."""
+    try:
+        packed = socket.inet_aton(host.rstrip("."))
+    except OSError:
+        mapped = IPv6Address(host).ipv4_mapped if ":" in host else None
+        packed = mapped.packed if mapped else b""
+    return packed == _METADATA
+
+
+def _address(text: str) -> str:
+    text = text.strip()
+    if not text.isprintable() or re.search(r"[\s\\]", text):
+        raise ValueError("has blanks, backslashes or control characters in it")
+    if not re.match("https?://", text, re.IGNORECASE):
+        raise ValueError("must begin with http:// or https://")
+    if re.search("[?#]", text) or "@" in text.split("/")[2]:
+        raise ValueError("must not have a user name, a password, a query or a fragment")
+    try:
+        parts = urlsplit(text)
+        host = (parts.hostname or "%").encode("idna").decode()
+        refused = "%" in host or parts.port == 0 or _is_metadata(host)
+    except ValueError:
+        refused = True
+    if refused:
+        raise ValueError("has no host, one that is not allowed, or no valid port")
+    return re.sub("^[^/]+//[^/]+", lambda origin: origin[0].lower(), text).rstrip("/")
+
+
+def _entries(value: object) -> object:
+    return re.findall(r"[^\s,]+", value) if isinstance(value, str) else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_written)]
+Secret = Annotated[SecretStr, BeforeValidator(_secret), PlainSerializer(lambda _: "********")]
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Service(_Part):
+    """Where a service is, without a trailing slash, and its API key."""
+
+    url: Address
+    api_key: Secret
+
+
+class Jellyfin(Service):
+    """Jellyfin, and the address that people's browsers use, by default the same."""
+
+    public_url: Address = Field(default_factory=lambda given: str(given["url"]))
+
+
+class Sync(_Part):
+    """How often to look (`quick` 0: never in between), and in which portions."""
+
+    every: Annotated[Duration, AfterValidator(_not_hectic)] = timedelta(hours=6)
+    quick: Duration = timedelta(minutes=5)
+    on_start: bool = True
+    page_size: int = Field(20_000, ge=1)
+    batch_size: int = Field(500, ge=1)
+
+
+class Removal(_Part):
+    """What it takes to remove a title that the library no longer has."""
+
+    mode: Literal["guarded", "ask", "off"] = "guarded"
+    sightings: int = Field(2, ge=1)
+    grace: Duration = timedelta(hours=24)
+    limit_percent: int = Field(10, ge=0, le=100)
+    limit_titles: int = Field(5, ge=0)
+
+
+class Webhook(_Part):
+    """Who may send hints, and how long they are gathered before a run."""
+
+    secret: Secret | None = None
+    quiet: Duration = timedelta(seconds=10)
+    at_most: Duration = timedelta(minutes=2)
+
+
+class Http(_Part):
+    """Where the daemon's own pages are; port 0 takes a free one."""
+
+    host: str = Field("127.0.0.1", min_length=1)
+    port: int = Field(8765, ge=0, le=65535)
+    base_path: str = Field("", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
+    admin_token: Secret | None = None
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_entries)] = ()
+
+
+class Log(_Part):
+    """How log lines look, and from which level on they are written."""
+
+    format: Literal["auto", "json", "ecs", "console"] = "auto"
+    level: Literal["debug", "info", "warning", "error", "critical"] = "info"
+
+
+class Settings(_Part):
+    """The whole configuration, checked and frozen."""
+
+    jellyfin: Jellyfin
+    radarr: Service | None = None
+    sonarr: Service | None = None
+    database: Path = Path("tracker.db")
+    sync: Sync = Sync()
+    removal: Removal = Removal()
+    webhook: Webhook = Webhook()
+    http: Http = Http()
+    log: Log = Log()
+
+    def masked(self) -> dict[str, Any]:
+        """Give the merged configuration as plain values: times as written, secrets as stars."""
+        return self.model_dump(mode="json")
+
+    def secrets(self) -> frozenset[str]:
+        """Give every secret in clear, for the filter that keeps them out of the logs."""
+        values = [value for _, part in self if isinstance(part, _Part) for _, value in part]
+        return frozenset(v.get_secret_value() for v in values if isinstance(v, SecretStr))
+
+
+_Key = tuple[str, ...]
+_Source = Iterator[tuple[_Key, tuple[str | list[str], str]]]  # key, value, where it was found
+
+
+def load(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Merge all sources, the strongest last, and check the result.
+
+    Args:
+        config: the YAML file; None takes `config.yaml` of the working directory if it is there.
+        environ: the environment, which also says where the credential files are.
+
+    Raises:
+        SettingsError: one line for each mistake, naming the source and the key, never a value.
+    """
+    file = config or Path("config.yaml")
+    given = dict(_from_file(file, optional=config is None))
+    given.update(_from_credentials(environ.get("CREDENTIALS_DIRECTORY")))
+    given.update(_from_environment(environ))
+    tree: dict[str, Any] = {"jellyfin": {}}
+    for (*section, name), (value, _) in given.items():
+        (tree.setdefault(section[0], {}) if section else tree)[name] = value
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        origins = {key: origin for key, (_, origin) in given.items()}
+        raise _fault(*_explained(error, origins, file)) from None
+
+
+def _fault(*lines: str) -> SettingsError:
+    plain = ("".join(c if c.isprintable() else "?" for c in line) for line in lines)
+    return SettingsError("\n".join(plain))
+
+
+def _read(path: Path, origin: str, *, optional: bool = False) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        if optional and isinstance(error, FileNotFoundError):
+            return None
+        raise _fault(f"{origin} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise _fault(f"{origin} is not UTF-8 text") from None
+
+
+def _from_file(file: Path, *, optional: bool) -> _Source:
+    try:
+        root = yaml.compose(_read(file, str(file), optional=optional) or "", yaml.SafeLoader)
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        # What PyYAML quotes may be a piece of a value.
+        what = re.sub(r"(?s)'..+'|\"..+\"", "…", getattr(error, "problem", None) or "unreadable")
+        raise _fault(f"{file}{line} is not valid YAML: {what}") from None
+    if not isinstance(root, yaml.MappingNode | None):
+        raise _fault(f"{file} must hold keys with values, not a list or a single value")
+    return _walk(root, (), file) if root else iter(())
+
+
+def _walk(node: yaml.MappingNode, prefix: _Key, file: Path) -> _Source:
+    """Read scalars as text: YAML 1.1 takes `off` for false, `010` for 8, some keys for numbers."""
+    seen: set[_Key] = set()
+    for name, value in node.value:
+        key = (*prefix, name.value if isinstance(name, yaml.ScalarNode) else "")
+        origin = f"{file} line {name.start_mark.line + 1}: "
+        section = _is_section(key, origin)
+        leaves = value.value if isinstance(value, yaml.SequenceNode) else [value]
+        if key in seen:
+            raise _fault(f"{origin}{'.'.join(key)} is there twice")
+        seen.add(key)
+        if section and isinstance(value, yaml.MappingNode):
+            yield from _walk(value, key, file)
+        elif value.tag.endswith(":null"):
+            continue
+        elif section or not all(isinstance(n, yaml.ScalarNode) and ":" in n.tag for n in leaves):
+            shape = "a section with keys of its own" if section else "a plain value"
+            raise _fault(f"{origin}{'.'.join(key)} must be {shape}")
+        else:
+            yield key, (value.value if leaves == [value] else [n.value for n in leaves], origin)
+
+
+def _from_credentials(directory: str | None) -> _Source:
+    for key, name in _CREDENTIALS.items() if directory else ():
+        origin = f"credential file {name}"
+        text = _read(Path(directory or "", name), origin, optional=True)
+        if text is not None:
+            yield key, (text, f"{origin}: ")
+
+
+def _from_environment(environ: Mapping[str, str]) -> _Source:
+    # In this order a variable comes after its own _FILE and so wins over it.
+    for name in sorted((name for name in environ if name.startswith(_PREFIX)), reverse=True):
+        origin, value = f"environment variable {name}: ", environ[name]
+        key = tuple(name.removeprefix(_PREFIX).lower().split("__"))
+        of_file = (*key[:-1], key[-1].removesuffix("_file"))
+        if of_file != key and of_file in _CREDENTIALS:
+            yield of_file, (_read(Path(value), f"{origin}the file it names") or "", origin)
+        elif _is_section(key, origin):
+            raise _fault(f"{origin}{'.'.join(key)} is a section, set its keys one by one")
+        else:
+            yield key, (value, origin)
+
+
+def _is_section(key: _Key, origin: str) -> bool:
+    known: dict[_Key, bool] = {}
+    for name, field in Settings.model_fields.items():
+        kinds = (field.annotation, *get_args(field.annotation))
+        parts = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, _Part)]
+        known[name,] = bool(parts)
+        known.update({(name, inner): False for part in parts for inner in part.model_fields})
+    if key not in known:
+        near = difflib.get_close_matches(".".join(key), map(".".join, known), 1, 0.7)
+        # A blank left out after a colon makes a value part of its key.
+        shown = ".".join(part if re.fullmatch("[A-Za-z_-]{1,24}", part) else "…" for part in key)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise _fault(f"{origin}{shown} is not known{hint}")
+    return known[key]
+
+
+def _explained(error: ValidationError, origins: Mapping[_Key, str], file: Path) -> Iterator[str]:
+    for flaw in error.errors(include_url=False, include_context=False, include_input=False):
+        key = tuple(str(part) for part in flaw["loc"][:2])
+        what = re.sub(r"^(Value error,|Input|String|value) ", "", flaw["msg"])
+        if flaw["type"] == "missing":
+            variable = f"{_PREFIX}{'__'.join(key).upper()}"
+            yield f"{'.'.join(key)} is missing: set it in {file} or as {variable}"
+        elif flaw["type"] != "default_factory_not_called":
+            yield f"{origins[key]}{'.'.join(key)} {what}"

@@ -1,0 +1,147 @@
+"""The audit: who changed what, when and why; append-only, and chained by hashes.
+
+A changed or missing row breaks the chain at its place. A tail that was cut off leaves a sound
+chain, which is why every event also becomes a log line with its hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from daemon.domain import Actor
+
+_FIRST: Final = "0" * 64
+_HASHED: Final = (
+    "seq",
+    "at",
+    "actor_kind",
+    "actor_name",
+    "action",
+    "run_id",
+    "target",
+    "reason",
+    "before",
+    "after",
+)
+_ALL: Final = (*_HASHED, "prev_hash", "hash")
+_INSERT: Final = f"INSERT INTO sync_audit ({', '.join(_ALL)}) VALUES ({', '.join('?' * len(_ALL))})"
+_SELECT: Final = f"SELECT {', '.join(_ALL)} FROM sync_audit"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    """One thing that was done.
+
+    Attributes:
+        action: a stable dotted word, e.g. "title.filled".
+        target: what it was done to, e.g. "request 12".
+        before: the values that were there, by column.
+        after: the values that are there now, by column.
+    """
+
+    action: str
+    actor: Actor
+    run_id: int | None = None
+    target: str | None = None
+    reason: str | None = None
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+
+
+class Link(NamedTuple):
+    """An event's place in the chain, for the log."""
+
+    seq: int
+    action: str
+    target: str | None
+    hash: str
+
+
+class Verdict(NamedTuple):
+    """What a check of the chain found.
+
+    Attributes:
+        events: how many were checked.
+        broken_at: the `seq` of the first event that does not fit; None if all do.
+        head: the last good hash.
+    """
+
+    events: int
+    broken_at: int | None
+    head: str
+
+
+def append(
+    connection: sqlite3.Connection, events: Iterable[AuditEvent], at: datetime
+) -> list[Link]:
+    """Add events to the chain, inside the caller's transaction."""
+    seq, previous = _head(connection)
+    links = []
+    for event in events:
+        seq += 1
+        values = (
+            seq,
+            at.isoformat(timespec="microseconds"),
+            *event.actor,
+            event.action,
+            event.run_id,
+            event.target,
+            event.reason,
+            _json(event.before),
+            _json(event.after),
+        )
+        digest = _digest(previous, values)
+        connection.execute(_INSERT, (*values, previous, digest))
+        links.append(Link(seq, event.action, event.target, digest))
+        previous = digest
+    return links
+
+
+def verify(connection: sqlite3.Connection) -> Verdict:
+    """Walk the whole chain."""
+    events, previous = 0, _FIRST
+    for row in connection.execute(f"{_SELECT} ORDER BY seq"):
+        *values, prev_hash, digest = row
+        events += 1
+        fits = values[0] == events and prev_hash == previous
+        if not fits or digest != _digest(previous, tuple(values)):
+            return Verdict(events, values[0], previous)
+        previous = digest
+    return Verdict(events, None, previous)
+
+
+def latest(connection: sqlite3.Connection, limit: int) -> list[dict[str, Any]]:
+    """The newest events, the newest first, with `before` and `after` as values."""
+    rows = connection.execute(f"{_SELECT} ORDER BY seq DESC LIMIT ?", (limit,))
+    return [_record(row) for row in rows]
+
+
+def _record(row: tuple[Any, ...]) -> dict[str, Any]:
+    record = dict(zip(_ALL, row, strict=True))
+    for key in ("before", "after"):
+        record[key] = None if record[key] is None else json.loads(record[key])
+    return record
+
+
+def _head(connection: sqlite3.Connection) -> tuple[int, str]:
+    row = connection.execute(
+        "SELECT seq, hash FROM sync_audit ORDER BY seq DESC LIMIT 1"
+    ).fetchone()
+    return row or (0, _FIRST)
+
+
+def _digest(previous: str, values: tuple[Any, ...]) -> str:
+    record = json.dumps(
+        dict(zip(_HASHED, values, strict=True)), sort_keys=True, separators=(",", ":")
+    )
+    return hashlib.sha256((previous + record).encode()).hexdigest()
+
+
+def _json(values: Mapping[str, Any] | None) -> str | None:
+    return None if values is None else json.dumps(values, sort_keys=True, separators=(",", ":"))

@@ -1,0 +1,269 @@
+"""One SQLite file: one writing and one reading connection, transactions as functions, clear errors.
+
+A transaction is one function that runs whole in the writer's thread. Spread over several awaits, a
+cancelled task would leave it open and lock the tracker out of its own file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import quote
+
+import aiosqlite
+
+from daemon.errors import (
+    AlreadyRunningError,
+    StoreBusyError,
+    StoreError,
+    StorePermissionError,
+)
+
+_T = TypeVar("_T")
+_Work = Callable[[sqlite3.Connection], _T]
+
+BUSY_BUDGET: Final = 90.0
+"""Seconds to wait for another writer; the tracker was seen to hold its lock for 65."""
+
+_ATTEMPT: Final = 1.0
+_NETWORK: Final = (
+    "nfs",
+    "cifs",
+    "smb",
+    "afs",
+    "ceph",
+    "davfs",
+    "fuse.sshfs",
+    "fuse.rclone",
+    "fuse.gluster",
+)
+
+
+class Database:
+    """The connections to one file; made by `opened`."""
+
+    def __init__(
+        self, writer: aiosqlite.Connection | None, reader: aiosqlite.Connection, budget: float
+    ) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._budget = budget
+
+    async def write(self, work: _Work[_T]) -> _T:
+        """Run one transaction; it ends whole even if the caller is cancelled meanwhile.
+
+        Raises:
+            StoreBusyError: another program held the lock for longer than the budget.
+            StoreError: the file cannot be written.
+        """
+        stop = asyncio.Event()
+        task = asyncio.ensure_future(self._attempts(work, stop))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            stop.set()
+            await asyncio.wait({task})
+            raise
+
+    async def read(self, work: _Work[_T]) -> _T:
+        """Run a function that only reads, on one snapshot of the file.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        with _translated():
+            return await _in_thread(self._reader, _snapshot, work)
+
+    async def copy_to(self, target: Path) -> None:
+        """Copy the file as it is now, with SQLite's backup interface.
+
+        Raises:
+            StoreError: the copy cannot be made.
+        """
+        with _translated():
+            await _in_thread(self._reader, _backup, target)
+
+    async def _attempts(self, work: _Work[_T], stop: asyncio.Event) -> _T:
+        if self._writer is None:
+            raise StoreError("the file was opened for reading only")
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._budget
+        while True:
+            try:
+                with _translated():
+                    return await _in_thread(self._writer, _transaction, work)
+            except StoreBusyError:
+                if stop.is_set() or loop.time() >= deadline:
+                    raise
+
+
+def _transaction(connection: sqlite3.Connection, work: _Work[_T]) -> _T:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = work(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return result
+
+
+def _snapshot(connection: sqlite3.Connection, work: _Work[_T]) -> _T:
+    connection.execute("BEGIN")
+    try:
+        return work(connection)
+    finally:
+        connection.execute("COMMIT")
+
+
+def _backup(connection: sqlite3.Connection, target: Path) -> None:
+    with contextlib.closing(sqlite3.connect(target)) as copy:
+        connection.backup(copy)
+
+
+async def _in_thread(
+    connection: aiosqlite.Connection,
+    function: Callable[..., _T],
+    argument: object,
+) -> _T:
+    # aiosqlite offers no public way to run a function of ours in its thread, and splitting a
+    # transaction over its awaitable methods is just what must not happen.
+    return await connection._execute(function, connection._conn, argument)  # type: ignore[no-any-return,no-untyped-call]  # noqa: SLF001
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.ProgrammingError, sqlite3.InterfaceError):
+        raise  # a mistake of ours, not a state of the file
+    except sqlite3.Error as error:
+        raise _as_ours(error) from error
+
+
+def _as_ours(error: sqlite3.Error) -> StoreError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return StoreBusyError()
+    if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN}:
+        return StorePermissionError(f"the tracker's file cannot be opened or written: {error}")
+    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        return StoreError(f"the tracker's file is damaged or no SQLite file: {error}")
+    if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
+        return StoreError(f"the disk of the tracker's file is full or broken: {error}")
+    return StoreError(f"the tracker's file cannot be used: {error}")
+
+
+@contextlib.asynccontextmanager
+async def opened(path: Path, *, budget: float = BUSY_BUDGET) -> AsyncIterator[Database]:
+    """The file open for reading and writing, made if it is not there.
+
+    Raises:
+        StoreError: it cannot be opened.
+    """
+    async with _connected(path, "rwc") as writer, _connected(path, "rw") as reader:
+        with _translated():
+            await _in_thread(writer, _prepare, None)
+            await _in_thread(reader, _only_read, None)
+        yield Database(writer, reader, budget)
+
+
+@contextlib.asynccontextmanager
+async def opened_to_look(path: Path) -> AsyncIterator[Database]:
+    """The file open for reading only; no byte of it changes and no file is made beside it.
+
+    SQLite makes files beside a WAL database even to read it, unless told that nobody else has it
+    open. Without a `-wal` file nobody has.
+
+    Raises:
+        StoreError: it cannot be opened.
+    """
+    mode = "ro" if _wal(path).exists() else "ro&immutable=1"
+    async with _connected(path, mode) as reader:
+        yield Database(None, reader, 0)
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+@contextlib.asynccontextmanager
+async def _connected(path: Path, mode: str) -> AsyncIterator[aiosqlite.Connection]:
+    uri = f"file:{quote(str(path))}?mode={mode}"
+    with _translated():
+        connection = await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_ATTEMPT)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def _prepare(connection: sqlite3.Connection, _: None) -> None:
+    connection.execute("PRAGMA journal_mode=WAL").fetchone()
+
+
+def _only_read(connection: sqlite3.Connection, _: None) -> None:
+    connection.execute("PRAGMA query_only=ON")
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds the file for this process; the kernel frees it when the process dies.
+
+    Raises:
+        AlreadyRunningError: another process holds it.
+        StorePermissionError: the lock cannot be made beside the file.
+    """
+    beside = path.with_name(path.name + ".library-sync-lock")
+    try:
+        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    except OSError as error:
+        raise StorePermissionError(f"cannot write beside {path}: {error.strerror}") from None
+    try:
+        _take(descriptor, path)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise AlreadyRunningError(f"another library-sync process works on {path}") from None
+
+
+def refuse_network(path: Path, mounts: str | None = None) -> None:
+    """SQLite's locks and shared memory do not work over a network, which corrupts files.
+
+    Args:
+        path: of the file, which need not exist yet.
+        mounts: the text of /proc/self/mounts; read if not given.
+
+    Raises:
+        StoreError: the file lies on a network file system.
+    """
+    text = _mounts() if mounts is None else mounts
+    target = path.resolve()
+    found = [
+        (len(point), kind)
+        for _, point, kind, *_ in (line.split() for line in text.splitlines())
+        if target.is_relative_to(point)
+    ]
+    kind = max(found, default=(0, ""))[1]
+    if kind.startswith(_NETWORK):
+        raise StoreError(f"{path} lies on a network file system ({kind}), where SQLite loses data")
+
+
+def _mounts() -> str:
+    try:
+        return Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,49 @@
+CREATE TABLE sync_runs (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  trigger TEXT NOT NULL,
+  actor TEXT NOT NULL,
+  started_at TEXT NOT NULL,
+  ended_at TEXT,
+  outcome TEXT NOT NULL,
+  added INTEGER NOT NULL DEFAULT 0,
+  updated INTEGER NOT NULL DEFAULT 0,
+  pictures INTEGER NOT NULL DEFAULT 0,
+  unpictured INTEGER NOT NULL DEFAULT 0,
+  result TEXT
+) STRICT;
+
+CREATE INDEX sync_runs_outcome ON sync_runs (outcome, id);
+
+CREATE TABLE sync_decisions (
+  run_id INTEGER NOT NULL REFERENCES sync_runs (id),
+  seq INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  media_type TEXT,
+  title TEXT,
+  jellyfin_id TEXT,
+  request_id INTEGER,
+  details TEXT,
+  PRIMARY KEY (run_id, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sync_audit (
+  seq INTEGER PRIMARY KEY,
+  at TEXT NOT NULL,
+  actor_kind TEXT NOT NULL,
+  actor_name TEXT NOT NULL,
+  action TEXT NOT NULL,
+  run_id INTEGER,
+  target TEXT,
+  reason TEXT,
+  before TEXT,
+  after TEXT,
+  prev_hash TEXT NOT NULL,
+  hash TEXT NOT NULL
+) STRICT;
+
+CREATE TRIGGER sync_audit_no_update BEFORE UPDATE ON sync_audit
+BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
+
+CREATE TRIGGER sync_audit_no_delete BEFORE DELETE ON sync_audit
+BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;

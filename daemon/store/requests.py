@@ -1,0 +1,339 @@
+"""The tracker's tables: its column formats, what is read of them, and what is written to them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from importlib import resources
+from typing import Any, Final, TypeVar
+
+from daemon.domain import (
+    FILLABLE,
+    OUR_NAME,
+    Actor,
+    Add,
+    Column,
+    Defect,
+    Ids,
+    LibraryItem,
+    MediaType,
+    RequestState,
+    TrackedRequest,
+    Update,
+    UpdateReason,
+    fingerprint,
+)
+from daemon.errors import SchemaMismatchError
+from daemon.store.audit import AuditEvent
+
+SERVICE: Final = "Tracker"
+
+_NEEDED: Final = {
+    "requests": {
+        *("id", "title", "media_type", "state", "tmdb_id", "tvdb_id", "jellyfin_id"),
+        *("radarr_id", "sonarr_id", "requested_by", "poster_url", "year"),
+        *("created_at", "updated_at", "state_changed_at"),
+    },
+    "timeline_events": {
+        *("id", "request_id", "service", "event_type", "state", "details", "timestamp"),
+    },
+}
+_E = TypeVar("_E", bound=StrEnum)
+_OTHER_SERVICE: Final = {MediaType.MOVIE: "sonarr_id", MediaType.TV: "radarr_id"}
+
+
+@dataclass(slots=True)
+class Written:
+    """What one batch did.
+
+    Attributes:
+        added: new row numbers with the Jellyfin ids they were made for.
+        updated: the updates that changed their row.
+        passed: items whose row came, went or changed meanwhile.
+        events: what has to go into the audit.
+    """
+
+    added: list[tuple[int, Add]] = field(default_factory=list)
+    updated: list[tuple[int, Update]] = field(default_factory=list)
+    passed: list[LibraryItem] = field(default_factory=list)
+    events: list[AuditEvent] = field(default_factory=list)
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Make the tracker's tables where they are absent; what is there is never altered."""
+    script = (resources.files("daemon.store") / "tracker.sql").read_text(encoding="utf-8")
+    for statement in script.split(";\n"):
+        connection.execute(statement)
+
+
+def check(connection: sqlite3.Connection) -> frozenset[str]:
+    """The columns of `requests`, after both tables proved to be of a shape that can be written.
+
+    Raises:
+        SchemaMismatchError: a needed column is absent, or an unknown one insists on a value.
+    """
+    for table, needed in _NEEDED.items():
+        columns = {row[1]: row for row in connection.execute(f"PRAGMA table_info({table})")}
+        if missing := sorted(needed - columns.keys()):
+            raise SchemaMismatchError(f"the table {table} lacks {', '.join(missing)}")
+        for name, (_, _, _, insists, default, key) in columns.items():
+            if insists and default is None and not key and name not in needed:
+                raise SchemaMismatchError(f"the table {table} insists on a value for {name}")
+    return frozenset(row[1] for row in connection.execute("PRAGMA table_info(requests)"))
+
+
+def moment(value: datetime) -> str:
+    """A moment as the tracker writes it: UTC without saying so, or its pages break."""
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+def tracked(connection: sqlite3.Connection) -> tuple[list[TrackedRequest], list[Defect]]:
+    """Every row, as far as the planner needs it, and the rows that are not understood."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'requests'").fetchone() is None:
+        return [], []
+    reader = _Reader(check(connection))
+    rows = [
+        row
+        for values in connection.execute(reader.query, {"ours": OUR_NAME})
+        for row in reader.rows(values)
+    ]
+    return rows, reader.defects
+
+
+class _Reader:
+    """Turns rows of the tracker into values; keeps what it met that it does not understand."""
+
+    def __init__(self, columns: frozenset[str]) -> None:
+        self.defects: list[Defect] = []
+        self._fillable = [name for name in FILLABLE if name in columns]
+        self._missing: dict[tuple[Any, ...], frozenset[str]] = {}
+        imdb_id = "imdb_id" if "imdb_id" in columns else "NULL"
+        face = ["title", "year", "overview" if "overview" in columns else "NULL", "poster_url"]
+        selected = (
+            *("id", "media_type", "state", "tmdb_id", "tvdb_id", imdb_id, "jellyfin_id"),
+            "requested_by IS :ours",
+            *(f"CASE WHEN requested_by IS :ours THEN {name} END" for name in face),
+            *(f"{name} IS NULL" for name in self._fillable),
+        )
+        self.query = f"SELECT {', '.join(selected)} FROM requests"
+
+    def rows(self, values: tuple[Any, ...]) -> Iterator[TrackedRequest]:
+        """The row; twice if its media type is not understood, so that it hides both titles."""
+        number, media_type, state, tmdb, tvdb, imdb, jellyfin_id, ours, *rest = values
+        title, year, overview, poster_url, *nulls = rest
+        ids = Ids(_integer(tmdb), _integer(tvdb), _text(imdb))
+        kind = _member(MediaType, media_type)
+        known = _member(RequestState, state)
+        if known is None or kind is None or not {type(tmdb), type(tvdb)} <= _INTEGER:
+            self.defects.append(_not_understood(number, media_type, state))
+            known = None
+        for each in (kind,) if kind else MediaType:
+            yield TrackedRequest(
+                id=number,
+                media_type=each,
+                state=known,
+                ids=ids,
+                jellyfin_id=_text(jellyfin_id, "-"),
+                missing=self._names(each, tuple(nulls)),
+                ours=bool(ours),
+                face=fingerprint(title, year, overview) if ours else 0,
+                poster_url=poster_url,
+            )
+
+    def _names(self, media_type: MediaType, nulls: tuple[int, ...]) -> frozenset[str]:
+        """Rows share few patterns of NULLs, so the sets are shared too."""
+        key = (media_type, nulls)
+        if key not in self._missing:
+            names = {name for name, null in zip(self._fillable, nulls, strict=True) if null}
+            self._missing[key] = frozenset(names - {_OTHER_SERVICE[media_type]})
+        return self._missing[key]
+
+
+_INTEGER: Final = {int, type(None)}
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _text(value: object, without: str = "") -> str | None:
+    if not isinstance(value, str) or not value:
+        return None
+    return value.replace(without, "").lower() if without else value.lower()
+
+
+def _member(enumeration: type[_E], value: object) -> _E | None:
+    try:
+        return enumeration(str(value))
+    except ValueError:
+        return None
+
+
+def _not_understood(number: int, media_type: object, state: object) -> Defect:
+    reason = f"media type {media_type!r}, state {state!r} or an id is not understood; left alone"
+    return Defect(SERVICE, f"request {number}", reason, lost=False)
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+class Writer:
+    """Writes decisions, inside the caller's transaction.
+
+    Args:
+        connection: in a transaction that holds the write lock.
+        columns: those of `requests`.
+        now: the moment of the transaction.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, columns: frozenset[str], now: datetime
+    ) -> None:
+        self._connection = connection
+        self._columns = columns
+        self._now = now
+        self.written = Written()
+
+    def add(self, adds: Sequence[Add], *, check: bool) -> None:
+        """Insert the titles with their timeline events.
+
+        Args:
+            adds: what to insert.
+            check: somebody else wrote meanwhile, so look whether a title is tracked by now.
+        """
+        if check:
+            adds = [add for add in adds if not self._tracked_meanwhile(add.item)]
+        if not adds:
+            return
+        first = self._next_id()
+        numbered = list(enumerate(adds, first))
+        rows = [self._request(number, add) for number, add in numbered]
+        self._insert("requests", rows)
+        self._insert("timeline_events", [self._event(number, add) for number, add in numbered])
+        self.written.added.extend(numbered)
+
+    def update(self, update: Update, actor: Actor, run_id: int) -> None:
+        """Write one title's values where they still hold; other people's values never change."""
+        values = {**update.fills, **update.replaces}
+        columns = [name for name in values if name in self._columns]
+        row = self._row_of(update, columns)
+        if row is None:
+            self.written.passed.append(update.item)
+            return
+        changes = {
+            name: values[name]
+            for name in columns
+            if row[name] != values[name] and (name in update.replaces or row[name] is None)
+        }
+        if not changes:
+            self.written.passed.append(update.item)
+            return
+        assignments = ", ".join(f"{name} = :{name}" for name in changes)
+        self._connection.execute(
+            f"UPDATE requests SET {assignments} WHERE id = :id",
+            {**changes, "id": row["id"]},
+        )
+        self.written.updated.append((row["id"], update))
+        self.written.events.append(_audited(update, row, changes, actor, run_id))
+
+    def _next_id(self) -> int:
+        """Past every number that an orphaned event names: it would show on the new title."""
+        [number] = self._connection.execute(
+            "SELECT MAX((SELECT COALESCE(MAX(id), 0) FROM requests),"
+            " (SELECT COALESCE(MAX(request_id), 0) FROM timeline_events))"
+        ).fetchone()
+        return int(number) + 1
+
+    def _tracked_meanwhile(self, item: LibraryItem) -> bool:
+        ids = item.ids
+        where, values = "jellyfin_id = ?3", (ids.tmdb, ids.tvdb, item.jellyfin_id)
+        if ids.tmdb is not None or ids.tvdb is not None:
+            where = "(tmdb_id = ?1 OR tvdb_id = ?2)"  # both have an index, jellyfin_id has none
+        found = self._connection.execute(
+            f"SELECT 1 FROM requests WHERE {where} AND media_type = ?4 LIMIT 1",
+            (*values, item.media_type.value),
+        ).fetchone()
+        if found is not None:
+            self.written.passed.append(item)
+        return found is not None
+
+    def _request(self, number: int, add: Add) -> dict[str, Column]:
+        item = add.item
+        at = moment(item.created_at or self._now)
+        return {
+            "id": number,
+            "title": item.title,
+            "media_type": item.media_type.value,
+            "state": RequestState.AVAILABLE.value,
+            "tmdb_id": item.ids.tmdb,
+            "tvdb_id": item.ids.tvdb,
+            "imdb_id": item.ids.imdb,
+            "jellyfin_id": item.jellyfin_id,
+            "radarr_id": add.radarr_id,
+            "sonarr_id": add.sonarr_id,
+            "requested_by": OUR_NAME,
+            "poster_url": add.poster_url,
+            "year": item.year,
+            "overview": item.overview,
+            "final_path": item.path,
+            "created_at": at,
+            "updated_at": at,
+            "state_changed_at": at,
+            "available_at": at,
+        }
+
+    def _event(self, number: int, add: Add) -> dict[str, Column]:
+        return {
+            "request_id": number,
+            "service": "library_sync",
+            "event_type": "Import",
+            "state": RequestState.AVAILABLE.value,
+            "details": "Synced from library",
+            "timestamp": moment(add.item.created_at or self._now),
+        }
+
+    def _insert(self, table: str, rows: list[dict[str, Column]]) -> None:
+        names = [name for name in rows[0] if table != "requests" or name in self._columns]
+        marks = ", ".join(f":{name}" for name in names)
+        self._connection.executemany(
+            f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})",
+            rows,
+        )
+
+    def _row_of(self, update: Update, columns: list[str]) -> dict[str, Any] | None:
+        """The row as it is now; None if it is gone, is another title, or is not ours any more."""
+        item = update.item
+        names = ["id", "media_type", "tmdb_id", "jellyfin_id", "requested_by", *columns]
+        query = f"SELECT {', '.join(names)} FROM requests WHERE "
+        if update.request_id is not None:
+            found = self._connection.execute(query + "id = ?", (update.request_id,))
+        else:
+            where = "tmdb_id = ? AND jellyfin_id = ?"
+            found = self._connection.execute(query + where, (item.ids.tmdb, update.added_as))
+        if (values := found.fetchone()) is None:
+            return None
+        row = dict(zip(names, values, strict=True))
+        same = row["media_type"] == item.media_type.value
+        same = same and (row["tmdb_id"] in {None, item.ids.tmdb} or item.ids.tmdb is None)
+        ours = row["requested_by"] == OUR_NAME or update.reason is UpdateReason.FILL
+        return row if same and ours else None
+
+
+def _audited(
+    update: Update, row: dict[str, Any], changes: dict[str, Column], actor: Actor, run_id: int
+) -> AuditEvent:
+    return AuditEvent(
+        action=f"title.{update.reason.value}",
+        actor=actor,
+        run_id=run_id,
+        target=f"request {row['id']}",
+        reason=update.item.jellyfin_id,
+        before={name: row[name] for name in changes},
+        after=changes,
+    )

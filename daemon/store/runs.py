@@ -1,0 +1,137 @@
+"""The history of runs: how each went, and what it decided that somebody may ask about."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from daemon.domain import Actor, Outcome, Trigger
+
+_KEPT: Final = 200
+"""Runs whose decisions are kept; the runs themselves are kept for good."""
+
+_COLUMNS: Final = ("id", "trigger", "actor", "started_at", "ended_at", "outcome", "result")
+_DECIDED: Final = (
+    *("kind", "reason", "media_type", "title", "jellyfin_id", "request_id", "details"),
+)
+
+
+class Decided(NamedTuple):
+    """One decision that changed something or needs somebody's attention."""
+
+    kind: str
+    reason: str
+    media_type: str | None
+    title: str | None
+    jellyfin_id: str | None
+    request_id: int | None = None
+    details: str | None = None
+
+
+def begin(
+    connection: sqlite3.Connection, trigger: Trigger, actor: Actor, at: datetime, *, pictures: bool
+) -> int:
+    """Note that a run has begun; returns its number."""
+    cursor = connection.execute(
+        "INSERT INTO sync_runs (trigger, actor, started_at, outcome, pictures)"
+        " VALUES (?, ?, ?, ?, ?)",
+        (trigger.value, actor.name, _stamp(at), Outcome.RUNNING.value, pictures),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def note(connection: sqlite3.Connection, run_id: int, decided: Iterable[Decided]) -> None:
+    """Keep decisions of a run."""
+    [first] = connection.execute(
+        "SELECT COALESCE(MAX(seq), 0) + 1 FROM sync_decisions WHERE run_id = ?", (run_id,)
+    ).fetchone()
+    names = ", ".join(_DECIDED)
+    marks = ", ".join("?" * (len(_DECIDED) + 2))
+    connection.executemany(
+        f"INSERT INTO sync_decisions (run_id, seq, {names}) VALUES ({marks})",
+        ((run_id, seq, *one) for seq, one in enumerate(decided, first)),
+    )
+
+
+def finish(
+    connection: sqlite3.Connection,
+    run_id: int,
+    outcome: Outcome,
+    result: dict[str, Any],
+    at: datetime,
+) -> None:
+    """Note how a run ended."""
+    counts = [result.get(name, 0) for name in ("added", "updated", "unpictured")]
+    connection.execute(
+        "UPDATE sync_runs SET ended_at = ?, outcome = ?, added = ?, updated = ?, unpictured = ?,"
+        " result = ? WHERE id = ?",
+        (_stamp(at), outcome.value, *counts, json.dumps(result), run_id),
+    )
+
+
+def interrupt_stale(connection: sqlite3.Connection, at: datetime) -> list[int]:
+    """Close the runs that a dead process left open; returns their numbers."""
+    rows = connection.execute(
+        "UPDATE sync_runs SET outcome = ?, ended_at = ? WHERE outcome = ? RETURNING id",
+        (Outcome.INTERRUPTED.value, _stamp(at), Outcome.RUNNING.value),
+    )
+    return [number for (number,) in rows.fetchall()]
+
+
+def prune(connection: sqlite3.Connection) -> int:
+    """Forget the decisions of old runs; returns how many."""
+    [newest] = connection.execute("SELECT COALESCE(MAX(id), 0) FROM sync_runs").fetchone()
+    cursor = connection.execute("DELETE FROM sync_decisions WHERE run_id <= ?", (newest - _KEPT,))
+    return cursor.rowcount
+
+
+def pictures_wanted(connection: sqlite3.Connection) -> bool:
+    """Whether the listing should say which titles have a poster, which makes it dearer.
+
+    That is so as long as no run has asked, and after a run that added many without asking.
+    """
+    [since] = connection.execute(
+        "SELECT COALESCE(MAX(id), 0) FROM sync_runs WHERE pictures = 1 AND outcome = ?",
+        (Outcome.OK.value,),
+    ).fetchone()
+    found = connection.execute(
+        "SELECT 1 FROM sync_runs WHERE id > ? AND unpictured > 0 LIMIT 1", (since,)
+    ).fetchone()
+    return not since or found is not None
+
+
+def latest(connection: sqlite3.Connection, limit: int) -> list[dict[str, Any]]:
+    """The newest runs, the newest first."""
+    rows = connection.execute(
+        f"SELECT {', '.join(_COLUMNS)} FROM sync_runs ORDER BY id DESC LIMIT ?",
+        (limit,),
+    )
+    return [_run(row) for row in rows]
+
+
+def one(connection: sqlite3.Connection, run_id: int) -> dict[str, Any] | None:
+    """One run with its decisions; None if there is no such run."""
+    row = connection.execute(
+        f"SELECT {', '.join(_COLUMNS)} FROM sync_runs WHERE id = ?",
+        (run_id,),
+    ).fetchone()
+    if row is None:
+        return None
+    decided = connection.execute(
+        f"SELECT {', '.join(_DECIDED)} FROM sync_decisions WHERE run_id = ? ORDER BY seq",
+        (run_id,),
+    )
+    return {**_run(row), "decisions": [dict(zip(_DECIDED, one, strict=True)) for one in decided]}
+
+
+def _run(row: tuple[Any, ...]) -> dict[str, Any]:
+    run = dict(zip(_COLUMNS, row, strict=True))
+    run["result"] = json.loads(run["result"]) if run["result"] else None
+    return run
+
+
+def _stamp(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds")
