@@ -6,21 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from builders import (
-    COMPLETE,
-    NOW,
-    POLICY,
-    SCANNING,
-    a_request,
-    added,
-    an_item,
-    decide,
-    jellyfin_id,
-    our_request,
-)
 from daemon.domain import (
     Add,
     ArrIndex,
+    Column,
     Conflict,
     Ids,
     MediaType,
@@ -32,6 +21,18 @@ from daemon.domain import (
     UpdateReason,
 )
 from daemon.reconcile import Planner
+from tests.builders import (
+    COMPLETE,
+    NOW,
+    POLICY,
+    SCANNING,
+    a_request,
+    added,
+    an_item,
+    decide,
+    jellyfin_id,
+    our_request,
+)
 
 TV = MediaType.TV
 
@@ -74,7 +75,7 @@ def test_titles_never_match() -> None:
         an_item(1, title="Twin", ids=Ids(tmdb=1)),
         an_item(2, title="Twin", ids=Ids(tmdb=2)),
     )
-    assert ["Twin", "Twin"] == added(decide([one, other]))
+    assert added(decide([one, other])) == ["Twin", "Twin"]
 
 
 def test_a_tracked_title_that_lacks_nothing_is_left_alone() -> None:
@@ -88,7 +89,7 @@ def test_what_is_missing_is_filled_and_nothing_else() -> None:
     item = an_item(ids=Ids(tmdb=603, imdb="tt0133093"), title="Another title")
     row = a_request(missing=frozenset({"imdb_id", "tvdb_id", "radarr_id", "year"}))
     [decision] = decide([item], [row], Sources(radarr=ArrIndex(by_tmdb={603: 7})))
-    fills = {"imdb_id": "tt0133093", "radarr_id": 7, "year": 1999}
+    fills: dict[str, Column] = {"imdb_id": "tt0133093", "radarr_id": 7, "year": 1999}
     assert decision == Update(item, UpdateReason.FILL, 1, fills)
 
 
@@ -104,7 +105,7 @@ def test_a_row_of_ours_follows_what_jellyfin_shows() -> None:
     early = an_item(title="movie.2160p.x265", overview=None)
     now = an_item(title="The Matrix")
     [decision] = decide([now], [our_request(early)])
-    face = {"title": "The Matrix", "year": 1999, "overview": "What it is about."}
+    face: dict[str, Column] = {"title": "The Matrix", "year": 1999, "overview": "What it is about."}
     assert decision == Update(now, UpdateReason.REFRESH, 1, {}, face)
 
 
@@ -223,8 +224,8 @@ def test_an_item_seen_before_is_not_decided_again() -> None:
     item = an_item()
     planner = Planner([], Sources(), POLICY)
     assert [Add(item)] == planner.decide([item, item])
-    assert [] == planner.decide([item])
-    assert [] == list(planner.finish(COMPLETE))
+    assert planner.decide([item]) == []
+    assert list(planner.finish(COMPLETE)) == []
 
 
 def test_an_item_that_only_a_weak_id_names_joins_the_title_that_carries_it() -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import COMPLETE, NOW, POLICY, jellyfin_id
 from daemon.domain import (
     FILLABLE,
     Add,
     ArrIndex,
-    Column,
     Decision,
     Ids,
     LibraryItem,
@@ -25,6 +24,7 @@ from daemon.domain import (
     fingerprint,
 )
 from daemon.reconcile import Planner
+from tests.builders import COMPLETE, NOW, POLICY, jellyfin_id
 
 numbers = st.none() | st.integers(1, 4)
 ids = st.builds(
@@ -36,7 +36,7 @@ sources = st.builds(
     st.none() | st.builds(ArrIndex, st.dictionaries(st.integers(1, 4), st.integers(1, 99))),
 )
 
-Row = dict[str, Column | bool]
+Row = dict[str, Any]
 
 
 @st.composite
@@ -96,16 +96,16 @@ def _tracked(table: dict[int, Row]) -> list[TrackedRequest]:
             id=number,
             media_type=MediaType(row["media_type"]),
             state=RequestState(row["state"]),
-            ids=Ids(row["tmdb_id"], row["tvdb_id"], row["imdb_id"]),  # type: ignore[arg-type]
-            jellyfin_id=row["jellyfin_id"],  # type: ignore[arg-type]
+            ids=Ids(row["tmdb_id"], row["tvdb_id"], row["imdb_id"]),
+            jellyfin_id=row["jellyfin_id"],
             missing=frozenset(
                 name
                 for name in FILLABLE
                 if row[name] is None and name != _other(MediaType(row["media_type"]))
             ),
             ours=bool(row["ours"]),
-            face=fingerprint(row["title"], row["year"], row["overview"]),  # type: ignore[arg-type]
-            poster_url=row["poster_url"],  # type: ignore[arg-type]
+            face=fingerprint(row["title"], row["year"], row["overview"]),
+            poster_url=row["poster_url"],
         )
         for number, row in table.items()
     ]
@@ -193,7 +193,7 @@ def test_a_second_run_changes_nothing(
     """After a run the same library brings no row and no value any more."""
     after = _apply(table, _run(table, [library], around))
     again = _run(after, [library], around)
-    assert [] == [one for one in again if isinstance(one, Add | Update)]
+    assert [one for one in again if isinstance(one, Add | Update)] == []
 
 
 @given(libraries(), trackers(), sources)
@@ -202,7 +202,7 @@ def test_runs_settle(library: list[LibraryItem], table: dict[int, Row], around: 
     for _ in range(4):
         table = _apply(table, _run(table, [library], around))
     again = _run(table, [library], around)
-    assert [] == [one for one in again if isinstance(one, Add | Update)]
+    assert [one for one in again if isinstance(one, Add | Update)] == []
 
 
 @given(libraries(), trackers(), sources)
