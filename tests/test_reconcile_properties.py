@@ -44,8 +44,9 @@ def parts(draw: st.DrawFn) -> Ids:
     """Some of the ids of one of four titles; no id belongs to two of them."""
     number = draw(st.integers(1, 4))
     known = draw(st.tuples(st.booleans(), st.booleans(), st.booleans()))
-    whole = (number, number + 10, f"tt000000{number}")
-    return Ids(*(value if shown else None for value, shown in zip(whole, known, strict=True)))
+    whole = f"tt000000{number}"
+    tmdb, tvdb, imdb = known
+    return Ids(number if tmdb else None, number + 10 if tvdb else None, whole if imdb else None)
 
 
 @st.composite
