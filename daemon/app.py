@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import signal
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 
 from daemon.clients.arr import ArrClient
 from daemon.clients.arr import radarr as radarr_client
@@ -11,11 +14,22 @@ from daemon.clients.arr import sonarr as sonarr_client
 from daemon.clients.http import Patience, ServiceHttp
 from daemon.clients.jellyfin import SERVICE as JELLYFIN
 from daemon.clients.jellyfin import JellyfinClient
+from daemon.errors import DaemonError
+from daemon.health import Health
+from daemon.logs import logger
 from daemon.observe import Services
-from daemon.progress import Progress
+from daemon.progress import Feed, Progress
+from daemon.pulse import Pulse
+from daemon.quick import Quick
+from daemon.schedule import Schedule
+from daemon.sdnotify import Notifier
 from daemon.settings import Service, Settings
 from daemon.store import Store, open_store, open_store_to_look
 from daemon.sync import Options, SyncService
+from daemon.web import Parts, served
+from daemon.worker import Worker
+
+_log = logger(__name__)
 
 
 @contextlib.asynccontextmanager
@@ -79,3 +93,126 @@ async def open_preview(
             store = await stack.enter_async_context(open_store_to_look(settings.database))
         services = await stack.enter_async_context(open_services(settings))
         yield SyncService(services, store, options(settings), publish)
+
+
+class Daemon:
+    """The long-running process, its objects in the order in which they are made.
+
+    Args:
+        settings: the configuration.
+        store: the tracker's file.
+        services: the clients.
+        next_run: the number of the first run.
+        notifier: tells systemd.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        services: Services,
+        next_run: int,
+        notifier: Notifier,
+    ) -> None:
+        self._notifier = notifier
+        self._store = store
+        self._feed = Feed()
+        health = Health(
+            service.http.service
+            for service in (services.jellyfin, services.radarr, services.sonarr)
+            if service is not None
+        )
+        service = SyncService(services, store, options(settings), self._progressed, health)
+        self._worker = Worker(service, self._feed, next_run)
+        quick = Quick(services.jellyfin, service, self._worker)
+        self._schedule = Schedule(
+            self._worker, settings.sync, quick=quick.look, housekeeping=self._housekeeping
+        )
+        self._worker.ended.append(self._schedule.ran)
+        self._pulse = Pulse(self._worker, notifier)
+        self._parts = Parts(
+            settings=settings,
+            store=store,
+            worker=self._worker,
+            service=service,
+            feed=self._feed,
+            health=health,
+            jellyfin=services.jellyfin,
+            loop_lag=lambda: self._pulse.lag,
+            next_run=lambda: self._schedule.next_run,
+            clock=lambda: datetime.now(UTC),
+        )
+
+    async def serve(self, stop: asyncio.Event, ready: Callable[[str], None]) -> None:
+        """Work until told to stop; a part that dies ends it all.
+
+        Args:
+            stop: set by whoever wants the end.
+            ready: told the address once everything is up.
+        """
+        async with _first_of_ours(), asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(part())
+                for part in (self._worker.serve, self._schedule.guard, self._pulse.beat)
+            ]
+            async with served(self._parts) as url:
+                self._schedule.start()
+                self._notifier.ready(self._pulse.status)
+                _log.info("daemon.ready", url=url)
+                ready(url)
+                await stop.wait()
+                _log.info("daemon.stopping")
+                self._notifier.stopping()
+                self._schedule.stop()
+            for task in tasks:
+                task.cancel()
+
+    def _progressed(self, progress: Progress) -> None:
+        self._worker.progressed(progress)
+
+    async def _housekeeping(self) -> None:
+        await self._store.housekeep()
+        verdict = await self._store.verify_audit()
+        if verdict.broken_at is None:
+            _log.info("audit.verified", events=verdict.events, head=verdict.head)
+        else:
+            _log.error("audit.broken", events=verdict.events, broken_at=verdict.broken_at)
+
+
+@contextlib.asynccontextmanager
+async def _first_of_ours() -> AsyncIterator[None]:
+    """Out of a group of errors, the one that a person can do something about."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        ours, others = group.split(DaemonError)
+        if ours is None or others is not None:
+            raise
+        failure = ours.exceptions[0]
+    else:
+        return
+    raise failure
+
+
+async def run(
+    settings: Settings,
+    stop: asyncio.Event | None = None,
+    ready: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Be the daemon until SIGTERM, SIGINT or `stop`.
+
+    Raises:
+        DaemonError: it cannot start.
+        ExceptionGroup: one of its parts died.
+    """
+    stop = stop or asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for which in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(which, stop.set)
+    _log.info("daemon.starting")
+    async with open_store(settings.database) as store, open_services(settings) as services:
+        for number in await store.interrupt_stale():
+            _log.warning("run.interrupted_before", run=number)
+        daemon = Daemon(settings, store, services, await store.next_run(), Notifier())
+        await daemon.serve(stop, ready)
+    _log.info("daemon.stopped")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from daemon import __version__, logs, report
-from daemon.app import open_preview, open_services, open_sync
+from daemon.app import open_preview, open_services, open_sync, run
 from daemon.check import findings
 from daemon.demo.story import tell
 from daemon.domain import Actor, Outcome, Trigger
@@ -68,7 +68,7 @@ def _run(options: argparse.Namespace) -> int:
         )
         return Exit.DONE if asyncio.run(tell(options.keep, sys.stdout)) else Exit.FAILED
     settings = load(options.config)
-    _configure_logs(settings)
+    _configure_logs(settings, daemon=options.command == "run")
     return asyncio.run(_awaited(cast("_Command", options.run)(options, settings)))
 
 
@@ -85,16 +85,21 @@ def _code(error: DaemonError) -> Exit:
     return codes.get(type(error), Exit.FAILED)
 
 
-def _configure_logs(settings: Settings) -> None:
-    """A command's logs go to stderr; where a person watches, only what is out of order."""
-    watched = sys.stderr.isatty() and settings.log.level == "info"
+def _configure_logs(settings: Settings, *, daemon: bool) -> None:
+    """The daemon logs to stdout. A command does to stderr, and little where a person watches."""
+    watched = not daemon and sys.stderr.isatty() and settings.log.level == "info"
     logs.configure(
         format=settings.log.format,
         level="error" if watched else settings.log.level,
         secrets=settings.secrets(),
         version=__version__,
-        stream=sys.stderr,
+        stream=sys.stdout if daemon else sys.stderr,
     )
+
+
+async def _daemon(_: argparse.Namespace, settings: Settings) -> int:
+    await run(settings)
+    return Exit.DONE
 
 
 async def _sync(options: argparse.Namespace, settings: Settings) -> int:
@@ -219,6 +224,7 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
+    command("run", _daemon, "be the daemon: look on an interval and when asked")
     sync = command("sync", _sync, "reconcile once, now")
     sync.add_argument("--dry-run", action="store_true", help="show the plan, write nothing")
     check = command("check", _check, "look at every service, the file and the clock")

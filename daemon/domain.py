@@ -251,7 +251,35 @@ Decision = Add | Update | Skip | Conflict
 class Trigger(StrEnum):
     """Why a run started."""
 
+    START = "start"
+    INTERVAL = "interval"
+    QUICK = "quick"
+    RETRY = "retry"
+    WEBHOOK = "webhook"
+    ADMIN = "admin"
     CLI = "cli"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a run looks at.
+
+    Attributes:
+        hints: Jellyfin ids of movies, series and episodes to look at; None means everything.
+    """
+
+    hints: frozenset[str] | None = None
+
+    @property
+    def kind(self) -> str:
+        """The word for it."""
+        return "full" if self.hints is None else "hinted"
+
+    def joined(self, other: Scope) -> Scope:
+        """What covers both."""
+        if self.hints is None or other.hints is None:
+            return Scope()
+        return Scope(self.hints | other.hints)
 
 
 class Outcome(StrEnum):
@@ -294,6 +322,11 @@ class Defect(NamedTuple):
         return f"{self.service} {self.ref or 'item without an id'}: {self.reason}"
 
 
+SCANNING = "scanning"
+INCOMPLETE = "incomplete"
+IMPLAUSIBLE = "implausible"
+
+
 class Gap(NamedTuple):
     """A source that could not be read, or not wholly.
 
@@ -305,3 +338,8 @@ class Gap(NamedTuple):
     service: str
     kind: str
     detail: str
+
+    @property
+    def of_service(self) -> bool:
+        """Whether the service itself failed, rather than the library being in motion."""
+        return self.kind not in {SCANNING, INCOMPLETE, IMPLAUSIBLE}

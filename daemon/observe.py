@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from daemon.clients.arr import ArrClient
 from daemon.clients.jellyfin import SERVICE as JELLYFIN
 from daemon.clients.jellyfin import Counts, JellyfinClient, Page, Server
 from daemon.domain import (
+    INCOMPLETE,
     Activity,
     ArrIndex,
     Defect,
@@ -234,26 +235,13 @@ class Library:
     async def _judged(self) -> list[LibraryItem]:
         """The doubtful series, after each was asked for, or all episodes where that is cheaper."""
         try:
-            proven = await self._proof()
+            proven = await prove(self._jellyfin, self._doubtful)
         except ServiceError as error:
             self._miss(error)
             return []
         return [
             replace(item, available=item.jellyfin_id in proven) for item in self._doubtful.values()
         ]
-
-    async def _proof(self) -> frozenset[str]:
-        if len(self._doubtful) > _MOST_PROBES:
-            return await self._jellyfin.series_with_episodes(first_only=False)
-        at_once = asyncio.Semaphore(_PROBES_AT_ONCE)
-
-        async def probe(series_id: str) -> str | None:
-            async with at_once:
-                return series_id if await self._jellyfin.has_episode(series_id) else None
-
-        async with _first_error() as group:
-            probes = [group.create_task(probe(series_id)) for series_id in self._doubtful]
-        return frozenset(found for task in probes if (found := task.result()) is not None)
 
     async def _look_again(self) -> None:
         """A scan that began meanwhile may have left half-made rows in the listing."""
@@ -272,7 +260,26 @@ class Library:
             return
         counted = ", then ".join(str(total) for total in sorted(set(self._attempt.totals)))
         detail = f"read {len(self._attempt.ids)} titles where Jellyfin counts {counted or 'none'}"
-        self.gaps.append(Gap(JELLYFIN, "incomplete", f"{detail}; the next run reads it anew"))
+        self.gaps.append(Gap(JELLYFIN, INCOMPLETE, f"{detail}; the next run reads it anew"))
+
+
+async def prove(jellyfin: JellyfinClient, doubtful: Collection[str]) -> frozenset[str]:
+    """Which of the series have an episode to play; asked for one by one unless they are many.
+
+    Raises:
+        ServiceError: Jellyfin cannot be asked.
+    """
+    if len(doubtful) > _MOST_PROBES:
+        return await jellyfin.series_with_episodes(first_only=False)
+    at_once = asyncio.Semaphore(_PROBES_AT_ONCE)
+
+    async def probe(series_id: str) -> str | None:
+        async with at_once:
+            return series_id if await jellyfin.has_episode(series_id) else None
+
+    async with _first_error() as group:
+        probes = [group.create_task(probe(series_id)) for series_id in doubtful]
+    return frozenset(found for task in probes if (found := task.result()) is not None)
 
 
 @contextlib.asynccontextmanager

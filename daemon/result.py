@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from daemon.domain import (
+    SCANNING,
     Add,
     Conflict,
     Decision,
@@ -19,9 +20,6 @@ from daemon.domain import (
     Update,
     UpdateReason,
 )
-
-SCANNING: Final = "scanning"
-"""The kind of the gap that a library being scanned leaves; it is no error."""
 
 _MOST_DETAILS: Final = 100
 
@@ -42,24 +40,21 @@ class Tally:
     gaps: list[Gap] = field(default_factory=list)
     failure: Gap | None = None
 
-    def count(self, decisions: Iterable[Decision]) -> None:
-        """Count decisions as they are made; what was written is counted with `wrote`."""
-        for one in decisions:
-            if isinstance(one, Skip):
-                self.skipped[one.reason] += 1
-            elif isinstance(one, Conflict):
-                self.conflicts += 1
-            elif isinstance(one, Add):
-                self.without_ids += not one.item.ids.known
+    def count(self, decision: Decision) -> None:
+        """Count a decision as it is made; what was written is counted with `wrote`."""
+        if isinstance(decision, Skip):
+            self.skipped[decision.reason] += 1
+        elif isinstance(decision, Conflict):
+            self.conflicts += 1
+        elif isinstance(decision, Add):
+            self.without_ids += not decision.item.ids.known
 
-    def plan(self, decisions: Iterable[Decision]) -> None:
-        """Count what would be written, where nothing is."""
-        for one in decisions:
-            if isinstance(one, Add):
-                self.added += 1
-            elif isinstance(one, Update):
-                self.filled += one.reason is UpdateReason.FILL
-                self.refreshed += one.reason is UpdateReason.REFRESH
+    def would_write(self, decision: Decision) -> None:
+        """Count a decision that is not carried out."""
+        self.added += isinstance(decision, Add)
+        if isinstance(decision, Update):
+            self.filled += decision.reason is UpdateReason.FILL
+            self.refreshed += decision.reason is UpdateReason.REFRESH
 
     def wrote(self, added: int, filled: int, refreshed: int, overtaken: int) -> None:
         """Count what a transaction wrote, and the items that somebody else was quicker with."""
@@ -67,6 +62,11 @@ class Tally:
         self.filled += filled
         self.refreshed += refreshed
         self.skipped[SkipReason.TRACKED_MEANWHILE] += overtaken
+
+    @property
+    def wrote_any(self) -> bool:
+        """Whether any row was written."""
+        return bool(self.added or self.filled or self.refreshed)
 
     @property
     def outcome(self) -> Outcome:
@@ -98,6 +98,7 @@ class SyncResult:
     run_id: int | None
     duration_ms: int
     calls: dict[str, dict[str, float]]
+    kind: str = "full"
     versions: dict[str, str] = field(default_factory=dict)
     plan: list[dict[str, Any]] | None = None
 
@@ -117,6 +118,7 @@ class SyncResult:
             "conflicts": tally.conflicts,
             "run_id": self.run_id,
             "outcome": self.outcome.value,
+            "kind": self.kind,
             "dry_run": self.plan is not None,
             "duration_ms": self.duration_ms,
             "filled": tally.filled,
@@ -136,18 +138,17 @@ def _capped(problems: list[str]) -> list[str]:
     return problems if more <= 0 else [*problems[:_MOST_DETAILS], f"and {more} more"]
 
 
-def planned(decisions: Iterable[Decision]) -> Iterable[dict[str, Any]]:
-    """Decisions worth telling, for a dry run."""
-    for one in decisions:
-        entry = {
-            "media_type": one.item.media_type.value,
-            "title": one.item.title,
-            "jellyfin_id": one.item.jellyfin_id,
-        }
-        if isinstance(one, Add):
-            yield {"decision": "add", **entry}
-        elif isinstance(one, Update):
-            columns = sorted({*one.fills, *one.replaces})
-            yield {"decision": one.reason.value, **entry, "columns": columns}
-        elif isinstance(one, Conflict):
-            yield {"decision": "conflict", **entry, "request_ids": list(one.request_ids)}
+def planned(decision: Decision) -> Iterator[dict[str, Any]]:
+    """A decision as a dry run tells it, if it is worth telling."""
+    entry = {
+        "media_type": decision.item.media_type.value,
+        "title": decision.item.title,
+        "jellyfin_id": decision.item.jellyfin_id,
+    }
+    if isinstance(decision, Add):
+        yield {"decision": "add", **entry}
+    elif isinstance(decision, Update):
+        columns = sorted({*decision.fills, *decision.replaces})
+        yield {"decision": decision.reason.value, **entry, "columns": columns}
+    elif isinstance(decision, Conflict):
+        yield {"decision": "conflict", **entry, "request_ids": list(decision.request_ids)}

@@ -4,39 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
-from contextlib import aclosing
+from collections.abc import Callable
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from structlog.contextvars import bound_contextvars
 
+from daemon.apply import Applier, Pictures, Plan, tell_audit
 from daemon.clients.http import Meter
-from daemon.clients.jellyfin import MOST_IDS, Page
 from daemon.clients.jellyfin import SERVICE as JELLYFIN
+from daemon.clients.jellyfin import Counts
 from daemon.domain import (
+    IMPLAUSIBLE,
+    SCANNING,
     Actor,
-    Add,
     Decision,
     Gap,
+    LibraryItem,
     Outcome,
     Policy,
+    Reading,
     RequestState,
-    Skip,
+    Scope,
     TrackedRequest,
     Trigger,
-    Update,
 )
 from daemon.errors import ServiceError, StoreError
+from daemon.health import Health
+from daemon.hinted import ArrMemory, look
 from daemon.logs import logger
-from daemon.observe import Library, Services, survey
+from daemon.observe import Library, Services, Survey, survey
 from daemon.progress import Phase, Progress
 from daemon.reconcile import Planner
-from daemon.result import SCANNING, SyncResult, Tally, planned
-from daemon.store import ATTENTION, AuditEvent, Link, Store, Tracked
+from daemon.result import SyncResult, Tally
+from daemon.store import AuditEvent, Store, Tracked
 
 _log = logger(__name__)
 _MOST_LINES = 20
+_LAST_WORDS = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +61,25 @@ class Options:
     batch_size: int = 500
 
 
+class Baseline(NamedTuple):
+    """What the library was like when it was last read as a whole.
+
+    Attributes:
+        date: the server's own clock then, aware UTC.
+    """
+
+    date: datetime
+    counts: Counts
+
+
 @dataclass(slots=True)
 class _Run:
-    """What one run carries with it; without a number it is a dry run, which collects its plan."""
+    """What one run carries with it."""
 
-    actor: Actor
-    pictures: bool
-    number: int | None = None
-    plan: list[dict[str, Any]] | None = None
-    tally: Tally = field(default_factory=Tally)
-    pending: list[Decision] = field(default_factory=list)
-    unpictured: list[Add] = field(default_factory=list)
+    tally: Tally
+    hand: Applier | Plan
+    pictures: bool = False
+    scope: Scope = field(default_factory=Scope)
     done: int = 0
     total: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
@@ -73,13 +88,19 @@ class _Run:
 
 
 class SyncService:
-    """Keeps the tracker true to the library, one run at a time.
+    """Keeps the tracker true to the library; its caller sees to it that runs do not overlap.
 
     Args:
         services: the clients.
         store: the tracker's file; None stands for a tracker without any row, for dry runs only.
         options: how a run works.
         publish: told of progress, after what it tells was committed.
+        health: told how the services answered.
+
+    Attributes:
+        baseline: of the last full reading; None before the first.
+        rescan_wanted: the last full reading met a library at work, and should be done again.
+        cancel_requested: the run that is going is to be ended by whoever sets this.
     """
 
     def __init__(
@@ -88,37 +109,66 @@ class SyncService:
         store: Store | None,
         options: Options,
         publish: Callable[[Progress], None] = lambda _: None,
+        health: Health | None = None,
     ) -> None:
         self._services = services
         self._store = store
         self._options = options
         self._policy = Policy(options.public_url)
         self._publish = publish
+        self._health = health or Health(self._meters())
+        self._arrs = ArrMemory(services)
+        self.baseline: Baseline | None = None
+        self.rescan_wanted = False
+        self.cancel_requested = False
 
-    async def run(self, trigger: Trigger, actor: Actor) -> SyncResult:
+    async def run(
+        self,
+        trigger: Trigger,
+        actor: Actor,
+        scope: Scope | None = None,
+        number: int | None = None,
+    ) -> SyncResult:
         """Reconcile once, and write what was decided.
+
+        Args:
+            trigger: why.
+            actor: who asked for it.
+            scope: what to look at; None for everything.
+            number: the run's, if it has one already.
 
         Raises:
             StoreError: not even the run's own row could be written.
         """
-        store = self._writable()
+        store, scope = self._writable(), scope or Scope()
+        self.cancel_requested = False
         pictures = await store.pictures_wanted()
-        number = await store.begin_run(trigger, actor, pictures=pictures)
-        run = _Run(actor, pictures, number, meters=self._meters())
+        number = await store.begin_run(trigger, actor, pictures=pictures, number=number)
+        tally = Tally()
+        poster = Pictures(self._services.jellyfin, self._policy)
+        hand = Applier(store, (number, actor), self._options.batch_size, poster, tally)
+        run = _Run(tally, hand, pictures, scope, meters=self._meters())
         with bound_contextvars(run_id=number, trigger=trigger.value):
-            _log.info("run.started", actor=actor.name)
+            _log.info("run.started", actor=actor.name, kind=scope.kind)
             try:
                 await self._guarded(run)
             except asyncio.CancelledError:
-                await self._end(run, Outcome.INTERRUPTED)
-                raise
-            return await self._end(run, run.tally.outcome)
+                if not self.cancel_requested:
+                    # Who stops us does not wait for long; a run left open is closed at the start.
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_LAST_WORDS):
+                            await self._end(run, Outcome.INTERRUPTED, number, actor)
+                    raise
+                return await self._end(run, Outcome.INTERRUPTED, number, actor)
+            return await self._end(run, tally.outcome, number, actor)
 
     async def preview(self) -> SyncResult:
         """Reconcile once without writing anything; the result holds the plan."""
-        run = _Run(Actor("system", "preview"), pictures=False, plan=[], meters=self._meters())
+        tally = Tally()
+        plan = Plan(tally)
+        run = _Run(tally, plan, meters=self._meters())
         await self._guarded(run)
-        return self._result(run, run.tally.outcome)
+        return replace(self._result(run, tally.outcome, None), plan=plan.entries)
 
     def _writable(self) -> Store:
         if self._store is None:
@@ -127,165 +177,130 @@ class SyncService:
 
     async def _guarded(self, run: _Run) -> None:
         try:
-            await self._reconcile(run)
+            self._publish(Progress(Phase.ASKING))
+            await (self._full(run) if run.scope.hints is None else self._hinted(run))
         except (ServiceError, StoreError) as error:
-            run.tally.failure = Gap(getattr(error, "service", "Tracker"), error.kind, str(error))
+            service = error.service if isinstance(error, ServiceError) else "Tracker"
+            run.tally.failure = Gap(service, error.kind, str(error))
+        self._note_health(run)
 
-    async def _reconcile(self, run: _Run) -> None:
-        self._publish(Progress(Phase.ASKING))
+    async def _full(self, run: _Run) -> None:
         seen = await survey(self._services)
         run.total, run.versions = seen.counts.titles, seen.versions
+        date = self._services.jellyfin.http.date
         run.tally.gaps.extend(seen.gaps)
-        tracked = await self._store.tracked() if self._store else Tracked([], [])
-        run.tally.defects.extend((*tracked.defects, *seen.defects))
-        # Tens of thousands of rows are indexed: in a thread, so that the loop answers meanwhile.
-        planner = await asyncio.to_thread(Planner, tracked.rows, seen.sources, self._policy)
+        tracked = await self._tracked(run)
+        run.tally.defects.extend(seen.defects)
+        planner = await self._planner(tracked, seen)
         library = Library(
             self._services.jellyfin, seen, self._options.page_size, pictures=run.pictures
         )
-        await self._read(run, library, planner)
-        self._judge(run, library, tracked.rows)
-
-    async def _read(self, run: _Run, library: Library, planner: Planner) -> None:
-        """Decide and write while the library streams in, then what only the whole can tell."""
         try:
             async with aclosing(library.items()) as pieces:
                 async for items in pieces:
                     await self._take(run, planner.decide(items))
-            self._publish(Progress(Phase.FINISHING, run.done, run.total))
-            waited = await asyncio.to_thread(list, planner.finish(library.reading))
-            for start in range(0, len(waited), self._options.batch_size):
-                await self._take(run, waited[start : start + self._options.batch_size])
+            await self._finish(run, planner, library.reading)
         finally:
             run.tally.scanned = library.reading.titles
             run.tally.defects.extend(library.defects)
             run.tally.gaps.extend(library.gaps)
-        await self._picture(run)
-        await self._write(run)
+        self._judge(run, library.reading, tracked.rows)
+        self._arrs.remember(seen.sources)
+        if library.reading.complete and date is not None:
+            self.baseline = Baseline(date, seen.counts)
+        self.rescan_wanted = library.reading.scanning
 
-    def _judge(self, run: _Run, library: Library, rows: list[TrackedRequest]) -> None:
+    async def _hinted(self, run: _Run) -> None:
+        """Only what was hinted at; it may add and fill, and proves nothing about what is absent.
+
+        Whether the server scans is not asked, so that titles without ids wait as in a scan.
+        """
+        found = await look(self._services.jellyfin, run.scope.hints or ())
+        run.total = run.tally.scanned = len(found.items)
+        sources = await self._arrs.sources(found)
+        run.tally.gaps.extend(found.gaps)
+        run.tally.defects.extend(found.defects)
+        planner = Planner((await self._tracked(run, found.items)).rows, sources, self._policy)
+        await self._take(run, planner.decide(found.items))
+        reading = Reading(complete=False, scanning=True, titles=len(found.items))
+        await self._finish(run, planner, reading)
+
+    async def _tracked(self, run: _Run, items: list[LibraryItem] | None = None) -> Tracked:
+        tracked = await self._store.tracked(items) if self._store else Tracked([], [])
+        run.tally.defects.extend(tracked.defects)
+        return tracked
+
+    async def _planner(self, tracked: Tracked, seen: Survey) -> Planner:
+        """Tens of thousands of rows are indexed in a thread, so that the loop answers meanwhile."""
+        return await asyncio.to_thread(Planner, tracked.rows, seen.sources, self._policy)
+
+    async def _take(self, run: _Run, decisions: list[Decision]) -> None:
+        await run.hand.take(decisions)
+        run.done += len(decisions)
+        self._publish(Progress(Phase.READING, run.done, run.total))
+
+    async def _finish(self, run: _Run, planner: Planner, reading: Reading) -> None:
+        """What only the whole can tell, then what is left to write."""
+        self._publish(Progress(Phase.FINISHING, run.done, run.total))
+        waited = await asyncio.to_thread(list, planner.finish(reading))
+        for start in range(0, len(waited), self._options.batch_size):
+            await self._take(run, waited[start : start + self._options.batch_size])
+        await run.hand.finish()
+
+    def _judge(self, run: _Run, reading: Reading, rows: list[TrackedRequest]) -> None:
         """What the reading as a whole says of its own worth."""
-        if library.reading.scanning:
+        if reading.scanning:
             detail = "Jellyfin is at work on its library; titles without ids wait"
             run.tally.gaps.append(Gap(JELLYFIN, SCANNING, detail))
         tracked = any(row.state is RequestState.AVAILABLE for row in rows)
-        if library.reading.titles == 0 and tracked:
-            detail = (
-                "Jellyfin lists no title at all, though some are tracked; is its storage there?"
-            )
-            run.tally.gaps.append(Gap(JELLYFIN, "implausible", detail))
+        if reading.titles == 0 and tracked:
+            detail = "Jellyfin lists no title, though some are tracked; is its storage there?"
+            run.tally.gaps.append(Gap(JELLYFIN, IMPLAUSIBLE, detail))
 
-    async def _take(self, run: _Run, decisions: list[Decision]) -> None:
-        run.tally.count(decisions)
-        run.done += len(decisions)
-        if run.plan is not None:
-            run.tally.plan(decisions)
-            run.plan.extend(planned(decisions))
-            return
-        for decision in decisions:
-            _tell(decision)
-            if isinstance(decision, Add) and decision.item.poster is None:
-                self._put_aside(run, decision)
-            elif _worth_keeping(decision):
-                run.pending.append(decision)
-            if len(run.pending) >= self._options.batch_size:
-                await self._write(run)
-        self._publish(Progress(Phase.READING, run.done, run.total))
+    def _note_health(self, run: _Run) -> None:
+        """A service that was asked and left no gap behind is well."""
+        failure = (run.tally.failure,) if run.tally.failure else ()
+        bad = {gap.service: gap for gap in (*run.tally.gaps, *failure) if gap.of_service}
+        for name, meter in self._meters().items():
+            if name in bad:
+                self._health.bad(bad[name])
+            elif meter.calls > run.meters[name].calls:
+                self._health.good(name, run.versions.get(name, ""))
 
-    def _put_aside(self, run: _Run, add: Add) -> None:
-        """A few new titles wait for their pictures; many are written without."""
-        run.unpictured.append(add)
-        if run.tally.unpictured or len(run.unpictured) > MOST_IDS:
-            run.tally.unpictured += len(run.unpictured)
-            run.pending.extend(run.unpictured)
-            run.unpictured.clear()
-
-    async def _picture(self, run: _Run) -> None:
-        """Ask which of the titles that wait have a poster, and let them go."""
-        waiting, run.unpictured = run.unpictured, []
-        if not waiting:
-            return
-        try:
-            ids = [add.item.jellyfin_id for add in waiting]
-            found = await self._services.jellyfin.items(ids, Page())
-        except ServiceError as error:
-            run.tally.unpictured += len(waiting)
-            run.tally.gaps.append(Gap(error.service, error.kind, str(error)))
-            found = []
-        posters = {item.jellyfin_id: self._policy.poster_url(item) for item in found}
-        run.pending.extend(
-            replace(add, poster_url=posters.get(add.item.jellyfin_id)) for add in waiting
-        )
-
-    async def _write(self, run: _Run) -> None:
-        if not run.pending or run.number is None:
-            return
-        batch, run.pending = run.pending, []
-        applied = await self._writable().apply(run.number, run.actor, batch)
-        run.tally.wrote(applied.added, applied.filled, applied.refreshed, len(applied.passed))
-        _tell_audit(applied.links)
-
-    async def _end(self, run: _Run, outcome: Outcome) -> SyncResult:
+    async def _end(self, run: _Run, outcome: Outcome, number: int, actor: Actor) -> SyncResult:
         """Note how the run ended: in the history, in the audit, and in one line of the log."""
-        result = self._result(run, outcome)
+        result = self._result(run, outcome, number)
         document = result.as_dict()
         for problem in document["error_details"][:_MOST_LINES]:
             _log.warning("run.problem", problem=problem)
-        event = AuditEvent(
-            "run.ended", run.actor, run.number, reason=outcome.value, after=_counts(document)
-        )
-        if run.number is not None:
-            try:
-                links = await self._writable().finish_run(run.number, outcome, document, event)
-            except StoreError as error:
-                _log.error("run.not_recorded", error_kind=error.kind, error=str(error))
-            else:
-                _tell_audit(links)
+        counts = {key: value for key, value in document.items() if isinstance(value, int)}
+        event = AuditEvent("run.ended", actor, number, reason=outcome.value, after=counts)
+        told = [] if outcome is Outcome.OK and not run.tally.wrote_any else [event]
+        try:
+            links = await self._writable().finish_run(number, outcome, document, told)
+        except StoreError as error:
+            _log.error("run.not_recorded", error_kind=error.kind, error=str(error))
+        else:
+            tell_audit(links)
         level = _log.info if outcome is Outcome.OK else _log.warning
         level("run.done", **_flat(document))
         return result
 
-    def _result(self, run: _Run, outcome: Outcome) -> SyncResult:
+    def _result(self, run: _Run, outcome: Outcome, number: int | None) -> SyncResult:
         return SyncResult(
             outcome=outcome,
             tally=run.tally,
-            run_id=run.number,
+            run_id=number,
             duration_ms=round((time.monotonic() - run.began) * 1000),
             calls={name: meter.since(run.meters[name]) for name, meter in self._meters().items()},
+            kind=run.scope.kind,
             versions=run.versions,
-            plan=run.plan,
         )
 
     def _meters(self) -> dict[str, Meter]:
         """A reading of every service's meter."""
         clients = (self._services.jellyfin, self._services.radarr, self._services.sonarr)
         return {c.http.service: replace(c.http.meter) for c in clients if c is not None}
-
-
-def _worth_keeping(decision: Decision) -> bool:
-    """Whether it is written, or somebody may have to look at it."""
-    return not isinstance(decision, Skip) or decision.reason in ATTENTION
-
-
-def _tell(decision: Decision) -> None:
-    reason = decision.reason.value if isinstance(decision, Skip | Update) else None
-    _log.debug(
-        f"title.{type(decision).__name__.lower()}",
-        jellyfin_id=decision.item.jellyfin_id,
-        title=decision.item.title,
-        reason=reason,
-    )
-
-
-def _tell_audit(links: Iterable[Link]) -> None:
-    for link in links:
-        _log.info(
-            "audit.recorded", seq=link.seq, action=link.action, target=link.target, hash=link.hash
-        )
-
-
-def _counts(document: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in document.items() if isinstance(value, int)}
 
 
 def _flat(document: dict[str, Any]) -> dict[str, Any]:

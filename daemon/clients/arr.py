@@ -99,9 +99,16 @@ class ArrClient:
 
     async def listing(self) -> Listing:
         """Everything that the service keeps, as an index of ids."""
+        return await self._listed({})
+
+    async def of_tmdb(self, number: int) -> Listing:
+        """What Radarr keeps under one TMDB id; for Sonarr such a question costs as much as all."""
+        return await self._listed({"tmdbId": str(number)})
+
+    async def _listed(self, query: dict[str, str]) -> Listing:
         index = _Index(self.http.service)
         reader = RecordReader(_Record, list[msgspec.Raw], lambda records: records)
-        async with self.http.stream(self._path) as chunks:
+        async with self.http.stream(self._path, query) as chunks:
             try:
                 async for chunk in chunks:
                     index.add(reader.feed(chunk))

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
@@ -134,7 +135,7 @@ def _base(url: str, head: Head) -> str | None:
     """Radarr and Sonarr redirect to the same path under their URL base, which tells that base."""
     path, wanted = urlsplit(url).path, urlsplit(head.location).path
     if wanted.endswith(path) and (base := wanted.removesuffix(path)):
-        return f"its URL base is {base}: add that to the configured address"
+        return f"its URL base is {base}: the configured address must end in that"
     return None
 
 
@@ -242,6 +243,8 @@ class ServiceHttp:
             raise TimedOutError(self.service, url, "no complete reply in time") from None
         except aiohttp.ClientPayloadError:
             raise CutShortError(self.service, url, "the connection ended in mid-reply") from None
+        except aiohttp.ClientResponseError:
+            raise WrongServiceError(self.service, url, "no proper HTTP is spoken there") from None
         except aiohttp.ClientError as error:
             raise UnreachableError(self.service, url, _reason(error)) from None
         finally:
@@ -301,7 +304,7 @@ class ServiceHttp:
 
 def _date(reply: aiohttp.ClientResponse) -> datetime | None:
     try:
-        return parsedate_to_datetime(reply.headers.get("Date", ""))
+        return parsedate_to_datetime(reply.headers.get("Date", "")).replace(tzinfo=UTC)
     except ValueError:
         return None
 
@@ -310,7 +313,9 @@ def _reason(error: aiohttp.ClientError) -> str:
     """What a person can use of a connection error; never the URL, which may hold a query."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "the name is not known"
-    if isinstance(error, aiohttp.ClientSSLError):
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return "its certificate is not trusted"
-    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
-    return getattr(cause, "strerror", None) or "the connection failed"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "no https is spoken there"
+    code = getattr(error, "errno", None)
+    return os.strerror(code) if code else "the connection failed"

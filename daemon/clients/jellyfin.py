@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -47,6 +48,13 @@ MOST_IDS: Final = 150
 """Titles that are asked for by their ids at once; together they cost the server as much as one."""
 
 _PICTURES: Final = {"EnableImages": "true", "EnableImageTypes": "Primary", "ImageTypeLimit": "1"}
+_LOOKED_UP: Final = {**_LISTING, **_PICTURES, "IncludeItemTypes": "Movie,Series,Episode"}
+_SAVED: Final = {
+    **_PLAIN,
+    "IncludeItemTypes": "Movie,Series,Episode",
+    "ExcludeLocationTypes": "Virtual",
+    "EnableImages": "false",
+}
 _NO_PICTURES: Final = {"EnableImages": "false"}
 
 
@@ -64,6 +72,15 @@ class _Row(msgspec.Struct, gc=False):
     LocationType: str | None = None
     IsPlaceHolder: bool | None = None
     ImageTags: dict[str, str] | None = None
+    SeriesId: str | None = None
+
+
+class _Saved(msgspec.Struct, gc=False):
+    """A row that the server saved lately."""
+
+    Id: str
+    Type: str
+    SeriesId: str | None = None
 
 
 class _Episode(msgspec.Struct, gc=False):
@@ -123,6 +140,31 @@ class Server(NamedTuple):
 
     id: str
     version: str
+
+
+class LookUp(NamedTuple):
+    """What was found of given ids.
+
+    Attributes:
+        proven: ids of the series of those episodes that can be played.
+    """
+
+    items: list[LibraryItem]
+    proven: frozenset[str]
+
+
+class Saved(NamedTuple):
+    """What was saved lately.
+
+    Attributes:
+        ids: of movies, series and episodes, and of the episodes' series.
+        counts: the saved ones by their kind, as far as they were listed.
+        total: all that were saved, also those beyond the limit.
+    """
+
+    ids: frozenset[str]
+    counts: Counts
+    total: int
 
 
 @dataclass(slots=True)
@@ -203,17 +245,40 @@ class JellyfinClient:
             async for rows in pieces:
                 yield list(_items(rows, page))
 
-    async def items(self, ids: Sequence[str], page: Page) -> list[LibraryItem]:
-        """The given movies and series as they are now, with their pictures; at most 150 ids.
+    async def look_up(self, ids: Sequence[str], page: Page) -> LookUp:
+        """Given movies, series and episodes as they are now, with pictures; at most 150 ids.
 
-        The server refuses a request line of over 8 KiB, and unknown ids are simply absent.
+        The server refuses a request line of over 8 KiB. Ids that it does not know are absent from
+        the reply, and if it can read none of them it forgets the filter, so none may be malformed.
         """
-        query = {**_LISTING, **_PICTURES, "Ids": ",".join(ids)}
-        found: list[LibraryItem] = []
+        query = {**_LOOKED_UP, "Ids": ",".join(ids)}
+        titles: list[_Row | Broken] = []
+        episodes: list[_Row] = []
         async with aclosing(self._rows(query, _Row, page)) as pieces:
             async for rows in pieces:
-                found.extend(_items(rows, page))
-        return found
+                for row in rows:
+                    of_series = isinstance(row, _Row) and row.Type == "Episode"
+                    (episodes if of_series else titles).append(row)
+        proven = {row.SeriesId for row in episodes if row.SeriesId and _playable(row)}
+        return LookUp(list(_items(titles, page)), frozenset(proven))
+
+    async def saved_since(self, moment: datetime, limit: int) -> Saved:
+        """What was saved since a moment of the server's own clock: arrivals and changes, no losses.
+
+        `MinDateLastSavedForUser` is the spelling that works on every version; it is about the item
+        itself, so that a series which got an episode is not in it, but the episode is.
+        """
+        since = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        query = {**_SAVED, "MinDateLastSavedForUser": since, "Limit": str(limit)}
+        page = Page()
+        saved: list[_Saved] = []
+        async with aclosing(self._rows(query, _Saved, page)) as pieces:
+            async for rows in pieces:
+                saved.extend(row for row in rows if isinstance(row, _Saved))
+        ids = frozenset(found for row in saved for found in (row.Id, row.SeriesId) if found)
+        kinds = Counter(row.Type for row in saved)
+        counts = Counts(kinds["Movie"], kinds["Series"], kinds["Episode"])
+        return Saved(ids, counts, page.total or 0)
 
     async def series_with_episodes(self, *, first_only: bool) -> frozenset[str]:
         """The ids of series that have an episode to play.

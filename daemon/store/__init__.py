@@ -94,17 +94,31 @@ class Store:
         self._clock = clock
         self._version = -1
 
-    async def tracked(self) -> Tracked:
-        """Every row of the tracker, as far as the planner needs it."""
+    async def tracked(self, items: Sequence[LibraryItem] | None = None) -> Tracked:
+        """The tracker's rows, as far as the planner needs them.
+
+        Args:
+            items: only the rows that one of these could belong to; None for all.
+        """
         if self._columns:
             self._version = await self._database.write(_data_version)
-        return Tracked(*await self._database.read(requests.tracked))
+        return Tracked(
+            *await self._database.read(lambda connection: requests.tracked(connection, items))
+        )
 
-    async def begin_run(self, trigger: Trigger, actor: Actor, *, pictures: bool) -> int:
-        """Note that a run has begun; returns its number."""
+    async def next_run(self) -> int:
+        """The number that the next run will have."""
+        return await self._database.read(runs.next_number)
+
+    async def begin_run(
+        self, trigger: Trigger, actor: Actor, *, pictures: bool, number: int | None = None
+    ) -> int:
+        """Note that a run has begun; returns its number, the given one if there is one."""
         now = self._clock()
         return await self._database.write(
-            lambda connection: runs.begin(connection, trigger, actor, now, pictures=pictures)
+            lambda connection: runs.begin(
+                connection, number, trigger, actor, now, pictures=pictures
+            )
         )
 
     async def apply(self, run_id: int, actor: Actor, decisions: Sequence[Decision]) -> Applied:
@@ -118,15 +132,15 @@ class Store:
         )
 
     async def finish_run(
-        self, run_id: int, outcome: Outcome, result: dict[str, Any], event: AuditEvent
+        self, run_id: int, outcome: Outcome, result: dict[str, Any], events: Sequence[AuditEvent]
     ) -> list[Link]:
-        """Note how a run ended, in the history and in the audit."""
+        """Note how a run ended in the history, and what of it belongs into the audit."""
         now = self._clock()
 
         def work(connection: sqlite3.Connection) -> list[Link]:
             runs.finish(connection, run_id, outcome, result, now)
             runs.prune(connection)
-            return audit.append(connection, [event], now)
+            return audit.append(connection, events, now)
 
         return await self._database.write(work)
 
@@ -154,6 +168,15 @@ class Store:
     async def verify_audit(self) -> Verdict:
         """Walk the audit's chain of hashes."""
         return await self._database.read(audit.verify)
+
+    async def housekeep(self) -> None:
+        """What is good for the file now and then: forget old details, renew the statistics."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            runs.prune(connection)
+            connection.execute("PRAGMA optimize")
+
+        await self._database.write(work)
 
     async def backup(self, target: Path) -> None:
         """Copy the file as it is now.

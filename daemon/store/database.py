@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ BUSY_BUDGET: Final = 90.0
 """Seconds to wait for another writer; the tracker was seen to hold its lock for 65."""
 
 _ATTEMPT: Final = 1.0
+_ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 _NETWORK: Final = (
     "nfs",
     "cifs",
@@ -69,6 +71,7 @@ class Database:
         except asyncio.CancelledError:
             stop.set()
             await asyncio.wait({task})
+            task.exception()  # nobody else will look at it, and asyncio complains of that
             raise
 
     async def read(self, work: _Work[_T]) -> _T:
@@ -124,8 +127,14 @@ def _snapshot(connection: sqlite3.Connection, work: _Work[_T]) -> _T:
 
 
 def _backup(connection: sqlite3.Connection, target: Path) -> None:
-    with contextlib.closing(sqlite3.connect(target)) as copy:
-        connection.backup(copy)
+    """What has the target's name is whole, whenever the process may die."""
+    part = target.with_name(target.name + ".part")
+    try:
+        with contextlib.closing(sqlite3.connect(part)) as copy:
+            connection.backup(copy)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 async def _in_thread(
@@ -255,7 +264,7 @@ def refuse_network(path: Path, mounts: str | None = None) -> None:
     found = [
         (len(point), kind)
         for _, point, kind, *_ in (line.split() for line in text.splitlines())
-        if target.is_relative_to(point)
+        if target.is_relative_to(_ESCAPED.sub(lambda octal: chr(int(octal[1], 8)), point))
     ]
     kind = max(found, default=(0, ""))[1]
     if kind.startswith(_NETWORK):

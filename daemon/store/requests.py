@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -93,16 +94,21 @@ def moment(value: datetime) -> str:
 # --- reading ---------------------------------------------------------------------------------
 
 
-def tracked(connection: sqlite3.Connection) -> tuple[list[TrackedRequest], list[Defect]]:
-    """Every row, as far as the planner needs it, and the rows that are not understood."""
+def tracked(
+    connection: sqlite3.Connection, items: Sequence[LibraryItem] | None = None
+) -> tuple[list[TrackedRequest], list[Defect]]:
+    """The rows, as far as the planner needs them, and those that are not understood.
+
+    Args:
+        connection: for reading.
+        items: only the rows that one of these could belong to; None for all.
+    """
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'requests'").fetchone() is None:
         return [], []
     reader = _Reader(check(connection))
-    rows = [
-        row
-        for values in connection.execute(reader.query, {"ours": OUR_NAME})
-        for row in reader.rows(values)
-    ]
+    where, values = ("", {}) if items is None else reader.narrowed(items)
+    found = connection.execute(reader.query + where, {"ours": OUR_NAME, **values})
+    rows = [row for values_ in found for row in reader.rows(values_)]
     return rows, reader.defects
 
 
@@ -113,7 +119,7 @@ class _Reader:
         self.defects: list[Defect] = []
         self._fillable = [name for name in FILLABLE if name in columns]
         self._missing: dict[tuple[Any, ...], frozenset[str]] = {}
-        imdb_id = "imdb_id" if "imdb_id" in columns else "NULL"
+        self._imdb_id = imdb_id = "imdb_id" if "imdb_id" in columns else "NULL"
         face = ["title", "year", "overview" if "overview" in columns else "NULL", "poster_url"]
         selected = (
             *("id", "media_type", "state", "tmdb_id", "tvdb_id", imdb_id, "jellyfin_id"),
@@ -122,6 +128,23 @@ class _Reader:
             *(f"{name} IS NULL" for name in self._fillable),
         )
         self.query = f"SELECT {', '.join(selected)} FROM requests"
+
+    def narrowed(self, items: Sequence[LibraryItem]) -> tuple[str, dict[str, str]]:
+        """The condition that a row carries an id of one of the items."""
+        wanted: dict[str, list[Column]] = {
+            "tmdb_id": [item.ids.tmdb for item in items],
+            "tvdb_id": [item.ids.tvdb for item in items],
+            f"lower({self._imdb_id})": [item.ids.imdb for item in items],
+            "lower(replace(jellyfin_id, '-', ''))": [item.jellyfin_id for item in items],
+        }
+        lists = {
+            f"ids{n}": json.dumps([v for v in ids if v]) for n, ids in enumerate(wanted.values())
+        }
+        terms = (
+            f"{column} IN (SELECT value FROM json_each(:{name}))"
+            for column, name in zip(wanted, lists, strict=True)
+        )
+        return f" WHERE {' OR '.join(terms)}", lists
 
     def rows(self, values: tuple[Any, ...]) -> Iterator[TrackedRequest]:
         """The row; twice if its media type is not understood, so that it hides both titles."""

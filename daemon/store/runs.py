@@ -31,14 +31,26 @@ class Decided(NamedTuple):
     details: str | None = None
 
 
+def next_number(connection: sqlite3.Connection) -> int:
+    """The number that the next run will have; numbers are never used twice."""
+    known = "SELECT seq FROM sqlite_sequence WHERE name = 'sync_runs'"
+    return int((connection.execute(known).fetchone() or (0,))[0]) + 1
+
+
 def begin(
-    connection: sqlite3.Connection, trigger: Trigger, actor: Actor, at: datetime, *, pictures: bool
+    connection: sqlite3.Connection,
+    number: int | None,
+    trigger: Trigger,
+    actor: Actor,
+    at: datetime,
+    *,
+    pictures: bool,
 ) -> int:
     """Note that a run has begun; returns its number."""
     cursor = connection.execute(
-        "INSERT INTO sync_runs (trigger, actor, started_at, outcome, pictures)"
-        " VALUES (?, ?, ?, ?, ?)",
-        (trigger.value, actor.name, _stamp(at), Outcome.RUNNING.value, pictures),
+        "INSERT INTO sync_runs (id, trigger, actor, started_at, outcome, pictures)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (number, trigger.value, actor.name, _stamp(at), Outcome.RUNNING.value, pictures),
     )
     return int(cursor.lastrowid or 0)
 

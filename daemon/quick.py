@@ -1,0 +1,70 @@
+"""The quick look: two small calls that tell whether anything in the library has changed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from daemon.clients.jellyfin import Counts, JellyfinClient, Saved
+from daemon.domain import Actor, Scope, Trigger
+from daemon.errors import ServiceError
+from daemon.logs import logger
+from daemon.sync import Baseline, SyncService
+from daemon.worker import Worker
+
+_log = logger(__name__)
+_SYSTEM = Actor("system", "quick look")
+_MOST = 500
+"""Changes that are looked at one by one; more of them are a full run's affair."""
+
+_OVERLAP = timedelta(seconds=30)
+
+
+class Quick:
+    """Asks for a run where one is worth it.
+
+    Args:
+        jellyfin: whom to ask.
+        service: knows what the library was like when it was last read as a whole.
+        worker: does the runs.
+    """
+
+    def __init__(self, jellyfin: JellyfinClient, service: SyncService, worker: Worker) -> None:
+        self._jellyfin = jellyfin
+        self._service = service
+        self._worker = worker
+
+    async def look(self) -> None:
+        """Look once; pointless while a run goes, or before the library was read as a whole."""
+        baseline = self._service.baseline
+        if self._worker.running or self._worker.waiting or baseline is None:
+            return
+        try:
+            await (self._once_idle() if self._service.rescan_wanted else self._changes(baseline))
+        except ServiceError as error:
+            _log.debug("quick.failed", error_kind=error.kind, error=str(error))
+
+    async def _changes(self, baseline: Baseline) -> None:
+        saved = await self._jellyfin.saved_since(baseline.date - _OVERLAP, _MOST)
+        date = self._jellyfin.http.date or baseline.date
+        counts = await self._jellyfin.counts()
+        if saved.total > _MOST or not _explained(baseline.counts, counts, saved):
+            self._service.rescan_wanted = True
+            await self._once_idle()
+            return
+        self._service.baseline = Baseline(date, counts)
+        _log.debug("quick.looked", saved=saved.total)
+        if saved.ids:
+            self._worker.ask(Trigger.QUICK, _SYSTEM, Scope(saved.ids))
+
+    async def _once_idle(self) -> None:
+        """A full run; while the server is at work on its library the next look sees to it."""
+        if not (await self._jellyfin.activity()).scanning:
+            self._worker.ask(Trigger.QUICK, _SYSTEM)
+
+
+def _explained(before: Counts, now: Counts, saved: Saved) -> bool:
+    """Whether what was saved accounts for what was gained; a loss is never accounted for."""
+    return all(
+        old <= new <= old + arrived
+        for old, new, arrived in zip(before, now, saved.counts, strict=True)
+    )

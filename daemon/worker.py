@@ -1,0 +1,144 @@
+"""The one place where runs happen: one at a time, and at most one waiting that all callers share.
+
+Joining the running one would be wrong: it may have read the library before what the caller means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from daemon.domain import Actor, Scope, Trigger
+from daemon.errors import DaemonError
+from daemon.progress import Feed, Phase, Progress
+from daemon.result import SyncResult
+from daemon.sync import SyncService
+
+
+@dataclass(eq=False, slots=True)
+class Ticket:
+    """A run that was asked for.
+
+    Attributes:
+        number: the run's, also before it begins.
+        started_at: when it began; None while it waits.
+        result: comes when it has ended; None in it means that the daemon stopped first.
+    """
+
+    number: int
+    trigger: Trigger
+    actor: Actor
+    scope: Scope
+    result: asyncio.Future[SyncResult | None]
+    started_at: datetime | None = None
+    progress: Progress = field(default_factory=lambda: Progress(Phase.ASKING))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The run as it is told to people and machines."""
+        return {
+            "run_id": self.number,
+            "state": "running" if self.started_at else "waiting",
+            "trigger": self.trigger.value,
+            "actor": self.actor.name,
+            "kind": self.scope.kind,
+            "started_at": self.started_at.isoformat() if self.started_at else None,
+            "phase": self.progress.phase.value,
+            "done": self.progress.done,
+            "total": self.progress.total,
+        }
+
+
+class Worker:
+    """Runs what is asked for.
+
+    Args:
+        service: does the runs.
+        feed: told what happens, after it was committed.
+        next_number: of the next run.
+
+    Attributes:
+        ended: called with each run's result.
+    """
+
+    def __init__(self, service: SyncService, feed: Feed, next_number: int) -> None:
+        self._service = service
+        self._feed = feed
+        self._next_number = next_number
+        self._wanted = asyncio.Event()
+        self._task: asyncio.Task[SyncResult] | None = None
+        self._moved = time.monotonic()
+        self.running: Ticket | None = None
+        self.waiting: Ticket | None = None
+        self.last: SyncResult | None = None
+        self.ended: list[Callable[[SyncResult], None]] = []
+
+    def ask(self, trigger: Trigger, actor: Actor, scope: Scope = Scope()) -> Ticket:
+        """A run that begins after this call; shared with whoever asked since the last one began."""
+        if self.waiting is None:
+            future = asyncio.get_running_loop().create_future()
+            self.waiting = Ticket(self._next_number, trigger, actor, scope, future)
+            self._next_number += 1
+            self._wanted.set()
+        else:
+            self.waiting.scope = self.waiting.scope.joined(scope)
+        return self.waiting
+
+    def cancel(self, number: int) -> bool:
+        """Stop a run, or let one that waits never begin; False if it is neither."""
+        if self.waiting is not None and self.waiting.number == number:
+            self.waiting.result.set_result(None)
+            self.waiting = None
+            return True
+        if self.running is not None and self.running.number == number and self._task is not None:
+            self._service.cancel_requested = True
+            self._task.cancel()
+            return True
+        return False
+
+    @property
+    def stuck_seconds(self) -> float:
+        """How long the run that is going has not moved; 0 while none is."""
+        return time.monotonic() - self._moved if self.running else 0.0
+
+    def progressed(self, progress: Progress) -> None:
+        """Told by the run, after what it tells of was committed."""
+        self._moved = time.monotonic()
+        if self.running is not None:
+            self.running.progress = progress
+            self._feed.publish("progress", self.running.as_dict())
+
+    async def serve(self) -> None:
+        """Do the runs, until cancelled; the one that is going is then ended first."""
+        try:
+            while True:
+                await self._wanted.wait()
+                self._wanted.clear()
+                if self.waiting is not None:
+                    await self._one(self.waiting)
+        finally:
+            for ticket in (self.running, self.waiting):
+                if ticket is not None and not ticket.result.done():
+                    ticket.result.set_result(None)
+
+    async def _one(self, ticket: Ticket) -> None:
+        self.running, self.waiting = ticket, None
+        self._moved = time.monotonic()
+        ticket.started_at = datetime.now(UTC)
+        self._feed.publish("started", ticket.as_dict())
+        run = self._service.run(ticket.trigger, ticket.actor, ticket.scope, ticket.number)
+        self._task = asyncio.create_task(run)
+        try:
+            self.last = await self._task
+            ticket.result.set_result(self.last)
+            self._feed.publish("done", self.last.as_dict())
+            for listener in self.ended:
+                listener(self.last)
+        except DaemonError as error:
+            ticket.result.set_exception(error)
+            ticket.result.exception()  # whoever waits sees it; nobody has to wait
+        finally:
+            self._task, self.running = None, None
