@@ -16,6 +16,7 @@ from daemon.clients.jellyfin import SERVICE as JELLYFIN
 from daemon.clients.jellyfin import JellyfinClient
 from daemon.errors import DaemonError
 from daemon.health import Health
+from daemon.intake import Intake
 from daemon.logs import logger
 from daemon.observe import Services
 from daemon.progress import Feed, Progress
@@ -129,6 +130,9 @@ class Daemon:
             self._worker, settings.sync, quick=quick.look, housekeeping=self._housekeeping
         )
         self._worker.ended.append(self._schedule.ran)
+        self._intake = Intake(
+            self._worker, store, quick.look, settings.webhook, lambda: service.server_id
+        )
         self._pulse = Pulse(self._worker, notifier)
         self._parts = Parts(
             settings=settings,
@@ -152,8 +156,8 @@ class Daemon:
         """
         async with _first_of_ours(), asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(part())
-                for part in (self._worker.serve, self._schedule.guard, self._pulse.beat)
+                group.create_task(part.serve())
+                for part in (self._worker, self._schedule, self._intake, self._pulse)
             ]
             async with served(self._parts) as url:
                 self._schedule.start()

@@ -260,6 +260,10 @@ class Trigger(StrEnum):
     CLI = "cli"
 
 
+MOST_HINTS = 500
+"""Titles that are looked at one by one; more of them are a full run's affair."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What a run looks at.
@@ -279,7 +283,8 @@ class Scope:
         """What covers both."""
         if self.hints is None or other.hints is None:
             return Scope()
-        return Scope(self.hints | other.hints)
+        hints = self.hints | other.hints
+        return Scope(hints) if len(hints) <= MOST_HINTS else Scope()
 
 
 class Outcome(StrEnum):

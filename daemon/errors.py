@@ -51,6 +51,12 @@ class AlreadyRunningError(DaemonError):
     kind = "already_running"
 
 
+class AddressError(DaemonError):
+    """The configured address cannot be listened on."""
+
+    kind = "address"
+
+
 class ServiceError(DaemonError):
     """A service could not be read.
 

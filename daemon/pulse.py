@@ -30,7 +30,7 @@ class Pulse:
         self._said = ""
         self.lag = 0.0
 
-    async def beat(self) -> None:
+    async def serve(self) -> None:
         """Beat, forever."""
         loop = asyncio.get_running_loop()
         every = min(_BEAT, (self._notifier.watchdog_seconds or _BEAT) / 4)

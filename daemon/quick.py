@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from daemon.clients.jellyfin import Counts, JellyfinClient, Saved
-from daemon.domain import Actor, Scope, Trigger
+from daemon.domain import MOST_HINTS, Actor, Scope, Trigger
 from daemon.errors import ServiceError
 from daemon.logs import logger
 from daemon.sync import Baseline, SyncService
@@ -13,9 +13,6 @@ from daemon.worker import Worker
 
 _log = logger(__name__)
 _SYSTEM = Actor("system", "quick look")
-_MOST = 500
-"""Changes that are looked at one by one; more of them are a full run's affair."""
-
 _OVERLAP = timedelta(seconds=30)
 
 
@@ -44,10 +41,10 @@ class Quick:
             _log.debug("quick.failed", error_kind=error.kind, error=str(error))
 
     async def _changes(self, baseline: Baseline) -> None:
-        saved = await self._jellyfin.saved_since(baseline.date - _OVERLAP, _MOST)
+        saved = await self._jellyfin.saved_since(baseline.date - _OVERLAP, MOST_HINTS)
         date = self._jellyfin.http.date or baseline.date
         counts = await self._jellyfin.counts()
-        if saved.total > _MOST or not _explained(baseline.counts, counts, saved):
+        if saved.total > MOST_HINTS or not _explained(baseline.counts, counts, saved):
             self._service.rescan_wanted = True
             await self._once_idle()
             return

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from daemon.domain import (
+    MOST_HINTS,
     SCANNING,
     Add,
     Conflict,
@@ -22,11 +23,16 @@ from daemon.domain import (
 )
 
 _MOST_DETAILS: Final = 100
+_EARLY: Final = frozenset({SkipReason.NOT_AVAILABLE, SkipReason.STILL_READ})
 
 
 @dataclass(slots=True)
 class Tally:
-    """The counts of one run."""
+    """The counts of one run.
+
+    Attributes:
+        early: Jellyfin ids of titles that were not there to watch yet, the first few.
+    """
 
     scanned: int = 0
     added: int = 0
@@ -38,12 +44,15 @@ class Tally:
     skipped: Counter[SkipReason] = field(default_factory=Counter)
     defects: list[Defect] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
+    early: set[str] = field(default_factory=set)
     failure: Gap | None = None
 
     def count(self, decision: Decision) -> None:
         """Count a decision as it is made; what was written is counted with `wrote`."""
         if isinstance(decision, Skip):
             self.skipped[decision.reason] += 1
+            if decision.reason in _EARLY and len(self.early) < MOST_HINTS:
+                self.early.add(decision.item.jellyfin_id)
         elif isinstance(decision, Conflict):
             self.conflicts += 1
         elif isinstance(decision, Add):

@@ -114,7 +114,7 @@ class Schedule:
         self._scheduler.add_job(self._retry, DateTrigger(due), id="retry", replace_existing=True)
         _log.debug("run.retry_planned", seconds=pause)
 
-    async def guard(self) -> None:
+    async def serve(self) -> None:
         """Watch the clock, forever.
 
         A job waits for a moment of the wall clock: set back by hours, it would be late by hours.

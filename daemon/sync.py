@@ -98,6 +98,7 @@ class SyncService:
         health: told how the services answered.
 
     Attributes:
+        server_id: of the Jellyfin that was read last; None before.
         baseline: of the last full reading; None before the first.
         rescan_wanted: the last full reading met a library at work, and should be done again.
         cancel_requested: the run that is going is to be ended by whoever sets this.
@@ -118,6 +119,7 @@ class SyncService:
         self._publish = publish
         self._health = health or Health(self._meters())
         self._arrs = ArrMemory(services)
+        self.server_id: str | None = None
         self.baseline: Baseline | None = None
         self.rescan_wanted = False
         self.cancel_requested = False
@@ -187,6 +189,7 @@ class SyncService:
     async def _full(self, run: _Run) -> None:
         seen = await survey(self._services)
         run.total, run.versions = seen.counts.titles, seen.versions
+        self.server_id = seen.server.id
         date = self._services.jellyfin.http.date
         run.tally.gaps.extend(seen.gaps)
         tracked = await self._tracked(run)

@@ -8,7 +8,7 @@ import msgspec
 import pydantic
 
 from daemon.clients.http import ServiceHttp
-from daemon.clients.records import Broken, MalformedError, RecordReader
+from daemon.clients.records import Broken, Int32, MalformedError, RecordReader
 from daemon.domain import ArrIndex, Defect
 from daemon.errors import WrongServiceError
 
@@ -21,9 +21,9 @@ class _Status(pydantic.BaseModel):
 class _Record(msgspec.Struct, gc=False):
     """A film or a series; 0 and "" stand for an unknown id (seen on Radarr 6 and Sonarr 4)."""
 
-    id: int
-    tmdbId: int = 0
-    tvdbId: int = 0
+    id: Int32
+    tmdbId: Int32 = 0
+    tvdbId: Int32 = 0
     imdbId: str = ""
 
 

@@ -8,16 +8,17 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mappin
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import Enum, auto
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import pydantic
 
-from daemon.clients.http import ServiceHttp
-from daemon.clients.records import Broken, MalformedError, RecordReader
+from daemon.clients.http import Patience, ServiceHttp
+from daemon.clients.records import Broken, Int32, MalformedError, RecordReader
 from daemon.domain import Activity, Defect, Ids, LibraryFolder, LibraryItem, MediaType
-from daemon.errors import RejectedError, StartingError, WrongServiceError
+from daemon.errors import RefusedKeyError, RejectedError, StartingError, WrongServiceError
 
 SERVICE: Final = "Jellyfin"
 _TYPES: Final = {"Movie": MediaType.MOVIE, "Series": MediaType.TV}
@@ -56,6 +57,7 @@ _SAVED: Final = {
     "EnableImages": "false",
 }
 _NO_PICTURES: Final = {"EnableImages": "false"}
+_BRIEFLY: Final = Patience(attempts=1, reply=5.0, silence=5.0)
 
 
 class _Row(msgspec.Struct, gc=False):
@@ -65,7 +67,7 @@ class _Row(msgspec.Struct, gc=False):
     Type: str
     Name: str
     ProviderIds: dict[str, str]
-    ProductionYear: int | None = None
+    ProductionYear: Int32 | None = None
     Overview: str | None = None
     Path: str | None = None
     DateCreated: str | None = None
@@ -116,6 +118,16 @@ class _Folder(pydantic.BaseModel):
     RefreshStatus: str = "Idle"
 
 
+class _Policy(pydantic.BaseModel):
+    IsAdministrator: pydantic.StrictBool
+    IsDisabled: pydantic.StrictBool = False
+
+
+class _User(pydantic.BaseModel):
+    Name: str
+    Policy: _Policy
+
+
 class _Counts(pydantic.BaseModel):
     MovieCount: int
     SeriesCount: int
@@ -133,6 +145,26 @@ class Counts(NamedTuple):
     def titles(self) -> int:
         """Movies and series together."""
         return self.movies + self.series
+
+
+class Standing(Enum):
+    """What a token is good for."""
+
+    ADMINISTRATOR = auto()
+    USER = auto()
+    BARRED = auto()
+    API_KEY = auto()
+    UNKNOWN = auto()
+
+
+_STANDINGS: Final = {400: Standing.API_KEY, 401: Standing.UNKNOWN, 403: Standing.BARRED}
+
+
+class Bearer(NamedTuple):
+    """Whose a token is; the name is "" where it belongs to nobody."""
+
+    standing: Standing
+    name: str = ""
 
 
 class Server(NamedTuple):
@@ -211,6 +243,30 @@ class JellyfinClient:
         if info.get("StartupWizardCompleted") is not True:
             raise RejectedError(*where, "not set up yet", hint="finish its set-up wizard")
         return Server(str(info.get("Id")), str(info.get("Version")))
+
+    async def who_is(self, token: str) -> Bearer:
+        """Whose a token is, asked with that token alone.
+
+        Nothing of ours is sent along: our key would speak for it, and a device or version would
+        overwrite those of the user's own device. An API key is answered 400, a user whom the
+        server keeps out for now 403, and any other token 401 (seen on 10.11.11).
+
+        Args:
+            token: as the server gives it to its users; it must not hold a quotation mark.
+
+        Raises:
+            ServiceError: Jellyfin cannot be asked, which says nothing about the token.
+        """
+        proof = {"Authorization": f'MediaBrowser Token="{token}"'}
+        try:
+            async with ServiceHttp(SERVICE, self.http.url, proof, _BRIEFLY) as http:
+                user = await http.get("/Users/Me", _User)
+        except (RefusedKeyError, RejectedError) as error:
+            if (standing := _STANDINGS.get(error.status or 0)) is None:
+                raise
+            return Bearer(standing)
+        admin = user.Policy.IsAdministrator and not user.Policy.IsDisabled
+        return Bearer(Standing.ADMINISTRATOR if admin else Standing.USER, user.Name)
 
     async def activity(self) -> Activity:
         """Whether the server is at work on its libraries, and which libraries it has.

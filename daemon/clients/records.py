@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Annotated, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -19,9 +19,12 @@ _Row = TypeVar("_Row")
 _Envelope = TypeVar("_Envelope")
 _OPENING = re.compile(rb'[^\[]*\[(\s*\{\s*"[^"\\]*"\s*:)')
 _Any = TypeVar("_Any")
-_RAW = msgspec.json.Decoder(msgspec.Raw)
+_RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 _LARGEST = 4 * 1024 * 1024
 _TOO_DEEP = "nested too deeply"
+
+Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+"""A number as all these services keep it; a larger one would not fit into a column."""
 
 
 class Broken(NamedTuple):
@@ -158,12 +161,12 @@ class RecordReader(Generic[_Row, _Envelope]):
         for part in _parts(text, self._between):
             pending = pending + b"," + part if pending else part
             try:
-                raw, sound = _decoded(_RAW, pending)
+                raws, sound = _decoded(_RAWS, b"[" + pending + b"]")
             except MalformedError:
                 raise
             except ValueError:
                 continue
-            rows.append(self._one(raw) if sound else _torn(raw))
+            rows.extend(self._one(raw) if sound else _torn(raw) for raw in raws)
             del self._buffer[: len(pending) + 1]
             pending = b""
         return rows

@@ -26,7 +26,7 @@ from daemon.domain import (
 )
 from daemon.errors import StoreError
 from daemon.store import audit, migrate, requests, runs
-from daemon.store.audit import AuditEvent, Link, Verdict
+from daemon.store.audit import AuditEvent, AuditFilter, Link, Verdict
 from daemon.store.database import (
     BUSY_BUDGET,
     Database,
@@ -35,13 +35,16 @@ from daemon.store.database import (
     opened_to_look,
     refuse_network,
 )
-from daemon.store.runs import Decided
+from daemon.store.runs import Decided, RunCounts
 
 __all__ = [
     "ATTENTION",
     "Applied",
     "AuditEvent",
+    "AuditFilter",
+    "Counted",
     "Link",
+    "RunCounts",
     "Store",
     "Tracked",
     "Verdict",
@@ -58,6 +61,17 @@ class Tracked(NamedTuple):
 
     rows: list[TrackedRequest]
     defects: list[Defect]
+
+
+class Counted(NamedTuple):
+    """How many there are.
+
+    Attributes:
+        titles: by media type and state, in the tracker's own words.
+    """
+
+    titles: dict[tuple[str, str], int]
+    runs: RunCounts
 
 
 @dataclass(slots=True)
@@ -164,6 +178,50 @@ class Store:
     async def latest_audit(self, limit: int) -> list[dict[str, Any]]:
         """The newest audit events, the newest first."""
         return await self._database.read(lambda connection: audit.latest(connection, limit))
+
+    async def runs_page(self, before: int | None, limit: int) -> list[dict[str, Any]]:
+        """The newest runs, the newest first, beginning below a number; None begins at the top."""
+        return await self._database.read(lambda connection: runs.page(connection, before, limit))
+
+    async def run_page(self, run_id: int, after: int, limit: int) -> dict[str, Any] | None:
+        """One run with some of the decisions kept of it, those above a `seq`; None if unknown."""
+
+        def work(connection: sqlite3.Connection) -> dict[str, Any] | None:
+            run = runs.head(connection, run_id)
+            if run is None:
+                return None
+            return {**run, "decisions": runs.decided(connection, run_id, after, limit)}
+
+        return await self._database.read(work)
+
+    async def audit_page(
+        self, wanted: AuditFilter, before: int | None, limit: int
+    ) -> list[dict[str, Any]]:
+        """The newest wanted events, the newest first, beginning below a `seq`."""
+        return await self._database.read(
+            lambda connection: audit.page(connection, wanted, before, limit)
+        )
+
+    async def counted(self, bounds: Sequence[float]) -> Counted:
+        """How many titles and runs there are.
+
+        Args:
+            bounds: of the runs' duration in seconds, rising; the last one is infinite.
+        """
+
+        def work(connection: sqlite3.Connection) -> Counted:
+            titles = connection.execute(
+                "SELECT media_type, state, COUNT(*) FROM requests GROUP BY 1, 2"
+            )
+            found = {(str(media), str(state)): count for media, state, count in titles}
+            return Counted(found, runs.counted(connection, bounds))
+
+        return await self._database.read(work)
+
+    async def record(self, event: AuditEvent) -> list[Link]:
+        """Add one event to the audit."""
+        now = self._clock()
+        return await self._database.write(lambda connection: audit.append(connection, [event], now))
 
     async def verify_audit(self) -> Verdict:
         """Walk the audit's chain of hashes."""

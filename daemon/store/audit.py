@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from daemon.domain import Actor
@@ -52,6 +52,24 @@ class AuditEvent:
     reason: str | None = None
     before: Mapping[str, Any] | None = None
     after: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which events are wanted; None does not narrow.
+
+    Attributes:
+        actor: the actor's name.
+        since: not before this, aware.
+        until: before this, aware.
+    """
+
+    action: str | None = None
+    actor: str | None = None
+    run_id: int | None = None
+    target: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 class Link(NamedTuple):
@@ -120,6 +138,31 @@ def latest(connection: sqlite3.Connection, limit: int) -> list[dict[str, Any]]:
     """The newest events, the newest first, with `before` and `after` as values."""
     rows = connection.execute(f"{_SELECT} ORDER BY seq DESC LIMIT ?", (limit,))
     return [_record(row) for row in rows]
+
+
+def page(
+    connection: sqlite3.Connection, wanted: AuditFilter, before: int | None, limit: int
+) -> list[dict[str, Any]]:
+    """The newest events that are wanted, the newest first, beginning below a `seq`."""
+    terms = {
+        "seq < ?": before,
+        "action = ?": wanted.action,
+        "actor_name = ?": wanted.actor,
+        "run_id = ?": wanted.run_id,
+        "target = ?": wanted.target,
+        "at >= ?": _stamp(wanted.since),
+        "at < ?": _stamp(wanted.until),
+    }
+    narrowing = {term: value for term, value in terms.items() if value is not None}
+    where = " AND ".join(narrowing) or "1"
+    rows = connection.execute(
+        f"{_SELECT} WHERE {where} ORDER BY seq DESC LIMIT ?", (*narrowing.values(), limit)
+    )
+    return [_record(row) for row in rows]
+
+
+def _stamp(at: datetime | None) -> str | None:
+    return None if at is None else at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _record(row: tuple[Any, ...]) -> dict[str, Any]:

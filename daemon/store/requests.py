@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,7 @@ _NEEDED: Final = {
     },
 }
 _E = TypeVar("_E", bound=StrEnum)
+_SUBJECT: Final = re.compile(r"(?:TABLE|ON) (\w+)")
 _OTHER_SERVICE: Final = {MediaType.MOVIE: "sonarr_id", MediaType.TV: "radarr_id"}
 
 
@@ -66,8 +68,11 @@ class Written:
 def create(connection: sqlite3.Connection) -> None:
     """Make the tracker's tables where they are absent; what is there is never altered."""
     script = (resources.files("daemon.store") / "tracker.sql").read_text(encoding="utf-8")
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     for statement in script.split(";\n"):
-        connection.execute(statement)
+        subject = _SUBJECT.search(statement)
+        if subject is not None and (subject[1],) not in tables:
+            connection.execute(statement)
 
 
 def check(connection: sqlite3.Connection) -> frozenset[str]:
@@ -266,10 +271,11 @@ class Writer:
         self.written.events.append(_audited(update, row, changes, actor, run_id))
 
     def _next_id(self) -> int:
-        """Past every number that an orphaned event names: it would show on the new title."""
+        """Past every number that an orphan names: it would show on the new title."""
         [number] = self._connection.execute(
             "SELECT MAX((SELECT COALESCE(MAX(id), 0) FROM requests),"
-            " (SELECT COALESCE(MAX(request_id), 0) FROM timeline_events))"
+            " (SELECT COALESCE(MAX(request_id), 0) FROM timeline_events),"
+            " (SELECT COALESCE(MAX(request_id), 0) FROM episodes))"
         ).fetchone()
         return int(number) + 1
 
@@ -332,7 +338,7 @@ class Writer:
     def _row_of(self, update: Update, columns: list[str]) -> dict[str, Any] | None:
         """The row as it is now; None if it is gone, is another title, or is not ours any more."""
         item = update.item
-        names = ["id", "media_type", "tmdb_id", "jellyfin_id", "requested_by", *columns]
+        names = ["id", "media_type", "requested_by", *_known(item).keys() & self._columns, *columns]
         query = f"SELECT {', '.join(names)} FROM requests WHERE "
         if update.request_id is not None:
             found = self._connection.execute(query + "id = ?", (update.request_id,))
@@ -342,10 +348,29 @@ class Writer:
         if (values := found.fetchone()) is None:
             return None
         row = dict(zip(names, values, strict=True))
-        same = row["media_type"] == item.media_type.value
-        same = same and (row["tmdb_id"] in {None, item.ids.tmdb} or item.ids.tmdb is None)
+        same = row["media_type"] == item.media_type.value and _is_of(row, item)
         ours = row["requested_by"] == OUR_NAME or update.reason is UpdateReason.FILL
         return row if same and ours else None
+
+
+def _known(item: LibraryItem) -> dict[str, Column]:
+    """What may identify the item's row, the strongest first."""
+    ids = item.ids
+    return {
+        "tmdb_id": ids.tmdb,
+        "tvdb_id": ids.tvdb,
+        "imdb_id": ids.imdb,
+        "jellyfin_id": item.jellyfin_id,
+    }
+
+
+def _is_of(row: dict[str, Any], item: LibraryItem) -> bool:
+    """Numbers of deleted rows are given again, so the strongest id that both have must agree."""
+    for name, value in _known(item).items():
+        there = row.get(name)
+        if value is not None and there is not None:
+            return value == (_text(there, "-") if isinstance(there, str) else there)
+    return False
 
 
 def _audited(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +17,9 @@ _COLUMNS: Final = ("id", "trigger", "actor", "started_at", "ended_at", "outcome"
 _DECIDED: Final = (
     *("kind", "reason", "media_type", "title", "jellyfin_id", "request_id", "details"),
 )
+
+
+_HIGHEST: Final = 2**63 - 1
 
 
 class Decided(NamedTuple):
@@ -85,9 +88,13 @@ def finish(
 
 
 def interrupt_stale(connection: sqlite3.Connection, at: datetime) -> list[int]:
-    """Close the runs that a dead process left open; returns their numbers."""
+    """Close the runs that a dead process left open; returns their numbers.
+
+    Such a run did not live to say whether it added titles without asking for their pictures.
+    """
     rows = connection.execute(
-        "UPDATE sync_runs SET outcome = ?, ended_at = ? WHERE outcome = ? RETURNING id",
+        "UPDATE sync_runs SET outcome = ?, ended_at = ?, unpictured = 1 - pictures"
+        " WHERE outcome = ? RETURNING id",
         (Outcome.INTERRUPTED.value, _stamp(at), Outcome.RUNNING.value),
     )
     return [number for (number,) in rows.fetchall()]
@@ -124,19 +131,91 @@ def latest(connection: sqlite3.Connection, limit: int) -> list[dict[str, Any]]:
     return [_run(row) for row in rows]
 
 
-def one(connection: sqlite3.Connection, run_id: int) -> dict[str, Any] | None:
-    """One run with its decisions; None if there is no such run."""
+def page(connection: sqlite3.Connection, before: int | None, limit: int) -> list[dict[str, Any]]:
+    """The newest runs, the newest first, beginning below a number."""
+    rows = connection.execute(
+        f"SELECT {', '.join(_COLUMNS)} FROM sync_runs WHERE id < ? ORDER BY id DESC LIMIT ?",
+        (_HIGHEST if before is None else before, limit),
+    )
+    return [_run(row) for row in rows]
+
+
+def decided(
+    connection: sqlite3.Connection, run_id: int, after: int, limit: int
+) -> list[dict[str, Any]]:
+    """The kept decisions of a run in their order, beginning above a `seq`."""
+    names = ("seq", *_DECIDED)
+    rows = connection.execute(
+        f"SELECT {', '.join(names)} FROM sync_decisions WHERE run_id = ? AND seq > ?"
+        " ORDER BY seq LIMIT ?",
+        (run_id, after, limit),
+    )
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+class RunCounts(NamedTuple):
+    """What the history comes to.
+
+    Attributes:
+        ended: how many runs, by trigger and outcome.
+        within: of those that came to their own end, how many took at most so many seconds.
+        seconds: what these took together.
+        last_good: when the latest good run ended.
+    """
+
+    ended: dict[tuple[str, str], int]
+    within: dict[float, int]
+    seconds: float
+    last_good: datetime | None
+
+
+def counted(connection: sqlite3.Connection, bounds: Sequence[float]) -> RunCounts:
+    """Count the whole history.
+
+    Args:
+        connection: for reading.
+        bounds: seconds, rising; the last one is infinite.
+    """
+    ended = connection.execute(
+        "SELECT trigger, outcome, COUNT(*) FROM sync_runs WHERE ended_at NOT NULL GROUP BY 1, 2"
+    )
+    took = "(julianday(ended_at) - julianday(started_at)) * 86400"
+    within = ", ".join(f"COALESCE(SUM({took} <= ?), 0)" for _ in bounds)
+    seconds, *numbers = connection.execute(
+        f"SELECT COALESCE(SUM({took}), 0), {within} FROM sync_runs WHERE outcome IN (?, ?, ?)",
+        (*bounds, Outcome.OK.value, Outcome.PARTIAL.value, Outcome.FAILED.value),
+    ).fetchone()
+    last = connection.execute(
+        "SELECT ended_at FROM sync_runs WHERE outcome = ? ORDER BY id DESC LIMIT 1",
+        (Outcome.OK.value,),
+    ).fetchone()
+    return RunCounts(
+        ended={(trigger, outcome): count for trigger, outcome, count in ended},
+        within=dict(zip(bounds, numbers, strict=True)),
+        seconds=seconds,
+        last_good=datetime.fromisoformat(last[0]) if last else None,
+    )
+
+
+def head(connection: sqlite3.Connection, run_id: int) -> dict[str, Any] | None:
+    """One run without its decisions; None if there is no such run."""
     row = connection.execute(
         f"SELECT {', '.join(_COLUMNS)} FROM sync_runs WHERE id = ?",
         (run_id,),
     ).fetchone()
-    if row is None:
+    return None if row is None else _run(row)
+
+
+def one(connection: sqlite3.Connection, run_id: int) -> dict[str, Any] | None:
+    """One run with its decisions; None if there is no such run."""
+    run = head(connection, run_id)
+    if run is None:
         return None
-    decided = connection.execute(
+    rows = connection.execute(
         f"SELECT {', '.join(_DECIDED)} FROM sync_decisions WHERE run_id = ? ORDER BY seq",
         (run_id,),
     )
-    return {**_run(row), "decisions": [dict(zip(_DECIDED, one, strict=True)) for one in decided]}
+    return {**run, "decisions": [dict(zip(_DECIDED, row, strict=True)) for row in rows]}
 
 
 def _run(row: tuple[Any, ...]) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 -- The tracker's own tables, as the tracker itself declares them; used only where they are absent.
-CREATE TABLE IF NOT EXISTS requests (
+CREATE TABLE requests (
   id INTEGER NOT NULL PRIMARY KEY,
   title VARCHAR(500) NOT NULL,
   media_type VARCHAR(5) NOT NULL,
@@ -40,11 +40,11 @@ CREATE TABLE IF NOT EXISTS requests (
   vfs_rebuild_at DATETIME
 );
 
-CREATE INDEX IF NOT EXISTS ix_requests_tmdb_id ON requests (tmdb_id);
-CREATE INDEX IF NOT EXISTS ix_requests_tvdb_id ON requests (tvdb_id);
-CREATE INDEX IF NOT EXISTS ix_requests_qbit_hash ON requests (qbit_hash);
+CREATE INDEX ix_requests_tmdb_id ON requests (tmdb_id);
+CREATE INDEX ix_requests_tvdb_id ON requests (tvdb_id);
+CREATE INDEX ix_requests_qbit_hash ON requests (qbit_hash);
 
-CREATE TABLE IF NOT EXISTS timeline_events (
+CREATE TABLE timeline_events (
   id INTEGER NOT NULL PRIMARY KEY,
   request_id INTEGER NOT NULL REFERENCES requests (id),
   service VARCHAR(50) NOT NULL,
@@ -55,9 +55,9 @@ CREATE TABLE IF NOT EXISTS timeline_events (
   timestamp DATETIME NOT NULL
 );
 
-CREATE INDEX IF NOT EXISTS ix_timeline_events_request_id ON timeline_events (request_id);
+CREATE INDEX ix_timeline_events_request_id ON timeline_events (request_id);
 
-CREATE TABLE IF NOT EXISTS episodes (
+CREATE TABLE episodes (
   id INTEGER NOT NULL PRIMARY KEY,
   request_id INTEGER NOT NULL REFERENCES requests (id),
   season_number INTEGER NOT NULL,
@@ -74,10 +74,10 @@ CREATE TABLE IF NOT EXISTS episodes (
   updated_at DATETIME NOT NULL
 );
 
-CREATE INDEX IF NOT EXISTS ix_episodes_request_id ON episodes (request_id);
-CREATE INDEX IF NOT EXISTS ix_episodes_qbit_hash ON episodes (qbit_hash);
+CREATE INDEX ix_episodes_request_id ON episodes (request_id);
+CREATE INDEX ix_episodes_qbit_hash ON episodes (qbit_hash);
 
-CREATE TABLE IF NOT EXISTS deletion_logs (
+CREATE TABLE deletion_logs (
   id INTEGER NOT NULL PRIMARY KEY,
   title VARCHAR(500) NOT NULL,
   media_type VARCHAR(5) NOT NULL,
@@ -100,7 +100,7 @@ CREATE TABLE IF NOT EXISTS deletion_logs (
   completed_at DATETIME
 );
 
-CREATE TABLE IF NOT EXISTS deletion_sync_events (
+CREATE TABLE deletion_sync_events (
   id INTEGER NOT NULL PRIMARY KEY,
   deletion_log_id INTEGER NOT NULL REFERENCES deletion_logs (id),
   service VARCHAR(50) NOT NULL,
@@ -111,5 +111,5 @@ CREATE TABLE IF NOT EXISTS deletion_sync_events (
   timestamp DATETIME NOT NULL
 );
 
-CREATE INDEX IF NOT EXISTS ix_deletion_sync_events_deletion_log_id
+CREATE INDEX ix_deletion_sync_events_deletion_log_id
   ON deletion_sync_events (deletion_log_id);

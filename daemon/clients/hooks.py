@@ -1,0 +1,115 @@
+"""What a webhook's body says, decoded without I/O; it is a reason to look, never a fact."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple, TypeVar
+
+import msgspec
+
+from daemon.domain import Ids, MediaType
+
+_LIBRARY: Final = frozenset({"ItemAdded", "ItemDeleted"})
+_COMING: Final = frozenset({"Download", "MovieAdded", "SeriesAdd", "Rename"})
+_ID: Final = re.compile(r"[0-9a-f]{32}")
+_T = TypeVar("_T")
+
+
+class HookError(ValueError):
+    """The body is not what such a webhook sends; the text says what is wrong and what to do."""
+
+
+class Note(NamedTuple):
+    """A webhook that is about the library.
+
+    Attributes:
+        kind: the sender's own word, e.g. "ItemAdded".
+        ids: Jellyfin ids to look at.
+        server: id of the Jellyfin that sent it; "" if it does not say.
+    """
+
+    kind: str
+    ids: frozenset[str]
+    server: str
+
+
+class Coming(NamedTuple):
+    """A title that Radarr or Sonarr has imported, so that Jellyfin will have it soon."""
+
+    kind: str
+    media_type: MediaType
+    ids: Ids
+
+
+class _Jellyfin(msgspec.Struct, gc=False):
+    NotificationType: str = ""
+    ItemType: str = ""
+    ItemId: str = ""
+    SeriesId: str = ""
+    ServerId: str = ""
+
+
+class _Title(msgspec.Struct, gc=False):
+    tmdbId: int = 0
+    tvdbId: int = 0
+    imdbId: str = ""
+
+
+class _Arr(msgspec.Struct, gc=False):
+    eventType: str = ""
+    movie: _Title | None = None
+    series: _Title | None = None
+
+
+def jellyfin_note(body: bytes) -> Note | None:
+    """What Jellyfin's webhook plugin says; None where it is not about the library.
+
+    An episode's provider ids are its own, not its series', so none are taken. Ids come with and
+    without dashes, and what is no id at all is left out: it would make Jellyfin list everything.
+
+    Raises:
+        HookError: the body is something else.
+    """
+    hook = _decoded(body, _Jellyfin)
+    if not hook.NotificationType:
+        raise HookError("NotificationType is missing; switch on “Send All Properties”")
+    if hook.NotificationType not in _LIBRARY:
+        return None
+    given = (hook.SeriesId,) if hook.ItemType == "Season" else (hook.ItemId, hook.SeriesId)
+    ids = frozenset(found for text in given if (found := _id(text)) is not None)
+    if not ids:
+        raise HookError("ItemId is missing or no id; switch on “Send All Properties”")
+    return Note(hook.NotificationType, ids, _id(hook.ServerId) or "")
+
+
+def arr_note(body: bytes) -> Coming | None:
+    """What Radarr's or Sonarr's Connect says; None where nothing is to come of it.
+
+    A test carries ids that look real, so the kind is looked at before anything else.
+
+    Raises:
+        HookError: the body is something else.
+    """
+    hook = _decoded(body, _Arr)
+    if not hook.eventType:
+        raise HookError("eventType is missing; this address is for Radarr's and Sonarr's webhooks")
+    title = hook.movie or hook.series
+    if hook.eventType not in _COMING or title is None:
+        return None
+    media_type = MediaType.MOVIE if hook.movie else MediaType.TV
+    ids = Ids(title.tmdbId or None, title.tvdbId or None, title.imdbId.lower() or None)
+    return Coming(hook.eventType, media_type, ids) if ids.known else None
+
+
+def _decoded(body: bytes, shape: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except msgspec.ValidationError as error:
+        raise HookError(f"unexpected JSON: {error}") from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise HookError("the body is no JSON; switch on “Send All Properties”") from None
+
+
+def _id(text: str) -> str | None:
+    text = text.replace("-", "").lower()
+    return text if _ID.fullmatch(text) else None

@@ -1,0 +1,209 @@
+"""Gathers hints until it is quiet, then asks for one run; looks again where it was too early.
+
+Hints live in memory only: a lost one costs latency, and every start begins with a full run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from statistics import median, quantiles
+from typing import Any, Final
+
+from daemon.clients.hooks import Coming, Note
+from daemon.domain import MOST_HINTS, Actor, LibraryItem, RequestState, Scope, Trigger
+from daemon.logs import logger
+from daemon.result import SyncResult
+from daemon.settings import Webhook
+from daemon.store import Store
+from daemon.worker import Worker
+
+_log = logger(__name__)
+_ACTOR: Final = Actor("system", "webhook")
+_AGAIN: Final = (10.0, 30.0, 90.0, 270.0, 600.0)
+"""Seconds between looks at a title that was hinted at but is not there to watch yet."""
+
+_COMING: Final = (30.0, 120.0, 300.0)
+"""Seconds after an import at which Jellyfin is looked at for it."""
+
+_DAY: Final = 86_400.0
+
+
+def due(first: float, last: float, quiet: float, at_most: float) -> float:
+    """When hints are acted on: once it was quiet, and never later than that after the first."""
+    return min(last + quiet, first + at_most)
+
+
+@dataclass(slots=True)
+class Statistics:
+    """What came in. Times are seconds of a clock that does not jump, but for `last_at`.
+
+    Attributes:
+        kinds: how often each kind came, by the hour, of the last day.
+        lags: from a hint to its run's end, in seconds, beyond the time that hints are gathered.
+    """
+
+    last_at: datetime | None = None
+    last_kind: str = ""
+    foreign: int = 0
+    kinds: deque[tuple[int, Counter[str]]] = field(default_factory=deque)
+    lags: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
+
+    def count(self, kind: str) -> None:
+        """Count one webhook."""
+        self.last_at, self.last_kind = datetime.now(UTC), kind
+        hour = int(time.monotonic() // 3600)
+        if not self.kinds or self.kinds[-1][0] != hour:
+            self.kinds.append((hour, Counter()))
+        while self.kinds[0][0] <= hour - 24:
+            self.kinds.popleft()
+        self.kinds[-1][1][kind] += 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as they are told to people and machines."""
+        lags = sorted(self.lags)
+        worst = quantiles(lags, n=100)[-1] if len(lags) > 1 else (lags[0] if lags else None)
+        return {
+            "state": "receiving" if self.last_at else "never received",
+            "last_at": self.last_at.isoformat() if self.last_at else None,
+            "last_kind": self.last_kind or None,
+            "last_24h": dict(sum((counter for _, counter in self.kinds), Counter())),
+            "foreign": self.foreign,
+            "lag_median_s": round(median(lags), 3) if lags else None,
+            "lag_p99_s": None if worst is None else round(worst, 3),
+        }
+
+
+class Intake:
+    """Takes hints at any rate, with bounded memory.
+
+    Args:
+        worker: does the runs.
+        store: knows what is tracked.
+        quick: the quick look.
+        webhook: how long hints are gathered.
+        server_id: of our Jellyfin, once it is known.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        store: Store,
+        quick: Callable[[], Awaitable[None]],
+        webhook: Webhook,
+        server_id: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self._worker = worker
+        self._store = store
+        self._quick = quick
+        self._quiet = webhook.quiet.total_seconds()
+        self._at_most = webhook.at_most.total_seconds()
+        self._hints: set[str] = set()
+        self._first = self._last = 0.0
+        self._again: dict[str, tuple[float, int]] = {}
+        self._coming: dict[Coming, tuple[float, int]] = {}
+        self._stirred = asyncio.Event()
+        self.statistics = Statistics()
+        self._server_id = server_id
+
+    def take(self, note: Note) -> bool:
+        """Take a hint; False if another Jellyfin sent it."""
+        self.statistics.count(note.kind)
+        ours = self._server_id()
+        if ours and note.server and note.server != ours:
+            if not self.statistics.foreign:
+                _log.warning("hook.foreign", server=note.server, expected=ours)
+            self.statistics.foreign += 1
+            return False
+        self._gather(note.ids)
+        return True
+
+    def expect(self, coming: Coming) -> None:
+        """Take the news that a title was imported: look for it until Jellyfin has it."""
+        self.statistics.count(coming.kind)
+        if len(self._coming) < MOST_HINTS:
+            self._coming[coming] = (time.monotonic() + _COMING[0], 0)
+            self._stirred.set()
+
+    async def serve(self) -> None:
+        """Ask for runs as hints fall due, forever."""
+        while True:
+            wait = self._next() - time.monotonic()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, wait) if wait < _DAY else None):
+                    await self._stirred.wait()
+            self._stirred.clear()
+            self._act(time.monotonic())
+            await self._look_for_imports(time.monotonic())
+
+    def _gather(self, ids: Iterable[str]) -> None:
+        now = time.monotonic()
+        if not self._hints:
+            self._first = now
+        self._last = now
+        if len(self._hints) <= MOST_HINTS:  # one more than is looked at singly makes a full run
+            self._hints.update(ids)
+        for found in ids:
+            self._again.pop(found, None)
+        self._stirred.set()
+
+    def _next(self) -> float:
+        """When something is due; far away while nothing is."""
+        gathered = due(self._first, self._last, self._quiet, self._at_most)
+        moments = [when for when, _ in (*self._again.values(), *self._coming.values())]
+        return min([*moments, *([gathered] if self._hints else [])], default=float("inf"))
+
+    def _act(self, now: float) -> None:
+        if self._hints and now >= due(self._first, self._last, self._quiet, self._at_most):
+            self._ask(frozenset(self._hints), now)
+            self._hints.clear()
+        if ripe := {found: n for found, (when, n) in self._again.items() if now >= when}:
+            for found in ripe:
+                del self._again[found]
+            self._ask(frozenset(ripe), now, ripe)
+
+    def _ask(self, ids: frozenset[str], now: float, looks: Mapping[str, int] | None = None) -> None:
+        scope = Scope(ids) if len(ids) <= MOST_HINTS else Scope()
+        ticket = self._worker.ask(Trigger.WEBHOOK, _ACTOR, scope)
+        ticket.result.add_done_callback(lambda done: self._ended(done, now, looks or {}))
+
+    def _ended(
+        self, done: asyncio.Future[SyncResult | None], asked: float, looks: Mapping[str, int]
+    ) -> None:
+        """What was not there to watch yet is looked at again, ever less often."""
+        if done.cancelled() or done.exception() or (result := done.result()) is None:
+            return
+        now = time.monotonic()
+        if not looks:
+            self.statistics.lags.append(now - asked)
+        for early in result.tally.early if result.kind == "hinted" else ():
+            look = looks.get(early, -1) + 1
+            if look < len(_AGAIN) and len(self._again) < MOST_HINTS:
+                self._again.setdefault(early, (now + _AGAIN[look], look))
+        self._stirred.set()
+
+    async def _look_for_imports(self, now: float) -> None:
+        ripe = {coming: step for coming, (when, step) in self._coming.items() if now >= when}
+        missing = [coming for coming in ripe if not await self._is_here(coming)]
+        for coming, step in ripe.items():
+            del self._coming[coming]
+            if coming in missing and step + 1 < len(_COMING):
+                pause = _COMING[step + 1] - _COMING[step]
+                self._coming[coming] = (now + pause, step + 1)
+        if missing:
+            await self._quick()
+
+    async def _is_here(self, coming: Coming) -> bool:
+        item = LibraryItem("", coming.media_type, "", ids=coming.ids)
+        rows = (await self._store.tracked([item])).rows
+        return any(
+            row.media_type is coming.media_type
+            and row.state is RequestState.AVAILABLE
+            and row.jellyfin_id is not None
+            for row in rows
+        )

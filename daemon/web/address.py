@@ -1,0 +1,44 @@
+"""Whose address a request comes from, also through proxies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from aiohttp import web
+
+Networks = Sequence[IPv4Network | IPv6Network]
+_OF_ONE_HOUSE = 64
+
+
+def address_of(request: web.Request, trusted: Networks) -> str:
+    """The right-most address of the way here that is no trusted proxy.
+
+    What stands further left in X-Forwarded-For was written by whoever is not trusted.
+    """
+    nearest = _parsed(request.remote or "")
+    hops = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
+    for hop in reversed(hops):
+        if nearest is None or not any(nearest in network for network in trusted):
+            break
+        if (further := _parsed(hop)) is None:
+            break
+        nearest = further
+    return str(nearest or "unknown")
+
+
+def house(address: str) -> str:
+    """What one client has all of: an IPv4 address, or a /64 of IPv6."""
+    parsed = _parsed(address)
+    if not isinstance(parsed, IPv6Address):
+        return address
+    return str(ip_network((parsed, _OF_ONE_HOUSE), strict=False))
+
+
+def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text.strip())
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

@@ -1,0 +1,191 @@
+"""What every reply has in common: a request id, errors as problem documents, headers, one log line."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from aiohttp.web_request import BaseRequest
+from structlog.contextvars import bound_contextvars
+
+from daemon.domain import Actor
+from daemon.errors import DaemonError, ServiceError, StoreError
+from daemon.logs import logger
+from daemon.web.address import Networks, address_of
+
+ACTOR: Final = web.RequestKey("ACTOR", Actor)
+ADDRESS: Final = web.RequestKey("ADDRESS", str)
+PROBLEM_TYPE: Final = "application/problem+json"
+STRANGER: Final = Actor("stranger", "unknown")
+
+_REQUEST_ID: Final = web.RequestKey("REQUEST_ID", str)
+_GOOD_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_RETRY_SECONDS: Final = 5
+_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+_log = logger(__name__)
+
+
+class Problem(Exception):  # noqa: N818  # it is the name of the document
+    """A request that is answered with a problem document.
+
+    Args:
+        status: of the reply.
+        detail: what is wrong, for a person to read.
+        headers: of the reply, e.g. Retry-After.
+        more: further members of the document.
+        close: whether the connection can serve no further request.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        more: Mapping[str, Any] | None = None,
+        close: bool = False,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = headers or {}
+        self.more = more or {}
+        self.close = close
+
+    def response(self, request_id: str) -> web.Response:
+        """The reply."""
+        document = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            "request_id": request_id,
+            **self.more,
+        }
+        reply = web.json_response(
+            document, status=self.status, headers=self.headers, content_type=PROBLEM_TYPE
+        )
+        if self.close:
+            reply.force_close()
+        return reply
+
+
+def unavailable(detail: str, **more: Any) -> Problem:
+    """What is asked for cannot be had now, but probably soon."""
+    return Problem(503, detail, headers={"Retry-After": str(_RETRY_SECONDS)}, more=more)
+
+
+def front(trusted: Networks) -> Middleware:
+    """The outermost layer of every request that is proper HTTP.
+
+    Args:
+        trusted: the proxies that are believed when they say whom they speak for.
+    """
+
+    @web.middleware
+    async def layer(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get("X-Request-Id", "")
+        request[_REQUEST_ID] = given if _GOOD_ID.fullmatch(given) else uuid.uuid4().hex
+        request[ADDRESS] = address_of(request, trusted)
+        request[ACTOR] = STRANGER
+        started = time.monotonic()
+        with bound_contextvars(request_id=request[_REQUEST_ID]):
+            reply = await _answered(request, handler)
+            _tell(request, reply.status, time.monotonic() - started)
+            return reply
+
+    return layer
+
+
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except ConnectionError:
+        raise  # the client is gone
+    except Exception as error:  # noqa: BLE001  # whatever it is, the client gets a document
+        return _problem(error).response(request[_REQUEST_ID])
+
+
+def _problem(error: Exception) -> Problem:
+    match error:
+        case Problem():
+            return error
+        case web.HTTPRequestEntityTooLarge():
+            return Problem(413, "the body is larger than any that is meant for here", close=True)
+        case web.HTTPException():
+            allow = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
+            return Problem(error.status, _REASONS.get(error.status, error.reason), headers=allow)
+        case web.RequestPayloadError():
+            return Problem(400, "the body is not sent as its headers say", close=True)
+        case StoreError():
+            return unavailable(str(error))
+        case ServiceError():
+            return Problem(502, str(error))
+        case DaemonError():
+            return Problem(500, str(error))
+    _log.exception("http.failed")
+    return Problem(500, "something is broken here; the log tells more, under this request id")
+
+
+_REASONS: Final = {
+    404: "there is nothing at this address",
+    405: "this address does not know this method",
+}
+
+
+def _tell(request: web.Request, status: int, seconds: float) -> None:
+    resource = request.match_info.route.resource
+    _log.info(
+        "http.request",
+        method=request.method,
+        route=resource.canonical if resource else "-",
+        status=status,
+        duration_ms=round(seconds * 1000, 1),
+        actor=request[ACTOR].name,
+        source_ip=request[ADDRESS],
+    )
+
+
+async def dress(request: web.Request, reply: web.StreamResponse) -> None:
+    """Give a reply the headers that all have, and take away what tells of our own versions."""
+    for name, value in _HEADERS.items():
+        reply.headers.setdefault(name, value)
+    reply.headers["X-Request-Id"] = request[_REQUEST_ID]
+    del reply.headers["Server"]
+
+
+class Doorkeeper(web.RequestHandler):
+    """A connection whose garbage is answered as every other mistake is."""
+
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP, and what went wrong beyond the outermost layer.
+
+        Raises:
+            ConnectionError: a part of another reply was sent already.
+        """
+        del message  # it repeats what was sent
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            _log.info("http.malformed", status=status, source_ip=request.remote)
+        else:
+            _log.error("http.failed", exc_info=exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError
+        reply = Problem(status, "this is no proper HTTP", close=True).response(uuid.uuid4().hex)
+        reply.headers.update({**_HEADERS, "Server": "library-sync"})
+        return reply
