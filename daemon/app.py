@@ -14,6 +14,7 @@ from daemon.clients.arr import sonarr as sonarr_client
 from daemon.clients.http import Patience, ServiceHttp
 from daemon.clients.jellyfin import SERVICE as JELLYFIN
 from daemon.clients.jellyfin import JellyfinClient
+from daemon.domain import RemovalMode, RemovalPolicy
 from daemon.errors import DaemonError
 from daemon.health import Health
 from daemon.intake import Intake
@@ -66,6 +67,14 @@ def options(settings: Settings) -> Options:
         public_url=settings.jellyfin.public_url,
         page_size=settings.sync.page_size,
         batch_size=settings.sync.batch_size,
+        removal=RemovalPolicy(
+            mode=RemovalMode(settings.removal.mode),
+            sightings=settings.removal.sightings,
+            grace=settings.removal.grace,
+            limit_percent=settings.removal.limit_percent,
+            limit_titles=settings.removal.limit_titles,
+        ),
+        plan_age=settings.removal.hold_for,
     )
 
 

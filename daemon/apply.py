@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from daemon.clients.jellyfin import MOST_IDS, JellyfinClient, Page
-from daemon.domain import Actor, Add, Decision, Gap, Policy, Skip, Update
+from daemon.domain import Actor, Add, Decision, Evidence, Gap, Policy, Skip, Update
 from daemon.errors import ServiceError
 from daemon.logs import logger
+from daemon.removal import Verdict
 from daemon.result import Tally, planned
 from daemon.store import ATTENTION, Link, Store
 
 _log = logger(__name__)
+_REMOVED_AT_ONCE = 50
 
 
 class Applier:
@@ -25,6 +28,7 @@ class Applier:
         batch_size: titles a transaction.
         pictures: finds out which of the given titles have a poster.
         tally: counts what was decided and written.
+        plan_age: after which a held plan is stale.
     """
 
     def __init__(
@@ -34,12 +38,14 @@ class Applier:
         batch_size: int,
         pictures: Pictures,
         tally: Tally,
+        plan_age: timedelta,
     ) -> None:
         self._store = store
         self._run = run
         self._batch_size = batch_size
         self._pictures = pictures
         self._tally = tally
+        self._plan_age = plan_age
         self._pending: list[Decision] = []
         self._unpictured: list[Add] = []
 
@@ -70,6 +76,23 @@ class Applier:
         while self._pending:
             await self._write()
 
+    async def settle(self, evidence: Evidence, verdict: Verdict) -> None:
+        """Keep the evidence, remove what may go, hold what has to be approved.
+
+        Raises:
+            StoreError: it could not be written, or the file could not be copied before.
+        """
+        await self._store.note_evidence(evidence)
+        if verdict.remove:
+            await self._store.copy_before_removal()
+        for start in range(0, len(verdict.remove), _REMOVED_AT_ONCE):
+            rows = verdict.remove[start : start + _REMOVED_AT_ONCE]
+            applied = await self._store.remove(*self._run, rows)
+            self._tally.removed += applied.removed
+            tell_audit(applied.links)
+        waiting = await self._store.hold(self._run[0], verdict.held, self._plan_age)
+        self._tally.waiting_plan = waiting
+
     def _put_aside(self, add: Add) -> None:
         """A few new titles wait for their pictures; many are written without."""
         self._unpictured.append(add)
@@ -82,7 +105,12 @@ class Applier:
         batch = self._pending[: self._batch_size]
         self._pending = self._pending[self._batch_size :]
         applied = await self._store.apply(*self._run, batch)
-        self._tally.wrote(applied.added, applied.filled, applied.refreshed, len(applied.passed))
+        self._tally.added += applied.added
+        self._tally.filled += applied.filled
+        self._tally.refreshed += applied.refreshed
+        self._tally.relinked += applied.relinked
+        self._tally.promoted += applied.promoted
+        self._tally.overtaken(len(applied.passed))
         tell_audit(applied.links)
 
 
@@ -102,6 +130,16 @@ class Plan:
 
     async def finish(self) -> None:
         """Nothing is left to do."""
+
+    async def settle(self, _: Evidence, verdict: Verdict) -> None:
+        """Note what would be removed or held."""
+        self._tally.removed += len(verdict.remove)
+        rows = [("remove", row, "") for row in verdict.remove]
+        rows += [("hold", held.row, held.why) for held in verdict.held]
+        self.entries.extend(
+            {"decision": kind, "request_id": row.id, "library": row.library, "why": why}
+            for kind, row, why in rows
+        )
 
 
 class Pictures:

@@ -41,7 +41,11 @@ class Exit(IntEnum):
     CONFIGURATION = 78
 
 
-_OF_OUTCOME = {Outcome.OK: Exit.DONE, Outcome.PARTIAL: Exit.PARTIAL}
+_OF_OUTCOME = {
+    Outcome.OK: Exit.DONE,
+    Outcome.PARTIAL: Exit.PARTIAL,
+    Outcome.HELD: Exit.HELD,
+}
 _Command = Callable[[argparse.Namespace, Settings], Awaitable[int]]
 
 

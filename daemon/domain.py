@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -80,16 +80,34 @@ class LibraryItem:
     poster: bool | None = None
 
 
+class Absence(NamedTuple):
+    """How often and for how long a title has been missing from complete readings.
+
+    Attributes:
+        waited: time that surely passed since the first; a clock that jumps only shortens it.
+        since: when that was, for people to read.
+    """
+
+    sightings: int
+    waited: timedelta
+    since: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class TrackedRequest:
     """One row of the tracker's requests, as far as the planner needs it.
 
     Attributes:
         state: None where the row is not understood; such a row is never touched.
+        arr_id: Radarr's id of a film, Sonarr's of a series.
         missing: the fillable columns that are NULL.
         ours: the row was added by this program.
         face: `fingerprint` of title, year and overview; only for rows of ours.
         poster_url: only for rows of ours.
+        seasons: those that were requested; empty for all.
+        seen: we have seen the title in the library ourselves.
+        library: the library's location that it was seen in.
+        absence: what is known of its being missing; None while it is there.
     """
 
     id: int
@@ -97,10 +115,15 @@ class TrackedRequest:
     state: RequestState | None
     ids: Ids = Ids()
     jellyfin_id: str | None = None
+    arr_id: int | None = None
     missing: frozenset[str] = frozenset()
     ours: bool = False
     face: int = 0
     poster_url: str | None = None
+    seasons: frozenset[int] = frozenset()
+    seen: bool = False
+    library: str | None = None
+    absence: Absence | None = None
 
 
 def fingerprint(title: str, year: int | None, overview: str | None) -> int:
@@ -110,11 +133,18 @@ def fingerprint(title: str, year: int | None, overview: str | None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ArrIndex:
-    """The ids under which Radarr or Sonarr keeps its titles, by the providers' ids."""
+    """The ids under which Radarr or Sonarr keeps its titles, by the providers' ids.
+
+    Attributes:
+        seasons: by Sonarr's id, the number of episodes that each season has, aired or not.
+        whole: it is the service's complete list, so that what is not in it is not there.
+    """
 
     by_tmdb: Mapping[int | str, int] = field(default_factory=dict)
     by_tvdb: Mapping[int | str, int] = field(default_factory=dict)
     by_imdb: Mapping[int | str, int] = field(default_factory=dict)
+    seasons: Mapping[int, Mapping[int, int]] = field(default_factory=dict)
+    whole: bool = False
 
     def find(self, ids: Ids) -> int | None:
         """The service's own id of a title, by its strongest id that the service knows."""
@@ -123,13 +153,48 @@ class ArrIndex:
                 return found
         return None
 
+    def has_lost(self, media_type: MediaType, ids: Ids) -> bool:
+        """Whether the service surely does not keep a title: by the id that all its titles have.
+
+        An empty list proves nothing: a service that was set up anew has one, too.
+        """
+        film = media_type is MediaType.MOVIE
+        own, index = (ids.tmdb, self.by_tmdb) if film else (ids.tvdb, self.by_tvdb)
+        return self.whole and bool(index) and own is not None and self.find(ids) is None
+
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What Radarr and Sonarr hold; None where it is unknown, which is never the same as empty."""
+    """What is known around the library; None where it is unknown, which is never the same as empty.
+
+    Attributes:
+        locations: where the libraries' files are.
+    """
 
     radarr: ArrIndex | None = None
     sonarr: ArrIndex | None = None
+    locations: tuple[str, ...] = ()
+
+    def library_of(self, path: str | None) -> str | None:
+        """The location that a path lies in, the longest that fits."""
+        fits = [place for place in self.locations if path and _lies_in(path, place)]
+        return max(fits, key=len, default=None)
+
+
+def _lies_in(path: str, place: str) -> bool:
+    return path.startswith(place.rstrip("/\\")) and path[len(place.rstrip("/\\")) :][:1] in "/\\"
+
+
+class Seasons(NamedTuple):
+    """The episodes of a series by season, as Jellyfin shows them now.
+
+    Attributes:
+        there: those that can be played.
+        known: those that it knows of, the missing ones included.
+    """
+
+    there: Mapping[int, int]
+    known: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +220,18 @@ class Reading:
         complete: every title that the server counted was read.
         scanning: the server was at work on its library before or after.
         titles: distinct titles read.
+        broken: Jellyfin ids of rows that could not be used; those titles are there all the same.
     """
 
     complete: bool
     scanning: bool
     titles: int = 0
+    broken: frozenset[str] = frozenset()
+
+    @property
+    def proves_absence(self) -> bool:
+        """Whether what is not in it is not in the library."""
+        return self.complete and not self.scanning
 
 
 class LibraryFolder(NamedTuple):
@@ -188,6 +260,7 @@ class SkipReason(StrEnum):
     NOT_AVAILABLE = "not_available"
     STILL_READ = "still_read_by_jellyfin"
     EARLIER_STATE = "tracked_in_an_earlier_state"
+    SEASONS_INCOMPLETE = "requested_seasons_incomplete"
     NOT_UNDERSTOOD = "row_not_understood"
     TRACKED_MEANWHILE = "tracked_meanwhile"
 
@@ -197,16 +270,23 @@ class UpdateReason(StrEnum):
 
     FILL = "fill"
     REFRESH = "refresh"
+    RELINK = "relink"
+    PROMOTE = "promote"
 
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """The item is available and not tracked."""
+    """The item is available and not tracked.
+
+    Attributes:
+        library: the location of the library that it lies in.
+    """
 
     item: LibraryItem
     radarr_id: int | None = None
     sonarr_id: int | None = None
     poster_url: str | None = None
+    library: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +298,8 @@ class Update:
         added_as: the Jellyfin id with which this run added the row.
         fills: columns that are NULL and become known.
         replaces: columns of a row of ours that now read otherwise.
+        relinks: ids that are proven wrong, with what was there and what belongs there.
+        promotes: the state that the row leaves for AVAILABLE.
     """
 
     item: LibraryItem
@@ -225,6 +307,8 @@ class Update:
     request_id: int | None
     fills: Mapping[str, Column] = field(default_factory=dict)
     replaces: Mapping[str, Column] = field(default_factory=dict)
+    relinks: Mapping[str, tuple[Column, Column]] = field(default_factory=dict)
+    promotes: RequestState | None = None
     added_as: str | None = None
 
 
@@ -235,6 +319,7 @@ class Skip:
     item: LibraryItem
     reason: SkipReason
     request_id: int | None = None
+    details: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +331,46 @@ class Conflict:
 
 
 Decision = Add | Update | Skip | Conflict
+
+
+class Evidence(NamedTuple):
+    """What a reading says of the tracked rows as a whole.
+
+    Attributes:
+        seen: rows seen for the first time, or in another library, with the library's location.
+        returned: rows that were missing and are there again.
+        absent: rows that were seen before and are missing now; empty where it proves nothing.
+    """
+
+    seen: list[tuple[int, str | None]]
+    returned: list[int]
+    absent: list[TrackedRequest]
+
+
+class RemovalMode(StrEnum):
+    """What happens to titles that are gone for good."""
+
+    GUARDED = "guarded"
+    ASK = "ask"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalPolicy:
+    """What it takes to remove a title.
+
+    Attributes:
+        sightings: complete readings without it, this one included.
+        grace: that must have passed since the first of them.
+        limit_percent: of a library's tracked titles may be missing.
+        limit_titles: may be missing, if that is more.
+    """
+
+    mode: RemovalMode = RemovalMode.GUARDED
+    sightings: int = 2
+    grace: timedelta = timedelta(hours=24)
+    limit_percent: int = 10
+    limit_titles: int = 5
 
 
 class Trigger(StrEnum):
@@ -270,9 +395,11 @@ class Scope:
 
     Attributes:
         hints: Jellyfin ids of movies, series and episodes to look at; None means everything.
+        approved: rows that an admin has approved to be removed, if they are still absent.
     """
 
     hints: frozenset[str] | None = None
+    approved: frozenset[int] = frozenset()
 
     @property
     def kind(self) -> str:
@@ -281,10 +408,11 @@ class Scope:
 
     def joined(self, other: Scope) -> Scope:
         """What covers both."""
+        approved = self.approved | other.approved
         if self.hints is None or other.hints is None:
-            return Scope()
+            return Scope(None, approved)
         hints = self.hints | other.hints
-        return Scope(hints) if len(hints) <= MOST_HINTS else Scope()
+        return Scope(hints if len(hints) <= MOST_HINTS else None, approved)
 
 
 class Outcome(StrEnum):
@@ -293,6 +421,7 @@ class Outcome(StrEnum):
     RUNNING = "running"
     OK = "ok"
     PARTIAL = "partial"
+    HELD = "held"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
 

@@ -73,7 +73,11 @@ async def survey(services: Services) -> Survey:
         activity=activity,
         counts=counts,
         proven=proven,
-        sources=Sources(radarr=arrs[0].ids, sonarr=arrs[1].ids),
+        sources=Sources(
+            radarr=arrs[0].ids,
+            sonarr=arrs[1].ids,
+            locations=tuple(place for folder in activity.libraries for place in folder.locations),
+        ),
         versions={JELLYFIN: server.version} | arrs[0].version | arrs[1].version,
         gaps=tuple(gap for arr in arrs for gap in arr.gaps),
         defects=tuple(defect for arr in arrs for defect in arr.defects),
@@ -168,6 +172,7 @@ class Library:
             complete=self._attempt.complete and not self.gaps,
             scanning=self._scanning,
             titles=len(self._attempt.ids),
+            broken=frozenset(defect.ref for defect in self.defects if defect.lost),
         )
 
     async def items(self) -> AsyncGenerator[list[LibraryItem], None]:

@@ -7,8 +7,9 @@ state the same in whatever order the items come, while a large library is never 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from itertools import chain
 from operator import attrgetter
@@ -19,12 +20,14 @@ from daemon.domain import (
     Column,
     Conflict,
     Decision,
+    Evidence,
     Ids,
     LibraryItem,
     MediaType,
     Policy,
     Reading,
     RequestState,
+    Seasons,
     Skip,
     SkipReason,
     Sources,
@@ -68,6 +71,10 @@ class Planner:
         self._added: dict[_Strong, _Title] = {}
         self._learned = _Identities[_Title]()
         self._waiting: list[LibraryItem] = []
+        self._reading = Reading(complete=False, scanning=True)
+        self._seasons: Mapping[str, Seasons] = {}
+        self._newly_seen: list[tuple[int, str | None]] = []
+        self._disputed: set[int] = set()
 
     def decide(self, items: Iterable[LibraryItem]) -> list[Decision]:
         """Decide the items that can be judged alone; an item seen before is passed over."""
@@ -82,11 +89,24 @@ class Planner:
                 decisions.append(decision)
         return decisions
 
-    def finish(self, reading: Reading) -> Iterator[Decision]:
+    def unfinished_series(self) -> list[str]:
+        """Jellyfin ids of series tracked in an earlier state; `finish` needs their seasons."""
+        return [
+            item.jellyfin_id
+            for item in self._waiting
+            if isinstance(row := self._rows.match(item), TrackedRequest) and _is_early_series(row)
+        ]
+
+    def finish(
+        self, reading: Reading, seasons: Mapping[str, Seasons] | None = None
+    ) -> Iterator[Decision]:
         """Decide what needed the whole, now that the reading has ended.
 
-        Relinks, absences and removals belong here: they need a complete reading as proof.
+        Args:
+            reading: how it went; only a complete one proves that an id is gone.
+            seasons: of series tracked in an earlier state, by Jellyfin id.
         """
+        self._reading, self._seasons = reading, seasons or {}
         waiting, self._waiting = self._waiting, []
         bare = [item for item in waiting if not item.ids.known]
         if reading.scanning:
@@ -109,10 +129,12 @@ class Planner:
             return None
         match = self._rows.match(item)
         if isinstance(match, Conflict):
+            self._disputed.update(match.request_ids)
             return match
         if match is None:
             return self._add_strong(item)
-        return self._speak(match, item) if match.jellyfin_id == item.jellyfin_id else None
+        waits = match.jellyfin_id != item.jellyfin_id or _is_early_series(match)
+        return None if waits else self._speak(match, item)
 
     def _add_strong(self, item: LibraryItem) -> Decision | None:
         if item.ids.tmdb is None:
@@ -185,7 +207,8 @@ class Planner:
 
     def _add(self, item: LibraryItem) -> Add:
         radarr_id, sonarr_id = self._arr_ids(item)
-        return Add(item, radarr_id, sonarr_id, self._policy.poster_url(item))
+        library = self._sources.library_of(item.path)
+        return Add(item, radarr_id, sonarr_id, self._policy.poster_url(item), library)
 
     def _take_over(self, item: LibraryItem, *, added_as: str) -> Update:
         radarr_id, sonarr_id = self._arr_ids(item)
@@ -206,18 +229,98 @@ class Planner:
         self._spoken[row.id] = joined = _joined(row.ids, item.ids)
         if joined is not row.ids:  # an item that only such an id names is no newcomer
             self._learned.add(row.media_type, _Title(_rank(item), joined))
+        library = self._sources.library_of(item.path)
+        if not row.seen or (library is not None and library != row.library):
+            self._newly_seen.append((row.id, library))
         if row.state is None:
             return Skip(item, SkipReason.NOT_UNDERSTOOD, row.id)
+        return self._update(row, item, row.state) or self._left_as_it_is(row, item)
+
+    def _update(self, row: TrackedRequest, item: LibraryItem, state: RequestState) -> Update | None:
         replaces = self._replaces(row, item)
-        fills = self._fills(row, item, replaces)
-        if replaces:
-            return Update(item, UpdateReason.REFRESH, row.id, fills, replaces)
-        if fills:
-            return Update(item, UpdateReason.FILL, row.id, fills)
-        # A title in an earlier state that is available now is promoted here, once promotion exists.
-        right = row.state is RequestState.AVAILABLE
-        reason = SkipReason.ALREADY_RIGHT if right else SkipReason.EARLIER_STATE
-        return Skip(item, reason, row.id)
+        relinks = self._relinks(row, item, joined=self._spoken[row.id])
+        fills = self._fills(row, item, {*replaces, *relinks})
+        promotes = state if self._shortfall(row, item) == "" else None
+        reasons = (
+            (promotes, UpdateReason.PROMOTE),
+            (relinks, UpdateReason.RELINK),
+            (replaces, UpdateReason.REFRESH),
+            (fills, UpdateReason.FILL),
+        )
+        reason = next((reason for found, reason in reasons if found), None)
+        if reason is None:
+            return None
+        return Update(item, reason, row.id, fills, replaces, relinks, promotes)
+
+    def _left_as_it_is(self, row: TrackedRequest, item: LibraryItem) -> Skip:
+        if row.state is RequestState.AVAILABLE:
+            return Skip(item, SkipReason.ALREADY_RIGHT, row.id)
+        if shortfall := self._shortfall(row, item):
+            return Skip(item, SkipReason.SEASONS_INCOMPLETE, row.id, shortfall)
+        return Skip(item, SkipReason.EARLIER_STATE, row.id)
+
+    def _shortfall(self, row: TrackedRequest, item: LibraryItem) -> str | None:
+        """What a row in an earlier state lacks to be available; "" if nothing, None if unknown."""
+        if row.state is None or row.state is RequestState.AVAILABLE:
+            return None
+        if row.media_type is MediaType.MOVIE:
+            return ""
+        if (shown := self._seasons.get(item.jellyfin_id)) is None:
+            return None
+        return _lacking(row.seasons, shown, self._episodes_of(row, item))
+
+    def _episodes_of(self, row: TrackedRequest, item: LibraryItem) -> Mapping[int, int] | None:
+        """How many episodes each season has by Sonarr, where it knows the series."""
+        sonarr = self._sources.sonarr
+        number = sonarr.find(_joined(row.ids, item.ids)) if sonarr else None
+        return sonarr.seasons.get(number) if sonarr and number is not None else None
+
+    def _relinks(
+        self, row: TrackedRequest, item: LibraryItem, *, joined: Ids
+    ) -> dict[str, tuple[Column, Column]]:
+        """Ids of the row that are proven wrong by a complete listing of their own service."""
+        relinks: dict[str, tuple[Column, Column]] = {}
+        old = row.jellyfin_id
+        if old is not None and old != item.jellyfin_id and self._is_gone(old):
+            relinks["jellyfin_id"] = (old, item.jellyfin_id)
+            if row.ours and (poster := self._policy.poster_url(item)) != row.poster_url:
+                relinks["poster_url"] = (row.poster_url, poster)
+        film = row.media_type is MediaType.MOVIE
+        source = self._sources.radarr if film else self._sources.sonarr
+        if row.arr_id is None or source is None:
+            return relinks
+        found = source.find(joined)
+        if (found is not None and found != row.arr_id) or source.has_lost(row.media_type, joined):
+            relinks["radarr_id" if film else "sonarr_id"] = (row.arr_id, found)
+        return relinks
+
+    def _is_gone(self, jellyfin_id: str) -> bool:
+        known = jellyfin_id in self._seen or jellyfin_id in self._reading.broken
+        return self._reading.proves_absence and not known
+
+    def evidence(self) -> Evidence:
+        """What the finished reading says of the tracked rows as a whole."""
+        spoken, disputed = self._spoken, self._disputed
+        returned = [row.id for row in self._rows.all if row.absence and row.id in spoken]
+        absent = [
+            row
+            for row in self._rows.all
+            if row.state is RequestState.AVAILABLE
+            and row.seen
+            and row.id not in spoken
+            and row.id not in disputed
+            and row.jellyfin_id not in self._reading.broken
+        ]
+        proven = self._reading.proves_absence
+        return Evidence(self._newly_seen, returned, absent if proven else [])
+
+    def population(self) -> Counter[str | None]:
+        """How many available titles we have seen in each library, by its location."""
+        return Counter(
+            row.library
+            for row in self._rows.all
+            if row.seen and row.state is RequestState.AVAILABLE
+        )
 
     def _replaces(self, row: TrackedRequest, item: LibraryItem) -> dict[str, Column]:
         """What reads otherwise now; only of a row of ours, and only by the item that it names."""
@@ -232,11 +335,11 @@ class Planner:
         return {**_face(item), **poster}
 
     def _fills(
-        self, row: TrackedRequest, item: LibraryItem, replaces: dict[str, Column]
+        self, row: TrackedRequest, item: LibraryItem, taken: AbstractSet[str]
     ) -> dict[str, Column]:
         fills: dict[str, Column] = {}
         for column in row.missing:
-            if column not in replaces and (value := self._known(column, item)) is not None:
+            if column not in taken and (value := self._known(column, item)) is not None:
                 fills[column] = value
         return fills
 
@@ -332,11 +435,12 @@ class _Rows:
     """The tracked rows, and which of them an item belongs to."""
 
     def __init__(self, tracked: Iterable[TrackedRequest]) -> None:
+        self.all = list(tracked)
         self._by_id = _Identities[TrackedRequest]()
         self._by_jellyfin_id: dict[MediaType, dict[str, TrackedRequest]] = {
             media_type: {} for media_type in MediaType
         }
-        for row in tracked:
+        for row in self.all:
             self._by_id.add(row.media_type, row)
             if row.jellyfin_id is not None:
                 self._by_jellyfin_id[row.media_type].setdefault(row.jellyfin_id, row)
@@ -359,6 +463,26 @@ class _Rows:
         if not named and any(not _agree(rows[0].ids, row.ids) for row in rows[1:]):
             return None
         return min(named or rows, key=attrgetter("id"), default=None)
+
+
+def _is_early_series(row: TrackedRequest) -> bool:
+    early = row.state is not None and row.state is not RequestState.AVAILABLE
+    return early and row.media_type is MediaType.TV
+
+
+def _lacking(requested: frozenset[int], shown: Seasons, episodes: Mapping[int, int] | None) -> str:
+    """How many episodes of the requested seasons are there; "" if all are, and there are any.
+
+    Without a request for certain seasons all but the specials count.
+    """
+    known = episodes or shown.known
+    seasons = requested or {season for season in known if season > 0}
+    total = sum(known.get(season, 0) for season in seasons)
+    there = sum(min(shown.there.get(season, 0), known.get(season, 0)) for season in seasons)
+    unknown = [season for season in seasons if not known.get(season)]
+    if total and there >= total and not unknown:
+        return ""
+    return f"{there} of {total} episodes" if total else "no episode of the requested seasons"
 
 
 def _joined(ids: Ids, others: Ids) -> Ids:

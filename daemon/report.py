@@ -11,6 +11,7 @@ from daemon.progress import Progress
 _HEADLINES = {
     "ok": "In sync",
     "partial": "Partly done",
+    "held": "Held",
     "failed": "Failed",
     "interrupted": "Interrupted",
 }
@@ -18,6 +19,11 @@ _COUNTS = (
     ("added", "added"),
     ("filled", "filled in"),
     ("refreshed", "refreshed"),
+    ("relinked", "linked anew"),
+    ("promoted", "requested, and available now"),
+    ("removed", "removed"),
+    ("held", "missing, held until an admin approves"),
+    ("watched", "missing, waiting for more evidence"),
     ("conflicts", "in conflict"),
     ("without_ids", "added without any provider id"),
 )
@@ -27,6 +33,7 @@ _REASONS = {
     "not_available": "nothing to play yet",
     "still_read_by_jellyfin": "still being read by Jellyfin",
     "tracked_in_an_earlier_state": "requested, in an earlier state",
+    "requested_seasons_incomplete": "requested, not all episodes there yet",
     "row_not_understood": "tracked in a way that is not understood",
     "tracked_meanwhile": "tracked by somebody else meanwhile",
 }

@@ -31,6 +31,8 @@ class Tally:
     """The counts of one run.
 
     Attributes:
+        watched: tracked titles that are missing, and wait for more evidence.
+        waiting_plan: the run whose held removals wait for an admin.
         early: Jellyfin ids of titles that were not there to watch yet, the first few.
     """
 
@@ -38,6 +40,12 @@ class Tally:
     added: int = 0
     filled: int = 0
     refreshed: int = 0
+    relinked: int = 0
+    promoted: int = 0
+    removed: int = 0
+    held: int = 0
+    watched: int = 0
+    waiting_plan: int | None = None
     without_ids: int = 0
     unpictured: int = 0
     conflicts: int = 0
@@ -64,24 +72,27 @@ class Tally:
         if isinstance(decision, Update):
             self.filled += decision.reason is UpdateReason.FILL
             self.refreshed += decision.reason is UpdateReason.REFRESH
+            self.relinked += decision.reason is UpdateReason.RELINK
+            self.promoted += decision.reason is UpdateReason.PROMOTE
 
-    def wrote(self, added: int, filled: int, refreshed: int, overtaken: int) -> None:
-        """Count what a transaction wrote, and the items that somebody else was quicker with."""
-        self.added += added
-        self.filled += filled
-        self.refreshed += refreshed
-        self.skipped[SkipReason.TRACKED_MEANWHILE] += overtaken
+    def overtaken(self, number: int) -> None:
+        """Count items that somebody else was quicker with."""
+        self.skipped[SkipReason.TRACKED_MEANWHILE] += number
 
     @property
     def wrote_any(self) -> bool:
         """Whether any row was written."""
-        return bool(self.added or self.filled or self.refreshed)
+        return any(
+            (self.added, self.filled, self.refreshed, self.relinked, self.promoted, self.removed)
+        )
 
     @property
     def outcome(self) -> Outcome:
         """Partial as soon as anything could not be read, or an item had to be left out."""
         if self.failure is not None:
             return Outcome.FAILED
+        if self.waiting_plan is not None:
+            return Outcome.HELD
         lost = any(defect.lost for defect in self.defects)
         return Outcome.PARTIAL if self.gaps or lost else Outcome.OK
 
@@ -120,10 +131,10 @@ class SyncResult:
             "skipped": tally.skipped.total(),
             "errors": len(problems),
             "error_details": _capped(problems),
-            "updated": tally.filled + tally.refreshed,
-            "promoted": 0,
-            "removed": 0,
-            "held": 0,
+            "updated": tally.filled + tally.refreshed + tally.relinked,
+            "promoted": tally.promoted,
+            "removed": tally.removed,
+            "held": tally.held,
             "conflicts": tally.conflicts,
             "run_id": self.run_id,
             "outcome": self.outcome.value,
@@ -132,6 +143,9 @@ class SyncResult:
             "duration_ms": self.duration_ms,
             "filled": tally.filled,
             "refreshed": tally.refreshed,
+            "relinked": tally.relinked,
+            "watched": tally.watched,
+            "waiting_plan": tally.waiting_plan,
             "without_ids": tally.without_ids,
             "unpictured": tally.unpictured,
             "skip_reasons": {reason.value: n for reason, n in sorted(tally.skipped.items()) if n},
@@ -157,7 +171,7 @@ def planned(decision: Decision) -> Iterator[dict[str, Any]]:
     if isinstance(decision, Add):
         yield {"decision": "add", **entry}
     elif isinstance(decision, Update):
-        columns = sorted({*decision.fills, *decision.replaces})
+        columns = sorted({*decision.fills, *decision.replaces, *decision.relinks})
         yield {"decision": decision.reason.value, **entry, "columns": columns}
     elif isinstance(decision, Conflict):
         yield {"decision": "conflict", **entry, "request_ids": list(decision.request_ids)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -30,8 +30,6 @@ from daemon.worker import Worker
 _log = logger(__name__)
 _SYSTEM: Final = Actor("system", "schedule")
 _PAUSES: Final = (60.0, 300.0, 900.0)
-"""Seconds before a run that failed is tried again; after the last, the same again."""
-
 _HEALING: Final = {SCANNING, INCOMPLETE, IMPLAUSIBLE, StoreBusyError.kind} | {
     error.kind
     for error in (
@@ -57,6 +55,7 @@ class Schedule:
         sync: how often.
         quick: the quick look.
         housekeeping: what is done at night.
+        pauses: seconds before a run that failed is tried again; after the last, the same again.
         clock: the time now, aware UTC.
     """
 
@@ -67,10 +66,12 @@ class Schedule:
         *,
         quick: Job,
         housekeeping: Job,
+        pauses: Sequence[float] = _PAUSES,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._worker = worker
         self._sync = sync
+        self._pauses = pauses
         self._clock = clock
         self._failures = 0
         self._scheduler = AsyncIOScheduler(
@@ -95,20 +96,25 @@ class Schedule:
 
     @property
     def next_run(self) -> datetime | None:
-        """When the next full run is due by itself."""
+        """When the next full run is due by itself; None before the start and after the stop."""
         jobs = (self._scheduler.get_job(name) for name in ("full", "retry"))
-        return min((job.next_run_time for job in jobs if job), default=None)
+        times = [getattr(job, "next_run_time", None) for job in jobs]
+        return min((time for time in times if time), default=None)
 
     def ran(self, result: SyncResult) -> None:
-        """Told how a run ended: what can heal by itself is tried again before the interval."""
-        if result.kind != "full" or result.outcome is Outcome.INTERRUPTED:
+        """Told how a run ended: what can heal by itself is tried again before the interval.
+
+        A hinted run that failed has lost its hints, which a full one makes up for.
+        """
+        lost = result.outcome is Outcome.FAILED and not self._scheduler.get_job("retry")
+        if result.outcome is Outcome.INTERRUPTED or (result.kind != "full" and not lost):
             return
         if result.outcome is Outcome.OK or not _passing(result):
             self._failures = 0
             if self._scheduler.get_job("retry"):
                 self._scheduler.remove_job("retry")
             return
-        pause = _PAUSES[min(self._failures, len(_PAUSES) - 1)]
+        pause = self._pauses[min(self._failures, len(self._pauses) - 1)]
         self._failures += 1
         due = self._clock() + timedelta(seconds=pause)
         self._scheduler.add_job(self._retry, DateTrigger(due), id="retry", replace_existing=True)
@@ -119,10 +125,11 @@ class Schedule:
 
         A job waits for a moment of the wall clock: set back by hours, it would be late by hours.
         """
-        drift = time.time() - time.monotonic()
+        loop = asyncio.get_running_loop()
+        drift = time.time() - loop.time()
         while True:
             await asyncio.sleep(_DRIFT)
-            now = time.time() - time.monotonic()
+            now = time.time() - loop.time()
             if abs(now - drift) > _DRIFT:
                 _log.warning("clock.jumped", seconds=round(now - drift))
                 self.clock_jumped()
@@ -130,8 +137,9 @@ class Schedule:
 
     def clock_jumped(self) -> None:
         """Let no job wait for longer than its interval from now."""
-        now = self._clock()
-        for name, every in (("full", self._sync.every), ("quick", self._sync.quick)):
+        now, pause = self._clock(), timedelta(seconds=self._pauses[-1])
+        longest = {"full": self._sync.every, "quick": self._sync.quick, "retry": pause}
+        for name, every in longest.items():
             job = self._scheduler.get_job(name)
             if job and job.next_run_time > now + every:
                 job.modify(next_run_time=now + every)

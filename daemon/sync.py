@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from structlog.contextvars import bound_contextvars
@@ -26,8 +26,10 @@ from daemon.domain import (
     Outcome,
     Policy,
     Reading,
+    RemovalPolicy,
     RequestState,
     Scope,
+    Seasons,
     TrackedRequest,
     Trigger,
 )
@@ -38,12 +40,14 @@ from daemon.logs import logger
 from daemon.observe import Library, Services, Survey, survey
 from daemon.progress import Phase, Progress
 from daemon.reconcile import Planner
+from daemon.removal import judge
 from daemon.result import SyncResult, Tally
 from daemon.store import AuditEvent, Store, Tracked
 
 _log = logger(__name__)
 _MOST_LINES = 20
 _LAST_WORDS = 1.5
+_MOST_SERIES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +58,15 @@ class Options:
         public_url: where people's browsers reach Jellyfin, without a slash at its end.
         page_size: titles a reply of Jellyfin.
         batch_size: titles a transaction.
+        removal: what it takes to remove a title.
+        plan_age: after which a held plan is stale.
     """
 
     public_url: str
     page_size: int = 20_000
     batch_size: int = 500
+    removal: RemovalPolicy = field(default_factory=RemovalPolicy)
+    plan_age: timedelta = timedelta(days=7)
 
 
 class Baseline(NamedTuple):
@@ -148,7 +156,8 @@ class SyncService:
         number = await store.begin_run(trigger, actor, pictures=pictures, number=number)
         tally = Tally()
         poster = Pictures(self._services.jellyfin, self._policy)
-        hand = Applier(store, (number, actor), self._options.batch_size, poster, tally)
+        size, age = self._options.batch_size, self._options.plan_age
+        hand = Applier(store, (number, actor), size, poster, tally, age)
         run = _Run(tally, hand, pictures, scope, meters=self._meters())
         with bound_contextvars(run_id=number, trigger=trigger.value):
             _log.info("run.started", actor=actor.name, kind=scope.kind)
@@ -208,6 +217,8 @@ class SyncService:
             run.tally.defects.extend(library.defects)
             run.tally.gaps.extend(library.gaps)
         self._judge(run, library.reading, tracked.rows)
+        if library.reading.proves_absence and library.reading.titles:
+            await self._settle(run, planner, seen)
         self._arrs.remember(seen.sources)
         if library.reading.complete and date is not None:
             self.baseline = Baseline(date, seen.counts)
@@ -228,6 +239,17 @@ class SyncService:
         reading = Reading(complete=False, scanning=True, titles=len(found.items))
         await self._finish(run, planner, reading)
 
+    async def _settle(self, run: _Run, planner: Planner, seen: Survey) -> None:
+        """What is absent is watched, held, or goes, as the evidence has it."""
+        evidence = planner.evidence()
+        population, listed = planner.population(), seen.sources.locations
+        policy, approved = self._options.removal, run.scope.approved
+        verdict = judge(evidence.absent, population, listed, policy, approved)
+        run.tally.held, run.tally.watched = len(verdict.held), len(verdict.watched)
+        await run.hand.settle(evidence, verdict)
+        if run.tally.waiting_plan is not None:
+            _log.warning("run.held", plan=run.tally.waiting_plan, titles=len(verdict.held))
+
     async def _tracked(self, run: _Run, items: list[LibraryItem] | None = None) -> Tracked:
         tracked = await self._store.tracked(items) if self._store else Tracked([], [])
         run.tally.defects.extend(tracked.defects)
@@ -245,10 +267,20 @@ class SyncService:
     async def _finish(self, run: _Run, planner: Planner, reading: Reading) -> None:
         """What only the whole can tell, then what is left to write."""
         self._publish(Progress(Phase.FINISHING, run.done, run.total))
-        waited = await asyncio.to_thread(list, planner.finish(reading))
+        seasons = await self._seasons(run, planner)
+        waited = await asyncio.to_thread(list, planner.finish(reading, seasons))
         for start in range(0, len(waited), self._options.batch_size):
             await self._take(run, waited[start : start + self._options.batch_size])
         await run.hand.finish()
+
+    async def _seasons(self, run: _Run, planner: Planner) -> dict[str, Seasons]:
+        """What Jellyfin shows of the series that were requested; the first few of them a run."""
+        wanted = planner.unfinished_series()[:_MOST_SERIES]
+        try:
+            return {found: await self._services.jellyfin.seasons(found) for found in wanted}
+        except ServiceError as error:
+            run.tally.gaps.append(Gap(error.service, error.kind, str(error)))
+            return {}
 
     def _judge(self, run: _Run, reading: Reading, rows: list[TrackedRequest]) -> None:
         """What the reading as a whole says of its own worth."""

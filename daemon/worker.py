@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from daemon.domain import Actor, Scope, Trigger
+from daemon.domain import Actor, Gap, Outcome, Scope, Trigger
 from daemon.errors import DaemonError
+from daemon.logs import logger
 from daemon.progress import Feed, Phase, Progress
-from daemon.result import SyncResult
+from daemon.result import SyncResult, Tally
 from daemon.sync import SyncService
+
+_log = logger(__name__)
 
 
 @dataclass(eq=False, slots=True)
@@ -26,7 +29,7 @@ class Ticket:
     Attributes:
         number: the run's, also before it begins.
         started_at: when it began; None while it waits.
-        result: comes when it has ended; None in it means that the daemon stopped first.
+        result: comes when it has ended; None in it means that it was stopped before it could tell.
     """
 
     number: int
@@ -90,12 +93,13 @@ class Worker:
     def cancel(self, number: int) -> bool:
         """Stop a run, or let one that waits never begin; False if it is neither."""
         if self.waiting is not None and self.waiting.number == number:
-            self.waiting.result.set_result(None)
+            _settle(self.waiting, None)
             self.waiting = None
             return True
         if self.running is not None and self.running.number == number and self._task is not None:
-            self._service.cancel_requested = True
-            self._task.cancel()
+            if not self._task.cancelling():  # a second time would disturb its orderly end
+                self._service.cancel_requested = True
+                self._task.cancel()
             return True
         return False
 
@@ -120,9 +124,8 @@ class Worker:
                 if self.waiting is not None:
                     await self._one(self.waiting)
         finally:
-            for ticket in (self.running, self.waiting):
-                if ticket is not None and not ticket.result.done():
-                    ticket.result.set_result(None)
+            if self.waiting is not None:
+                _settle(self.waiting, None)
 
     async def _one(self, ticket: Ticket) -> None:
         self.running, self.waiting = ticket, None
@@ -132,13 +135,43 @@ class Worker:
         run = self._service.run(ticket.trigger, ticket.actor, ticket.scope, ticket.number)
         self._task = asyncio.create_task(run)
         try:
-            self.last = await self._task
-            ticket.result.set_result(self.last)
-            self._feed.publish("done", self.last.as_dict())
-            for listener in self.ended:
-                listener(self.last)
+            result = await self._task
+            _settle(ticket, result)
+            self._tell(result)
         except DaemonError as error:
-            ticket.result.set_exception(error)
-            ticket.result.exception()  # whoever waits sees it; nobody has to wait
+            _settle(ticket, error)
+            self._tell(_not_begun(ticket, error))
+        except asyncio.CancelledError:
+            serving = asyncio.current_task()
+            if serving is None or serving.cancelling():
+                raise
+            # Only the run was cancelled, before it began or after it had come to its end.
         finally:
+            _settle(ticket, None)
             self._task, self.running = None, None
+
+    def _tell(self, result: SyncResult) -> None:
+        self.last = result
+        self._feed.publish("done", result.as_dict())
+        for listener in self.ended:
+            listener(result)
+
+
+def _settle(ticket: Ticket, end: SyncResult | DaemonError | None) -> None:
+    """Tell whoever waits; a waiter that was cancelled may have settled it by that."""
+    if ticket.result.done():
+        return
+    if isinstance(end, DaemonError):
+        ticket.result.set_exception(end)
+        ticket.result.exception()  # whoever waits sees it; nobody has to wait
+    else:
+        ticket.result.set_result(end)
+
+
+def _not_begun(ticket: Ticket, error: DaemonError) -> SyncResult:
+    """The end of a run of which not even its own row could be written."""
+    _log.error("run.not_begun", run=ticket.number, error_kind=error.kind, error=str(error))
+    failure = Gap("Tracker", error.kind, str(error))
+    return SyncResult(
+        Outcome.FAILED, Tally(failure=failure), ticket.number, 0, {}, ticket.scope.kind
+    )

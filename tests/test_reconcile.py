@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -13,10 +14,13 @@ from daemon.domain import (
     Conflict,
     Ids,
     MediaType,
+    Reading,
     RequestState,
+    Seasons,
     Skip,
     SkipReason,
     Sources,
+    TrackedRequest,
     Update,
     UpdateReason,
 )
@@ -124,17 +128,71 @@ def test_a_poster_that_jellyfin_got_or_lost_is_refreshed_only_when_it_was_asked_
     assert decision.replaces == {"poster_url": None}
 
 
-def test_a_title_in_an_earlier_state_gets_its_ids_and_keeps_its_state() -> None:
-    """A requested film that is there by now is filled, and named as what it is."""
+@pytest.mark.parametrize("state", [s for s in RequestState if s is not RequestState.AVAILABLE])
+def test_a_requested_film_that_is_there_is_promoted(state: RequestState) -> None:
+    """From whatever state, also a failed one, and with what it lacks filled in."""
     item = an_item()
-    waiting = a_request(state=RequestState.APPROVED, jellyfin_id=None)
-    without = a_request(
-        state=RequestState.APPROVED, jellyfin_id=None, missing=frozenset({"jellyfin_id"})
-    )
-    assert [Skip(item, SkipReason.EARLIER_STATE, 1)] == decide([item], [waiting])
-    [decision] = decide([item], [without])
-    assert isinstance(decision, Update)
-    assert decision.fills == {"jellyfin_id": item.jellyfin_id}
+    row = a_request(state=state, jellyfin_id=None, missing=frozenset({"jellyfin_id"}))
+    [decision] = decide([item], [row])
+    fills: dict[str, Column] = {"jellyfin_id": item.jellyfin_id}
+    assert decision == Update(item, UpdateReason.PROMOTE, 1, fills, promotes=state)
+
+
+def a_series_request(**overrides: Any) -> TrackedRequest:
+    """A series that was requested and is not available yet."""
+    values = {"media_type": TV, "ids": Ids(tvdb=81189), "state": RequestState.APPROVED}
+    return a_request(**{**values, **overrides})
+
+
+@pytest.mark.parametrize(
+    ("requested", "there", "shortfall"),
+    [
+        ({1}, {1: 10}, ""),
+        ({1}, {1: 9}, "9 of 10 episodes"),
+        ({1, 2}, {1: 10}, "10 of 18 episodes"),
+        ({1, 2}, {1: 10, 2: 8}, ""),
+        ({2}, {1: 10, 2: 2}, "2 of 8 episodes"),
+        (set(), {1: 10}, "10 of 18 episodes"),
+        (set(), {1: 10, 2: 8}, ""),
+        ({3}, {1: 10}, "no episode of the requested seasons"),
+        ({1, 3}, {1: 10}, "10 of 10 episodes"),
+        ({1}, {1: 11}, ""),
+        ({2}, {1: 20}, "0 of 8 episodes"),
+    ],
+)
+def test_a_requested_series_is_promoted_once_all_its_seasons_are_whole(
+    requested: set[int], there: dict[int, int], shortfall: str
+) -> None:
+    """Every season that was asked for counts by Sonarr's number of episodes; specials do not."""
+    item = an_item("item", media_type=TV, ids=Ids(tvdb=81189))
+    row = a_series_request(seasons=frozenset(requested))
+    sonarr = ArrIndex(by_tvdb={81189: 4}, seasons={4: {0: 5, 1: 10, 2: 8}})
+    planner = Planner([row], Sources(sonarr=sonarr), POLICY)
+    assert planner.decide([item]) == []
+    assert planner.unfinished_series() == [item.jellyfin_id]
+    seasons = {item.jellyfin_id: Seasons(there, there)}
+    [decision] = planner.finish(COMPLETE, seasons)
+    if shortfall:
+        assert decision == Skip(item, SkipReason.SEASONS_INCOMPLETE, 1, shortfall)
+    else:
+        assert isinstance(decision, Update)
+        assert decision.promotes is RequestState.APPROVED
+
+
+def test_without_sonarr_the_episodes_that_jellyfin_knows_of_count() -> None:
+    """What Jellyfin itself shows as missing keeps a series from being promoted."""
+    item = an_item(media_type=TV, ids=Ids(tvdb=81189))
+    for known, promoted in (({1: 3}, True), ({1: 4}, False)):
+        planner = Planner([a_series_request()], Sources(), POLICY)
+        planner.decide([item])
+        [decision] = planner.finish(COMPLETE, {item.jellyfin_id: Seasons({1: 3}, known)})
+        assert isinstance(decision, Update) is promoted
+
+
+def test_a_series_whose_seasons_are_unknown_keeps_its_state() -> None:
+    """Not having been able to count is no reason to promote."""
+    item = an_item(media_type=TV, ids=Ids(tvdb=81189))
+    assert decide([item], [a_series_request()]) == [Skip(item, SkipReason.EARLIER_STATE, 1)]
 
 
 def test_what_cannot_be_played_is_not_available() -> None:
@@ -236,9 +294,68 @@ def test_an_item_that_only_a_weak_id_names_joins_the_title_that_carries_it() -> 
         assert [Add(film), Skip(copy, SkipReason.DUPLICATE)] == decide(items)
 
 
-def test_a_row_that_names_a_lost_copy_is_not_taken_for_the_wrong_title() -> None:
-    """A row whose copy has gone is matched by its ids; its own Jellyfin id is not overwritten."""
-    item = an_item("new file")
-    row = a_request(jellyfin_id=jellyfin_id("old file"), missing=frozenset({"year"}))
+def test_a_row_that_names_a_lost_copy_is_linked_to_the_one_that_is_there() -> None:
+    """An upgraded film has a new id; only a complete reading of an idle server proves it."""
+    item, lost = an_item("new file"), jellyfin_id("old file")
+    row = a_request(jellyfin_id=lost)
+    for reading in (SCANNING, Reading(complete=False, scanning=False)):
+        assert decide([item], [row], reading=reading) == [Skip(item, SkipReason.ALREADY_RIGHT, 1)]
+    broken = Reading(complete=True, scanning=False, broken=frozenset({lost}))
+    assert decide([item], [row], reading=broken) == [Skip(item, SkipReason.ALREADY_RIGHT, 1)]
     [decision] = decide([item], [row])
-    assert decision == Update(item, UpdateReason.FILL, 1, {"year": 1999})
+    links: dict[str, tuple[Column, Column]] = {"jellyfin_id": (lost, item.jellyfin_id)}
+    assert decision == Update(item, UpdateReason.RELINK, 1, relinks=links)
+
+
+def test_a_row_of_two_copies_is_not_linked_away_from_the_one_that_is_there() -> None:
+    """As long as the copy that a row names is listed, the row keeps naming it."""
+    named, other = an_item("item"), an_item("other", created_at=NOW - timedelta(days=9))
+    assert not [one for one in decide([other, named], [a_request()]) if isinstance(one, Update)]
+
+
+RADARR = ArrIndex(by_tmdb={603: 7, 604: 8}, whole=True)
+
+
+@pytest.mark.parametrize(
+    ("arr_id", "radarr", "after"),
+    [
+        (7, RADARR, None),
+        (8, RADARR, (8, 7)),
+        (99, RADARR, (99, 7)),
+        (7, ArrIndex(by_tmdb={604: 7}, whole=True), (7, None)),
+        (7, ArrIndex(by_tmdb={604: 7}), None),
+        (7, ArrIndex(whole=True), None),
+        (7, None, None),
+    ],
+    ids=["right", "another film's", "gone", "left", "left, list not whole", "empty", "away"],
+)
+def test_a_wrong_radarr_id_is_replaced_or_taken_away(
+    arr_id: int, radarr: ArrIndex | None, after: tuple[int, int | None] | None
+) -> None:
+    """With a stale id the tracker deletes the wrong film; no id at all is better than that."""
+    [decision] = decide([an_item()], [a_request(arr_id=arr_id)], Sources(radarr=radarr))
+    if after is None:
+        assert isinstance(decision, Skip)
+    else:
+        assert isinstance(decision, Update)
+        assert decision.relinks == {"radarr_id": after}
+
+
+def test_only_a_reading_that_proves_it_shows_what_is_absent() -> None:
+    """A title that was seen and is missing counts; one of a broken row or in dispute does not."""
+    rows = [
+        a_request(1, ids=Ids(tmdb=1), seen=True, library="/m", jellyfin_id=jellyfin_id(1)),
+        a_request(2, ids=Ids(tmdb=2), seen=False, jellyfin_id=jellyfin_id(2)),
+        a_request(3, ids=Ids(tmdb=3), seen=True, state=RequestState.IMPORTING),
+        a_request(4, ids=Ids(tmdb=4), seen=True, jellyfin_id=jellyfin_id(4)),
+        a_request(5, ids=Ids(tmdb=5), seen=True, jellyfin_id=jellyfin_id(5)),
+    ]
+    for reading, absent in (
+        (Reading(complete=True, scanning=False, broken=frozenset({jellyfin_id(4)})), [1]),
+        (SCANNING, []),
+        (Reading(complete=False, scanning=False), []),
+    ):
+        planner = Planner(rows, Sources(), POLICY)
+        planner.decide([an_item(5, ids=Ids(tmdb=5))])
+        list(planner.finish(reading))
+        assert [row.id for row in planner.evidence().absent] == absent

@@ -99,6 +99,7 @@ def _tracked(table: dict[int, Row]) -> list[TrackedRequest]:
             state=RequestState(row["state"]),
             ids=Ids(row["tmdb_id"], row["tvdb_id"], row["imdb_id"]),
             jellyfin_id=row["jellyfin_id"],
+            arr_id=row["radarr_id"] or row["sonarr_id"],
             missing=frozenset(
                 name
                 for name in FILLABLE
@@ -126,6 +127,9 @@ def _apply(table: dict[int, Row], decisions: list[Decision]) -> dict[int, Row]:
             row = table[one.request_id] if one.request_id else _added_as(table, one)
             row.update({name: v for name, v in one.fills.items() if row[name] is None})
             row.update({name: v for name, v in one.replaces.items() if name in row})
+            row.update({name: new for name, (_, new) in one.relinks.items()})
+            if one.promotes:
+                row["state"] = "AVAILABLE"
     return table
 
 
@@ -210,10 +214,29 @@ def test_runs_settle(library: list[LibraryItem], table: dict[int, Row], around: 
 def test_nothing_that_was_tracked_is_lost(
     library: list[LibraryItem], table: dict[int, Row], around: Sources
 ) -> None:
-    """Every row stays, and every value that was there stays as it was."""
+    """Every row stays, and so does every value but an id that is proven wrong, and the state."""
     after = _apply(table, _run(table, [library], around))
+    there = {item.jellyfin_id for item in library}
     for number, row in table.items():
-        assert {n: v for n, v in row.items() if v is not None}.items() <= after[number].items()
+        kept = {name: value for name, value in row.items() if value is not None}
+        if row["jellyfin_id"] not in there:
+            kept.pop("jellyfin_id", None)
+        if row["state"] != "AVAILABLE":
+            del kept["state"]
+        assert kept.items() <= after[number].items()
+
+
+@given(libraries(), trackers(), sources)
+def test_nothing_is_ever_demoted(
+    library: list[LibraryItem], table: dict[int, Row], around: Sources
+) -> None:
+    """A state only ever becomes AVAILABLE, and only for a title that is there to watch."""
+    decisions = _run(table, [library], around)
+    promoted = {one.request_id for one in decisions if isinstance(one, Update) and one.promotes}
+    after = _apply(table, decisions)
+    changed = {number for number, row in table.items() if after[number]["state"] != row["state"]}
+    assert changed == promoted
+    assert all(one.item.available for one in decisions if isinstance(one, Update))
 
 
 @given(libraries(), trackers(), sources)

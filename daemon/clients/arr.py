@@ -18,6 +18,17 @@ class _Status(pydantic.BaseModel):
     version: str = ""
 
 
+class _Counted(msgspec.Struct, gc=False):
+    totalEpisodeCount: int = 0
+
+
+class _Season(msgspec.Struct, gc=False):
+    """A season; without any episode it has no statistics (seen on Sonarr 4)."""
+
+    seasonNumber: int
+    statistics: _Counted | None = None
+
+
 class _Record(msgspec.Struct, gc=False):
     """A film or a series; 0 and "" stand for an unknown id (seen on Radarr 6 and Sonarr 4)."""
 
@@ -25,10 +36,11 @@ class _Record(msgspec.Struct, gc=False):
     tmdbId: Int32 = 0
     tvdbId: Int32 = 0
     imdbId: str = ""
+    seasons: list[_Season] = []
 
 
 class _Ref(msgspec.Struct, gc=False):
-    id: int | None = None
+    id: Int32 | None = None
 
 
 class _Index:
@@ -37,6 +49,7 @@ class _Index:
     def __init__(self, service: str) -> None:
         self._service = service
         self._tables: tuple[dict[int | str, int], ...] = ({}, {}, {})
+        self._seasons: dict[int, dict[int, int]] = {}
         self._defects: list[Defect] = []
 
     def add(self, records: list[_Record | Broken]) -> None:
@@ -48,9 +61,18 @@ class _Index:
             for table, value in zip(self._tables, ids, strict=True):
                 if value:
                     table.setdefault(value, record.id)
+            if record.seasons:
+                self._seasons[record.id] = {
+                    season.seasonNumber: season.statistics.totalEpisodeCount
+                    for season in record.seasons
+                    if season.statistics is not None
+                }
 
-    def listing(self) -> Listing:
-        return Listing(ArrIndex(*self._tables), self._defects)
+    def listing(self, *, whole: bool) -> Listing:
+        by_tmdb, by_tvdb, by_imdb = self._tables
+        whole = whole and not self._defects
+        ids = ArrIndex(by_tmdb, by_tvdb, by_imdb, self._seasons, whole=whole)
+        return Listing(ids, self._defects)
 
 
 def _ref(raw: bytes) -> str:
@@ -115,7 +137,7 @@ class ArrClient:
                 index.add(reader.close()[0])
             except MalformedError as error:
                 raise self.http.not_json(self._path, f"the list is not whole: {error}") from None
-        return index.listing()
+        return index.listing(whole=not query)
 
 
 def radarr(http: ServiceHttp) -> ArrClient:

@@ -17,14 +17,14 @@ import pydantic
 
 from daemon.clients.http import Patience, ServiceHttp
 from daemon.clients.records import Broken, Int32, MalformedError, RecordReader
-from daemon.domain import Activity, Defect, Ids, LibraryFolder, LibraryItem, MediaType
+from daemon.domain import Activity, Defect, Ids, LibraryFolder, LibraryItem, MediaType, Seasons
 from daemon.errors import RefusedKeyError, RejectedError, StartingError, WrongServiceError
 
 SERVICE: Final = "Jellyfin"
 _TYPES: Final = {"Movie": MediaType.MOVIE, "Series": MediaType.TV}
 _LONGEST: Final = 19
 """Digits: any shorter number fits a column of 64 bits."""
-_IMDB = re.compile(r"tt\d{5,12}")
+_IMDB = re.compile("tt[0-9]{5,12}")
 
 _PLAIN: Final = {
     "Recursive": "true",
@@ -89,6 +89,16 @@ class _Episode(msgspec.Struct, gc=False):
     """An episode, as far as it proves its series."""
 
     SeriesId: str | None = None
+    LocationType: str | None = None
+    IsPlaceHolder: bool | None = None
+
+
+class _Numbered(msgspec.Struct, gc=False):
+    """An episode by its place; a file may hold several."""
+
+    ParentIndexNumber: int | None = None
+    IndexNumber: int | None = None
+    IndexNumberEnd: int | None = None
     LocationType: str | None = None
     IsPlaceHolder: bool | None = None
 
@@ -345,6 +355,20 @@ class JellyfinClient:
         query = {**_EPISODES, "IndexNumber": "1"} if first_only else _EPISODES
         return await self._series_of(query)
 
+    async def seasons(self, series_id: str) -> Seasons:
+        """The episodes of one series, the missing ones that Jellyfin knows of included."""
+        query = {**_EPISODES, "ParentId": series_id}
+        del query["IsMissing"]
+        there, known = Counter[int](), Counter[int]()
+        async with aclosing(self._rows(query, _Numbered, Page())) as pieces:
+            async for rows in pieces:
+                for row in rows:
+                    if isinstance(row, _Numbered) and row.ParentIndexNumber is not None:
+                        number = _episodes_in(row)
+                        known[row.ParentIndexNumber] += number
+                        there[row.ParentIndexNumber] += number if _playable(row) else 0
+        return Seasons(there, known)
+
     async def has_episode(self, series_id: str) -> bool:
         """Whether one series has an episode to play."""
         query = {**_EPISODES, "ParentId": series_id, "Limit": "5"}
@@ -448,15 +472,20 @@ def _moment(text: str | None) -> datetime | None:
     """Jellyfin writes up to seven digits of a second, and the year 1 for "never"."""
     try:
         moment = datetime.fromisoformat(text or "")
-    except ValueError:
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return moment if moment.year > 1 else None
 
 
-def _playable(row: _Row | _Episode) -> bool:
+def _playable(row: _Row | _Episode | _Numbered) -> bool:
     """On disk, and no placeholder: a `.disc` stub is a file too (seen on 10.11)."""
     return row.LocationType == "FileSystem" and not row.IsPlaceHolder
+
+
+def _episodes_in(row: _Numbered) -> int:
+    first, last = row.IndexNumber, row.IndexNumberEnd
+    return last - first + 1 if first is not None and last is not None and last > first else 1
 
 
 def _proven(rows: Iterable[_Episode | Broken]) -> Iterator[str]:

@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from daemon.domain import (
     Conflict,
     Decision,
     Defect,
+    Evidence,
     LibraryItem,
     Outcome,
     Skip,
@@ -25,7 +26,8 @@ from daemon.domain import (
     Update,
 )
 from daemon.errors import StoreError
-from daemon.store import audit, migrate, requests, runs
+from daemon.removal import Held
+from daemon.store import audit, evidence, migrate, plans, requests, runs, undo
 from daemon.store.audit import AuditEvent, AuditFilter, Link, Verdict
 from daemon.store.database import (
     BUSY_BUDGET,
@@ -35,7 +37,10 @@ from daemon.store.database import (
     opened_to_look,
     refuse_network,
 )
+from daemon.store.evidence import Moment
+from daemon.store.plans import PlanState
 from daemon.store.runs import Decided, RunCounts
+from daemon.store.undo import Undone
 
 __all__ = [
     "ATTENTION",
@@ -44,15 +49,27 @@ __all__ = [
     "AuditFilter",
     "Counted",
     "Link",
+    "Moment",
+    "PlanState",
     "RunCounts",
     "Store",
     "Tracked",
+    "Undone",
     "Verdict",
     "open_store",
     "open_store_to_look",
 ]
 
-ATTENTION = frozenset({SkipReason.NOT_UNDERSTOOD, SkipReason.STILL_READ})
+_BATCH = 2000
+
+ATTENTION = frozenset(
+    {
+        SkipReason.NOT_UNDERSTOOD,
+        SkipReason.STILL_READ,
+        SkipReason.NOT_AVAILABLE,
+        SkipReason.SEASONS_INCOMPLETE,
+    }
+)
 """Skips that are kept in the history, because somebody may ask about them."""
 
 
@@ -87,6 +104,9 @@ class Applied:
     added: int = 0
     filled: int = 0
     refreshed: int = 0
+    relinked: int = 0
+    promoted: int = 0
+    removed: int = 0
     passed: list[LibraryItem] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
 
@@ -98,14 +118,20 @@ class Store:
         database: the file.
         columns: those of the tracker's requests; empty in a file without them.
         clock: the time now, aware UTC.
+        moment: this moment, for telling how long a title has been missing.
     """
 
     def __init__(
-        self, database: Database, columns: frozenset[str], clock: Callable[[], datetime]
+        self,
+        database: Database,
+        columns: frozenset[str],
+        clock: Callable[[], datetime],
+        moment: Callable[[], Moment] = evidence.moment,
     ) -> None:
         self._database = database
         self._columns = columns
         self._clock = clock
+        self._moment = moment
         self._version = -1
 
     async def tracked(self, items: Sequence[LibraryItem] | None = None) -> Tracked:
@@ -117,7 +143,9 @@ class Store:
         if self._columns:
             self._version = await self._database.write(_data_version)
         return Tracked(
-            *await self._database.read(lambda connection: requests.tracked(connection, items))
+            *await self._database.read(
+                lambda connection: requests.tracked(connection, self._moment(), items)
+            )
         )
 
     async def next_run(self) -> int:
@@ -143,6 +171,90 @@ class Store:
         """
         return await self._database.write(
             lambda connection: self._apply(connection, run_id, actor, decisions)
+        )
+
+    async def note_evidence(self, found: Evidence) -> None:
+        """Keep what a complete reading says of the rows as a whole; nothing where that is nothing.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        now, moment = self._clock(), self._moment()
+        for start in range(0, len(found.seen), _BATCH):
+            seen = found.seen[start : start + _BATCH]
+            await self._database.write(lambda connection, rows=seen: evidence.saw(connection, rows))  # type: ignore[misc]
+        if found.returned or found.absent:
+
+            def work(connection: sqlite3.Connection) -> None:
+                evidence.returned(connection, found.returned)
+                evidence.missed(connection, found.absent, now, moment)
+
+            await self._database.write(work)
+
+    async def remove(self, run_id: int, actor: Actor, rows: Sequence[TrackedRequest]) -> Applied:
+        """Remove rows that are still as they were, in one short transaction.
+
+        Raises:
+            StoreError: nothing of the batch was written.
+        """
+        return await self._database.write(
+            lambda connection: self._remove(connection, run_id, actor, rows)
+        )
+
+    async def copy_before_removal(self) -> None:
+        """Copy the whole file; only the newest such copy is kept.
+
+        Raises:
+            StoreError: the copy cannot be made, so nothing may be removed.
+        """
+        await self._database.copy_beside(".before-removal")
+
+    async def hold(self, run_id: int, held: Sequence[Held], age: timedelta) -> int | None:
+        """Keep a plan of removals; returns the run whose plan waits for an admin, if one does.
+
+        Args:
+            run_id: of the run that holds them.
+            held: nothing resolves the plan that waits.
+            age: after which a plan is stale.
+        """
+        now = self._clock()
+        return await self._database.write(
+            lambda connection: plans.hold(connection, run_id, held, now, age)
+        )
+
+    async def plan(self, run_id: int) -> dict[str, Any] | None:
+        """The plan that a run held, with its titles; None if it held none."""
+        return await self._database.read(lambda connection: plans.one(connection, run_id))
+
+    async def open_plan(self) -> int | None:
+        """The run whose plan waits for an admin; None if none does."""
+        return await self._database.read(plans.open_plan)
+
+    async def settle_plan(
+        self, run_id: int, state: PlanState, actor: Actor, age: timedelta
+    ) -> bool:
+        """Say what becomes of a plan that waits; False if it does not wait, or is stale by now."""
+        now = self._clock()
+
+        def work(connection: sqlite3.Connection) -> bool:
+            plans.expire(connection, now, age)
+            settled = plans.settle(connection, run_id, state, actor.name, now)
+            if settled:
+                event = AuditEvent(f"plan.{state.value}", actor, run_id, f"plan {run_id}")
+                audit.append(connection, [event], now)
+            return settled
+
+        return await self._database.write(work)
+
+    async def undo(self, run_id: int, actor: Actor) -> list[Undone]:
+        """Take back what a run removed, relinked and promoted, title by title.
+
+        Raises:
+            StoreError: nothing was written.
+        """
+        now = self._clock()
+        return await self._database.write(
+            lambda connection: undo.undo(connection, run_id, actor, now)
         )
 
     async def finish_run(
@@ -274,9 +386,44 @@ class Store:
             added=len(written.added),
             filled=reasons.count("fill"),
             refreshed=reasons.count("refresh"),
+            relinked=reasons.count("relink"),
+            promoted=reasons.count("promote"),
             passed=written.passed,
             links=audit.append(connection, events, now),
         )
+
+    def _remove(
+        self,
+        connection: sqlite3.Connection,
+        run_id: int,
+        actor: Actor,
+        rows: Sequence[TrackedRequest],
+    ) -> Applied:
+        now = self._clock()
+        writer = requests.Writer(connection, self._columns, now)
+        for row in rows:
+            writer.remove(row, actor, run_id, _why(row))
+        written = writer.written
+        runs.note(connection, run_id, [_removed(number, row) for number, row in written.removed])
+        links = audit.append(connection, written.events, now)
+        return Applied(removed=len(written.removed), links=links)
+
+
+def _why(row: TrackedRequest) -> str:
+    sightings = (row.absence.sightings if row.absence else 0) + 1
+    since = f" since {row.absence.since:%Y-%m-%d %H:%M} UTC" if row.absence else ""
+    return f"missing from {sightings} complete listings of the library{since}"
+
+
+def _removed(number: int, row: dict[str, Any]) -> Decided:
+    return Decided(
+        "remove",
+        "gone_from_the_library",
+        row["media_type"],
+        row["title"],
+        row["jellyfin_id"],
+        number,
+    )
 
 
 def _data_version(connection: sqlite3.Connection) -> int:
@@ -299,7 +446,7 @@ def _decided(written: requests.Written) -> Iterable[Decided]:
     for number, add in written.added:
         yield _entry("add", "available_and_not_tracked", add.item, number)
     for number, update in written.updated:
-        names = ", ".join(sorted({*update.fills, *update.replaces}))
+        names = ", ".join(sorted({*update.fills, *update.replaces, *update.relinks}))
         yield _entry("update", update.reason.value, update.item, number, names)
 
 
@@ -309,7 +456,7 @@ def _attention(decisions: Iterable[Decision]) -> Iterable[Decided]:
             rows = ", ".join(str(number) for number in one.request_ids)
             yield _entry("conflict", "ids_point_to_different_titles", one.item, None, rows)
         elif isinstance(one, Skip) and one.reason in ATTENTION:
-            yield _entry("skip", one.reason.value, one.item, one.request_id)
+            yield _entry("skip", one.reason.value, one.item, one.request_id, one.details)
 
 
 def _entry(
@@ -326,7 +473,11 @@ def _now() -> datetime:
 
 @contextlib.asynccontextmanager
 async def open_store(
-    path: Path, *, clock: Callable[[], datetime] = _now, busy_budget: float = BUSY_BUDGET
+    path: Path,
+    *,
+    clock: Callable[[], datetime] = _now,
+    moment: Callable[[], Moment] = evidence.moment,
+    busy_budget: float = BUSY_BUDGET,
 ) -> AsyncIterator[Store]:
     """The tracker's file, made if it is absent, held for this process alone.
 
@@ -342,15 +493,9 @@ async def open_store(
     with locked(path):
         async with opened(path, budget=busy_budget) as database:
             if existed and await database.read(migrate.version) is None:
-                await _copy_once(database, path)
+                await database.copy_beside(".before-library-sync", once=True)
             columns = await database.write(_prepare)
-            yield Store(database, columns, clock)
-
-
-async def _copy_once(database: Database, path: Path) -> None:
-    copy = path.with_name(path.name + ".before-library-sync")
-    if not copy.exists():
-        await database.copy_to(copy)
+            yield Store(database, columns, clock, moment)
 
 
 def _prepare(connection: sqlite3.Connection) -> frozenset[str]:

@@ -51,8 +51,13 @@ class Database:
     """The connections to one file; made by `opened`."""
 
     def __init__(
-        self, writer: aiosqlite.Connection | None, reader: aiosqlite.Connection, budget: float
+        self,
+        path: Path,
+        writer: aiosqlite.Connection | None,
+        reader: aiosqlite.Connection,
+        budget: float,
     ) -> None:
+        self._path = path
         self._writer = writer
         self._reader = reader
         self._budget = budget
@@ -91,6 +96,24 @@ class Database:
         """
         with _translated():
             await _in_thread(self._reader, _backup, target)
+
+    async def copy_beside(self, suffix: str, *, once: bool = False) -> None:
+        """Copy the file as it is now to one beside it, whole or not at all.
+
+        Args:
+            suffix: what the copy's name has behind the file's.
+            once: leave a copy that is there already; otherwise it is replaced.
+
+        Raises:
+            StoreError: the copy cannot be made.
+        """
+        target = self._path.with_name(self._path.name + suffix)
+        if once and target.exists():
+            return
+        unfinished = target.with_name(target.name + ".unfinished")
+        unfinished.unlink(missing_ok=True)
+        await self.copy_to(unfinished)
+        unfinished.replace(target)
 
     async def _attempts(self, work: _Work[_T], stop: asyncio.Event) -> _T:
         if self._writer is None:
@@ -181,7 +204,7 @@ async def opened(path: Path, *, budget: float = BUSY_BUDGET) -> AsyncIterator[Da
         with _translated():
             await _in_thread(writer, _prepare, None)
             await _in_thread(reader, _only_read, None)
-        yield Database(writer, reader, budget)
+        yield Database(path, writer, reader, budget)
 
 
 @contextlib.asynccontextmanager
@@ -196,7 +219,7 @@ async def opened_to_look(path: Path) -> AsyncIterator[Database]:
     """
     mode = "ro" if _wal(path).exists() else "ro&immutable=1"
     async with _connected(path, mode) as reader:
-        yield Database(None, reader, 0)
+        yield Database(path, None, reader, 0)
 
 
 def _wal(path: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -25,11 +25,12 @@ from daemon.domain import (
     RequestState,
     TrackedRequest,
     Update,
-    UpdateReason,
     fingerprint,
 )
 from daemon.errors import SchemaMismatchError
+from daemon.store import evidence
 from daemon.store.audit import AuditEvent
+from daemon.store.evidence import Moment
 
 SERVICE: Final = "Tracker"
 
@@ -56,12 +57,14 @@ class Written:
         added: new row numbers with the Jellyfin ids they were made for.
         updated: the updates that changed their row.
         passed: items whose row came, went or changed meanwhile.
+        removed: numbers of rows that are gone, with what they held.
         events: what has to go into the audit.
     """
 
     added: list[tuple[int, Add]] = field(default_factory=list)
     updated: list[tuple[int, Update]] = field(default_factory=list)
     passed: list[LibraryItem] = field(default_factory=list)
+    removed: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     events: list[AuditEvent] = field(default_factory=list)
 
 
@@ -100,17 +103,21 @@ def moment(value: datetime) -> str:
 
 
 def tracked(
-    connection: sqlite3.Connection, items: Sequence[LibraryItem] | None = None
+    connection: sqlite3.Connection,
+    now: Moment,
+    items: Sequence[LibraryItem] | None = None,
 ) -> tuple[list[TrackedRequest], list[Defect]]:
     """The rows, as far as the planner needs them, and those that are not understood.
 
     Args:
         connection: for reading.
+        now: this moment, by which the time is told that rows have been missing.
         items: only the rows that one of these could belong to; None for all.
     """
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'requests'").fetchone() is None:
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if "requests" not in tables:
         return [], []
-    reader = _Reader(check(connection))
+    reader = _Reader(check(connection), now, remembers="sync_absences" in tables)
     where, values = ("", {}) if items is None else reader.narrowed(items)
     found = connection.execute(reader.query + where, {"ours": OUR_NAME, **values})
     rows = [row for values_ in found for row in reader.rows(values_)]
@@ -120,19 +127,24 @@ def tracked(
 class _Reader:
     """Turns rows of the tracker into values; keeps what it met that it does not understand."""
 
-    def __init__(self, columns: frozenset[str]) -> None:
+    def __init__(self, columns: frozenset[str], now: Moment, *, remembers: bool) -> None:
         self.defects: list[Defect] = []
+        self._now = now
         self._fillable = [name for name in FILLABLE if name in columns]
         self._missing: dict[tuple[Any, ...], frozenset[str]] = {}
+        self._libraries: dict[str | None, str | None] = {}
         self._imdb_id = imdb_id = "imdb_id" if "imdb_id" in columns else "NULL"
         face = ["title", "year", "overview" if "overview" in columns else "NULL", "poster_url"]
+        seasons = "requested_seasons" if "requested_seasons" in columns else "NULL"
         selected = (
             *("id", "media_type", "state", "tmdb_id", "tvdb_id", imdb_id, "jellyfin_id"),
-            "requested_by IS :ours",
+            *("radarr_id", "sonarr_id", seasons, "requested_by IS :ours"),
             *(f"CASE WHEN requested_by IS :ours THEN {name} END" for name in face),
+            *(evidence.COLUMNS if remembers else ("NULL",) * len(evidence.COLUMNS)),
             *(f"{name} IS NULL" for name in self._fillable),
         )
-        self.query = f"SELECT {', '.join(selected)} FROM requests"
+        joined = evidence.SEEN if remembers else ""
+        self.query = f"SELECT {', '.join(map(_qualified, selected))} FROM requests {joined}"
 
     def narrowed(self, items: Sequence[LibraryItem]) -> tuple[str, dict[str, str]]:
         """The condition that a row carries an id of one of the items."""
@@ -153,9 +165,12 @@ class _Reader:
 
     def rows(self, values: tuple[Any, ...]) -> Iterator[TrackedRequest]:
         """The row; twice if its media type is not understood, so that it hides both titles."""
-        number, media_type, state, tmdb, tvdb, imdb, jellyfin_id, ours, *rest = values
-        title, year, overview, poster_url, *nulls = rest
-        ids = Ids(_integer(tmdb), _integer(tvdb), _text(imdb))
+        number, media_type, state, tmdb, tvdb, imdb, jellyfin_id, *rest = values
+        radarr_id, sonarr_id, seasons, ours, title, year, overview, poster_url, *rest = rest
+        (seen, library, *absence), nulls = (
+            rest[: len(evidence.COLUMNS)],
+            rest[len(evidence.COLUMNS) :],
+        )
         kind = _member(MediaType, media_type)
         known = _member(RequestState, state)
         if known is None or kind is None or not {type(tmdb), type(tvdb)} <= _INTEGER:
@@ -166,12 +181,17 @@ class _Reader:
                 id=number,
                 media_type=each,
                 state=known,
-                ids=ids,
+                ids=Ids(_integer(tmdb), _integer(tvdb), _text(imdb)),
                 jellyfin_id=_text(jellyfin_id, "-"),
+                arr_id=_integer(radarr_id if each is MediaType.MOVIE else sonarr_id),
                 missing=self._names(each, tuple(nulls)),
                 ours=bool(ours),
                 face=fingerprint(title, year, overview) if ours else 0,
                 poster_url=poster_url,
+                seasons=_seasons(seasons),
+                seen=bool(seen),
+                library=self._libraries.setdefault(library, library),
+                absence=evidence.absence(absence, self._now),
             )
 
     def _names(self, media_type: MediaType, nulls: tuple[int, ...]) -> frozenset[str]:
@@ -181,6 +201,16 @@ class _Reader:
             names = {name for name, null in zip(self._fillable, nulls, strict=True) if null}
             self._missing[key] = frozenset(names - {_OTHER_SERVICE[media_type]})
         return self._missing[key]
+
+
+def _qualified(column: str) -> str:
+    """Our tables have columns of the same names."""
+    return f"requests.{column}" if column in {"id", "created_at"} else column
+
+
+def _seasons(text: object) -> frozenset[int]:
+    """The tracker writes them as 1 or 1,2,3."""
+    return frozenset(int(part) for part in str(text or "").split(",") if part.strip().isdigit())
 
 
 _INTEGER: Final = {int, type(None)}
@@ -244,31 +274,131 @@ class Writer:
         rows = [self._request(number, add) for number, add in numbered]
         self._insert("requests", rows)
         self._insert("timeline_events", [self._event(number, add) for number, add in numbered])
+        evidence.saw(self._connection, [(number, add.library) for number, add in numbered])
         self.written.added.extend(numbered)
 
     def update(self, update: Update, actor: Actor, run_id: int) -> None:
         """Write one title's values where they still hold; other people's values never change."""
         values = {**update.fills, **update.replaces}
+        values |= {name: new for name, (_, new) in update.relinks.items()}
         columns = [name for name in values if name in self._columns]
         row = self._row_of(update, columns)
-        if row is None:
+        changes = {} if row is None else self._changes(update, row, values)
+        if row is None or not changes:
             self.written.passed.append(update.item)
             return
-        changes = {
-            name: values[name]
-            for name in columns
-            if row[name] != values[name] and (name in update.replaces or row[name] is None)
-        }
-        if not changes:
-            self.written.passed.append(update.item)
-            return
+        before: dict[str, Any] = {name: row[name] for name in changes}
+        after: dict[str, Any] = dict(changes)
+        self._set(row["id"], changes)
+        if "state" in changes:
+            before["episodes"], after["event_id"] = self._promoted(row["id"])
+        self.written.updated.append((row["id"], update))
+        action, target = f"title.{update.reason.value}", f"request {row['id']}"
+        why = update.item.jellyfin_id
+        event = AuditEvent(action, actor, run_id, target, why, before, after)
+        self.written.events.append(event)
+
+    def _changes(
+        self, update: Update, row: dict[str, Any], values: dict[str, Column]
+    ) -> dict[str, Column]:
+        """What still is to be written, against the row as it is now."""
+        changes: dict[str, Column] = {}
+        for name in row.keys() & values.keys() & self._columns:
+            old, new = row[name], values[name]
+            if name in update.relinks:
+                writable = _same(old, update.relinks[name][0])
+            elif name in update.replaces:
+                writable = row["requested_by"] == OUR_NAME and old != new
+            else:
+                writable = old is None
+            if writable:
+                changes[name] = new
+        if update.promotes is not None and row["state"] == update.promotes.value:
+            now = moment(self._now)
+            changes |= {"state": RequestState.AVAILABLE.value, "state_changed_at": now}
+            changes |= dict.fromkeys(("updated_at", "available_at"), now)
+        return {name: value for name, value in changes.items() if name in self._columns}
+
+    def _set(self, number: int, changes: Mapping[str, Column]) -> None:
         assignments = ", ".join(f"{name} = :{name}" for name in changes)
         self._connection.execute(
-            f"UPDATE requests SET {assignments} WHERE id = :id",
-            {**changes, "id": row["id"]},
+            f"UPDATE requests SET {assignments} WHERE id = :id", {**changes, "id": number}
         )
-        self.written.updated.append((row["id"], update))
-        self.written.events.append(_audited(update, row, changes, actor, run_id))
+
+    def _promoted(self, number: int) -> tuple[list[list[Any]], int]:
+        """The tracker sets all episodes of an available series; returns what they were before."""
+        episodes = self._connection.execute(
+            "SELECT id, state FROM episodes WHERE request_id = ?", (number,)
+        ).fetchall()
+        available = RequestState.AVAILABLE.value
+        self._connection.execute(
+            "UPDATE episodes SET state = ? WHERE request_id = ?", (available, number)
+        )
+        cursor = self._connection.execute(
+            "INSERT INTO timeline_events"
+            " (request_id, service, event_type, state, details, timestamp)"
+            " VALUES (?, 'library_sync', 'Verified', ?, 'Found in the library', ?)",
+            (number, available, moment(self._now)),
+        )
+        return [list(episode) for episode in episodes], int(cursor.lastrowid or 0)
+
+    def remove(self, gone: TrackedRequest, actor: Actor, run_id: int, why: str) -> bool:
+        """Remove a row the tracker's own way: a deletion log, then its children, then itself.
+
+        Returns:
+            Whether it was still as it was when that was decided.
+        """
+        row = self._whole("requests", "id", gone.id)
+        if not row or not _still(row[0], gone):
+            return False
+        before: dict[str, Any] = {"requests": row}
+        for table in ("timeline_events", "episodes"):
+            before[table] = self._whole(table, "request_id", gone.id)
+            self._connection.execute(f"DELETE FROM {table} WHERE request_id = ?", (gone.id,))
+        self._connection.execute("DELETE FROM requests WHERE id = ?", (gone.id,))
+        evidence.forget(self._connection, gone.id)
+        after = {"deletion_log_id": self._log_deletion(row[0], why)}
+        target = f"request {gone.id}"
+        self.written.events.append(
+            AuditEvent("title.removed", actor, run_id, target, why, before, after)
+        )
+        self.written.removed.append((gone.id, row[0]))
+        return True
+
+    def _whole(self, table: str, column: str, value: int) -> list[dict[str, Any]]:
+        found = self._connection.execute(f"SELECT * FROM {table} WHERE {column} = ?", (value,))
+        names = [description[0] for description in found.description]
+        return [dict(zip(names, row, strict=True)) for row in found]
+
+    def _log_deletion(self, row: Mapping[str, Any], why: str) -> int:
+        """Nothing is deleted anywhere else, which the events say for each service."""
+        now = moment(self._now)
+        copied = (
+            *("title", "media_type", "tmdb_id", "tvdb_id", "jellyfin_id", "sonarr_id"),
+            *("radarr_id", "shoko_series_id", "jellyseerr_id", "qbit_hash", "poster_url", "year"),
+        )
+        values = {name: row.get(name) for name in copied} | {
+            "is_anime": row.get("is_anime") or 0,
+            "source": "JELLYFIN",
+            "deleted_by_username": OUR_NAME,
+            "status": "COMPLETE",
+            "initiated_at": now,
+            "completed_at": now,
+        }
+        names = ", ".join(values)
+        marks = ", ".join(f":{name}" for name in values)
+        cursor = self._connection.execute(
+            f"INSERT INTO deletion_logs ({names}) VALUES ({marks})", values
+        )
+        number = int(cursor.lastrowid or 0)
+        arr = "radarr" if row["media_type"] == MediaType.MOVIE.value else "sonarr"
+        events = [("jellyfin", "VERIFIED", why), (arr, "SKIPPED", "Nothing is deleted there")]
+        self._connection.executemany(
+            "INSERT INTO deletion_sync_events"
+            " (deletion_log_id, service, status, details, timestamp) VALUES (?, ?, ?, ?, ?)",
+            [(number, *event, now) for event in events],
+        )
+        return number
 
     def _next_id(self) -> int:
         """Past every number that an orphan names: it would show on the new title."""
@@ -338,7 +468,9 @@ class Writer:
     def _row_of(self, update: Update, columns: list[str]) -> dict[str, Any] | None:
         """The row as it is now; None if it is gone, is another title, or is not ours any more."""
         item = update.item
-        names = ["id", "media_type", "requested_by", *_known(item).keys() & self._columns, *columns]
+        always = ["id", "media_type", "tmdb_id", "jellyfin_id", "requested_by", "state"]
+        always += ["state_changed_at", "updated_at"] + ["available_at"] * self._has_available_at
+        names = [*dict.fromkeys([*always, *columns])]
         query = f"SELECT {', '.join(names)} FROM requests WHERE "
         if update.request_id is not None:
             found = self._connection.execute(query + "id = ?", (update.request_id,))
@@ -348,40 +480,27 @@ class Writer:
         if (values := found.fetchone()) is None:
             return None
         row = dict(zip(names, values, strict=True))
-        same = row["media_type"] == item.media_type.value and _is_of(row, item)
-        ours = row["requested_by"] == OUR_NAME or update.reason is UpdateReason.FILL
-        return row if same and ours else None
+        same = row["media_type"] == item.media_type.value
+        same = same and (row["tmdb_id"] in {None, item.ids.tmdb} or item.ids.tmdb is None)
+        return row if same else None
+
+    @property
+    def _has_available_at(self) -> bool:
+        return "available_at" in self._columns
 
 
-def _known(item: LibraryItem) -> dict[str, Column]:
-    """What may identify the item's row, the strongest first."""
-    ids = item.ids
-    return {
-        "tmdb_id": ids.tmdb,
-        "tvdb_id": ids.tvdb,
-        "imdb_id": ids.imdb,
-        "jellyfin_id": item.jellyfin_id,
-    }
+def _same(stored: object, expected: Column) -> bool:
+    """Whether a stored id is the expected one; Jellyfin's may stand there with dashes."""
+    if isinstance(stored, str) and isinstance(expected, str):
+        return stored.replace("-", "").lower() == expected.replace("-", "").lower()
+    return stored == expected
 
 
-def _is_of(row: dict[str, Any], item: LibraryItem) -> bool:
-    """Numbers of deleted rows are given again, so the strongest id that both have must agree."""
-    for name, value in _known(item).items():
-        there = row.get(name)
-        if value is not None and there is not None:
-            return value == (_text(there, "-") if isinstance(there, str) else there)
-    return False
-
-
-def _audited(
-    update: Update, row: dict[str, Any], changes: dict[str, Column], actor: Actor, run_id: int
-) -> AuditEvent:
-    return AuditEvent(
-        action=f"title.{update.reason.value}",
-        actor=actor,
-        run_id=run_id,
-        target=f"request {row['id']}",
-        reason=update.item.jellyfin_id,
-        before={name: row[name] for name in changes},
-        after=changes,
+def _still(row: Mapping[str, Any], gone: TrackedRequest) -> bool:
+    """Whether a row is what it was: the tracker may have changed it, or used its number anew."""
+    return (
+        row["state"] == RequestState.AVAILABLE.value
+        and row["media_type"] == gone.media_type.value
+        and (row["tmdb_id"], row["tvdb_id"]) == (gone.ids.tmdb, gone.ids.tvdb)
+        and _same(row["jellyfin_id"], gone.jellyfin_id)
     )

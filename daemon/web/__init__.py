@@ -1,38 +1,152 @@
-"""The admin HTTP."""
+"""The admin HTTP: the table of its routes, and the server."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from typing import Any, Final
 
-from daemon.clients.jellyfin import JellyfinClient
-from daemon.health import Health
-from daemon.progress import Feed
-from daemon.settings import Settings
-from daemon.store import Store
-from daemon.sync import SyncService
-from daemon.worker import Worker
+from aiohttp import web
+from pydantic import BaseModel
+
+from daemon.errors import AddressError
+from daemon.settings import Http
+from daemon.web import admin, machines
+from daemon.web.auth import Failures, Gate
+from daemon.web.events import STREAM, events
+from daemon.web.metrics import CONTENT_TYPE
+from daemon.web.models import (
+    Alive,
+    Asked,
+    Audit,
+    AuditQuery,
+    Ready,
+    RunDetail,
+    RunQuery,
+    RunRef,
+    Runs,
+    RunsQuery,
+    SyncBody,
+    SyncQuery,
+    SyncResult,
+    SyncState,
+    Ticket,
+)
+from daemon.web.openapi import described
+from daemon.web.previews import Previews
+from daemon.web.problems import Doorkeeper, dress, front
+from daemon.web.routes import Limits, Parts, Route, Site
+
+__all__ = ["Limits", "Parts", "application", "served"]
+
+_JSON: Final = "application/json"
+_MOST_BYTES: Final = 64 * 1024
+_LAST_WORDS: Final = 0.4
+_IDLE_SECONDS: Final = 75.0
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the HTTP face shows and steers."""
+def _sync(path: str) -> Route[SyncQuery, SyncBody]:
+    replies: Mapping[int, type[BaseModel]] = {200: SyncResult, 202: Ticket}
+    return Route("POST", path, admin.sync, SyncQuery, SyncBody, replies, (409, 502))
 
-    settings: Settings
-    store: Store
-    worker: Worker
-    service: SyncService
-    feed: Feed
-    health: Health
-    jellyfin: JellyfinClient
-    loop_lag: Callable[[], float]
-    next_run: Callable[[], datetime | None]
-    clock: Callable[[], datetime]
+
+ROUTES: Final[tuple[Route[Any, Any], ...]] = (
+    _sync("/admin/sync"),
+    _sync("/api/admin/sync/library"),
+    Route("GET", "/admin/sync", admin.state, Asked, Asked, {200: SyncState}),
+    Route("GET", "/admin/sync/events", events, Asked, Asked, {200: STREAM}),
+    Route("GET", "/admin/runs", admin.runs, RunsQuery, Asked, {200: Runs}),
+    Route("GET", "/admin/runs/{run_id}", admin.run, RunQuery, Asked, {200: RunDetail}, (404,)),
+    Route(
+        "POST",
+        "/admin/runs/{run_id}/cancel",
+        admin.cancel,
+        RunRef,
+        Asked,
+        {202: Ticket},
+        (404, 409),
+    ),
+    Route("GET", "/admin/audit", admin.audit, AuditQuery, Asked, {200: Audit}),
+    Route("GET", "/healthz", machines.alive, Asked, Asked, {200: Alive}, admin=False),
+    Route("GET", "/readyz", machines.ready, Asked, Asked, {200: Ready, 503: Ready}, admin=False),
+    Route("GET", "/metrics", machines.metrics, Asked, Asked, {200: CONTENT_TYPE}, admin=False),
+    Route("GET", "/openapi.json", machines.description, Asked, Asked, {200: _JSON}, admin=False),
+)
+
+
+def application(parts: Parts) -> web.Application:
+    """Everything that is served, under the base path; must be called in a running loop."""
+    http = parts.settings.http
+    failures = Failures(parts.limits.failures, parts.monotonic)
+    site = Site(
+        parts=parts,
+        gate=Gate(parts.jellyfin, parts.store, http, failures, parts.monotonic),
+        previews=Previews(parts.service, parts.worker),
+        closing=asyncio.Event(),
+        boot=secrets.token_hex(4),
+        description=described(ROUTES, http.base_path),
+    )
+    made = web.Application(middlewares=[front(http.trusted_proxies)], client_max_size=_MOST_BYTES)
+    for route in ROUTES:
+        add, path = made.router.add_route, http.base_path + route.path
+        add(route.method, path, route.handler(site))
+        if route.method == "GET" and STREAM not in route.replies.values():
+            add("HEAD", path, route.handler(site))
+    made.on_response_prepare.append(dress)
+
+    async def close(_: web.Application) -> None:
+        site.closing.set()
+        parts.feed.close()
+
+    made.on_shutdown.append(close)
+    return made
 
 
 @asynccontextmanager
 async def served(parts: Parts) -> AsyncIterator[str]:
-    """Serve."""
-    yield f"http://{parts.settings.http.host}:{parts.settings.http.port}"
+    """Serve on the configured address; gives the URL, and ends within a second.
+
+    Raises:
+        AddressError: the address cannot be listened on.
+    """
+    runner = web.AppRunner(application(parts), shutdown_timeout=_LAST_WORDS)
+    await runner.setup()
+    http = parts.settings.http
+    try:
+        server = await _listening(runner, http)
+        port = server.sockets[0].getsockname()[1]
+        host = f"[{http.host}]" if ":" in http.host else http.host
+        try:
+            yield f"http://{host}:{port}{http.base_path}"
+        finally:
+            server.close()
+    finally:
+        await runner.cleanup()
+
+
+async def _listening(runner: web.AppRunner, http: Http) -> asyncio.Server:
+    manager, loop = runner.server, asyncio.get_running_loop()
+    if manager is None:
+        raise RuntimeError("the runner was not set up")
+
+    def accepted() -> Doorkeeper:
+        return Doorkeeper(
+            manager,
+            loop=loop,
+            auto_decompress=False,
+            keepalive_timeout=_IDLE_SECONDS,
+            lingering_time=_LAST_WORDS,
+        )
+
+    try:
+        return await loop.create_server(accepted, http.host, http.port, reuse_address=True)
+    except (OSError, UnicodeError) as error:
+        number = getattr(error, "errno", None) or 0
+        reason = os.strerror(number) if number > 0 else getattr(error, "strerror", None)
+        raise AddressError(
+            f"cannot listen on {http.host}:{http.port}: {reason or 'this is no host'};"
+            " stop what is there already, or set another http.host or http.port"
+        ) from None

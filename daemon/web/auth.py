@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import math
 import re
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import Final
 from aiohttp import web
 
 from daemon.apply import tell_audit
-from daemon.clients.jellyfin import JellyfinClient, Standing
+from daemon.clients.jellyfin import Bearer, JellyfinClient, Standing
 from daemon.domain import Actor
 from daemon.errors import ServiceError, StoreError
 from daemon.logs import logger
@@ -26,7 +25,6 @@ from daemon.web.address import house
 from daemon.web.problems import ACTOR, ADDRESS, STRANGER, Problem, unavailable
 
 _MINUTE: Final = 60.0
-_MOST_FAILURES: Final = 10
 _MOST_ADDRESSES: Final = 4096
 _MOST_NOTES: Final = 60
 _MOST_KNOWN: Final = 256
@@ -35,6 +33,11 @@ _DOWN_FOR: Final = 2.0
 _ELSEWHERE: Final = frozenset({"cross-site", "same-site"})
 _TOKEN: Final = re.compile(r"[0-9A-Za-z-]{1,128}")
 _IN_HEADER: Final = re.compile(r'(?:^|[\s,])Token="?([^",]*)"?')
+_HOW: Final = (
+    "send an administrator's token of Jellyfin as X-Jellyfin-Token,"
+    " or the configured admin token as Authorization: Bearer"
+)
+_NOTED: Final = {401: "access.refused", 403: "access.refused", 429: "access.limited"}
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="library-sync"'}
 _VERDICTS: Final = {
     Standing.USER: (403, "this user of Jellyfin is no administrator"),
@@ -43,6 +46,10 @@ _VERDICTS: Final = {
     Standing.UNKNOWN: (401, "this token is not known"),
 }
 _log = logger(__name__)
+
+
+class _Refusal(Problem):
+    """One that counts as a failure."""
 
 
 @dataclass(slots=True)
@@ -60,7 +67,7 @@ class Failures:
         now: seconds of a clock that never jumps.
     """
 
-    def __init__(self, most: int = _MOST_FAILURES, now: Callable[[], float] = time.monotonic):
+    def __init__(self, most: int, now: Callable[[], float]) -> None:
         self._most = most
         self._now = now
         self._minutes: OrderedDict[str, _Minute] = OrderedDict()
@@ -116,7 +123,7 @@ class Gate:
         store: Store,
         http: Http,
         failures: Failures,
-        now: Callable[[], float] = time.monotonic,
+        now: Callable[[], float],
     ) -> None:
         self._jellyfin = jellyfin
         self._store = store
@@ -132,44 +139,100 @@ class Gate:
         """Let an administrator in, whose name the request then bears.
 
         Raises:
-            Problem: 401, 403 or 429, and 503 where it cannot be known.
+            Problem: 401, 403 or 429, and 503 where Jellyfin cannot be asked.
         """
-        address = request[ADDRESS]
         try:
-            self._limit(address)
-            if request.headers.get("Sec-Fetch-Site", "").lower() in _ELSEWHERE:
-                raise Problem(403, "pages of other sites may not ask for this")
-            request[ACTOR] = await self._identify(request, address)
+            self._limit(request)
+            _refuse_elsewhere(request)
+            request[ACTOR] = await self._identify(request)
         except Problem as problem:
-            await self._note(request, problem)
+            if isinstance(problem, _Refusal):
+                self._failures.count(request[ADDRESS])
+            if problem.status in _NOTED:
+                await self._note(request, _NOTED[problem.status], problem.detail)
             raise
 
-    async def _identify(self, request: web.Request, address: str) -> Actor:
-        scheme, token = _proof(request)
-        if scheme == "bearer":
-            if self._own is not None and hmac.compare_digest(self._own, _digest(token)):
-                return Actor("token", "admin token")
-        elif _TOKEN.fullmatch(token):
-            return await self._by_jellyfin(request, token, address)
-        self._failures.count(address)
-        status, reason = _VERDICTS[Standing.UNKNOWN]
-        raise Problem(status, reason if scheme else _HOW, headers=_CHALLENGE)
+    def _limit(self, request: web.Request) -> None:
+        if wait := self._failures.wait(request[ADDRESS]):
+            raise Problem(429, "too many failures", headers={"Retry-After": str(wait)})
 
-    async def _by_jellyfin(self, request: web.Request, token: str, address: str) -> Actor:
+    async def _identify(self, request: web.Request) -> Actor:
+        scheme, token = _proof(request)
+        if not scheme:
+            raise _Refusal(401, _HOW, headers=_CHALLENGE)
+        if scheme == "bearer" and self._own is not None:
+            if hmac.compare_digest(self._own, _digest(token)):
+                return Actor("token", "admin token")
+        elif scheme != "bearer" and _TOKEN.fullmatch(token):
+            return await self._by_jellyfin(request, token)
+        raise _Refusal(*_VERDICTS[Standing.UNKNOWN], headers=_CHALLENGE)
+
+    async def _by_jellyfin(self, request: web.Request, token: str) -> Actor:
         digest = _digest(token)
         if (known := self._remembered(digest)) is not None:
             return known
         async with self._asking:
             if (known := self._remembered(digest)) is not None:
                 return known
-            self._limit(address)
+            self._limit(request)
             bearer = await self._asked(token)
-        request[ACTOR] = Actor("user", bearer.name) if bearer.name else STRANGER
+        actor = Actor("user", bearer.name) if bearer.name else STRANGER
         if bearer.standing is not Standing.ADMINISTRATOR:
-            self._failures.count(address)
-            status, reason = _VERDICTS[bearer.standing]
-            raise Problem(status, reason, headers=_CHALLENGE if status == _UNKNOWN else None)
-        self._known[digest] = (self._now() + _MINUTE, request[ACTOR])
+            request[ACTOR] = actor
+            raise _Refusal(*_VERDICTS[bearer.standing], headers=_CHALLENGE)
+        self._known[digest] = (self._now() + _MINUTE, actor)
         if len(self._known) > _MOST_KNOWN:
             self._known.popitem(last=False)
-        return request[ACTOR]
+        return actor
+
+    def _remembered(self, digest: bytes) -> Actor | None:
+        until, actor = self._known.get(digest, (0.0, STRANGER))
+        if until > self._now():
+            return actor
+        self._known.pop(digest, None)
+        return None
+
+    async def _asked(self, token: str) -> Bearer:
+        """Whose token it is; a server that was away a moment ago is not asked by everybody."""
+        if self._now() >= self._down_until:
+            try:
+                return await self._jellyfin.who_is(token)
+            except ServiceError as error:
+                _log.warning("auth.unknowable", error_kind=error.kind, error=str(error))
+                self._down_until = self._now() + _DOWN_FOR
+        raise unavailable("Jellyfin cannot be asked at present who you are")
+
+    async def _note(self, request: web.Request, action: str, reason: str) -> None:
+        address = request[ADDRESS]
+        if not self._failures.worth_noting(address, action):
+            return
+        target = f"{request.method} {request.path}"
+        event = AuditEvent(
+            action, request[ACTOR], target=target, reason=reason, after={"address": address}
+        )
+        try:
+            tell_audit(await self._store.record(event))
+        except StoreError as error:
+            _log.error("audit.not_recorded", error_kind=error.kind, error=str(error))
+
+
+def _refuse_elsewhere(request: web.Request) -> None:
+    """A page of another site cannot make a browser speak for its user."""
+    if request.headers.get("Sec-Fetch-Site", "").lower() in _ELSEWHERE:
+        raise Problem(403, "pages of other sites may not ask for this")
+
+
+def _proof(request: web.Request) -> tuple[str, str]:
+    """How somebody proves who they are, and with what; the way is "" if they do not."""
+    if (token := request.headers.get("X-Jellyfin-Token")) is not None:
+        return "mediabrowser", token
+    scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return "bearer", rest.strip()
+    found = _IN_HEADER.search(rest) if scheme.lower() == "mediabrowser" else None
+    return ("mediabrowser", found[1]) if found else ("", "")
+
+
+def _digest(token: str) -> bytes:
+    """Of equal length for all tokens; header values may hold bytes that are no text."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()

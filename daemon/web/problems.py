@@ -1,4 +1,4 @@
-"""What every reply has in common: a request id, errors as problem documents, headers, one log line."""
+"""What all replies share: a request id, errors as problem documents, headers, a log line."""
 
 from __future__ import annotations
 
@@ -133,8 +133,9 @@ def _problem(error: Exception) -> Problem:
             return Problem(502, str(error))
         case DaemonError():
             return Problem(500, str(error))
-    _log.exception("http.failed")
-    return Problem(500, "something is broken here; the log tells more, under this request id")
+        case _:
+            _log.exception("http.failed")
+            return Problem(500, "something is broken here; the log tells more, under this id")
 
 
 _REASONS: Final = {

@@ -47,3 +47,40 @@ BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
 
 CREATE TRIGGER sync_audit_no_delete BEFORE DELETE ON sync_audit
 BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
+
+CREATE TABLE sync_titles (
+  request_id INTEGER PRIMARY KEY,
+  created_at TEXT NOT NULL,
+  library TEXT
+) STRICT;
+
+CREATE TABLE sync_absences (
+  request_id INTEGER PRIMARY KEY,
+  since TEXT NOT NULL,
+  sightings INTEGER NOT NULL,
+  waited REAL NOT NULL,
+  boot TEXT NOT NULL,
+  monotonic REAL NOT NULL,
+  wall REAL NOT NULL
+) STRICT;
+
+CREATE TABLE sync_plans (
+  run_id INTEGER PRIMARY KEY,
+  state TEXT NOT NULL,
+  at TEXT NOT NULL,
+  fingerprint TEXT NOT NULL,
+  settled_by TEXT,
+  settled_at TEXT
+) STRICT;
+
+CREATE TABLE sync_held (
+  run_id INTEGER NOT NULL REFERENCES sync_plans (run_id),
+  request_id INTEGER NOT NULL,
+  media_type TEXT NOT NULL,
+  title TEXT NOT NULL,
+  library TEXT,
+  why TEXT NOT NULL,
+  since TEXT NOT NULL,
+  sightings INTEGER NOT NULL,
+  PRIMARY KEY (run_id, request_id)
+) STRICT, WITHOUT ROWID;

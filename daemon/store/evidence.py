@@ -1,0 +1,117 @@
+"""What we have seen ourselves: titles in the library, and how long some have been missing.
+
+Only what changes is written: a title once when it is first seen, and a row a reading for what is
+missing. Time is counted so that a clock that jumps can only delay a removal.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from daemon.domain import Absence, TrackedRequest
+
+
+class Moment(NamedTuple):
+    """A point in time, so that what passed since another one can be told safely.
+
+    Attributes:
+        boot: names the uptime that `monotonic` counts in.
+        monotonic: seconds that surely passed since about the machine's start.
+        wall: seconds of the clock that people can set.
+    """
+
+    boot: str
+    monotonic: float
+    wall: float
+
+    def since(self, earlier: Moment) -> float:
+        """Seconds that surely passed; never more than did."""
+        wall = self.wall - earlier.wall
+        steady = self.monotonic - (earlier.monotonic if self.boot == earlier.boot else 0.0)
+        return max(0.0, min(wall, steady))
+
+
+@lru_cache(1)
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return f"process {time.time_ns()}"
+
+
+def moment() -> Moment:
+    """This moment."""
+    return Moment(_boot(), time.monotonic(), time.time())
+
+
+SEEN = (
+    "LEFT JOIN sync_titles ON sync_titles.request_id = requests.id"
+    " AND sync_titles.created_at = requests.created_at"
+    " LEFT JOIN sync_absences ON sync_absences.request_id = sync_titles.request_id"
+)
+"""Joins what we know of a row; the tracker reuses numbers, so the row's age has to fit too."""
+
+COLUMNS = (
+    *("sync_titles.request_id IS NOT NULL", "sync_titles.library"),
+    *("sync_absences.sightings", "sync_absences.waited", "sync_absences.since"),
+    *("sync_absences.boot", "sync_absences.monotonic", "sync_absences.wall"),
+)
+
+
+def absence(values: Sequence[object], now: Moment) -> Absence | None:
+    """What `COLUMNS` say after the first two."""
+    sightings, waited, since, *then = values
+    if sightings is None:
+        return None
+    passed = float(waited) + now.since(Moment(*then))  # type: ignore[arg-type]
+    began = datetime.fromisoformat(str(since))
+    return Absence(int(sightings), timedelta(seconds=passed), began)  # type: ignore[call-overload]
+
+
+def saw(connection: sqlite3.Connection, rows: Sequence[tuple[int, str | None]]) -> None:
+    """Note rows that were seen in the library, with its location."""
+    connection.executemany(
+        "INSERT OR REPLACE INTO sync_titles (request_id, created_at, library)"
+        " SELECT id, created_at, ?2 FROM requests WHERE id = ?1",
+        rows,
+    )
+
+
+def returned(connection: sqlite3.Connection, rows: Sequence[int]) -> None:
+    """Forget that rows were missing."""
+    connection.executemany(
+        "DELETE FROM sync_absences WHERE request_id = ?", [(number,) for number in rows]
+    )
+
+
+def missed(
+    connection: sqlite3.Connection, rows: Sequence[TrackedRequest], at: datetime, now: Moment
+) -> None:
+    """Note one more complete reading that did not show these rows."""
+    connection.executemany(
+        "INSERT OR REPLACE INTO sync_absences"
+        " (request_id, since, sightings, waited, boot, monotonic, wall)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                row.id,
+                (row.absence.since if row.absence else at).isoformat(),
+                (row.absence.sightings if row.absence else 0) + 1,
+                row.absence.waited.total_seconds() if row.absence else 0.0,
+                *now,
+            )
+            for row in rows
+        ],
+    )
+
+
+def forget(connection: sqlite3.Connection, request_id: int) -> None:
+    """Forget a row, so that it has to be seen again before it can be missed."""
+    for table in ("sync_titles", "sync_absences"):
+        connection.execute(f"DELETE FROM {table} WHERE request_id = ?", (request_id,))

@@ -1,0 +1,137 @@
+"""Held removals: plans that change nothing until an admin approves them."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from daemon.removal import Held
+
+_COLUMNS: Final = ("run_id", "state", "at", "fingerprint", "settled_by", "settled_at")
+_TITLES: Final = (*("request_id", "media_type", "title", "library", "why", "since", "sightings"),)
+
+
+class PlanState(StrEnum):
+    """What became of a held plan."""
+
+    OPEN = "open"
+    APPROVED = "approved"
+    DISCARDED = "discarded"
+    RESOLVED = "resolved"
+    SUPERSEDED = "superseded"
+    STALE = "stale"
+
+
+def hold(
+    connection: sqlite3.Connection, run_id: int, held: Sequence[Held], at: datetime, age: timedelta
+) -> int | None:
+    """Keep a plan, unless the same titles are waiting already or were discarded.
+
+    Args:
+        connection: in a transaction.
+        run_id: of the run that holds it.
+        held: what is held; nothing resolves the plan that waits.
+        at: now.
+        age: after which a plan is stale.
+
+    Returns:
+        The run whose plan waits for an admin now; None if none does.
+    """
+    expire(connection, at, age)
+    mark = _fingerprint(held)
+    latest = _latest(connection)
+    if latest is not None and held and latest["fingerprint"] == mark:
+        if latest["state"] == PlanState.OPEN:
+            return int(latest["run_id"])
+        if latest["state"] == PlanState.DISCARDED:
+            return None
+    state = PlanState.SUPERSEDED if held else PlanState.RESOLVED
+    _settle_open(connection, state, at)
+    if not held:
+        connection.execute(
+            "UPDATE sync_plans SET fingerprint = '' WHERE state = ?", (PlanState.DISCARDED.value,)
+        )
+        return None
+    connection.execute(
+        "INSERT INTO sync_plans (run_id, state, at, fingerprint) VALUES (?, ?, ?, ?)",
+        (run_id, PlanState.OPEN.value, at.isoformat(), mark),
+    )
+    connection.executemany(
+        "INSERT INTO sync_held"
+        " (run_id, request_id, media_type, title, library, why, since, sightings)"
+        " SELECT ?1, id, media_type, title, ?3, ?4, ?5, ?6 FROM requests WHERE id = ?2",
+        [_entry(run_id, one, at) for one in held],
+    )
+    return run_id
+
+
+def _entry(run_id: int, held: Held, at: datetime) -> tuple[Any, ...]:
+    absence = held.row.absence
+    since = (absence.since if absence else at).isoformat()
+    sightings = (absence.sightings if absence else 0) + 1
+    return (run_id, held.row.id, held.row.library, held.why, since, sightings)
+
+
+def settle(
+    connection: sqlite3.Connection, run_id: int, state: PlanState, by: str, at: datetime
+) -> bool:
+    """Say what became of an open plan; False if it is not open."""
+    cursor = connection.execute(
+        "UPDATE sync_plans SET state = ?, settled_by = ?, settled_at = ?"
+        " WHERE run_id = ? AND state = ?",
+        (state.value, by, at.isoformat(), run_id, PlanState.OPEN.value),
+    )
+    return cursor.rowcount == 1
+
+
+def expire(connection: sqlite3.Connection, at: datetime, age: timedelta) -> None:
+    """Let an old plan go stale; the next run makes a new one from what is so then."""
+    connection.execute(
+        "UPDATE sync_plans SET state = ?, settled_at = ? WHERE state = ? AND at < ?",
+        (PlanState.STALE.value, at.isoformat(), PlanState.OPEN.value, (at - age).isoformat()),
+    )
+
+
+def one(connection: sqlite3.Connection, run_id: int) -> dict[str, Any] | None:
+    """A plan with its titles; None if that run held none."""
+    row = connection.execute(
+        f"SELECT {', '.join(_COLUMNS)} FROM sync_plans WHERE run_id = ?", (run_id,)
+    ).fetchone()
+    if row is None:
+        return None
+    titles = connection.execute(
+        f"SELECT {', '.join(_TITLES)} FROM sync_held WHERE run_id = ? ORDER BY title", (run_id,)
+    )
+    held = [dict(zip(_TITLES, title, strict=True)) for title in titles]
+    return {**dict(zip(_COLUMNS, row, strict=True)), "titles": held}
+
+
+def open_plan(connection: sqlite3.Connection) -> int | None:
+    """The run whose plan waits for an admin; None if none does."""
+    latest = _latest(connection)
+    waits = latest is not None and latest["state"] == PlanState.OPEN
+    return int(latest["run_id"]) if latest is not None and waits else None
+
+
+def _latest(connection: sqlite3.Connection) -> dict[str, Any] | None:
+    row = connection.execute(
+        f"SELECT {', '.join(_COLUMNS)} FROM sync_plans ORDER BY run_id DESC LIMIT 1"
+    ).fetchone()
+    return None if row is None else dict(zip(_COLUMNS, row, strict=True))
+
+
+def _settle_open(connection: sqlite3.Connection, state: PlanState, at: datetime) -> None:
+    connection.execute(
+        "UPDATE sync_plans SET state = ?, settled_at = ? WHERE state = ?",
+        (state.value, at.isoformat(), PlanState.OPEN.value),
+    )
+
+
+def _fingerprint(held: Sequence[Held]) -> str:
+    """The same for the same set of rows."""
+    text = ",".join(str(number) for number in sorted(one.row.id for one in held))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,152 @@
+"""Takes a run's removals, relinks and promotions back, from what the audit kept of before.
+
+Each title by itself: where the row is not as that run left it any more, it stays as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from daemon.domain import Actor
+from daemon.store import audit
+from daemon.store.audit import AuditEvent
+
+_ACTIONS: Final = ("title.removed", "title.relink", "title.promote")
+_CHILDREN: Final = ("timeline_events", "episodes")
+
+
+class Undone(NamedTuple):
+    """What became of one title.
+
+    Attributes:
+        target: the row, e.g. "request 12".
+        done: it is as it was before.
+        why: why not, in plain words.
+    """
+
+    target: str
+    title: str
+    action: str
+    done: bool
+    why: str = ""
+
+
+class _RefusedError(Exception):
+    """The row is not as that run left it; the text says how."""
+
+
+def undo(connection: sqlite3.Connection, run_id: int, actor: Actor, at: datetime) -> list[Undone]:
+    """Take back what can be taken back, the newest first, inside the caller's transaction."""
+    marks = ", ".join("?" * len(_ACTIONS))
+    rows = connection.execute(
+        "SELECT action, target, before, after FROM sync_audit"
+        f" WHERE run_id = ? AND action IN ({marks}) ORDER BY seq DESC",
+        (run_id, *_ACTIONS),
+    ).fetchall()
+    done = []
+    for action, target, before, after in rows:
+        done.append(_undone(connection, action, target, before, after))
+    events = [
+        AuditEvent("title.undone", actor, run_id, one.target, f"{one.action} of run {run_id}")
+        for one in done
+        if one.done
+    ]
+    audit.append(connection, events, at)
+    return done
+
+
+def _undone(
+    connection: sqlite3.Connection, action: str, target: str, before: str, after: str
+) -> Undone:
+    title = target
+    connection.execute("SAVEPOINT one_title")
+    try:
+        was, became = json.loads(before), json.loads(after)
+        number = int(target.removeprefix("request "))
+        if action == "title.removed":
+            title = _restore(connection, was, became)
+        else:
+            title = _revert(connection, number, was, became)
+    except _RefusedError as error:
+        connection.execute("ROLLBACK TO one_title")
+        return Undone(target, title, action, done=False, why=str(error))
+    except (ValueError, KeyError, TypeError, AttributeError, sqlite3.Error):
+        connection.execute("ROLLBACK TO one_title")
+        return Undone(target, title, action, done=False, why="what was kept of it is not usable")
+    finally:
+        connection.execute("RELEASE one_title")
+    return Undone(target, title, action, done=True)
+
+
+def _restore(
+    connection: sqlite3.Connection, was: Mapping[str, Any], became: Mapping[str, Any]
+) -> str:
+    """Put a removed row back with its children; it has to be seen again before it can be missed."""
+    [row] = was["requests"]
+    _refuse_if_tracked(connection, row)
+    taken = connection.execute("SELECT 1 FROM requests WHERE id = ?", (row["id"],)).fetchone()
+    if taken:
+        raise _RefusedError("the tracker has given its number to another title")
+    _insert(connection, "requests", row)
+    for table in _CHILDREN:
+        for child in was[table]:
+            _insert(connection, table, child)
+    log = became["deletion_log_id"]
+    connection.execute("DELETE FROM deletion_sync_events WHERE deletion_log_id = ?", (log,))
+    connection.execute("DELETE FROM deletion_logs WHERE id = ?", (log,))
+    return str(row["title"])
+
+
+def _refuse_if_tracked(connection: sqlite3.Connection, row: Mapping[str, Any]) -> None:
+    found = connection.execute(
+        "SELECT id FROM requests WHERE media_type = ?"
+        " AND (tmdb_id = ? OR tvdb_id = ? OR jellyfin_id = ?) LIMIT 1",
+        (row["media_type"], row["tmdb_id"], row["tvdb_id"], row["jellyfin_id"]),
+    ).fetchone()
+    if found:
+        raise _RefusedError(f"the title is tracked again, as request {found[0]}")
+
+
+def _revert(
+    connection: sqlite3.Connection, number: int, was: dict[str, Any], became: dict[str, Any]
+) -> str:
+    """Give a changed row the values back that it had."""
+    episodes, event = was.pop("episodes", []), became.pop("event_id", None)
+    names = _known(connection, "requests", was)
+    found = connection.execute(
+        f"SELECT title, {', '.join(names)} FROM requests WHERE id = ?", (number,)
+    ).fetchone()
+    if found is None:
+        raise _RefusedError("the row is gone")
+    if list(found[1:]) != [became[name] for name in names]:
+        raise _RefusedError("the row has changed since")
+    assignments = ", ".join(f"{name} = ?" for name in names)
+    values = [was[name] for name in names]
+    connection.execute(f"UPDATE requests SET {assignments} WHERE id = ?", (*values, number))
+    connection.executemany(
+        "UPDATE episodes SET state = ?2 WHERE id = ?1 AND request_id = ?3",
+        [(episode, state, number) for episode, state in episodes],
+    )
+    if event is not None:
+        connection.execute(
+            "DELETE FROM timeline_events WHERE id = ? AND request_id = ?", (event, number)
+        )
+    return str(found[0])
+
+
+def _insert(connection: sqlite3.Connection, table: str, row: Mapping[str, Any]) -> None:
+    names = _known(connection, table, row)
+    marks = ", ".join("?" * len(names))
+    connection.execute(
+        f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", [row[name] for name in names]
+    )
+
+
+def _known(connection: sqlite3.Connection, table: str, row: Mapping[str, Any]) -> list[str]:
+    """Those of a kept row's columns that the table has now."""
+    columns = {name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")}
+    return [name for name in row if name in columns]

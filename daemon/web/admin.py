@@ -1,0 +1,148 @@
+"""What an administrator asks for: runs, dry runs, the history and the audit."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from aiohttp import web
+
+from daemon.domain import Outcome, Trigger
+from daemon.result import SyncResult
+from daemon.store import AuditFilter
+from daemon.web.models import Asked, AuditQuery, RunQuery, RunRef, RunsQuery, SyncBody, SyncQuery
+from daemon.web.problems import Problem, unavailable
+from daemon.web.routes import Call, Parts, Site
+from daemon.worker import Ticket
+
+_TRACKER: Final = "Tracker"
+_WENT_WELL: Final = frozenset({Outcome.OK, Outcome.PARTIAL})
+
+
+async def sync(call: Call[SyncQuery, SyncBody]) -> web.StreamResponse:
+    """Reconcile the whole library now, or show what that would write.
+
+    The run begins after this call, and calls during a run share the next one. It goes on if the
+    client leaves. The reply is 200 also where something could not be read; `outcome` tells.
+    """
+    if call.body.dry_run:
+        await call.record("sync.previewed", "library")
+        return _ended(await call.site.previews.ask())
+    ticket = call.site.parts.worker.ask(Trigger.ADMIN, call.actor)
+    await call.record("sync.asked", f"run {ticket.number}", ticket.number)
+    if not call.query.wait:
+        where = f"{call.site.parts.settings.http.base_path}/admin/runs/{ticket.number}"
+        return web.json_response(ticket.as_dict(), status=202, headers={"Location": where})
+    return _ended(await _result(call.site, ticket))
+
+
+async def _result(site: Site, ticket: Ticket) -> SyncResult:
+    """How the run ended; the ticket is others' too, so that only its waiting may be cancelled."""
+    closing = asyncio.ensure_future(site.closing.wait())
+    try:
+        waited: set[asyncio.Future[Any]] = {ticket.result, closing}
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        closing.cancel()
+    result = ticket.result.result() if ticket.result.done() else None
+    if result is None:
+        raise unavailable(f"run {ticket.number} was cancelled, or the daemon is being stopped")
+    return result
+
+
+def _ended(result: SyncResult) -> web.Response:
+    document = result.as_dict()
+    if result.outcome in _WENT_WELL:
+        return web.json_response(document)
+    if result.outcome is Outcome.INTERRUPTED:
+        raise Problem(409, "the run was cancelled", more={"result": document})
+    detail = "; ".join(document["error_details"][:1]) or "the run failed"
+    gap = result.tally.failure
+    if gap is not None and gap.service == _TRACKER:
+        raise unavailable(detail, result=document)
+    raise Problem(502, detail, more={"result": document})
+
+
+async def state(call: Call[Asked, Asked]) -> web.StreamResponse:
+    """The last, the running, the waiting and the next run."""
+    return web.json_response(await current(call.site.parts))
+
+
+async def current(parts: Parts) -> dict[str, Any]:
+    """What is, was and will be, as `GET /admin/sync` tells it."""
+    runs = await parts.store.runs_page(None, 2)
+    worker, next_run = parts.worker, parts.next_run()
+    return {
+        "now": parts.clock().isoformat(),
+        "last": next((run for run in runs if run["outcome"] != Outcome.RUNNING), None),
+        "running": worker.running and worker.running.as_dict(),
+        "waiting": worker.waiting and worker.waiting.as_dict(),
+        "next_run": next_run and next_run.isoformat(),
+    }
+
+
+async def runs(call: Call[RunsQuery, Asked]) -> web.StreamResponse:
+    """The history of runs, the newest first."""
+    query = call.query
+    found = await call.site.parts.store.runs_page(query.before, query.limit + 1)
+    page, more = found[: query.limit], len(found) > query.limit
+    return web.json_response({"runs": page, "next_before": page[-1]["id"] if more else None})
+
+
+async def run(call: Call[RunQuery, Asked]) -> web.StreamResponse:
+    """One run, with those of its decisions that changed something or need attention."""
+    query, parts = call.query, call.site.parts
+    ticket = _ticket(parts, query.run_id)
+    found = await parts.store.run_page(query.run_id, query.after, query.limit + 1)
+    if found is None and ticket is None:
+        raise _unknown(query.run_id)
+    document = {**(_unwritten(ticket) if ticket else {}), **(found or {})}
+    decisions = document["decisions"]
+    document["decisions"] = page = decisions[: query.limit]
+    document["progress"] = ticket and ticket.as_dict()
+    document["next_after"] = page[-1]["seq"] if len(decisions) > len(page) else None
+    return web.json_response(document)
+
+
+def _ticket(parts: Parts, number: int) -> Ticket | None:
+    tickets = (parts.worker.running, parts.worker.waiting)
+    return next((one for one in tickets if one and one.number == number), None)
+
+
+def _unwritten(ticket: Ticket) -> dict[str, Any]:
+    """What is known of a run that has no row yet."""
+    live = ticket.as_dict()
+    return {
+        "id": ticket.number,
+        **{name: live[name] for name in ("trigger", "actor", "started_at")},
+        "ended_at": None,
+        "outcome": live["state"],
+        "result": None,
+        "decisions": [],
+    }
+
+
+async def cancel(call: Call[RunRef, Asked]) -> web.StreamResponse:
+    """End a run that is going, after the batch in hand, or let one that waits never begin."""
+    number, parts = call.query.run_id, call.site.parts
+    ticket = _ticket(parts, number)
+    if ticket is None and await parts.store.run_page(number, 0, 1) is None:
+        raise _unknown(number)
+    document = ticket and ticket.as_dict()
+    if not parts.worker.cancel(number):
+        raise Problem(409, f"run {number} is neither going nor waiting")
+    await call.record("run.cancelled", f"run {number}", number)
+    return web.json_response(document, status=202)
+
+
+async def audit(call: Call[AuditQuery, Asked]) -> web.StreamResponse:
+    """Who did what, when and why, the newest first."""
+    query = call.query
+    wanted = AuditFilter(**query.model_dump(exclude={"before", "limit"}))
+    found = await call.site.parts.store.audit_page(wanted, query.before, query.limit + 1)
+    page, more = found[: query.limit], len(found) > query.limit
+    return web.json_response({"events": page, "next_before": page[-1]["seq"] if more else None})
+
+
+def _unknown(number: int) -> Problem:
+    return Problem(404, f"there is no run {number}")

@@ -1,0 +1,79 @@
+"""Progress as server-sent events: what is, then what changes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from aiohttp import web
+
+from daemon.progress import Event, Subscription
+from daemon.web.admin import current
+from daemon.web.models import Asked
+from daemon.web.routes import Call, Site
+
+STREAM: Final = "text/event-stream"
+_RETRY_MS: Final = 3000
+_HEADERS: Final = {"Content-Type": STREAM, "X-Accel-Buffering": "no"}
+
+
+async def events(call: Call[Asked, Asked]) -> web.StreamResponse:
+    """Progress as it happens, as server-sent events.
+
+    First comes `snapshot`, which is what `GET /admin/sync` tells; or, after a Last-Event-ID whose
+    successors are all remembered, those. Then `started`, `progress` and `done`, each with its id,
+    and a comment where nothing happens for a while. A listener that does not keep up is dropped.
+    """
+    site, request = call.site, call.request
+    feed = site.parts.feed
+    reply = web.StreamResponse(headers=_HEADERS)
+    with feed.subscription() as place:
+        missed = feed.since(_last_seen(request, site.boot))
+        snapshot = await current(site.parts) if missed is None else {}
+        seen = feed.last_id
+        first = [Event(seen, "snapshot", snapshot)] if missed is None else missed
+        await reply.prepare(request)
+        try:
+            text = "".join(_written(event, site.boot) for event in first)
+            await _send(reply, f"retry: {_RETRY_MS}\n\n{text}", site)
+            async for text in _later(place, seen, site):
+                await _send(reply, text, site)
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+        except ConnectionError:
+            pass  # the listener has gone
+    return reply
+
+
+def _last_seen(request: web.Request, boot: str) -> int:
+    """The id of the last event that a returning listener saw; -1 if it is none of this process."""
+    given = re.fullmatch(rf"{boot}-(\d{{1,18}})", request.headers.get("Last-Event-ID", ""))
+    return int(given[1]) if given else -1
+
+
+def _written(event: Event, boot: str) -> str:
+    data: dict[str, Any] = event.data
+    return f"id: {boot}-{event.id}\nevent: {event.kind}\ndata: {json.dumps(data)}\n\n"
+
+
+async def _later(place: Subscription, seen: int, site: Site) -> AsyncIterator[str]:
+    while not (place.dropped and place.queue.empty()):
+        try:
+            async with asyncio.timeout(site.parts.limits.heartbeat):
+                event = await place.queue.get()
+        except TimeoutError:
+            yield ": still here\n\n"
+            continue
+        if event is None:
+            return
+        if event.id > seen:
+            yield _written(event, site.boot)
+
+
+async def _send(reply: web.StreamResponse, text: str, site: Site) -> None:
+    async with asyncio.timeout(site.parts.limits.drain):
+        await reply.write(text.encode())

@@ -1,0 +1,48 @@
+"""What machines ask for: whether it lives, whether it can work, and what it consists of."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from aiohttp import web
+
+from daemon.errors import StoreError
+from daemon.web.metrics import CONTENT_TYPE, exposition
+from daemon.web.models import Asked
+from daemon.web.routes import Call
+
+_PATIENCE: Final = 2.0
+
+
+async def alive(_: Call[Asked, Asked]) -> web.StreamResponse:
+    """The process answers; nothing else is looked at."""
+    return web.json_response({"status": "ok"})
+
+
+async def ready(call: Call[Asked, Asked]) -> web.StreamResponse:
+    """The tracker's file can be read, and Jellyfin answered when it was asked last."""
+    parts, reasons = call.site.parts, []
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await parts.store.runs_page(None, 1)
+    except StoreError as error:
+        reasons.append({"what": "tracker", "kind": error.kind})
+    except TimeoutError:
+        reasons.append({"what": "tracker", "kind": "timed_out"})
+    jellyfin = parts.health.services[parts.jellyfin.http.service]
+    if jellyfin.up is False:
+        reasons.append({"what": jellyfin.name.lower(), "kind": jellyfin.kind})
+    document = {"ready": not reasons, "reasons": reasons}
+    return web.json_response(document, status=503 if reasons else 200)
+
+
+async def metrics(call: Call[Asked, Asked]) -> web.StreamResponse:
+    """Figures for Prometheus; they name no title and no person, so that none has to log in."""
+    body = await exposition(call.site.parts)
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
+
+
+async def description(call: Call[Asked, Asked]) -> web.StreamResponse:
+    """This description."""
+    return web.Response(body=call.site.description, content_type="application/json")

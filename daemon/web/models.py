@@ -1,0 +1,238 @@
+"""The shapes of requests and replies; requests are checked by them, and both described."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+
+_HIGHEST = 2**63 - 1
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,12})?([Zz]|[+-]\d\d:\d\d)")
+
+
+def _flag(value: object) -> object:
+    return {"true": True, "false": False}.get(str(value), value)
+
+
+def _whole(value: object) -> object:
+    if re.fullmatch(r"-?(0|[1-9]\d{0,18})", str(value), re.ASCII):
+        return int(str(value))
+    raise ValueError("must be a whole number of at most 19 digits")
+
+
+def _moment(value: object) -> object:
+    text = str(value).upper()
+    if not _MOMENT.fullmatch(text):
+        raise ValueError("must be a time like 2026-11-20T12:00:00Z")
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (OverflowError, ValueError):
+        raise ValueError("is no time that there is") from None
+
+
+# What stands in an address is text: these read it as strictly as JSON would be read.
+_Flag = Annotated[bool, BeforeValidator(_flag)]
+_Number = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=_HIGHEST)]
+_Count = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=_HIGHEST)]
+_Limit = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=200)]
+_Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+_Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+class Asked(BaseModel):
+    """What a request may hold; also the shape of one that may hold nothing."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class SyncQuery(Asked):
+    """How to answer."""
+
+    wait: _Flag = Field(
+        default=True, description="false: answer at once; a dry run is always waited for"
+    )
+
+
+class SyncBody(Asked):
+    """What to do."""
+
+    dry_run: bool = Field(default=False, description="true: answer with the plan, write nothing")
+
+
+class RunsQuery(Asked):
+    """Which runs."""
+
+    before: _Number | None = Field(None, description="only runs with a lower number")
+    limit: _Limit = 50
+
+
+class RunRef(Asked):
+    """One run."""
+
+    run_id: _Number
+
+
+class RunQuery(RunRef):
+    """One run, and which of its decisions."""
+
+    after: _Count = Field(0, description="only decisions with a higher seq")
+    limit: _Limit = 200
+
+
+class AuditQuery(Asked):
+    """Which audit events."""
+
+    action: _Text | None = None
+    actor: _Text | None = Field(None, description="the actor's name")
+    run_id: _Number | None = None
+    target: _Text | None = None
+    since: _Moment | None = Field(None, description="not before this")
+    until: _Moment | None = Field(None, description="before this")
+    before: _Number | None = Field(None, description="only events with a lower seq")
+    limit: _Limit = 50
+
+
+class Told(BaseModel):
+    """What a reply holds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ProblemDocument(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str
+
+
+class SyncResult(BaseModel):
+    """How a run ended; the first five are a contract, and more may follow."""
+
+    total_scanned: int
+    added: int
+    skipped: int
+    errors: int
+    error_details: list[str]
+    updated: int
+    promoted: int
+    removed: int
+    held: int
+    conflicts: int
+    run_id: int | None = Field(description="null for a dry run")
+    outcome: Literal["ok", "partial", "failed", "interrupted"]
+    dry_run: bool
+    duration_ms: int
+    plan: list[dict[str, Any]] = Field([], description="what a dry run would write")
+
+
+class Ticket(Told):
+    """A run that waits or is going."""
+
+    run_id: int
+    state: Literal["waiting", "running"]
+    trigger: str
+    actor: str
+    kind: str
+    started_at: datetime | None
+    phase: str
+    done: int
+    total: int | None
+
+
+class Run(Told):
+    """A run of the history."""
+
+    id: int
+    trigger: str
+    actor: str
+    started_at: datetime | None
+    ended_at: datetime | None
+    outcome: Literal["waiting", "running", "ok", "partial", "failed", "interrupted"]
+    result: SyncResult | None
+
+
+class Runs(Told):
+    """Runs, the newest first."""
+
+    runs: list[Run]
+    next_before: int | None = Field(description="ask with this for more; null if there is none")
+
+
+class SyncState(Told):
+    """What is, was and will be."""
+
+    now: datetime
+    last: Run | None
+    running: Ticket | None
+    waiting: Ticket | None
+    next_run: datetime | None
+
+
+class Decision(Told):
+    """What was decided about a title, and why."""
+
+    seq: int
+    kind: str
+    reason: str
+    media_type: str | None
+    title: str | None
+    jellyfin_id: str | None
+    request_id: int | None
+    details: str | None
+
+
+class RunDetail(Run):
+    """One run, and what it decided."""
+
+    progress: Ticket | None
+    decisions: list[Decision]
+    next_after: int | None = Field(description="ask with this for more; null if there is none")
+
+
+class AuditEntry(Told):
+    """Who did what, when and why."""
+
+    seq: int
+    at: datetime
+    actor_kind: str
+    actor_name: str
+    action: str
+    run_id: int | None
+    target: str | None
+    reason: str | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    prev_hash: str
+    hash: str
+
+
+class Audit(Told):
+    """Audit events, the newest first."""
+
+    events: list[AuditEntry]
+    next_before: int | None = Field(description="ask with this for more; null if there is none")
+
+
+class Alive(Told):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+class Reason(Told):
+    """Something that is not as it should be."""
+
+    what: str
+    kind: str
+
+
+class Ready(Told):
+    """Whether work can be done."""
+
+    ready: bool
+    reasons: list[Reason]

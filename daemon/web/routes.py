@@ -1,0 +1,194 @@
+"""The table's columns: what a route takes, gives and demands, and how a request is read by that."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Generic, Literal, TypeVar
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from pydantic import BaseModel, ValidationError
+
+from daemon.apply import tell_audit
+from daemon.clients.http import Meter
+from daemon.clients.jellyfin import JellyfinClient
+from daemon.domain import Actor
+from daemon.health import Health
+from daemon.progress import Feed
+from daemon.settings import Settings
+from daemon.store import AuditEvent, Store
+from daemon.sync import SyncService
+from daemon.web.auth import Gate
+from daemon.web.models import Asked
+from daemon.web.previews import Previews
+from daemon.web.problems import ACTOR, ADDRESS, Problem
+from daemon.worker import Worker
+
+_Query = TypeVar("_Query", bound=Asked)
+_Body = TypeVar("_Body", bound=Asked)
+_Model = TypeVar("_Model", bound=Asked)
+_JSON: Final = "application/json"
+_MOST_FLAWS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much patience there is; all times in seconds.
+
+    Attributes:
+        body: for a request's body to arrive.
+        drain: for a listener to take what it is sent.
+        heartbeat: between two signs of life to a listener.
+        failures: borne from one address in a minute.
+    """
+
+    body: float = 10.0
+    drain: float = 10.0
+    heartbeat: float = 15.0
+    failures: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the HTTP face shows and steers.
+
+    Attributes:
+        loop_lag: how late the event loop is, in seconds.
+        next_run: when the schedule asks for the next run; None if it does not.
+        clock: the time now, aware UTC.
+        meters: what each service was asked so far, by its name.
+        monotonic: seconds of a clock that never jumps.
+    """
+
+    settings: Settings
+    store: Store
+    worker: Worker
+    service: SyncService
+    feed: Feed
+    health: Health
+    jellyfin: JellyfinClient
+    loop_lag: Callable[[], float]
+    next_run: Callable[[], datetime | None]
+    clock: Callable[[], datetime]
+    meters: Mapping[str, Meter] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    monotonic: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The parts, and what one application makes of them.
+
+    Attributes:
+        closing: set when the application ends.
+        boot: tells this process' event ids from those of an earlier one.
+        description: the OpenAPI document.
+    """
+
+    parts: Parts
+    gate: Gate
+    previews: Previews
+    closing: asyncio.Event
+    boot: str
+    description: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[_Query, _Body]):
+    """One request that was let in and understood."""
+
+    site: Site
+    request: web.Request
+    query: _Query
+    body: _Body
+
+    @property
+    def actor(self) -> Actor:
+        """Who asks."""
+        return self.request[ACTOR]
+
+    async def record(self, action: str, target: str, run_id: int | None = None) -> None:
+        """Leave an audit event, with the actor and the address.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        after = {"address": self.request[ADDRESS]}
+        event = AuditEvent(action, self.actor, run_id, target=target, after=after)
+        tell_audit(await self.site.parts.store.record(event))
+
+
+@dataclass(frozen=True, slots=True)
+class Route(Generic[_Query, _Body]):
+    """One line of the table.
+
+    Attributes:
+        path: below the base path; names in braces are fields of `query`.
+        answer: the handler; its docstring is its description.
+        replies: by status, a model or another media type than JSON.
+        problems: the statuses of its own problem documents.
+        admin: only for administrators.
+    """
+
+    method: Literal["GET", "POST"]
+    path: str
+    answer: Callable[[Call[_Query, _Body]], Awaitable[web.StreamResponse]]
+    query: type[_Query]
+    body: type[_Body]
+    replies: Mapping[int, type[BaseModel] | str]
+    problems: tuple[int, ...] = ()
+    admin: bool = True
+
+    def handler(self, site: Site) -> Handler:
+        """What the router calls: lets in, reads, answers."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            if self.admin:
+                await site.gate.admit(request)
+            query = _query(self.query, request)
+            seconds = site.parts.limits.body
+            body = await _body(self.body, request if self.method == "POST" else None, seconds)
+            return await self.answer(Call(site, request, query, body))
+
+        return handle
+
+
+def _query(model: type[_Model], request: web.Request) -> _Model:
+    given = dict(request.match_info)
+    for name, value in request.query.items():
+        if name in given:
+            raise Problem(400, f"{name[:64]} is given twice")
+        given[name] = value
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise _misread(error) from None
+
+
+async def _body(model: type[_Model], request: web.Request | None, seconds: float) -> _Model:
+    if request is None or not request.can_read_body:
+        return model()
+    if request.content_type != _JSON:
+        raise Problem(415, f"a body must be {_JSON}, and its Content-Type must say so", close=True)
+    try:
+        async with asyncio.timeout(seconds):
+            text = await request.read()
+    except TimeoutError:
+        raise Problem(408, "the body did not arrive in time", close=True) from None
+    try:
+        return model.model_validate_json(text or b"{}")
+    except ValidationError as error:
+        raise _misread(error) from None
+
+
+def _misread(error: ValidationError) -> Problem:
+    flaws = error.errors(include_url=False, include_context=False, include_input=False)
+    told = (
+        f"{'.'.join(map(str, flaw['loc']))[:64]}: {flaw['msg']}".removeprefix(": ")
+        for flaw in flaws[:_MOST_FLAWS]
+    )
+    return Problem(400, "; ".join(told))

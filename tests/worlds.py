@@ -1,0 +1,117 @@
+"""A small world for tests: pretend services, a tracker's file, and a clock that a test moves."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from daemon.app import open_services, options
+from daemon.clients.http import Patience
+from daemon.demo import PretendServices, World
+from daemon.domain import Actor, Scope, Trigger
+from daemon.result import SyncResult
+from daemon.settings import Settings
+from daemon.store import Moment, Store, open_store
+from daemon.sync import SyncService
+
+ADMIN = Actor("admin", "alice")
+
+
+@dataclass(slots=True)
+class Clock:
+    """Time that passes when a test says so; the wall clock can be set without time passing."""
+
+    now: datetime = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    steady: float = 1000.0
+    boot: str = "first boot"
+
+    def pass_by(self, time: timedelta) -> None:
+        """Let time pass."""
+        self.now += time
+        self.steady += time.total_seconds()
+
+    def wall(self) -> datetime:
+        """The time of the clock on the wall."""
+        return self.now
+
+    def moment(self) -> Moment:
+        """This moment."""
+        return Moment(self.boot, self.steady, self.now.timestamp())
+
+
+@dataclass(slots=True)
+class Place:
+    """Everything that a scenario needs."""
+
+    services: PretendServices
+    store: Store
+    service: SyncService
+    clock: Clock
+    path: Path
+    results: list[SyncResult] = field(default_factory=list)
+
+    @property
+    def world(self) -> World:
+        """What the pretend services answer from."""
+        return self.services.world
+
+    async def sync(self, scope: Scope | None = None) -> SyncResult:
+        """One run."""
+        result = await self.service.run(Trigger.CLI, ADMIN, scope)
+        self.results.append(result)
+        return result
+
+    def rows(self, columns: str = "title", table: str = "requests", where: str = "1") -> list[Any]:
+        """Rows of the tracker's file, single values unpacked."""
+        with closing(sqlite3.connect(self.path)) as connection:
+            found = connection.execute(f"SELECT {columns} FROM {table} WHERE {where}").fetchall()
+        return [row[0] if len(row) == 1 else row for row in found]
+
+    def execute(self, statement: str, *values: Any) -> None:
+        """Be the tracker and write something."""
+        with closing(sqlite3.connect(self.path)) as connection, connection:
+            connection.execute(statement, values)
+
+
+@asynccontextmanager
+async def a_place(
+    folder: Path, world: World | None = None, **removal: Any
+) -> AsyncIterator[Place]:
+    """A world, and a tracker's file in a folder."""
+    async with PretendServices(world) as services:
+        settings = settings_of(services, folder / "tracker.db", removal=removal)
+        async with another_process(services, settings) as place:
+            yield place
+
+
+@asynccontextmanager
+async def another_process(
+    services: PretendServices, settings: Settings, clock: Clock | None = None
+) -> AsyncIterator[Place]:
+    """The store and the service as a fresh process has them."""
+    clock = clock or Clock()
+    patience = Patience(attempts=1, reply=5, listing=5, silence=2)
+    async with (
+        open_store(settings.database, clock=clock.wall, moment=clock.moment) as store,
+        open_services(settings, patience) as clients,
+    ):
+        service = SyncService(clients, store, options(settings))
+        yield Place(services, store, service, clock, settings.database)
+
+
+def settings_of(services: PretendServices, database: Path, **sections: Any) -> Settings:
+    """Settings for the pretend services."""
+    return Settings.model_validate(
+        {
+            "jellyfin": {"url": services.jellyfin_url, "api_key": services.jellyfin_key},
+            "radarr": {"url": services.radarr_url, "api_key": services.radarr_key},
+            "sonarr": {"url": services.sonarr_url, "api_key": services.sonarr_key},
+            "database": database,
+            **sections,
+        }
+    )
