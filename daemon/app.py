@@ -61,19 +61,25 @@ async def open_services(
         )
 
 
+def removal_policy(settings: Settings) -> RemovalPolicy:
+    """What it takes to remove a title, as configured."""
+    removal = settings.removal
+    return RemovalPolicy(
+        mode=RemovalMode(removal.mode),
+        sightings=removal.sightings,
+        grace=removal.grace,
+        limit_percent=removal.limit_percent,
+        limit_titles=removal.limit_titles,
+    )
+
+
 def options(settings: Settings) -> Options:
     """How runs work, as configured."""
     return Options(
         public_url=settings.jellyfin.public_url,
         page_size=settings.sync.page_size,
         batch_size=settings.sync.batch_size,
-        removal=RemovalPolicy(
-            mode=RemovalMode(settings.removal.mode),
-            sightings=settings.removal.sightings,
-            grace=settings.removal.grace,
-            limit_percent=settings.removal.limit_percent,
-            limit_titles=settings.removal.limit_titles,
-        ),
+        removal=removal_policy(settings),
         plan_age=settings.removal.hold_for,
     )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from daemon import __version__, logs, report
-from daemon.app import open_preview, open_services, open_sync, run
+from daemon.app import open_preview, open_services, open_sync, removal_policy, run
 from daemon.check import findings
 from daemon.demo.story import tell
 from daemon.domain import Actor, Outcome, Trigger
@@ -24,8 +24,9 @@ from daemon.errors import (
     SettingsError,
     StorePermissionError,
 )
+from daemon.explain import sentences
 from daemon.settings import Settings, load
-from daemon.store import open_store_to_look
+from daemon.store import open_store, open_store_to_look
 
 
 class Exit(IntEnum):
@@ -184,6 +185,45 @@ def _verdict(verdict: dict[str, Any]) -> str:
     return f"BROKEN at event {verdict['broken_at']}: it was changed, or one before it is missing"
 
 
+async def _explain(options: argparse.Namespace, settings: Settings) -> int:
+    async with open_store_to_look(settings.database) as store:
+        found = await store.search(options.title)
+        known = [facts for number in found[:5] if (facts := await store.facts(number))]
+    policy = removal_policy(settings)
+    told = [{**facts, "because": [*sentences(facts, policy)]} for facts in known]
+    if options.json:
+        _print([_json(told)])
+    elif not told:
+        _say(f"library-sync: nothing that is tracked is called {options.title}")
+    for facts in () if options.json else told:
+        _print([*facts["because"], ""])
+    return Exit.DONE if told else Exit.FAILED
+
+
+async def _attention(options: argparse.Namespace, settings: Settings) -> int:
+    async with open_store_to_look(settings.database) as store:
+        found = await store.attention()
+    if options.json:
+        _print([_json([finding._asdict() for finding in found])])
+        return Exit.DONE
+    names = ("kind", "title", "request", "what", "what to do")
+    _print(report.table(names, found) if found else ["Nothing needs you."])
+    return Exit.DONE
+
+
+async def _undo(options: argparse.Namespace, settings: Settings) -> int:
+    async with open_store(settings.database) as store:
+        done = await store.undo(options.id, Actor("cli", _user()))
+    if options.json:
+        _print([_json([one._asdict() for one in done])])
+    for one in () if options.json else done:
+        what = "as it was before" if one.done else f"left as it is: {one.why}"
+        _print([f"{one.title} ({one.action}): {what}"])
+    if not done:
+        _say(f"library-sync: run {options.id} removed, relinked and promoted nothing")
+    return Exit.DONE if done and all(one.done for one in done) else Exit.FAILED
+
+
 async def _backup(options: argparse.Namespace, settings: Settings) -> int:
     async with open_store_to_look(settings.database) as store:
         await store.backup(options.file)
@@ -238,12 +278,17 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("what", nargs="?", choices=["verify"])
     for lists in (runs, audit):
         lists.add_argument("--last", type=_count, default=20, metavar="N", help="default: 20")
+    explain = command("explain", _explain, "why a title is tracked as it is")
+    explain.add_argument("title", metavar="TITLE|ID", help="a title, a request's or a Jellyfin id")
+    attention = command("attention", _attention, "what needs somebody, and what to do about it")
+    undo = command("undo", _undo, "take back what a run removed, relinked and promoted")
+    undo.add_argument("id", type=int, metavar="ID")
     backup = command("backup", _backup, "copy the tracker's file, also while it is in use")
     backup.add_argument("file", type=Path, metavar="FILE")
     command("config", _config, "the merged configuration, secrets masked")
     demo = command("demo", None, "see it work on a pretend media library")
     demo.add_argument("--keep", type=Path, metavar="FILE", help="keep the tracker's file there")
-    for answers in (sync, check, runs, audit):
+    for answers in (sync, check, runs, audit, explain, attention, undo):
         answers.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from daemon.clients.arr import ArrClient
@@ -12,6 +13,7 @@ from daemon.domain import ArrIndex, Defect, Gap, LibraryItem, MediaType, Sources
 from daemon.errors import ServiceError
 from daemon.observe import Services, prove
 
+_ID = re.compile("[0-9a-f]{32}")
 _MOST_FILMS = 5
 _SONARR_REST = 600.0
 """Seconds between two readings of Sonarr's list for hints; it costs Sonarr up to 18 s."""
@@ -22,7 +24,7 @@ class Hinted:
     """What was found of the hinted titles.
 
     Attributes:
-        absent: hinted ids that Jellyfin does not know.
+        absent: hinted ids under which Jellyfin has no title; an episode is none.
     """
 
     items: list[LibraryItem] = field(default_factory=list)
@@ -34,10 +36,13 @@ class Hinted:
 async def look(jellyfin: JellyfinClient, hints: Iterable[str]) -> Hinted:
     """The hinted movies and series; an episode stands for its series, and proves it.
 
+    What is no id is passed over: of ids that it cannot read Jellyfin makes a question for all.
+
     Raises:
         ServiceError: Jellyfin cannot be asked.
     """
-    wanted = {hint for hint in hints if hint.isalnum()}
+    spelled = (hint.replace("-", "").lower() for hint in hints)
+    wanted = {hint for hint in spelled if _ID.fullmatch(hint)}
     found, proven = Hinted(), set[str]()
     asked: set[str] = set()
     while more := sorted(wanted - asked):
@@ -75,17 +80,19 @@ class ArrMemory:
 
     Args:
         services: the clients.
+        clock: seconds, of a clock that does not jump.
     """
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, clock: Callable[[], float] = time.monotonic) -> None:
         self._services = services
+        self._clock = clock
         self._sonarr: ArrIndex | None = None
         self._sonarr_read = -_SONARR_REST
 
     def remember(self, sources: Sources) -> None:
         """Keep what a full run has read."""
         if sources.sonarr is not None:
-            self._sonarr, self._sonarr_read = sources.sonarr, time.monotonic()
+            self._sonarr, self._sonarr_read = sources.sonarr, self._clock()
 
     async def sources(self, found: Hinted) -> Sources:
         """What the two hold of the found titles; what cannot be read is noted as a gap."""
@@ -112,13 +119,13 @@ class ArrMemory:
     async def _of_sonarr(self, series: list[LibraryItem], found: Hinted) -> ArrIndex | None:
         known = self._sonarr
         unknown = [item for item in series if known is None or known.find(item.ids) is None]
-        rested = time.monotonic() - self._sonarr_read >= _SONARR_REST
+        rested = self._clock() - self._sonarr_read >= _SONARR_REST
         if self._services.sonarr is not None and unknown and rested:
             await self._read_sonarr(self._services.sonarr, found)
         return self._sonarr
 
     async def _read_sonarr(self, sonarr: ArrClient, found: Hinted) -> None:
-        self._sonarr_read = time.monotonic()
+        self._sonarr_read = self._clock()
         try:
             self._sonarr = (await sonarr.listing()).ids
         except ServiceError as error:

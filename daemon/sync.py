@@ -153,7 +153,9 @@ class SyncService:
         store, scope = self._writable(), scope or Scope()
         self.cancel_requested = False
         pictures = await store.pictures_wanted()
-        number = await store.begin_run(trigger, actor, pictures=pictures, number=number)
+        number = await store.begin_run(
+            trigger, actor, pictures=pictures, kind=scope.kind, number=number
+        )
         tally = Tally()
         poster = Pictures(self._services.jellyfin, self._policy)
         size, age = self._options.batch_size, self._options.plan_age

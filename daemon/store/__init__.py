@@ -27,7 +27,7 @@ from daemon.domain import (
 )
 from daemon.errors import StoreError
 from daemon.removal import Held
-from daemon.store import audit, evidence, migrate, plans, requests, runs, undo
+from daemon.store import audit, evidence, migrate, plans, requests, runs, titles, undo
 from daemon.store.audit import AuditEvent, AuditFilter, Link, Verdict
 from daemon.store.database import (
     BUSY_BUDGET,
@@ -40,6 +40,7 @@ from daemon.store.database import (
 from daemon.store.evidence import Moment
 from daemon.store.plans import PlanState
 from daemon.store.runs import Decided, RunCounts
+from daemon.store.titles import Finding
 from daemon.store.undo import Undone
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "AuditEvent",
     "AuditFilter",
     "Counted",
+    "Finding",
     "Link",
     "Moment",
     "PlanState",
@@ -153,13 +155,19 @@ class Store:
         return await self._database.read(runs.next_number)
 
     async def begin_run(
-        self, trigger: Trigger, actor: Actor, *, pictures: bool, number: int | None = None
+        self,
+        trigger: Trigger,
+        actor: Actor,
+        *,
+        pictures: bool = False,
+        kind: str = "full",
+        number: int | None = None,
     ) -> int:
         """Note that a run has begun; returns its number, the given one if there is one."""
         now = self._clock()
         return await self._database.write(
             lambda connection: runs.begin(
-                connection, number, trigger, actor, now, pictures=pictures
+                connection, number, trigger, actor, now, kind=kind, pictures=pictures
             )
         )
 
@@ -245,6 +253,21 @@ class Store:
             return settled
 
         return await self._database.write(work)
+
+    async def search(self, text: str) -> list[int]:
+        """The rows that a title, a request's number or a Jellyfin id means."""
+        return await self._database.read(lambda connection: titles.search(connection, text))
+
+    async def facts(self, request_id: int) -> dict[str, Any] | None:
+        """Everything that the file knows of one row; None if there is no such row."""
+        now = self._moment()
+        return await self._database.read(
+            lambda connection: titles.facts(connection, request_id, now)
+        )
+
+    async def attention(self) -> list[Finding]:
+        """What needs somebody now, the most urgent first."""
+        return await self._database.read(titles.attention)
 
     async def undo(self, run_id: int, actor: Actor) -> list[Undone]:
         """Take back what a run removed, relinked and promoted, title by title.

@@ -47,13 +47,14 @@ def begin(
     actor: Actor,
     at: datetime,
     *,
+    kind: str,
     pictures: bool,
 ) -> int:
     """Note that a run has begun; returns its number."""
     cursor = connection.execute(
-        "INSERT INTO sync_runs (id, trigger, actor, started_at, outcome, pictures)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (number, trigger.value, actor.name, _stamp(at), Outcome.RUNNING.value, pictures),
+        "INSERT INTO sync_runs (id, trigger, kind, actor, started_at, outcome, pictures)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (number, trigger.value, kind, actor.name, _stamp(at), Outcome.RUNNING.value, pictures),
     )
     return int(cursor.lastrowid or 0)
 

@@ -34,9 +34,9 @@ def _moment(value: object) -> object:
 
 # What stands in an address is text: these read it as strictly as JSON would be read.
 _Flag = Annotated[bool, BeforeValidator(_flag)]
-_Number = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=_HIGHEST)]
-_Count = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=_HIGHEST)]
-_Limit = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=200)]
+_Number = Annotated[int, Field(ge=1, le=_HIGHEST), BeforeValidator(_whole)]
+_Count = Annotated[int, Field(ge=0, le=_HIGHEST), BeforeValidator(_whole)]
+_Limit = Annotated[int, Field(ge=1, le=200), BeforeValidator(_whole)]
 _Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
 _Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 

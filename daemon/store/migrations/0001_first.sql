@@ -1,6 +1,7 @@
 CREATE TABLE sync_runs (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   trigger TEXT NOT NULL,
+  kind TEXT NOT NULL,
   actor TEXT NOT NULL,
   started_at TEXT NOT NULL,
   ended_at TEXT,
@@ -27,6 +28,8 @@ CREATE TABLE sync_decisions (
   PRIMARY KEY (run_id, seq)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX sync_decisions_request ON sync_decisions (request_id);
+
 CREATE TABLE sync_audit (
   seq INTEGER PRIMARY KEY,
   at TEXT NOT NULL,
@@ -41,6 +44,9 @@ CREATE TABLE sync_audit (
   prev_hash TEXT NOT NULL,
   hash TEXT NOT NULL
 ) STRICT;
+
+CREATE INDEX sync_audit_target ON sync_audit (target);
+CREATE INDEX sync_audit_run ON sync_audit (run_id);
 
 CREATE TRIGGER sync_audit_no_update BEFORE UPDATE ON sync_audit
 BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;
