@@ -56,15 +56,11 @@ def judge(
     open_ = _but(absent, approved)
     ripe = [row for row in open_ if _is_ripe(row, policy)]
     watched = [row for row in open_ if not _is_ripe(row, policy)]
-    missing = Counter(row.library for row in open_)
-    held, free = [], []
-    for row in ripe:
-        why = _objection(row, missing, population, frozenset(listed), policy)
-        (held.append(Held(row, why)) if why else free.append(row))
-    if held:  # where one library looks wrong, nothing goes in any other either
-        held.extend(Held(row, "held together with the others of this run") for row in free)
-        free = []
-    return Verdict(remove + free, held, watched)
+    doubts = _doubts(open_, population, frozenset(listed), policy)
+    # Where one library looks wrong, nothing goes in any other: its titles may have moved there.
+    others = f"held with others: {next(iter(doubts.values()))}" if doubts else _asked(policy)
+    held = [Held(row, why) for row in ripe if (why := doubts.get(row.library) or others)]
+    return Verdict(remove if held else remove + ripe, held, watched)
 
 
 def _but(rows: Sequence[TrackedRequest], approved: frozenset[int]) -> list[TrackedRequest]:
@@ -78,17 +74,32 @@ def _is_ripe(row: TrackedRequest, policy: RemovalPolicy) -> bool:
     return row.absence.sightings + 1 >= policy.sightings and row.absence.waited >= policy.grace
 
 
-def _objection(
-    row: TrackedRequest,
-    missing: Mapping[str | None, int],
+def _asked(policy: RemovalPolicy) -> str:
+    return "removals are to be approved" if policy.mode is RemovalMode.ASK else ""
+
+
+def _doubts(
+    absent: Sequence[TrackedRequest],
     population: Mapping[str | None, int],
     listed: frozenset[str],
     policy: RemovalPolicy,
+) -> dict[str | None, str]:
+    """Why a library's missing titles may not be gone, for each library that looks wrong."""
+    missing = Counter(row.library for row in absent)
+    return {
+        library: why
+        for library, gone in missing.items()
+        if (why := _doubt(library, gone, population.get(library, 0), listed, policy))
+    }
+
+
+def _doubt(
+    library: str | None, gone: int, tracked: int, listed: frozenset[str], policy: RemovalPolicy
 ) -> str:
-    if row.library is None or row.library not in listed:
-        return f"its library ({row.library or 'unknown'}) is not listed by Jellyfin any more"
-    gone, tracked = missing[row.library], population.get(row.library, 0)
-    limit = max(policy.limit_titles, tracked * policy.limit_percent // 100)
-    if gone > limit:
-        return f"{gone} of {tracked} titles are missing in {row.library}; is its disk there?"
-    return "removals are to be approved" if policy.mode is RemovalMode.ASK else ""
+    if library is None or library not in listed:
+        return f"its library ({library or 'unknown'}) is not listed by Jellyfin any more"
+    if gone >= tracked:
+        return f"nothing is left of {library}; is its disk there?"
+    if gone > max(policy.limit_titles, tracked * policy.limit_percent // 100):
+        return f"{gone} of {tracked} titles are missing in {library}; is its disk there?"
+    return ""
