@@ -158,8 +158,15 @@ class Http(_Part):
     host: str = Field("127.0.0.1", min_length=1)
     port: int = Field(8765, ge=0, le=65535)
     base_path: str = Field("", pattern=r"^(/[A-Za-z0-9._~-]+)*$")
+    public_url: Address | None = None
     admin_token: Secret | None = None
     trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_entries)] = ()
+
+    @property
+    def address(self) -> str:
+        """Where senders and people reach us, the base path included."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104
+        return self.public_url or f"http://{host}:{self.port}{self.base_path}"
 
 
 class Log(_Part):
