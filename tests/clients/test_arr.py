@@ -1,0 +1,189 @@
+"""Radarr and Sonarr: which of their ids belongs to which title, and who answers at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aioresponses import aioresponses
+
+from daemon.app import open_services
+from daemon.clients.arr import ArrClient, Listing, radarr, sonarr
+from daemon.clients.http import ServiceHttp
+from daemon.domain import Defect, Ids
+from daemon.errors import NotJsonError, ServiceError
+from daemon.settings import Settings
+from tests.upstream import KEY, OfflineReply, Upstream, http, recorded, reply, text_of
+
+Client = Callable[[ServiceHttp], ArrClient]
+ARRS = [("Radarr", radarr, "movie"), ("Sonarr", sonarr, "series")]
+
+# The service's own id, then those of TMDB, TVDB and IMDb, when the lists were recorded.
+MOVIES = """
+1 603 - tt0133093, 2 604 - tt0234215, 3 194 - tt0211915, 4 129 - tt0245429, 5 693134 - tt15239678,
+6 1693134 - tt15239679, 7 27205 - tt1375666, 8 10681 - tt0910970, 9 424 - tt0108052,
+10 496243 - tt6751668, 11 1003596 - tt21357150, 12 806704 - tt18689424, 13 1234567 - -,
+14 1234568 - -, 15 1234569 - tt7654321, 16 1234570 - tt7654322, 17 1234571 - tt7654323,
+18 1234572 - tt7654324, 19 238 - tt0068646, 20 680 - tt0110912, 21 278 - tt0111161,
+22 13 - tt0109830, 23 550 - tt0137523, 24 155 - tt0468569, 25 769 - tt0099685, 26 122 - tt0167260
+"""
+SERIES = """
+1 1396 81189 tt0903747, 2 100088 392256 tt3581920, 3 37854 81797 tt0388629, 4 2224 71256 tt0115147,
+5 95396 371980 tt11280740, 6 209867 424536 -, 7 - 275274 -, 8 240001 455001 tt30000001,
+9 - 455002 -, 10 240003 455003 tt30000003, 11 240004 455004 tt30000004, 12 240005 455005 tt30000005,
+13 240006 455006 tt30000006, 14 240007 455007 tt30000007, 15 240008 455008 tt30000008,
+16 240009 455009 tt30000009, 17 240010 455010 tt30000010, 18 240011 455011 tt30000011,
+19 1399 121361 tt0944947
+"""
+
+
+def written(table: str) -> list[dict[int | str, int]]:
+    """The service's ids by those of TMDB, TVDB and IMDb, from a table."""
+    numbers: list[dict[int | str, int]] = [{}, {}, {}]
+    for entry in table.split(","):
+        own, *others = entry.split()
+        for index, text in zip(numbers, others, strict=True):
+            if text != "-":
+                index[int(text) if text.isdigit() else text] = int(own)
+    return numbers
+
+
+def maps(found: Listing) -> list[Any]:
+    """The same of a listing."""
+    return [found.ids.by_tmdb, found.ids.by_tvdb, found.ids.by_imdb]
+
+
+async def listing(body: bytes, service: str = "Radarr", client: Client = radarr) -> Listing:
+    """What a client makes of a list."""
+    async with Upstream([reply(body=body)]) as upstream, http(upstream.url, service) as asking:
+        return await client(asking).listing()
+
+
+@pytest.mark.parametrize(
+    ("service", "client", "table"), [("Radarr", radarr, MOVIES), ("Sonarr", sonarr, SERIES)]
+)
+async def test_a_real_list_becomes_an_index(service: str, client: Client, table: str) -> None:
+    """Every id that a real server knows leads to its own, and 0 or an empty text is no id."""
+    found = await listing(text_of(service.lower(), "list"), service, client)
+    assert (maps(found), found.defects) == (written(table), [])
+
+
+async def test_a_title_is_found_by_its_strongest_id() -> None:
+    """Of a title's ids the first that the service knows decides."""
+    index = (await listing(text_of("sonarr", "list"), "Sonarr", sonarr)).ids
+    assert index.find(Ids(tmdb=1399, tvdb=81189)) == 19
+    assert index.find(Ids(tmdb=7, tvdb=81189)) == 1
+    assert index.find(Ids(imdb="tt0944947")) == 19
+    assert index.find(Ids(tmdb=0, imdb="")) is None
+
+
+@pytest.mark.parametrize(("service", "client", "noun"), ARRS)
+async def test_a_list_is_asked_for_in_one_piece(service: str, client: Client, noun: str) -> None:
+    """The list's path is asked for once, without a query that could carry or cost something."""
+    async with Upstream([reply(body=b"[]")]) as upstream, http(upstream.url, service) as asking:
+        assert maps(await client(asking).listing()) == [{}, {}, {}]
+    assert [(asked.path, asked.query) for asked in upstream.asked] == [(f"/api/v3/{noun}", {})]
+
+
+async def test_one_film_is_asked_for_by_its_tmdb_id() -> None:
+    """Radarr narrows its list to one film, and not knowing it is no failure."""
+    async with Upstream([reply(body=b"[]")]) as upstream, http(upstream.url) as asking:
+        assert maps(await radarr(asking).of_tmdb(603)) == [{}, {}, {}]
+    [asked] = upstream.asked
+    assert (asked.path, asked.query) == ("/api/v3/movie", {"tmdbId": "603"})
+
+
+async def test_the_key_goes_in_its_header_only() -> None:
+    """The key is in one header and never in the address, which redirects repeat and logs keep."""
+    async with Upstream([reply(body=json.dumps(recorded("radarr", "status")).encode())]) as up:
+        settings = {
+            name: {"url": f"{up.url}/base", "api_key": KEY} for name in ("jellyfin", "radarr")
+        }
+        async with open_services(Settings.model_validate(settings)) as services:
+            assert services.radarr is not None
+            assert await services.radarr.version() == "6.0.3.10276"
+    [asked] = up.asked
+    assert [name for name, value in asked.headers.items() if KEY in value] == ["x-api-key"]
+    assert (asked.path, asked.query) == ("/base/api/v3/system/status", {})
+
+
+@pytest.mark.parametrize(("service", "client", "_noun"), ARRS)
+@pytest.mark.parametrize("document", ["radarr", "sonarr", "jellyfin"])
+async def test_swapped_services_are_told(
+    document: str, service: str, client: Client, _noun: str
+) -> None:
+    """Radarr where Sonarr should be, or the other way round, is a wrong address and named."""
+    status = {"Id": "x"} if document == "jellyfin" else recorded(document, "status")
+    with aioresponses() as mocked:
+        mocked.get(
+            "http://arr.test/api/v3/system/status",
+            payload=status,
+            response_class=OfflineReply,
+        )
+        async with http("http://arr.test", service) as asking:
+            if document == service.lower():
+                assert await client(asking).version() == status["version"]
+                return
+            with pytest.raises(ServiceError, match="check the address, the port") as caught:
+                await client(asking).version()
+    assert caught.value.kind == "wrong_service"
+    assert f"this is {status.get('appName', 'something else')};" in str(caught.value)
+
+
+@pytest.mark.parametrize(("service", "client", "noun"), ARRS)
+@pytest.mark.parametrize("status", [401, 404, 500])
+async def test_a_list_that_is_refused_is_not_empty(
+    status: int, service: str, client: Client, noun: str
+) -> None:
+    """A list that cannot be read is an error, never a list without titles."""
+    with aioresponses() as mocked:
+        mocked.get(
+            f"http://arr.test/api/v3/{noun}",
+            status=status,
+            content_type="",
+            response_class=OfflineReply,
+        )
+        async with http("http://arr.test", service) as asking:
+            with pytest.raises(ServiceError, match=f"{service} at http://arr.test/api/v3/{noun}: "):
+                await client(asking).listing()
+
+
+@pytest.mark.parametrize(
+    ("record", "ref", "reason"),
+    [
+        ({"title": "x", "tmdbId": 5}, "", "Object missing required field `id`"),
+        ({"title": "x", "tmdbId": "5", "id": 7}, "7", "Expected `int`, got `str` - at `$.tmdbId`"),
+        ({"tmdbId": None, "id": 7}, "7", "Expected `int`, got `null` - at `$.tmdbId`"),
+        ({"title": "x", "tmdbId": 5, "id": 10**22}, "", "Expected `int` <= 2147483647 - at `$.id`"),
+        ({"title": "\ud83c", "tmdbId": 5, "id": 7}, "7", "half a surrogate pair in its text"),
+        (7, "", "Expected `object`, got `int`"),
+    ],
+)
+async def test_a_broken_record_is_a_defect(record: Any, ref: str, reason: str) -> None:
+    """A record that cannot be used is named, and the rest is read."""
+    records = [{"title": "a", "tmdbId": 1, "id": 11}, record, {"title": "b", "tmdbId": 2, "id": 12}]
+    found = await listing(json.dumps(records, indent=2).encode())
+    assert maps(found) == [{1: 11, 2: 12}, {}, {}]
+    assert found.defects == [Defect("Radarr", ref, reason)]
+
+
+async def test_the_first_of_two_records_counts() -> None:
+    """Where two records share a provider's id, the first one's stays."""
+    records = [{"id": 1, "tmdbId": 5, "imdbId": "tt1"}, {"id": 2, "tmdbId": 5, "imdbId": "tt2"}]
+    found = await listing(json.dumps(records).encode())
+    assert maps(found) == [{5: 1}, {}, {"tt1": 1, "tt2": 2}]
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"{}", b'{"message": "database is locked"}'])
+async def test_what_is_no_list_is_not_empty(body: bytes) -> None:
+    """Another shape than a list, or nothing at all, is an error."""
+    with pytest.raises(NotJsonError, match="the list is not whole"):
+        await listing(body)
+
+
+async def test_a_list_that_ends_early_is_no_list() -> None:
+    """A list that ends cleanly in its midst gives no index at all."""
+    with pytest.raises(NotJsonError, match="the list is not whole"):
+        await listing(text_of("radarr", "list")[:50_000])
