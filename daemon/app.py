@@ -133,11 +133,9 @@ class Daemon:
         self._notifier = notifier
         self._store = store
         self._feed = Feed()
-        health = Health(
-            service.http.service
-            for service in (services.jellyfin, services.radarr, services.sonarr)
-            if service is not None
-        )
+        clients = (services.jellyfin, services.radarr, services.sonarr)
+        meters = {one.http.service: one.http.meter for one in clients if one is not None}
+        health = Health(meters)
         service = SyncService(services, store, options(settings), self._progressed, health)
         self._worker = Worker(service, self._feed, next_run)
         quick = Quick(services.jellyfin, service, self._worker)
@@ -156,10 +154,12 @@ class Daemon:
             service=service,
             feed=self._feed,
             health=health,
+            intake=self._intake,
             jellyfin=services.jellyfin,
             loop_lag=lambda: self._pulse.lag,
             next_run=lambda: self._schedule.next_run,
             clock=lambda: datetime.now(UTC),
+            meters=meters,
         )
 
     async def serve(self, stop: asyncio.Event, ready: Callable[[str], None]) -> None:

@@ -13,7 +13,7 @@ from daemon.errors import ServiceError
 from daemon.logs import logger
 from daemon.removal import Verdict
 from daemon.result import Tally, planned
-from daemon.store import ATTENTION, Link, Store
+from daemon.store import ATTENTION, Applied, Link, Store
 
 _log = logger(__name__)
 _REMOVED_AT_ONCE = 50
@@ -48,6 +48,11 @@ class Applier:
         self._plan_age = plan_age
         self._pending: list[Decision] = []
         self._unpictured: list[Add] = []
+
+    @property
+    def waiting(self) -> int:
+        """How many decisions were taken but not written yet."""
+        return len(self._pending) + len(self._unpictured)
 
     async def take(self, decisions: Iterable[Decision]) -> None:
         """Count decisions, and write them once they make a batch.
@@ -104,7 +109,9 @@ class Applier:
     async def _write(self) -> None:
         batch = self._pending[: self._batch_size]
         self._pending = self._pending[self._batch_size :]
-        applied = await self._store.apply(*self._run, batch)
+        await self._store.apply(*self._run, batch, self._count)
+
+    def _count(self, applied: Applied) -> None:
         self._tally.added += applied.added
         self._tally.filled += applied.filled
         self._tally.refreshed += applied.refreshed
@@ -116,6 +123,9 @@ class Applier:
 
 class Plan:
     """Collects what would be written, for a run that writes nothing."""
+
+    waiting = 0
+    """Nothing waits to be written where nothing is."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally

@@ -245,12 +245,17 @@ def _json(document: object) -> str:
 
 
 def _print(lines: Iterable[str]) -> None:
-    for line in lines:
+    for line in _lines(lines):
         print(line, flush=True)
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    for line in _lines([text]):
+        print(line, file=sys.stderr)
+
+
+def _lines(texts: Iterable[str]) -> Iterable[str]:
+    return (report.plain(line) for text in texts for line in text.split("\n"))
 
 
 def _parser() -> argparse.ArgumentParser:

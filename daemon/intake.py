@@ -6,13 +6,14 @@ Hints live in memory only: a lost one costs latency, and every start begins with
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from statistics import median, quantiles
+from statistics import median
 from typing import Any, Final
 
 from daemon.clients.hooks import Coming, Note
@@ -25,13 +26,20 @@ from daemon.worker import Worker
 
 _log = logger(__name__)
 _ACTOR: Final = Actor("system", "webhook")
-_AGAIN: Final = (10.0, 30.0, 90.0, 270.0, 600.0)
-"""Seconds between looks at a title that was hinted at but is not there to watch yet."""
-
-_COMING: Final = (30.0, 120.0, 300.0)
-"""Seconds after an import at which Jellyfin is looked at for it."""
-
 _DAY: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """When to look again for what is not there to watch yet, all in seconds.
+
+    Attributes:
+        again: between looks at a title that was hinted at; then the interval sees to it.
+        coming: after an import, when Jellyfin is looked at for it.
+    """
+
+    again: tuple[float, ...] = (10.0, 30.0, 90.0, 270.0, 600.0)
+    coming: tuple[float, ...] = (30.0, 120.0, 300.0)
 
 
 def due(first: float, last: float, quiet: float, at_most: float) -> float:
@@ -45,6 +53,7 @@ class Statistics:
 
     Attributes:
         kinds: how often each kind came, by the hour, of the last day.
+        totals: how often each kind came since the start.
         lags: from a hint to its run's end, in seconds, beyond the time that hints are gathered.
     """
 
@@ -52,6 +61,7 @@ class Statistics:
     last_kind: str = ""
     foreign: int = 0
     kinds: deque[tuple[int, Counter[str]]] = field(default_factory=deque)
+    totals: Counter[str] = field(default_factory=Counter)
     lags: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
 
     def count(self, kind: str) -> None:
@@ -63,11 +73,12 @@ class Statistics:
         while self.kinds[0][0] <= hour - 24:
             self.kinds.popleft()
         self.kinds[-1][1][kind] += 1
+        self.totals[kind] += 1
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as they are told to people and machines."""
         lags = sorted(self.lags)
-        worst = quantiles(lags, n=100)[-1] if len(lags) > 1 else (lags[0] if lags else None)
+        worst = lags[math.ceil(len(lags) * 0.99) - 1] if lags else None
         return {
             "state": "receiving" if self.last_at else "never received",
             "last_at": self.last_at.isoformat() if self.last_at else None,
@@ -88,6 +99,7 @@ class Intake:
         quick: the quick look.
         webhook: how long hints are gathered.
         server_id: of our Jellyfin, once it is known.
+        pauses: between looks at what is not there yet.
     """
 
     def __init__(
@@ -97,6 +109,7 @@ class Intake:
         quick: Callable[[], Awaitable[None]],
         webhook: Webhook,
         server_id: Callable[[], str | None] = lambda: None,
+        pauses: Pauses | None = None,
     ) -> None:
         self._worker = worker
         self._store = store
@@ -110,6 +123,7 @@ class Intake:
         self._stirred = asyncio.Event()
         self.statistics = Statistics()
         self._server_id = server_id
+        self._pauses = pauses or Pauses()
 
     def take(self, note: Note) -> bool:
         """Take a hint; False if another Jellyfin sent it."""
@@ -127,7 +141,7 @@ class Intake:
         """Take the news that a title was imported: look for it until Jellyfin has it."""
         self.statistics.count(coming.kind)
         if len(self._coming) < MOST_HINTS:
-            self._coming[coming] = (time.monotonic() + _COMING[0], 0)
+            self._coming[coming] = (time.monotonic() + self._pauses.coming[0], 0)
             self._stirred.set()
 
     async def serve(self) -> None:
@@ -183,17 +197,18 @@ class Intake:
             self.statistics.lags.append(now - asked)
         for early in result.tally.early if result.kind == "hinted" else ():
             look = looks.get(early, -1) + 1
-            if look < len(_AGAIN) and len(self._again) < MOST_HINTS:
-                self._again.setdefault(early, (now + _AGAIN[look], look))
+            if look < len(self._pauses.again) and len(self._again) < MOST_HINTS:
+                self._again.setdefault(early, (now + self._pauses.again[look], look))
         self._stirred.set()
 
     async def _look_for_imports(self, now: float) -> None:
         ripe = {coming: step for coming, (when, step) in self._coming.items() if now >= when}
         missing = [coming for coming in ripe if not await self._is_here(coming)]
+        moments = self._pauses.coming
         for coming, step in ripe.items():
             del self._coming[coming]
-            if coming in missing and step + 1 < len(_COMING):
-                pause = _COMING[step + 1] - _COMING[step]
+            if coming in missing and step + 1 < len(moments):
+                pause = moments[step + 1] - moments[step]
                 self._coming[coming] = (now + pause, step + 1)
         if missing:
             await self._quick()

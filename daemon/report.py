@@ -66,14 +66,14 @@ def problems(details: Sequence[str]) -> Iterator[str]:
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
     """Columns as wide as what is in them."""
-    cells = [[_cell(value) for value in row] for row in (headings, *rows)]
+    cells = [[plain(value) for value in row] for row in (headings, *rows)]
     widths = [max(len(row[place]) for row in cells) for place in range(len(headings))]
     for row in cells:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def _cell(value: object) -> str:
-    """Titles come from outside: nothing in them may steer the terminal."""
+def plain(value: object) -> str:
+    """A value as one line of text; titles come from outside and must not steer the terminal."""
     text = "" if value is None else str(value)
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 

@@ -22,7 +22,7 @@ class Notifier:
     @property
     def watchdog_seconds(self) -> float | None:
         """How often systemd wants to hear from the watchdog at the least; None if not at all."""
-        return int(self._watchdog) / 1e6 if self._watchdog.isdigit() else None
+        return int(self._watchdog) / 1e6 if self._watchdog.isdecimal() else None
 
     def ready(self, status: str) -> None:
         """Say that the daemon serves now."""

@@ -132,6 +132,11 @@ class SyncService:
         self.rescan_wanted = False
         self.cancel_requested = False
 
+    @property
+    def removal(self) -> RemovalPolicy:
+        """What it takes to remove a title."""
+        return self._options.removal
+
     async def run(
         self,
         trigger: Trigger,
@@ -261,19 +266,27 @@ class SyncService:
         """Tens of thousands of rows are indexed in a thread, so that the loop answers meanwhile."""
         return await asyncio.to_thread(Planner, tracked.rows, seen.sources, self._policy)
 
-    async def _take(self, run: _Run, decisions: list[Decision]) -> None:
+    async def _take(
+        self, run: _Run, decisions: list[Decision], phase: Phase = Phase.READING
+    ) -> None:
         await run.hand.take(decisions)
         run.done += len(decisions)
-        self._publish(Progress(Phase.READING, run.done, run.total))
+        self._tell(run, phase)
+
+    def _tell(self, run: _Run, phase: Phase) -> None:
+        """Tell how many titles are settled; what still waits to be written is not."""
+        self._publish(Progress(phase, run.done - run.hand.waiting, run.total))
 
     async def _finish(self, run: _Run, planner: Planner, reading: Reading) -> None:
         """What only the whole can tell, then what is left to write."""
-        self._publish(Progress(Phase.FINISHING, run.done, run.total))
+        self._tell(run, Phase.FINISHING)
         seasons = await self._seasons(run, planner)
         waited = await asyncio.to_thread(list, planner.finish(reading, seasons))
         for start in range(0, len(waited), self._options.batch_size):
-            await self._take(run, waited[start : start + self._options.batch_size])
+            batch = waited[start : start + self._options.batch_size]
+            await self._take(run, batch, Phase.FINISHING)
         await run.hand.finish()
+        self._tell(run, Phase.FINISHING)
 
     async def _seasons(self, run: _Run, planner: Planner) -> dict[str, Seasons]:
         """What Jellyfin shows of the series that were requested; the first few of them a run."""
@@ -290,7 +303,7 @@ class SyncService:
             detail = "Jellyfin is at work on its library; titles without ids wait"
             run.tally.gaps.append(Gap(JELLYFIN, SCANNING, detail))
         tracked = any(row.state is RequestState.AVAILABLE for row in rows)
-        if reading.titles == 0 and tracked:
+        if reading.complete and reading.titles == 0 and tracked:
             detail = "Jellyfin lists no title, though some are tracked; is its storage there?"
             run.tally.gaps.append(Gap(JELLYFIN, IMPLAUSIBLE, detail))
 

@@ -14,6 +14,7 @@ from daemon.app import open_services, options
 from daemon.clients.http import Patience
 from daemon.demo import PretendServices, World
 from daemon.domain import Actor, Scope, Trigger
+from daemon.observe import Services
 from daemon.result import SyncResult
 from daemon.settings import Settings
 from daemon.store import Moment, Store, open_store
@@ -49,6 +50,7 @@ class Place:
     """Everything that a scenario needs."""
 
     services: PretendServices
+    client: Services
     store: Store
     service: SyncService
     clock: Clock
@@ -79,9 +81,7 @@ class Place:
 
 
 @asynccontextmanager
-async def a_place(
-    folder: Path, world: World | None = None, **removal: Any
-) -> AsyncIterator[Place]:
+async def a_place(folder: Path, world: World | None = None, **removal: Any) -> AsyncIterator[Place]:
     """A world, and a tracker's file in a folder."""
     async with PretendServices(world) as services:
         settings = settings_of(services, folder / "tracker.db", removal=removal)
@@ -101,7 +101,7 @@ async def another_process(
         open_services(settings, patience) as clients,
     ):
         service = SyncService(clients, store, options(settings))
-        yield Place(services, store, service, clock, settings.database)
+        yield Place(services, clients, store, service, clock, settings.database)
 
 
 def settings_of(services: PretendServices, database: Path, **sections: Any) -> Settings:

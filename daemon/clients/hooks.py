@@ -11,6 +11,8 @@ from daemon.domain import Ids, MediaType
 
 _LIBRARY: Final = frozenset({"ItemAdded", "ItemDeleted"})
 _COMING: Final = frozenset({"Download", "MovieAdded", "SeriesAdd", "Rename"})
+_ALL: Final = "switch on “Send All Properties” in the plugin"
+_CONNECT: Final = "this address is for the webhooks of Radarr and Sonarr"
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _T = TypeVar("_T")
 
@@ -70,15 +72,15 @@ def jellyfin_note(body: bytes) -> Note | None:
     Raises:
         HookError: the body is something else.
     """
-    hook = _decoded(body, _Jellyfin)
+    hook = _decoded(body, _Jellyfin, _ALL)
     if not hook.NotificationType:
-        raise HookError("NotificationType is missing; switch on “Send All Properties”")
+        raise HookError(f"NotificationType is missing; {_ALL}")
     if hook.NotificationType not in _LIBRARY:
         return None
     given = (hook.SeriesId,) if hook.ItemType == "Season" else (hook.ItemId, hook.SeriesId)
     ids = frozenset(found for text in given if (found := _id(text)) is not None)
     if not ids:
-        raise HookError("ItemId is missing or no id; switch on “Send All Properties”")
+        raise HookError(f"ItemId is missing or no id; {_ALL}")
     return Note(hook.NotificationType, ids, _id(hook.ServerId) or "")
 
 
@@ -90,9 +92,9 @@ def arr_note(body: bytes) -> Coming | None:
     Raises:
         HookError: the body is something else.
     """
-    hook = _decoded(body, _Arr)
+    hook = _decoded(body, _Arr, _CONNECT)
     if not hook.eventType:
-        raise HookError("eventType is missing; this address is for Radarr's and Sonarr's webhooks")
+        raise HookError(f"eventType is missing; {_CONNECT}")
     title = hook.movie or hook.series
     if hook.eventType not in _COMING or title is None:
         return None
@@ -101,13 +103,13 @@ def arr_note(body: bytes) -> Coming | None:
     return Coming(hook.eventType, media_type, ids) if ids.known else None
 
 
-def _decoded(body: bytes, shape: type[_T]) -> _T:
+def _decoded(body: bytes, shape: type[_T], advice: str) -> _T:
     try:
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:
-        raise HookError(f"unexpected JSON: {error}") from None
+        raise HookError(f"unexpected JSON: {error}; {advice}") from None
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise HookError("the body is no JSON; switch on “Send All Properties”") from None
+        raise HookError(f"the body is no JSON; {advice}") from None
 
 
 def _id(text: str) -> str | None:

@@ -121,6 +121,9 @@ class Store:
         columns: those of the tracker's requests; empty in a file without them.
         clock: the time now, aware UTC.
         moment: this moment, for telling how long a title has been missing.
+
+    Attributes:
+        audit_ok: what the latest check of the audit found; None before the first.
     """
 
     def __init__(
@@ -135,6 +138,8 @@ class Store:
         self._clock = clock
         self._moment = moment
         self._version = -1
+        self.audit_ok: bool | None = None
+        self._counted: tuple[tuple[int, tuple[float, ...]], Counted] | None = None
 
     async def tracked(self, items: Sequence[LibraryItem] | None = None) -> Tracked:
         """The tracker's rows, as far as the planner needs them.
@@ -171,14 +176,26 @@ class Store:
             )
         )
 
-    async def apply(self, run_id: int, actor: Actor, decisions: Sequence[Decision]) -> Applied:
+    async def apply(
+        self,
+        run_id: int,
+        actor: Actor,
+        decisions: Sequence[Decision],
+        told: Callable[[Applied], None] = lambda _: None,
+    ) -> Applied:
         """Write a batch of decisions in one short transaction: rows, timeline, audit and history.
+
+        Args:
+            run_id: the run's number.
+            actor: who asked for it.
+            decisions: the batch.
+            told: gets what it came to, even if the caller is cancelled meanwhile and does not.
 
         Raises:
             StoreError: nothing of the batch was written.
         """
         return await self._database.write(
-            lambda connection: self._apply(connection, run_id, actor, decisions)
+            lambda connection: self._apply(connection, run_id, actor, decisions), told
         )
 
     async def note_evidence(self, found: Evidence) -> None:
@@ -240,17 +257,16 @@ class Store:
 
     async def settle_plan(
         self, run_id: int, state: PlanState, actor: Actor, age: timedelta
-    ) -> bool:
-        """Say what becomes of a plan that waits; False if it does not wait, or is stale by now."""
+    ) -> list[Link] | None:
+        """Say what becomes of a plan that waits; None if it does not wait, or is stale by now."""
         now = self._clock()
 
-        def work(connection: sqlite3.Connection) -> bool:
+        def work(connection: sqlite3.Connection) -> list[Link] | None:
             plans.expire(connection, now, age)
-            settled = plans.settle(connection, run_id, state, actor.name, now)
-            if settled:
-                event = AuditEvent(f"plan.{state.value}", actor, run_id, f"plan {run_id}")
-                audit.append(connection, [event], now)
-            return settled
+            if not plans.settle(connection, run_id, state, actor.name, now):
+                return None
+            event = AuditEvent(f"plan.{state.value}", actor, run_id, f"plan {run_id}")
+            return audit.append(connection, [event], now)
 
         return await self._database.write(work)
 
@@ -338,18 +354,18 @@ class Store:
         )
 
     async def counted(self, bounds: Sequence[float]) -> Counted:
-        """How many titles and runs there are.
+        """How many titles and runs there are; counted anew only after somebody has written.
 
         Args:
             bounds: of the runs' duration in seconds, rising; the last one is infinite.
         """
 
         def work(connection: sqlite3.Connection) -> Counted:
-            titles = connection.execute(
-                "SELECT media_type, state, COUNT(*) FROM requests GROUP BY 1, 2"
-            )
-            found = {(str(media), str(state)): count for media, state, count in titles}
-            return Counted(found, runs.counted(connection, bounds))
+            key = _data_version(connection), tuple(bounds)
+            if self._counted is None or self._counted[0] != key:
+                counted = Counted(_titles(connection), runs.counted(connection, bounds))
+                self._counted = key, counted
+            return self._counted[1]
 
         return await self._database.read(work)
 
@@ -360,7 +376,9 @@ class Store:
 
     async def verify_audit(self) -> Verdict:
         """Walk the audit's chain of hashes."""
-        return await self._database.read(audit.verify)
+        verdict = await self._database.read(audit.verify)
+        self.audit_ok = verdict.broken_at is None
+        return verdict
 
     async def housekeep(self) -> None:
         """What is good for the file now and then: forget old details, renew the statistics."""
@@ -452,6 +470,11 @@ def _removed(number: int, row: dict[str, Any]) -> Decided:
 def _data_version(connection: sqlite3.Connection) -> int:
     """A number that changes when somebody else has written to the file."""
     return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+
+def _titles(connection: sqlite3.Connection) -> dict[tuple[str, str], int]:
+    rows = connection.execute("SELECT media_type, state, COUNT(*) FROM requests GROUP BY 1, 2")
+    return {(str(media_type), str(state)): count for media_type, state, count in rows}
 
 
 def _added_event(written: requests.Written, actor: Actor, run_id: int) -> list[AuditEvent]:

@@ -62,15 +62,19 @@ class Database:
         self._reader = reader
         self._budget = budget
 
-    async def write(self, work: _Work[_T]) -> _T:
+    async def write(self, work: _Work[_T], told: Callable[[_T], None] = lambda _: None) -> _T:
         """Run one transaction; it ends whole even if the caller is cancelled meanwhile.
+
+        Args:
+            work: the transaction.
+            told: gets the result once it is committed; a caller who is cancelled does not.
 
         Raises:
             StoreBusyError: another program held the lock for longer than the budget.
             StoreError: the file cannot be written.
         """
         stop = asyncio.Event()
-        task = asyncio.ensure_future(self._attempts(work, stop))
+        task = asyncio.ensure_future(self._attempts(work, told, stop))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -89,7 +93,7 @@ class Database:
             return await _in_thread(self._reader, _snapshot, work)
 
     async def copy_to(self, target: Path) -> None:
-        """Copy the file as it is now, with SQLite's backup interface.
+        """Copy the file as it is now, whole or not at all, with SQLite's backup interface.
 
         Raises:
             StoreError: the copy cannot be made.
@@ -98,7 +102,7 @@ class Database:
             await _in_thread(self._reader, _backup, target)
 
     async def copy_beside(self, suffix: str, *, once: bool = False) -> None:
-        """Copy the file as it is now to one beside it, whole or not at all.
+        """Copy the file as it is now to one beside it.
 
         Args:
             suffix: what the copy's name has behind the file's.
@@ -108,14 +112,12 @@ class Database:
             StoreError: the copy cannot be made.
         """
         target = self._path.with_name(self._path.name + suffix)
-        if once and target.exists():
-            return
-        unfinished = target.with_name(target.name + ".unfinished")
-        unfinished.unlink(missing_ok=True)
-        await self.copy_to(unfinished)
-        unfinished.replace(target)
+        if not (once and target.exists()):
+            await self.copy_to(target)
 
-    async def _attempts(self, work: _Work[_T], stop: asyncio.Event) -> _T:
+    async def _attempts(
+        self, work: _Work[_T], told: Callable[[_T], None], stop: asyncio.Event
+    ) -> _T:
         if self._writer is None:
             raise StoreError("the file was opened for reading only")
         loop = asyncio.get_running_loop()
@@ -123,10 +125,13 @@ class Database:
         while True:
             try:
                 with _translated():
-                    return await _in_thread(self._writer, _transaction, work)
+                    result: _T = await _in_thread(self._writer, _transaction, work)
             except StoreBusyError:
                 if stop.is_set() or loop.time() >= deadline:
                     raise
+            else:
+                told(result)
+                return result
 
 
 def _transaction(connection: sqlite3.Connection, work: _Work[_T]) -> _T:

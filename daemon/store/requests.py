@@ -468,7 +468,7 @@ class Writer:
     def _row_of(self, update: Update, columns: list[str]) -> dict[str, Any] | None:
         """The row as it is now; None if it is gone, is another title, or is not ours any more."""
         item = update.item
-        always = ["id", "media_type", "tmdb_id", "jellyfin_id", "requested_by", "state"]
+        always = ["id", "media_type", "requested_by", "state", *_known(item).keys() & self._columns]
         always += ["state_changed_at", "updated_at"] + ["available_at"] * self._has_available_at
         names = [*dict.fromkeys([*always, *columns])]
         query = f"SELECT {', '.join(names)} FROM requests WHERE "
@@ -481,12 +481,30 @@ class Writer:
             return None
         row = dict(zip(names, values, strict=True))
         same = row["media_type"] == item.media_type.value
-        same = same and (row["tmdb_id"] in {None, item.ids.tmdb} or item.ids.tmdb is None)
-        return row if same else None
+        return row if same and _is_of(row, item) else None
 
     @property
     def _has_available_at(self) -> bool:
         return "available_at" in self._columns
+
+
+def _known(item: LibraryItem) -> dict[str, Column]:
+    """What may identify the item's row, the strongest first."""
+    ids = item.ids
+    return {
+        "tmdb_id": ids.tmdb,
+        "tvdb_id": ids.tvdb,
+        "imdb_id": ids.imdb,
+        "jellyfin_id": item.jellyfin_id,
+    }
+
+
+def _is_of(row: Mapping[str, Any], item: LibraryItem) -> bool:
+    """Numbers of deleted rows are given again, so the strongest id that both have must agree."""
+    for name, value in _known(item).items():
+        if value is not None and row.get(name) is not None:
+            return _same(row[name], value)
+    return False
 
 
 def _same(stored: object, expected: Column) -> bool:

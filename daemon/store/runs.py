@@ -183,8 +183,8 @@ def counted(connection: sqlite3.Connection, bounds: Sequence[float]) -> RunCount
     took = "(julianday(ended_at) - julianday(started_at)) * 86400"
     within = ", ".join(f"COALESCE(SUM({took} <= ?), 0)" for _ in bounds)
     seconds, *numbers = connection.execute(
-        f"SELECT COALESCE(SUM({took}), 0), {within} FROM sync_runs WHERE outcome IN (?, ?, ?)",
-        (*bounds, Outcome.OK.value, Outcome.PARTIAL.value, Outcome.FAILED.value),
+        f"SELECT COALESCE(SUM({took}), 0), {within} FROM sync_runs WHERE outcome NOT IN (?, ?)",
+        (*bounds, Outcome.RUNNING.value, Outcome.INTERRUPTED.value),
     ).fetchone()
     last = connection.execute(
         "SELECT ended_at FROM sync_runs WHERE outcome = ? ORDER BY id DESC LIMIT 1",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -14,26 +14,35 @@ from pydantic import BaseModel
 
 from daemon.errors import AddressError
 from daemon.settings import Http
-from daemon.web import admin, machines
+from daemon.web import admin, hooks, machines, plans, titles
 from daemon.web.auth import Failures, Gate
 from daemon.web.events import STREAM, events
 from daemon.web.metrics import CONTENT_TYPE
 from daemon.web.models import (
     Alive,
     Asked,
+    Attention,
     Audit,
     AuditQuery,
+    Hooks,
+    HookTest,
     Ready,
     RunDetail,
     RunQuery,
     RunRef,
     Runs,
     RunsQuery,
+    Settled,
     SyncBody,
     SyncQuery,
     SyncResult,
     SyncState,
+    Taken,
     Ticket,
+    TitleFacts,
+    TitleRef,
+    Told,
+    UndoneRun,
 )
 from daemon.web.openapi import described
 from daemon.web.previews import Previews
@@ -44,6 +53,8 @@ __all__ = ["Limits", "Parts", "application", "served"]
 
 _JSON: Final = "application/json"
 _MOST_BYTES: Final = 64 * 1024
+_AT_ONCE: Final = 1024
+"""Connections that may arrive together; whatever is over that comes again a second later."""
 _LAST_WORDS: Final = 0.4
 _IDLE_SECONDS: Final = 75.0
 
@@ -51,6 +62,18 @@ _IDLE_SECONDS: Final = 75.0
 def _sync(path: str) -> Route[SyncQuery, SyncBody]:
     replies: Mapping[int, type[BaseModel]] = {200: SyncResult, 202: Ticket}
     return Route("POST", path, admin.sync, SyncQuery, SyncBody, replies, (409, 502))
+
+
+def _on_run(
+    verb: str, answer: Callable[..., Awaitable[web.StreamResponse]], status: int, reply: type[Told]
+) -> Route[RunRef, Asked]:
+    path = f"/admin/runs/{{run_id}}/{verb}"
+    return Route("POST", path, answer, RunRef, Asked, {status: reply}, (404, 409))
+
+
+def _hook(sender: str, answer: Callable[..., Awaitable[web.StreamResponse]]) -> Route[Asked, Asked]:
+    replies: Mapping[int, type[BaseModel] | str] = {200: Taken, 202: Taken, 204: ""}
+    return Route("POST", f"/hooks/{sender}", answer, Asked, Asked, replies, admin=False, hook=True)
 
 
 ROUTES: Final[tuple[Route[Any, Any], ...]] = (
@@ -69,6 +92,24 @@ ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         {202: Ticket},
         (404, 409),
     ),
+    _on_run("approve", plans.approve, 202, Ticket),
+    _on_run("discard", plans.discard, 200, Settled),
+    _on_run("undo", plans.undo, 200, UndoneRun),
+    Route(
+        "GET",
+        "/admin/titles/{request_id}",
+        titles.title,
+        TitleRef,
+        Asked,
+        {200: TitleFacts},
+        (404,),
+    ),
+    Route("GET", "/admin/attention", titles.attention, Asked, Asked, {200: Attention}),
+    Route("GET", "/admin/hooks", hooks.state, Asked, Asked, {200: Hooks}),
+    Route("POST", "/admin/hooks/test", hooks.test, Asked, Asked, {200: HookTest}, (409,)),
+    _hook("jellyfin", hooks.jellyfin),
+    _hook("radarr", hooks.arr),
+    _hook("sonarr", hooks.arr),
     Route("GET", "/admin/audit", admin.audit, AuditQuery, Asked, {200: Audit}),
     Route("GET", "/healthz", machines.alive, Asked, Asked, {200: Alive}, admin=False),
     Route("GET", "/readyz", machines.ready, Asked, Asked, {200: Ready, 503: Ready}, admin=False),
@@ -84,6 +125,7 @@ def application(parts: Parts) -> web.Application:
     site = Site(
         parts=parts,
         gate=Gate(parts.jellyfin, parts.store, http, failures, parts.monotonic),
+        door=hooks.Door(parts.settings.webhook, failures),
         previews=Previews(parts.service, parts.worker),
         closing=asyncio.Event(),
         boot=secrets.token_hex(4),
@@ -142,7 +184,7 @@ async def _listening(runner: web.AppRunner, http: Http) -> asyncio.Server:
         )
 
     try:
-        return await loop.create_server(accepted, http.host, http.port, reuse_address=True)
+        return await loop.create_server(accepted, http.host, http.port, backlog=_AT_ONCE)
     except (OSError, UnicodeError) as error:
         number = getattr(error, "errno", None) or 0
         reason = os.strerror(number) if number > 0 else getattr(error, "strerror", None)

@@ -16,7 +16,6 @@ from daemon.web.routes import Call, Parts, Site
 from daemon.worker import Ticket
 
 _TRACKER: Final = "Tracker"
-_WENT_WELL: Final = frozenset({Outcome.OK, Outcome.PARTIAL})
 
 
 async def sync(call: Call[SyncQuery, SyncBody]) -> web.StreamResponse:
@@ -52,10 +51,10 @@ async def _result(site: Site, ticket: Ticket) -> SyncResult:
 
 def _ended(result: SyncResult) -> web.Response:
     document = result.as_dict()
-    if result.outcome in _WENT_WELL:
-        return web.json_response(document)
     if result.outcome is Outcome.INTERRUPTED:
         raise Problem(409, "the run was cancelled", more={"result": document})
+    if result.outcome is not Outcome.FAILED:
+        return web.json_response(document)
     detail = "; ".join(document["error_details"][:1]) or "the run failed"
     gap = result.tally.failure
     if gap is not None and gap.service == _TRACKER:
@@ -100,6 +99,7 @@ async def run(call: Call[RunQuery, Asked]) -> web.StreamResponse:
     decisions = document["decisions"]
     document["decisions"] = page = decisions[: query.limit]
     document["progress"] = ticket and ticket.as_dict()
+    document["plan"] = await parts.store.plan(query.run_id)
     document["next_after"] = page[-1]["seq"] if len(decisions) > len(page) else None
     return web.json_response(document)
 

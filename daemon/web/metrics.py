@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -22,6 +23,7 @@ from daemon.web.routes import Parts
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _BOUNDS: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, math.inf)
+_LAGS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, math.inf)
 _OF_SERVICE: Final = ["service"]
 _Values = Iterable[tuple[Sequence[str], float]]
 
@@ -40,12 +42,14 @@ async def exposition(parts: Parts) -> bytes:
     """All figures in the text format; those of the tracker's file only if that can be read."""
     try:
         counted = await parts.store.counted(_BOUNDS)
+        held = await parts.store.open_plan() is not None
     except StoreError:
-        counted = None
+        counted, held = None, False
     tracker = _gauge("tracker_up", "Whether the tracker's file can be read.", counted is not None)
-    file = () if counted is None else _of_file(counted)
+    file = [] if counted is None else [*_of_file(counted), _held(held)]
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Once([*_of_process(parts), *_of_services(parts), tracker, *file]))
+    families = [*_of_process(parts), *_of_services(parts), *_of_hooks(parts), tracker, *file]
+    registry.register(_Once(families))
     return generate_latest(registry)
 
 
@@ -54,6 +58,11 @@ def _of_process(parts: Parts) -> Iterator[Metric]:
     yield _filled(GaugeMetricFamily(_name("build_info"), "This build.", labels=["version"]), build)
     yield _gauge("loop_lag_seconds", "How late the event loop is.", parts.loop_lag())
     yield _gauge("event_listeners", "Clients of the event stream.", parts.feed.listeners)
+    every = parts.settings.sync.every.total_seconds()
+    yield _gauge("run_interval_seconds", "Between two full runs.", every)
+    if parts.store.audit_ok is not None:
+        text = "Whether the latest check found the audit unbroken."
+        yield _gauge("audit_ok", text, parts.store.audit_ok)
     stuck = parts.worker.stuck_seconds
     yield _gauge("run_stuck_seconds", "Since the run that is going moved.", stuck)
 
@@ -73,6 +82,26 @@ def _of_services(parts: Parts) -> Iterator[Metric]:
     yield _counter("service_bytes", "Bytes of its replies, decompressed.", _OF_SERVICE, read)
     waited = [((name,), meter.seconds) for name, meter in meters]
     yield _counter("service_seconds", "Seconds of waiting for it.", _OF_SERVICE, waited)
+
+
+def _of_hooks(parts: Parts) -> Iterator[Metric]:
+    statistics = parts.intake.statistics
+    came = [((kind,), float(number)) for kind, number in sorted(statistics.totals.items())]
+    yield _counter("hooks", "Webhooks that came in.", ["kind"], came)
+    lags = sorted(statistics.lags)
+    buckets = [
+        ("+Inf" if math.isinf(bound) else str(bound), float(bisect_right(lags, bound)))
+        for bound in _LAGS
+    ]
+    lag = HistogramMetricFamily(
+        _name("hook_lag_seconds"), "From a hint to its rows, of the latest thousand hints."
+    )
+    lag.add_metric([], buckets, sum(lags))
+    yield lag
+
+
+def _held(held: bool) -> Metric:
+    return _gauge("held_plans", "Plans of removals that wait for an admin.", held)
 
 
 def _of_file(counted: Counted) -> Iterator[Metric]:

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
+from daemon.domain import Outcome
+
 _HIGHEST = 2**63 - 1
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,12})?([Zz]|[+-]\d\d:\d\d)")
 
@@ -74,6 +76,12 @@ class RunRef(Asked):
     run_id: _Number
 
 
+class TitleRef(Asked):
+    """A row of the tracker, named in the address."""
+
+    request_id: _Number
+
+
 class RunQuery(RunRef):
     """One run, and which of its decisions."""
 
@@ -124,7 +132,7 @@ class SyncResult(BaseModel):
     held: int
     conflicts: int
     run_id: int | None = Field(description="null for a dry run")
-    outcome: Literal["ok", "partial", "failed", "interrupted"]
+    outcome: Outcome
     dry_run: bool
     duration_ms: int
     plan: list[dict[str, Any]] = Field([], description="what a dry run would write")
@@ -152,7 +160,7 @@ class Run(Told):
     actor: str
     started_at: datetime | None
     ended_at: datetime | None
-    outcome: Literal["waiting", "running", "ok", "partial", "failed", "interrupted"]
+    outcome: Outcome | Literal["waiting"]
     result: SyncResult | None
 
 
@@ -186,10 +194,35 @@ class Decision(Told):
     details: str | None
 
 
+class HeldTitle(Told):
+    """A title that would be removed, and why it is not."""
+
+    request_id: int
+    media_type: str
+    title: str
+    library: str | None
+    why: str
+    since: str
+    sightings: int
+
+
+class Plan(Told):
+    """Removals that wait, or waited, for an admin."""
+
+    run_id: int
+    state: str
+    at: str
+    fingerprint: str
+    settled_by: str | None
+    settled_at: str | None
+    titles: list[HeldTitle]
+
+
 class RunDetail(Run):
     """One run, and what it decided."""
 
     progress: Ticket | None
+    plan: Plan | None
     decisions: list[Decision]
     next_after: int | None = Field(description="ask with this for more; null if there is none")
 
@@ -236,3 +269,82 @@ class Ready(Told):
 
     ready: bool
     reasons: list[Reason]
+
+
+class Settled(Told):
+    """What became of a held plan."""
+
+    run_id: int
+    state: str
+
+
+class UndoneTitle(Told):
+    """What became of one title that was to be as before."""
+
+    target: str
+    title: str
+    action: str
+    done: bool
+    why: str
+
+
+class UndoneRun(Told):
+    """What was taken back of a run."""
+
+    run_id: int
+    titles: list[UndoneTitle]
+
+
+class TitleFacts(Told):
+    """What is known of a tracked title, and why it is so."""
+
+    tracked: dict[str, Any]
+    seen: bool
+    library: str | None
+    missing: dict[str, float] | None
+    missing_since: str | None
+    decisions: list[dict[str, Any]]
+    history: list[dict[str, Any]]
+    because: list[str]
+
+
+class Finding(Told):
+    """Something that needs, or may soon need, somebody."""
+
+    kind: str
+    title: str
+    request_id: int | None
+    what: str
+    todo: str
+
+
+class Attention(Told):
+    """All that needs somebody, the most urgent first."""
+
+    findings: list[Finding]
+
+
+class Taken(Told):
+    """The kind of webhook that was taken; "" if nothing will come of it."""
+
+    taken: str
+
+
+class Hooks(Told):
+    """How webhooks fare."""
+
+    state: str
+    last_at: str | None
+    last_kind: str | None
+    last_24h: dict[str, int]
+    foreign: int
+    lag_median_s: float | None
+    lag_p99_s: float | None
+
+
+class HookTest(Told):
+    """What came of a webhook to ourselves."""
+
+    url: str
+    good: bool
+    detail: str

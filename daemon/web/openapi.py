@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -30,6 +30,16 @@ _SCHEMES: Final = {
     },
     "token": {"type": "http", "scheme": "bearer", "description": "The configured admin token."},
 }
+_HOOK_SCHEMES: Final = {
+    "secret": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Library-Sync-Secret",
+        "description": "The configured webhook secret; it may also be sent as a bearer, or as the"
+        " password of Basic authentication.",
+    },
+}
+_OF_HOOK: Final = (401, 403, 429)
 
 _Routes = Sequence[Route[Any, Any]]
 
@@ -44,7 +54,7 @@ def described(routes: _Routes, base_path: str) -> bytes:
         "info": {"title": "Library Sync", "version": __version__},
         "servers": [{"url": base_path or "/"}],
         "paths": paths,
-        "components": {"schemas": _schemas(routes), "securitySchemes": _SCHEMES},
+        "components": {"schemas": _schemas(routes), "securitySchemes": _SCHEMES | _HOOK_SCHEMES},
     }
     return json.dumps(document).encode()
 
@@ -52,18 +62,27 @@ def described(routes: _Routes, base_path: str) -> bytes:
 def _operation(route: Route[Any, Any]) -> dict[str, Any]:
     text = inspect.getdoc(route.answer) or ""
     operation: dict[str, Any] = {
-        "operationId": route.answer.__name__,
+        "operationId": _operation_id(route),
         "summary": text.partition("\n")[0],
         "description": text,
         "parameters": [*_parameters(route)],
         "responses": {str(status): reply for status, reply in sorted(_replies(route))},
-        "security": [{name: []} for name in _SCHEMES] if route.admin else [],
+        "security": [{name: []} for name in _schemes(route)],
     }
-    if route.path.startswith("/api/"):
-        operation["operationId"] += "_alias"
+    if route.hook:
+        operation["requestBody"] = {"content": {"*/*": {"schema": {}}}}
     if _takes_body(route):
         operation["requestBody"] = {"content": {_JSON: {"schema": _ref(route.body)}}}
     return operation
+
+
+def _operation_id(route: Route[Any, Any]) -> str:
+    words = (word.strip("{}") for word in route.path.replace(".", "/").split("/") if word)
+    return "_".join((route.method.lower(), *words))
+
+
+def _schemes(route: Route[Any, Any]) -> Iterable[str]:
+    return _HOOK_SCHEMES if route.hook else _SCHEMES if route.admin else ()
 
 
 def _parameters(route: Route[Any, Any]) -> Iterator[dict[str, Any]]:
@@ -87,16 +106,20 @@ def _replies(route: Route[Any, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
         media, schema = (
             (shape, {"type": "string"}) if isinstance(shape, str) else (_JSON, _ref(shape))
         )
-        yield status, _reply(status, media, schema)
+        yield status, _reply(status, media, schema) if media else {"description": _phrase(status)}
     problems = {*route.problems, 400}
-    problems |= {*_OF_ADMIN} if route.admin else set()
+    problems |= {*_OF_ADMIN} if route.admin else {*_OF_HOOK} if route.hook else set()
     problems |= {*_OF_BODY} if route.method == "POST" else set()
     for status in problems - route.replies.keys():
         yield status, _reply(status, PROBLEM_TYPE, _ref(ProblemDocument))
 
 
 def _reply(status: int, media: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"description": HTTPStatus(status).phrase, "content": {media: {"schema": schema}}}
+    return {"description": _phrase(status), "content": {media: {"schema": schema}}}
+
+
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase
 
 
 def _schemas(routes: _Routes) -> dict[str, Any]:

@@ -27,6 +27,7 @@ STRANGER: Final = Actor("stranger", "unknown")
 _REQUEST_ID: Final = web.RequestKey("REQUEST_ID", str)
 _GOOD_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _RETRY_SECONDS: Final = 5
+_BROKEN: Final = "something is broken here; the log tells more, under this id"
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
@@ -135,7 +136,7 @@ def _problem(error: Exception) -> Problem:
             return Problem(500, str(error))
         case _:
             _log.exception("http.failed")
-            return Problem(500, "something is broken here; the log tells more, under this id")
+            return Problem(500, _BROKEN)
 
 
 _REASONS: Final = {
@@ -182,11 +183,13 @@ class Doorkeeper(web.RequestHandler):
         """
         del message  # it repeats what was sent
         if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            detail = "this is no proper HTTP"
             _log.info("http.malformed", status=status, source_ip=request.remote)
         else:
+            detail = _BROKEN
             _log.error("http.failed", exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError
-        reply = Problem(status, "this is no proper HTTP", close=True).response(uuid.uuid4().hex)
+        reply = Problem(status, detail, close=True).response(uuid.uuid4().hex)
         reply.headers.update({**_HEADERS, "Server": "library-sync"})
         return reply

@@ -18,11 +18,13 @@ from daemon.clients.http import Meter
 from daemon.clients.jellyfin import JellyfinClient
 from daemon.domain import Actor
 from daemon.health import Health
+from daemon.intake import Intake
 from daemon.progress import Feed
 from daemon.settings import Settings
 from daemon.store import AuditEvent, Store
 from daemon.sync import SyncService
 from daemon.web.auth import Gate
+from daemon.web.hooks import Door
 from daemon.web.models import Asked
 from daemon.web.previews import Previews
 from daemon.web.problems import ACTOR, ADDRESS, Problem
@@ -70,6 +72,7 @@ class Parts:
     service: SyncService
     feed: Feed
     health: Health
+    intake: Intake
     jellyfin: JellyfinClient
     loop_lag: Callable[[], float]
     next_run: Callable[[], datetime | None]
@@ -91,6 +94,7 @@ class Site:
 
     parts: Parts
     gate: Gate
+    door: Door
     previews: Previews
     closing: asyncio.Event
     boot: str
@@ -105,6 +109,7 @@ class Call(Generic[_Query, _Body]):
     request: web.Request
     query: _Query
     body: _Body
+    raw: bytes = b""
 
     @property
     def actor(self) -> Actor:
@@ -132,6 +137,7 @@ class Route(Generic[_Query, _Body]):
         replies: by status, a model or another media type than JSON.
         problems: the statuses of its own problem documents.
         admin: only for administrators.
+        hook: for senders of webhooks, whose body is taken as it is.
     """
 
     method: Literal["GET", "POST"]
@@ -142,15 +148,21 @@ class Route(Generic[_Query, _Body]):
     replies: Mapping[int, type[BaseModel] | str]
     problems: tuple[int, ...] = ()
     admin: bool = True
+    hook: bool = False
 
     def handler(self, site: Site) -> Handler:
         """What the router calls: lets in, reads, answers."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            if self.admin:
+            if self.hook:
+                site.door.admit(request)
+            elif self.admin:
                 await site.gate.admit(request)
             query = _query(self.query, request)
             seconds = site.parts.limits.body
+            if self.hook:
+                raw = await _text(request, seconds)
+                return await self.answer(Call(site, request, query, self.body(), raw))
             body = await _body(self.body, request if self.method == "POST" else None, seconds)
             return await self.answer(Call(site, request, query, body))
 
@@ -174,15 +186,19 @@ async def _body(model: type[_Model], request: web.Request | None, seconds: float
         return model()
     if request.content_type != _JSON:
         raise Problem(415, f"a body must be {_JSON}, and its Content-Type must say so", close=True)
-    try:
-        async with asyncio.timeout(seconds):
-            text = await request.read()
-    except TimeoutError:
-        raise Problem(408, "the body did not arrive in time", close=True) from None
+    text = await _text(request, seconds)
     try:
         return model.model_validate_json(text or b"{}")
     except ValidationError as error:
         raise _misread(error) from None
+
+
+async def _text(request: web.Request, seconds: float) -> bytes:
+    try:
+        async with asyncio.timeout(seconds):
+            return await request.read()
+    except TimeoutError:
+        raise Problem(408, "the body did not arrive in time", close=True) from None
 
 
 def _misread(error: ValidationError) -> Problem:

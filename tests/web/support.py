@@ -1,0 +1,198 @@
+"""A whole site on the pretend services: real file, real worker, real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from aiohttp import ClientResponse, ClientSession
+
+from daemon.app import open_services, options
+from daemon.demo import PretendServices
+from daemon.demo.jellyfin import ADMIN
+from daemon.health import Health
+from daemon.intake import Intake
+from daemon.progress import Feed, Progress
+from daemon.store import open_store
+from daemon.sync import SyncService
+from daemon.web import Limits, Parts, served
+from daemon.worker import Worker
+from tests.builders import NOW, configured
+from tests.running import a_world
+
+HOOK_SECRET = "hook-secret-0123456789"
+ADMIN_TOKEN = "admin-token-5ecret"
+AS_ADMIN = {"X-Jellyfin-Token": ADMIN.token}
+AS_CRON = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+SLOWLY = "/System/Info/Public"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One reply, read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON; the order of its keys is kept."""
+        return json.loads(self.text)
+
+    @property
+    def detail(self) -> str:
+        """What a problem document says, after it was seen to be one."""
+        assert self.headers["Content-Type"].startswith("application/problem+json")
+        assert self.status == self.json["status"]
+        assert self.headers["X-Request-Id"] == self.json["request_id"]
+        return str(self.json["detail"])
+
+
+@dataclass
+class Clock:
+    """A clock that only a test moves."""
+
+    seconds: float = 1000.0
+
+    def __call__(self) -> float:
+        """The seconds now."""
+        return self.seconds
+
+
+@dataclass(frozen=True)
+class Stand:
+    """A site that is served, and what is around it."""
+
+    services: PretendServices
+    parts: Parts
+    url: str
+    session: ClientSession
+    clock: Clock
+    file: Path
+
+    async def ask(
+        self, method: str, path: str, headers: Mapping[str, str] = AS_ADMIN, **request: Any
+    ) -> Answer:
+        """Ask once, as an administrator unless other headers are given."""
+        async with self.session.request(
+            method, self.url + path, headers=headers, **request
+        ) as reply:
+            return Answer(reply.status, reply.headers, await reply.text())
+
+    @asynccontextmanager
+    async def listening(self, headers: Mapping[str, str] | None = None) -> AsyncIterator[Listener]:
+        """A client of the event stream."""
+        sent = {**AS_ADMIN, **(headers or {})}
+        async with self.session.get(self.url + "/admin/sync/events", headers=sent) as reply:
+            assert reply.status == 200
+            yield Listener(reply)
+
+    async def audited(self, *actions: str) -> list[dict[str, Any]]:
+        """The audit events of these actions, the oldest first."""
+        events = await self.parts.store.latest_audit(1000)
+        return [event for event in reversed(events) if event["action"] in actions]
+
+    def spoil(self) -> None:
+        """Make the tracker's file unusable."""
+        with closing(sqlite3.connect(self.file)) as connection:
+            connection.execute("DROP TABLE sync_runs")
+
+    def asked_who(self) -> int:
+        """How often Jellyfin was asked for somebody's name."""
+        return self._calls("/Users/Me")
+
+    def readings(self) -> int:
+        """How many readings of the library began."""
+        return self._calls(SLOWLY)
+
+    def _calls(self, path: str) -> int:
+        return [call.path for call in self.services.calls("jellyfin")].count(path)
+
+
+@dataclass
+class Listener:
+    """Reads server-sent events."""
+
+    reply: ClientResponse
+    comments: list[str] = field(default_factory=list)
+
+    async def next(self) -> dict[str, Any]:
+        """The next event: its id, its kind, its data."""
+        while True:
+            block = await self.reply.content.readuntil(b"\n\n")
+            lines = [line.partition(": ")[::2] for line in block.decode().strip().split("\n")]
+            if lines[0][0] == "id":
+                fields = dict(lines)
+                return {**fields, "data": json.loads(fields["data"])}
+            self.comments.append(block.decode())
+
+
+async def _no_look() -> None:
+    """Nobody looks by themselves here."""
+
+
+@asynccontextmanager
+async def standing(
+    folder: Path,
+    *,
+    limits: Limits | None = None,
+    next_run: Callable[[], datetime | None] = lambda: NOW + timedelta(hours=6),
+    hook_secret: str | None = HOOK_SECRET,
+    **http: Any,
+) -> AsyncIterator[Stand]:
+    """A served site; `http` are settings of that section."""
+    async with PretendServices(a_world()) as services:
+        web = {"port": 0, "admin_token": ADMIN_TOKEN, **http}
+        settings = configured(
+            services, folder / "tracker.db", http=web, webhook={"secret": hook_secret}
+        )
+        async with (
+            open_store(settings.database, clock=lambda: NOW) as store,
+            open_services(settings) as clients,
+            ClientSession() as session,
+        ):
+            feed, health = Feed(), Health(["Jellyfin", "Radarr", "Sonarr"])
+            workers: list[Worker] = []
+
+            def publish(progress: Progress) -> None:
+                workers[0].progressed(progress)
+
+            service = SyncService(clients, store, options(settings), publish, health)
+            workers.append(Worker(service, feed, await store.next_run()))
+            clock = Clock()
+            parts = Parts(
+                settings=settings,
+                store=store,
+                worker=workers[0],
+                service=service,
+                feed=feed,
+                health=health,
+                intake=Intake(workers[0], store, _no_look, settings.webhook),
+                jellyfin=clients.jellyfin,
+                loop_lag=lambda: 0.25,
+                next_run=next_run,
+                clock=lambda: NOW,
+                meters={"Jellyfin": clients.jellyfin.http.meter},
+                limits=limits or Limits(),
+                monotonic=clock,
+            )
+            async with _serving(workers[0]), served(parts) as url:
+                yield Stand(services, parts, url, session, clock, settings.database)
+
+
+@asynccontextmanager
+async def _serving(worker: Worker) -> AsyncIterator[None]:
+    task = asyncio.create_task(worker.serve())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
