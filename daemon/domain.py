@@ -54,7 +54,7 @@ class Ids(NamedTuple):
     @property
     def known(self) -> bool:
         """Whether any provider knows the title."""
-        return any(value is not None for value in self)
+        return self.tmdb is not None or self.tvdb is not None or self.imdb is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class TrackedRequest:
         missing: the fillable columns that are NULL.
         ours: the row was added by this program.
         face: `fingerprint` of title, year and overview; only for rows of ours.
-        poster_url: only for rows of ours.
+        poster: `fingerprint` of the poster's address; only for rows of ours.
         seasons: those that were requested; empty for all.
         seen: we have seen the title in the library ourselves.
         library: the library's location that it was seen in.
@@ -119,16 +119,16 @@ class TrackedRequest:
     missing: frozenset[str] = frozenset()
     ours: bool = False
     face: int = 0
-    poster_url: str | None = None
+    poster: int = 0
     seasons: frozenset[int] = frozenset()
     seen: bool = False
     library: str | None = None
     absence: Absence | None = None
 
 
-def fingerprint(title: str, year: int | None, overview: str | None) -> int:
-    """What people read of a title, as one number that is valid within this process."""
-    return hash((title, year, overview))
+def fingerprint(*values: Column) -> int:
+    """Values as one number that is valid within this process, in place of long texts."""
+    return hash(values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ class Sources:
     """What is known around the library; None where it is unknown, which is never the same as empty.
 
     Attributes:
-        locations: where the libraries' files are.
+        locations: where the libraries' files are, without a separator at the end.
     """
 
     radarr: ArrIndex | None = None
@@ -178,11 +178,11 @@ class Sources:
     def library_of(self, path: str | None) -> str | None:
         """The location that a path lies in, the longest that fits."""
         fits = [place for place in self.locations if path and _lies_in(path, place)]
-        return max(fits, key=len, default=None)
+        return max(fits, key=len) if len(fits) > 1 else fits[0] if fits else None
 
 
 def _lies_in(path: str, place: str) -> bool:
-    return path.startswith(place.rstrip("/\\")) and path[len(place.rstrip("/\\")) :][:1] in "/\\"
+    return path.startswith(place) and path[len(place) : len(place) + 1] in {"/", "\\"}
 
 
 class Seasons(NamedTuple):
@@ -209,7 +209,11 @@ class Policy:
 
     def poster_url(self, item: LibraryItem) -> str | None:
         """The address of an item's poster, where Jellyfin has one."""
-        return f"{self.public_url}/Items/{item.jellyfin_id}/Images/Primary" if item.poster else None
+        return self.address(item.jellyfin_id) if item.poster else None
+
+    def address(self, jellyfin_id: str) -> str:
+        """Where the poster of an item is, if it has one."""
+        return f"{self.public_url}/Items/{jellyfin_id}/Images/Primary"
 
 
 @dataclass(frozen=True, slots=True)

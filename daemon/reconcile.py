@@ -11,7 +11,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
-from itertools import chain
 from operator import attrgetter
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
@@ -37,6 +36,7 @@ from daemon.domain import (
     fingerprint,
 )
 
+_SAME = "same"
 _LAST = datetime.max.replace(tzinfo=UTC)
 _T = TypeVar("_T", bound="_Identified")
 _Strong = tuple[MediaType, int]
@@ -69,7 +69,7 @@ class Planner:
         self._seen: set[str] = set()
         self._spoken: dict[int, Ids] = {}
         self._added: dict[_Strong, _Title] = {}
-        self._learned = _Identities[_Title]()
+        self._taught: list[tuple[MediaType, _Title]] = []
         self._waiting: list[LibraryItem] = []
         self._reading = Reading(complete=False, scanning=True)
         self._seasons: Mapping[str, Seasons] = {}
@@ -143,7 +143,6 @@ class Planner:
         if key in self._added:
             return None
         self._added[key] = _Title.of(item)
-        self._learned.add(item.media_type, self._added[key])
         return self._add(item)
 
     def _by_row(
@@ -179,31 +178,37 @@ class Planner:
 
     def _copies_of_added(self, copies: dict[_Strong, list[LibraryItem]]) -> Iterator[Decision]:
         """The eldest copy speaks for an added title, even if another one came first."""
-        elder = {}
         for key, items in copies.items():
             items.sort(key=_rank)
             if key not in self._added and (first := self._add_strong(items.pop(0))):
                 yield first
-            elif items and _rank(items[0]) < self._added[key].rank:
-                elder[key] = items.pop(0)
-        self._learned.forget({self._added[key] for key in elder})
-        for key, item in elder.items():
-            self._learned.add(item.media_type, _Title.of(item))
-            yield self._take_over(item, added_as=self._added[key].jellyfin_id)
-        for items in copies.values():
+            elif items and _rank(items[0]) < (added := self._added[key]).rank:
+                elder = items.pop(0)
+                self._added[key] = _Title.of(elder)
+                yield self._take_over(elder, added_as=added.jellyfin_id)
             yield from (Skip(item, SkipReason.DUPLICATE) for item in items)
 
     def _newcomers(self, items: list[LibraryItem]) -> Iterator[Decision]:
         """Untracked items without the strongest id; those that know most come first."""
+        titles = self._known_by_now() if items else _Identities[_Title]()
         for item in sorted(items, key=_best_known):
-            titles = _common(self._learned.agreeing(item.media_type, item.ids))
-            if titles is None:
-                self._learned.add(item.media_type, _Title.of(item))
+            found = _common(titles.agreeing(item.media_type, item.ids))
+            if found is None:
+                titles.add(item.media_type, _Title.of(item))
                 yield self._add(item)
-            elif len(titles) == 1:
+            elif len(found) == 1:
                 yield Skip(item, SkipReason.DUPLICATE)
             else:
                 yield Conflict(item, ())
+
+    def _known_by_now(self) -> _Identities[_Title]:
+        """Titles that this run added or learned an id of; seldom needed, and large."""
+        titles = _Identities[_Title]()
+        for (media_type, _), title in self._added.items():
+            titles.add(media_type, title)
+        for media_type, title in self._taught:
+            titles.add(media_type, title)
+        return titles
 
     def _add(self, item: LibraryItem) -> Add:
         radarr_id, sonarr_id = self._arr_ids(item)
@@ -228,7 +233,7 @@ class Planner:
         """What the row gets from the one item that speaks for it."""
         self._spoken[row.id] = joined = _joined(row.ids, item.ids)
         if joined is not row.ids:  # an item that only such an id names is no newcomer
-            self._learned.add(row.media_type, _Title(_rank(item), joined))
+            self._taught.append((row.media_type, _Title(_rank(item), joined)))
         library = self._sources.library_of(item.path)
         if not row.seen or (library is not None and library != row.library):
             self._newly_seen.append((row.id, library))
@@ -283,8 +288,6 @@ class Planner:
         old = row.jellyfin_id
         if old is not None and old != item.jellyfin_id and self._is_gone(old):
             relinks["jellyfin_id"] = (old, item.jellyfin_id)
-            if row.ours and (poster := self._policy.poster_url(item)) != row.poster_url:
-                relinks["poster_url"] = (row.poster_url, poster)
         film = row.media_type is MediaType.MOVIE
         source = self._sources.radarr if film else self._sources.sonarr
         if row.arr_id is None or source is None:
@@ -323,16 +326,25 @@ class Planner:
         )
 
     def _replaces(self, row: TrackedRequest, item: LibraryItem) -> dict[str, Column]:
-        """What reads otherwise now; only of a row of ours, and only by the item that it names."""
-        if not row.ours or row.jellyfin_id != item.jellyfin_id:
+        """What reads otherwise now; only of a row of ours, and by the item that it names."""
+        named = row.jellyfin_id == item.jellyfin_id or self._is_gone(row.jellyfin_id or "")
+        if not row.ours or not named:
             return {}
-        poster_url = row.poster_url if item.poster is None else self._policy.poster_url(item)
-        poster: dict[str, Column] = {"poster_url": poster_url}
-        if poster_url == row.poster_url:
-            poster = {}
+        poster: dict[str, Column] = {}
+        if (url := self._poster(row, item)) is not _SAME:
+            poster = {"poster_url": url}
         if fingerprint(item.title, item.year, item.overview) == row.face:
             return poster
         return {**_face(item), **poster}
+
+    def _poster(self, row: TrackedRequest, item: LibraryItem) -> str | None:
+        """The poster's address, if it reads otherwise now; one that named a lost id moves on."""
+        if item.poster is not None:
+            url = self._policy.poster_url(item)
+            return _SAME if fingerprint(url) == row.poster else url
+        of_row = self._policy.address(row.jellyfin_id or "")
+        moved = row.jellyfin_id != item.jellyfin_id and row.poster == fingerprint(of_row)
+        return self._policy.address(item.jellyfin_id) if moved else _SAME
 
     def _fills(
         self, row: TrackedRequest, item: LibraryItem, taken: AbstractSet[str]
@@ -394,30 +406,35 @@ class _Title(NamedTuple):
 
 
 class _Identities(Generic[_T]):
-    """Titles by media type, provider and id; an id may belong to several titles."""
+    """Titles by media type, provider and id; an id may belong to several titles.
+
+    Most belong to one, which then stands there itself: a list for each would cost 20 MB at 100,000.
+    """
 
     def __init__(self) -> None:
-        self._tables: dict[MediaType, tuple[dict[int | str, list[_T]], ...]] = {
+        self._tables: dict[MediaType, tuple[dict[int | str, _T | list[_T]], ...]] = {
             media_type: ({}, {}, {}) for media_type in MediaType
         }
 
     def add(self, media_type: MediaType, title: _T) -> None:
         for table, value in zip(self._tables[media_type], title.ids, strict=True):
-            if value is not None:
-                table.setdefault(value, []).append(title)
+            if value is None:
+                continue
+            if (known := table.setdefault(value, title)) is title:
+                continue
+            table[value] = [*(known if isinstance(known, list) else [known]), title]
 
-    def forget(self, titles: set[_T]) -> None:
-        if not titles:
-            return
-        for table in chain.from_iterable(self._tables.values()):
-            for value in [value for value, found in table.items() if not titles.isdisjoint(found)]:
-                table[value] = [title for title in table[value] if title not in titles]
+    def alone(self, media_type: MediaType, title: _T) -> bool:
+        """Whether no other title carries any of a title's ids."""
+        tables = zip(self._tables[media_type], title.ids, strict=True)
+        return all(value is None or table[value] is title for table, value in tables)
 
     def agreeing(self, media_type: MediaType, ids: Ids) -> list[list[_T]]:
         """For each known id the titles that carry it, and that no stronger id tells apart."""
         found = []
         for place, (table, value) in enumerate(zip(self._tables[media_type], ids, strict=True)):
-            titles = table.get(value, []) if value is not None else []
+            known = table.get(value) if value is not None else None
+            titles = known if isinstance(known, list) else [] if known is None else [known]
             if agreeing := [title for title in titles if _agree(title.ids[:place], ids[:place])]:
                 found.append(agreeing)
         return found
@@ -447,6 +464,13 @@ class _Rows:
 
     def match(self, item: LibraryItem) -> TrackedRequest | Conflict | None:
         """The row of an item by its providers' ids, then by its Jellyfin id; never by its title."""
+        known = self._by_jellyfin_id[item.media_type].get(item.jellyfin_id)
+        if (
+            known is not None
+            and known.ids == item.ids
+            and self._by_id.alone(item.media_type, known)
+        ):
+            return known  # what the rest would find, too, for nearly all titles in every later run
         found = self._by_id.agreeing(item.media_type, item.ids)
         if (rows := _common(found)) is None:
             return self._named(item)
@@ -487,6 +511,8 @@ def _lacking(requested: frozenset[int], shown: Seasons, episodes: Mapping[int, i
 
 def _joined(ids: Ids, others: Ids) -> Ids:
     """The first ids, completed by the others; the same object where nothing is missing."""
+    if ids == others:
+        return ids
     joined = Ids(*(a if a is not None else b for a, b in zip(ids, others, strict=True)))  # type: ignore[arg-type]
     return ids if joined == ids else joined
 

@@ -81,7 +81,7 @@ def our_request(item: LibraryItem, number: int = 1, **overrides: Any) -> Tracked
         "jellyfin_id": item.jellyfin_id,
         "ours": True,
         "face": fingerprint(item.title, item.year, item.overview),
-        "poster_url": POLICY.poster_url(item),
+        "poster": fingerprint(POLICY.poster_url(item)),
     }
     return a_request(number, **{**values, **overrides})
 

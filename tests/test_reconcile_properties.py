@@ -107,7 +107,7 @@ def _tracked(table: dict[int, Row]) -> list[TrackedRequest]:
             ),
             ours=bool(row["ours"]),
             face=fingerprint(row["title"], row["year"], row["overview"]),
-            poster_url=row["poster_url"],
+            poster=fingerprint(row["poster_url"]) if row["ours"] else 0,
         )
         for number, row in table.items()
     ]

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -38,6 +38,7 @@ from daemon.errors import (
 _MIB = 1024 * 1024
 _CHUNK = 256 * 1024
 _OK = 200
+_NO_CONTENT = 204
 _STARTING = 503
 _REFUSED = frozenset({401, 403})
 _ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})
@@ -106,6 +107,8 @@ def verdict(service: str, url: str, head: Head) -> ServiceError | None:
     other one's path is asked for, and a redirect where their URL base is missing.
     """
     status = head.status
+    if status == _NO_CONTENT:
+        return None
     if status == _OK:
         return (
             None if _is_json(head) else NotJsonError(service, url, _not_json(head), status=status)
@@ -200,6 +203,28 @@ class ServiceHttp:
         """
         async with self._exchange(path, query, self.patience.reply, 8 * _MIB) as chunks:
             body = b"".join([chunk async for chunk in chunks])
+        return self._parsed(path, model, body)
+
+    async def post(
+        self, path: str, model: type[_Model], body: Mapping[str, str] | None = None
+    ) -> _Model:
+        """Send JSON, or nothing; the reply is as small as that of `get`, and may be no content.
+
+        It is never tried again: a service that did not answer may have done it all the same.
+
+        Raises:
+            ServiceError: one of its kinds.
+        """
+        url = self.url + path
+        deadline = asyncio.get_running_loop().time() + self.patience.reply
+        async with contextlib.AsyncExitStack() as stack:
+            async with self._wait(url, deadline):
+                reply = await self._attempt(stack, "POST", url, json=body)
+            pieces = self._chunks(reply, url, 8 * _MIB, deadline)
+            text = b"".join([piece async for piece in pieces])
+        return self._parsed(path, model, text or b"null")
+
+    def _parsed(self, path: str, model: type[_Model], body: bytes) -> _Model:
         try:
             return pydantic.TypeAdapter(model).validate_json(body)
         except pydantic.ValidationError as error:
@@ -256,7 +281,7 @@ class ServiceHttp:
         """A good reply whose body is still to come; tried again while that can help."""
         for attempt in itertools.count(1):
             try:
-                return await self._attempt(stack, url, query)
+                return await self._attempt(stack, "GET", url, params=query)
             except ServiceError as error:
                 if attempt >= self.patience.attempts or not error.passing:
                     raise
@@ -268,13 +293,13 @@ class ServiceHttp:
         return min(max(spread, asked or 0.0), self.patience.cap)
 
     async def _attempt(
-        self, stack: contextlib.AsyncExitStack, url: str, query: Mapping[str, str] | None
+        self, stack: contextlib.AsyncExitStack, method: str, url: str, **sent: Any
     ) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("the client was not entered")
         self.meter.calls += 1
         try:
-            asked = self._session.get(url, params=query, allow_redirects=False)
+            asked = self._session.request(method, url, allow_redirects=False, **sent)
             reply = await stack.enter_async_context(asked)
         except aiohttp.ServerTimeoutError:
             raise

@@ -5,20 +5,28 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
+from http import HTTPStatus
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import pydantic
 
+from daemon import __version__
 from daemon.clients.http import Patience, ServiceHttp
 from daemon.clients.records import Broken, Int32, MalformedError, RecordReader
 from daemon.domain import Activity, Defect, Ids, LibraryFolder, LibraryItem, MediaType, Seasons
-from daemon.errors import RefusedKeyError, RejectedError, StartingError, WrongServiceError
+from daemon.errors import (
+    RefusedKeyError,
+    RejectedError,
+    ServiceError,
+    StartingError,
+    WrongServiceError,
+)
 
 SERVICE: Final = "Jellyfin"
 _TYPES: Final = {"Movie": MediaType.MOVIE, "Series": MediaType.TV}
@@ -137,6 +145,11 @@ class _User(pydantic.BaseModel):
     Name: str
     Policy: _Policy
 
+    @property
+    def bearer(self) -> Bearer:
+        admin = self.Policy.IsAdministrator and not self.Policy.IsDisabled
+        return Bearer(Standing.ADMINISTRATOR if admin else Standing.USER, self.Name)
+
 
 class _Counts(pydantic.BaseModel):
     MovieCount: int
@@ -175,6 +188,31 @@ class Bearer(NamedTuple):
 
     standing: Standing
     name: str = ""
+
+
+class _Login(pydantic.BaseModel):
+    AccessToken: str
+    User: _User
+
+
+class _Connect(pydantic.BaseModel):
+    Authenticated: pydantic.StrictBool
+    Secret: str = pydantic.Field(pattern="^[0-9A-Za-z]{1,128}$")
+    Code: str
+
+
+class QuickConnect(NamedTuple):
+    """A login that somebody has to allow on a device where they are logged in already.
+
+    Attributes:
+        code: what they type there; six digits (seen on 10.11.11).
+        secret: what the login is asked for with.
+        allowed: whether they did.
+    """
+
+    code: str
+    secret: str
+    allowed: bool
 
 
 class Server(NamedTuple):
@@ -275,8 +313,80 @@ class JellyfinClient:
             if (standing := _STANDINGS.get(error.status or 0)) is None:
                 raise
             return Bearer(standing)
-        admin = user.Policy.IsAdministrator and not user.Policy.IsDisabled
-        return Bearer(Standing.ADMINISTRATOR if admin else Standing.USER, user.Name)
+        return user.bearer
+
+    async def log_in(self, name: str, password: str, device: str) -> Bearer:
+        """Who it is that has this name and password; the password goes no further.
+
+        What the server gives for it is handed back at once. A wrong password and an unknown name
+        are both 401, a user whom the server keeps out 403 (seen on 10.11.11).
+
+        Args:
+            name: as typed.
+            password: as typed.
+            device: the same at each login of one daemon, or the server's list of devices grows.
+
+        Raises:
+            ServiceError: Jellyfin cannot be asked.
+        """
+        given = {"Username": name, "Pw": password}
+        return await self._login("/Users/AuthenticateByName", given, device)
+
+    async def quick_connect(self, device: str) -> QuickConnect | None:
+        """Begin a login without a password; None where the server has that switched off (401).
+
+        Raises:
+            ServiceError: Jellyfin cannot be asked.
+        """
+        try:
+            async with self._as_device(device) as http:
+                begun = await http.post("/QuickConnect/Initiate", _Connect)
+        except RefusedKeyError:
+            return None
+        return QuickConnect(begun.Code, begun.Secret, begun.Authenticated)
+
+    async def quick_connected(self, secret: str, device: str) -> Bearer | None:
+        """Who has allowed such a login by now; None as long as nobody has.
+
+        A secret that was never given, or over ten minutes ago, is 404 (seen on 10.11.11).
+
+        Raises:
+            ServiceError: Jellyfin cannot be asked.
+        """
+        try:
+            async with self._as_device(device) as http:
+                asked = {"secret": secret}
+                state = await http.get("/QuickConnect/Connect", _Connect, asked)
+        except WrongServiceError:
+            return Bearer(Standing.UNKNOWN)
+        if not state.Authenticated:
+            return None
+        return await self._login("/Users/AuthenticateWithQuickConnect", {"Secret": secret}, device)
+
+    async def _login(self, path: str, given: Mapping[str, str], device: str) -> Bearer:
+        try:
+            async with self._as_device(device) as http:
+                login = await http.post(path, _Login, given)
+        except RefusedKeyError as error:
+            barred = error.status == HTTPStatus.FORBIDDEN
+            return Bearer(Standing.BARRED if barred else Standing.UNKNOWN)
+        proof = {"Authorization": f'MediaBrowser Token="{login.AccessToken}"'}
+        with suppress(ServiceError):  # then it stays valid, and nobody knows it
+            async with ServiceHttp(SERVICE, self.http.url, proof, _BRIEFLY) as http:
+                await http.post("/Sessions/Logout", type(None))
+        return login.User.bearer
+
+    def _as_device(self, device: str) -> ServiceHttp:
+        """All four are demanded (seen on 10.11.11); our key would make us somebody else."""
+        pairs = {
+            "Client": "Library Sync",
+            "Device": "Library Sync",
+            "DeviceId": device,
+            "Version": __version__,
+        }
+        proof = ", ".join(f'{name}="{value}"' for name, value in pairs.items())
+        headers = {"Authorization": f"MediaBrowser {proof}"}
+        return ServiceHttp(SERVICE, self.http.url, headers, _BRIEFLY)
 
     async def activity(self) -> Activity:
         """Whether the server is at work on its libraries, and which libraries it has.

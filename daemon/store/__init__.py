@@ -27,7 +27,7 @@ from daemon.domain import (
 )
 from daemon.errors import StoreError
 from daemon.removal import Held
-from daemon.store import audit, evidence, migrate, plans, requests, runs, titles, undo
+from daemon.store import audit, evidence, glance, migrate, plans, requests, runs, titles, undo
 from daemon.store.audit import AuditEvent, AuditFilter, Link, Verdict
 from daemon.store.database import (
     BUSY_BUDGET,
@@ -38,6 +38,7 @@ from daemon.store.database import (
     refuse_network,
 )
 from daemon.store.evidence import Moment
+from daemon.store.glance import Glance, RunView, Wanted
 from daemon.store.plans import PlanState
 from daemon.store.runs import Decided, RunCounts
 from daemon.store.titles import Finding
@@ -50,14 +51,17 @@ __all__ = [
     "AuditFilter",
     "Counted",
     "Finding",
+    "Glance",
     "Link",
     "Moment",
     "PlanState",
     "RunCounts",
+    "RunView",
     "Store",
     "Tracked",
     "Undone",
     "Verdict",
+    "Wanted",
     "open_store",
     "open_store_to_look",
 ]
@@ -273,6 +277,28 @@ class Store:
     async def search(self, text: str) -> list[int]:
         """The rows that a title, a request's number or a Jellyfin id means."""
         return await self._database.read(lambda connection: titles.search(connection, text))
+
+    async def found(self, text: str) -> list[dict[str, Any]]:
+        """The same rows, with their titles, types, states and years."""
+        return await self._database.read(
+            lambda connection: glance.found(connection, titles.search(connection, text))
+        )
+
+    async def glance(self) -> Glance:
+        """How things stand, on one snapshot; as quick with a large file as with a small one."""
+        return await self._database.read(glance.glance)
+
+    async def lines(
+        self, before: int | None, limit: int, outcome: Outcome | None = None
+    ) -> list[dict[str, Any]]:
+        """The newest runs with their counts, beginning below a number; None begins at the top."""
+        return await self._database.read(
+            lambda connection: glance.lines(connection, before, limit, outcome)
+        )
+
+    async def run_view(self, run_id: int, wanted: Wanted) -> RunView | None:
+        """One run for people, on one snapshot; None if there is none."""
+        return await self._database.read(lambda connection: glance.view(connection, run_id, wanted))
 
     async def facts(self, request_id: int) -> dict[str, Any] | None:
         """Everything that the file knows of one row; None if there is no such row."""

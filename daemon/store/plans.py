@@ -98,16 +98,25 @@ def expire(connection: sqlite3.Connection, at: datetime, age: timedelta) -> None
 
 def one(connection: sqlite3.Connection, run_id: int) -> dict[str, Any] | None:
     """A plan with its titles; None if that run held none."""
+    plan = head(connection, run_id)
+    return None if plan is None else {**plan, "titles": titles(connection, run_id, -1)}
+
+
+def head(connection: sqlite3.Connection, run_id: int) -> dict[str, Any] | None:
+    """A plan without its titles; None if that run held none."""
     row = connection.execute(
         f"SELECT {', '.join(_COLUMNS)} FROM sync_plans WHERE run_id = ?", (run_id,)
     ).fetchone()
-    if row is None:
-        return None
-    titles = connection.execute(
-        f"SELECT {', '.join(_TITLES)} FROM sync_held WHERE run_id = ? ORDER BY title", (run_id,)
+    return None if row is None else dict(zip(_COLUMNS, row, strict=True))
+
+
+def titles(connection: sqlite3.Connection, run_id: int, limit: int) -> list[dict[str, Any]]:
+    """The titles of a plan by their names; a limit of -1 is none."""
+    rows = connection.execute(
+        f"SELECT {', '.join(_TITLES)} FROM sync_held WHERE run_id = ? ORDER BY title LIMIT ?",
+        (run_id, limit),
     )
-    held = [dict(zip(_TITLES, title, strict=True)) for title in titles]
-    return {**dict(zip(_COLUMNS, row, strict=True)), "titles": held}
+    return [dict(zip(_TITLES, row, strict=True)) for row in rows]
 
 
 def open_plan(connection: sqlite3.Connection) -> int | None:

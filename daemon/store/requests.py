@@ -8,9 +8,8 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from importlib import resources
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from daemon.domain import (
     FILLABLE,
@@ -44,7 +43,6 @@ _NEEDED: Final = {
         *("id", "request_id", "service", "event_type", "state", "details", "timestamp"),
     },
 }
-_E = TypeVar("_E", bound=StrEnum)
 _SUBJECT: Final = re.compile(r"(?:TABLE|ON) (\w+)")
 _OTHER_SERVICE: Final = {MediaType.MOVIE: "sonarr_id", MediaType.TV: "radarr_id"}
 
@@ -96,7 +94,8 @@ def check(connection: sqlite3.Connection) -> frozenset[str]:
 
 def moment(value: datetime) -> str:
     """A moment as the tracker writes it: UTC without saying so, or its pages break."""
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+    utc = value if value.tzinfo is UTC else value.astimezone(UTC)
+    return utc.isoformat(" ", "microseconds").removesuffix("+00:00")
 
 
 # --- reading ---------------------------------------------------------------------------------
@@ -171,8 +170,8 @@ class _Reader:
             rest[: len(evidence.COLUMNS)],
             rest[len(evidence.COLUMNS) :],
         )
-        kind = _member(MediaType, media_type)
-        known = _member(RequestState, state)
+        kind = _MEDIA_TYPES.get(media_type)
+        known = _STATES.get(state)
         if known is None or kind is None or not {type(tmdb), type(tvdb)} <= _INTEGER:
             self.defects.append(_not_understood(number, media_type, state))
             known = None
@@ -187,7 +186,7 @@ class _Reader:
                 missing=self._names(each, tuple(nulls)),
                 ours=bool(ours),
                 face=fingerprint(title, year, overview) if ours else 0,
-                poster_url=poster_url,
+                poster=fingerprint(poster_url) if ours else 0,
                 seasons=_seasons(seasons),
                 seen=bool(seen),
                 library=self._libraries.setdefault(library, library),
@@ -210,9 +209,12 @@ def _qualified(column: str) -> str:
 
 def _seasons(text: object) -> frozenset[int]:
     """The tracker writes them as 1 or 1,2,3."""
-    return frozenset(int(part) for part in str(text or "").split(",") if part.strip().isdigit())
+    if not text:
+        return _NO_SEASONS
+    return frozenset(int(part) for part in str(text).split(",") if part.strip().isdigit())
 
 
+_NO_SEASONS: Final = frozenset[int]()
 _INTEGER: Final = {int, type(None)}
 
 
@@ -226,11 +228,8 @@ def _text(value: object, without: str = "") -> str | None:
     return value.replace(without, "").lower() if without else value.lower()
 
 
-def _member(enumeration: type[_E], value: object) -> _E | None:
-    try:
-        return enumeration(str(value))
-    except ValueError:
-        return None
+_MEDIA_TYPES: Final[dict[object, MediaType]] = {member.value: member for member in MediaType}
+_STATES: Final[dict[object, RequestState]] = {member.value: member for member in RequestState}
 
 
 def _not_understood(number: int, media_type: object, state: object) -> Defect:
@@ -239,6 +238,17 @@ def _not_understood(number: int, media_type: object, state: object) -> Defect:
 
 
 # --- writing ---------------------------------------------------------------------------------
+
+
+_ADDED: Final = (
+    *("id", "title", "media_type", "tmdb_id", "tvdb_id", "imdb_id", "jellyfin_id"),
+    *("radarr_id", "sonarr_id", "poster_url", "year", "overview", "final_path"),
+    *("created_at", "updated_at", "state_changed_at", "available_at"),
+)
+_ADD_EVENT: Final = (
+    "INSERT INTO timeline_events (request_id, service, event_type, state, details, timestamp)"
+    " VALUES (?, 'library_sync', 'Import', 'AVAILABLE', 'Synced from library', ?)"
+)
 
 
 class Writer:
@@ -256,6 +266,12 @@ class Writer:
         self._connection = connection
         self._columns = columns
         self._now = now
+        self._places = [place for place, name in enumerate(_ADDED) if name in columns]
+        names = [_ADDED[place] for place in self._places]
+        self._add_request = (
+            f"INSERT INTO requests (state, requested_by, {', '.join(names)})"
+            f" VALUES ('AVAILABLE', '{OUR_NAME}', {', '.join('?' * len(names))})"
+        )
         self.written = Written()
 
     def add(self, adds: Sequence[Add], *, check: bool) -> None:
@@ -269,11 +285,15 @@ class Writer:
             adds = [add for add in adds if not self._tracked_meanwhile(add.item)]
         if not adds:
             return
-        first = self._next_id()
-        numbered = list(enumerate(adds, first))
-        rows = [self._request(number, add) for number, add in numbered]
-        self._insert("requests", rows)
-        self._insert("timeline_events", [self._event(number, add) for number, add in numbered])
+        numbered = list(enumerate(adds, self._next_id()))
+        times = [moment(add.item.created_at or self._now) for add in adds]
+        rows = [
+            self._request(number, add, at)
+            for (number, add), at in zip(numbered, times, strict=True)
+        ]
+        self._connection.executemany(self._add_request, rows)
+        events = [(number, at) for (number, _), at in zip(numbered, times, strict=True)]
+        self._connection.executemany(_ADD_EVENT, events)
         evidence.saw(self._connection, [(number, add.library) for number, add in numbered])
         self.written.added.extend(numbered)
 
@@ -422,48 +442,14 @@ class Writer:
             self.written.passed.append(item)
         return found is not None
 
-    def _request(self, number: int, add: Add) -> dict[str, Column]:
+    def _request(self, number: int, add: Add, at: str) -> list[Column]:
+        """The values of a new row, in the order of the statement that writes them."""
         item = add.item
-        at = moment(item.created_at or self._now)
-        return {
-            "id": number,
-            "title": item.title,
-            "media_type": item.media_type.value,
-            "state": RequestState.AVAILABLE.value,
-            "tmdb_id": item.ids.tmdb,
-            "tvdb_id": item.ids.tvdb,
-            "imdb_id": item.ids.imdb,
-            "jellyfin_id": item.jellyfin_id,
-            "radarr_id": add.radarr_id,
-            "sonarr_id": add.sonarr_id,
-            "requested_by": OUR_NAME,
-            "poster_url": add.poster_url,
-            "year": item.year,
-            "overview": item.overview,
-            "final_path": item.path,
-            "created_at": at,
-            "updated_at": at,
-            "state_changed_at": at,
-            "available_at": at,
-        }
-
-    def _event(self, number: int, add: Add) -> dict[str, Column]:
-        return {
-            "request_id": number,
-            "service": "library_sync",
-            "event_type": "Import",
-            "state": RequestState.AVAILABLE.value,
-            "details": "Synced from library",
-            "timestamp": moment(add.item.created_at or self._now),
-        }
-
-    def _insert(self, table: str, rows: list[dict[str, Column]]) -> None:
-        names = [name for name in rows[0] if table != "requests" or name in self._columns]
-        marks = ", ".join(f":{name}" for name in names)
-        self._connection.executemany(
-            f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})",
-            rows,
-        )
+        known = (item.ids.tmdb, item.ids.tvdb, item.ids.imdb, item.jellyfin_id)
+        values = (number, item.title, item.media_type.value, *known, add.radarr_id, add.sonarr_id)
+        more = (add.poster_url, item.year, item.overview, item.path)
+        row = (*values, *more, at, at, at, at)
+        return [row[place] for place in self._places]
 
     def _row_of(self, update: Update, columns: list[str]) -> dict[str, Any] | None:
         """The row as it is now; None if it is gone, is another title, or is not ours any more."""

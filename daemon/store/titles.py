@@ -43,15 +43,16 @@ def search(connection: sqlite3.Connection, text: str) -> list[int]:
         "SELECT id FROM requests WHERE id = ?1 OR lower(replace(jellyfin_id, '-', '')) = ?2"
         " OR title LIKE ?3 ESCAPE '\\'"
         " ORDER BY id = ?1 DESC, lower(title) = lower(?4) DESC, title LIMIT ?5",
-        (number, text.replace("-", "").lower(), f"%{_plain(text)}%", text, _MOST),
+        (number, text.replace("-", "").lower(), like(text), text, _MOST),
     )
     return [found for (found,) in rows]
 
 
-def _plain(text: str) -> str:
+def like(text: str) -> str:
+    """A pattern for whatever holds the text; a backslash is its escape."""
     for sign in ("\\", "%", "_"):
         text = text.replace(sign, "\\" + sign)
-    return text
+    return f"%{text}%"
 
 
 def facts(connection: sqlite3.Connection, request_id: int, now: Moment) -> dict[str, Any] | None:
@@ -116,11 +117,10 @@ def attention(connection: sqlite3.Connection) -> list[Finding]:
 def _held(connection: sqlite3.Connection) -> list[Finding]:
     if (run_id := plans.open_plan(connection)) is None:
         return []
-    plan = plans.one(connection, run_id) or {"titles": []}
     todo = f"approve or discard plan {run_id}; if a disk is away, bring it back instead"
     return [
         Finding("held", one["title"], one["request_id"], one["why"], todo)
-        for one in plan["titles"][:_MOST]
+        for one in plans.titles(connection, run_id, _MOST)
     ]
 
 
@@ -192,8 +192,9 @@ def _without_ids(connection: sqlite3.Connection) -> list[Finding]:
     columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(requests)")}
     imdb = " AND imdb_id IS NULL" if "imdb_id" in columns else ""
     rows = connection.execute(
+        # The plus keeps SQLite off the index of tvdb_id, in which every film would be looked at.
         "SELECT title, id FROM requests WHERE state = 'AVAILABLE' AND tmdb_id IS NULL"
-        f" AND tvdb_id IS NULL{imdb} ORDER BY id DESC LIMIT ?",
+        f" AND +tvdb_id IS NULL{imdb} ORDER BY id DESC LIMIT ?",
         (_MOST,),
     )
     return [

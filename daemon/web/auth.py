@@ -206,7 +206,8 @@ class Gate:
         address = request[ADDRESS]
         if not self._failures.worth_noting(address, action):
             return
-        target = f"{request.method} {request.path}"
+        resource = request.match_info.route.resource
+        target = f"{request.method} {resource.canonical if resource else '-'}"
         event = AuditEvent(
             action, request[ACTOR], target=target, reason=reason, after={"address": address}
         )

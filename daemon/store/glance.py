@@ -1,0 +1,243 @@
+"""What the pages show of the file, each read by an index: a page costs the same at any size."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from daemon.store import plans, runs, titles
+
+STRIP: Final = 40
+"""Runs that are shown at a glance."""
+
+_HIGHEST: Final = 2**63 - 1
+_LATELY: Final = 8
+_LINE: Final = (
+    *("id", "trigger", "kind", "actor", "started_at", "ended_at", "outcome", "added", "updated"),
+)
+_IN_RESULT: Final = ("promoted", "removed", "held", "errors", "total_scanned")
+_ENTRY: Final = (
+    *("seq", "kind", "reason", "media_type", "title", "request_id", "details", "jellyfin_id"),
+)
+_SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
+    "added": ("add",),
+    "changed": ("update",),
+    "removed": ("remove",),
+    "attention": ("conflict", "skip"),
+}
+HELD: Final = "held"
+SHOWN: Final = (*_SHOWN, HELD)
+"""The groups that a run's decisions are shown in."""
+
+_FOUND: Final = ("id", "title", "media_type", "state", "year")
+_TAKEN_BACK: Final = "title.undone"
+_CAN_BE_TAKEN_BACK: Final = ("title.removed", "title.relink", "title.promote")
+
+
+class Glance(NamedTuple):
+    """How things stand.
+
+    Attributes:
+        lines: the newest runs, the newest first.
+        full: the latest full run that came to an end of its own, with its result.
+        checked: when the library was last read as a whole, as ISO text.
+        plan: the plan that waits: its run, when it was made, how many titles, the main reasons.
+        lately: the titles that were added last.
+    """
+
+    lines: list[dict[str, Any]]
+    full: dict[str, Any] | None
+    checked: str | None
+    plan: dict[str, Any] | None
+    lately: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which decisions of a run.
+
+    Attributes:
+        group: one of `SHOWN`.
+        text: that the title must hold.
+        after: only those with a higher `seq`.
+    """
+
+    group: str = "added"
+    text: str = ""
+    after: int = 0
+    limit: int = 50
+
+
+class RunView(NamedTuple):
+    """One run for people.
+
+    Attributes:
+        run: as the history has it.
+        counts: of what is kept of it, by group.
+        rows: the wanted decisions; those that changed a row say what it was before and after.
+        plan: the plan that it held, without its titles; None if it held none.
+        undoable: titles that can be taken back, by action; those that were already are not in it.
+    """
+
+    run: dict[str, Any]
+    counts: dict[str, int]
+    rows: list[dict[str, Any]]
+    plan: dict[str, Any] | None
+    undoable: dict[str, int]
+
+
+def glance(connection: sqlite3.Connection) -> Glance:
+    """How things stand now."""
+    newest = lines(connection, None, STRIP)
+    waiting = plans.open_plan(connection)
+    return Glance(
+        lines=newest,
+        full=_latest_full(connection, ("ok", "partial", "held", "failed", "interrupted")),
+        checked=(_latest_full(connection, ("ok", "partial", "held")) or {}).get("ended_at"),
+        plan=None if waiting is None else _plan(connection, waiting),
+        lately=_lately(connection, [line["id"] for line in newest if line["added"]]),
+    )
+
+
+def lines(
+    connection: sqlite3.Connection, before: int | None, limit: int, outcome: str | None = None
+) -> list[dict[str, Any]]:
+    """The newest runs with their counts, the newest first, beginning below a number."""
+    paths = ", ".join(f"'$.{name}'" for name in _IN_RESULT)
+    only, values = ("outcome = ? AND", [outcome]) if outcome else ("", [])
+    rows = connection.execute(
+        f"SELECT {', '.join(_LINE)}, json_extract(result, {paths}) FROM sync_runs"
+        f" WHERE {only} id < ? ORDER BY id DESC LIMIT ?",
+        (*values, _HIGHEST if before is None else before, limit),
+    )
+    return [_line(*row) for row in rows]
+
+
+def _line(*row: Any) -> dict[str, Any]:
+    *values, counts = row
+    numbers = json.loads(counts) if counts else [0] * len(_IN_RESULT)
+    told = {name: number or 0 for name, number in zip(_IN_RESULT, numbers, strict=True)}
+    return {**dict(zip(_LINE, values, strict=True)), **told}
+
+
+def _latest_full(connection: sqlite3.Connection, outcomes: Sequence[str]) -> dict[str, Any] | None:
+    """By one seek for each outcome; a plain ORDER BY would walk over all the runs in between."""
+    seek = "(SELECT MAX(id) FROM sync_runs WHERE kind = 'full' AND outcome = ?)"
+    found = connection.execute(f"SELECT {', '.join(seek for _ in outcomes)}", [*outcomes])
+    numbers = [number for number in found.fetchone() if number is not None]
+    return runs.head(connection, max(numbers)) if numbers else None
+
+
+def _plan(connection: sqlite3.Connection, run_id: int) -> dict[str, Any] | None:
+    head = plans.head(connection, run_id)
+    if head is None:
+        return None
+    reasons = connection.execute(
+        "SELECT why, COUNT(*) FROM sync_held WHERE run_id = ? GROUP BY why ORDER BY 2 DESC",
+        (run_id,),
+    ).fetchall()
+    return {**head, "titles": sum(n for _, n in reasons), "reasons": [why for why, _ in reasons]}
+
+
+def _lately(connection: sqlite3.Connection, run_ids: Iterable[int]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for run_id in run_ids:
+        rows = connection.execute(
+            "SELECT title, media_type, request_id FROM sync_decisions"
+            " WHERE run_id = ? AND kind = 'add' ORDER BY seq DESC LIMIT ?",
+            (run_id, _LATELY - len(found)),
+        )
+        names = ("title", "media_type", "request_id")
+        found += [{**dict(zip(names, row, strict=True)), "run_id": run_id} for row in rows]
+        if len(found) == _LATELY:
+            break
+    return found
+
+
+def view(connection: sqlite3.Connection, run_id: int, wanted: Wanted) -> RunView | None:
+    """One run as far as it is wanted; None if there is no such run."""
+    run = runs.head(connection, run_id)
+    if run is None:
+        return None
+    plan = _plan(connection, run_id)
+    kinds = dict(
+        connection.execute(
+            "SELECT kind, COUNT(*) FROM sync_decisions WHERE run_id = ? GROUP BY kind", (run_id,)
+        ).fetchall()
+    )
+    counts = {name: sum(kinds.get(kind, 0) for kind in of) for name, of in _SHOWN.items()}
+    counts[HELD] = plan["titles"] if plan else 0
+    select = _held if wanted.group == HELD else _decided
+    return RunView(
+        run, counts, select(connection, run_id, wanted), plan, _undoable(connection, run_id)
+    )
+
+
+def _decided(connection: sqlite3.Connection, run_id: int, wanted: Wanted) -> list[dict[str, Any]]:
+    kinds = _SHOWN[wanted.group]
+    rows = connection.execute(
+        f"SELECT {', '.join(_ENTRY)} FROM sync_decisions WHERE run_id = ? AND seq > ?"
+        f" AND kind IN ({', '.join('?' * len(kinds))}) AND COALESCE(title, '') LIKE ? ESCAPE '\\'"
+        " ORDER BY seq LIMIT ?",
+        (run_id, wanted.after, *kinds, titles.like(wanted.text), wanted.limit),
+    )
+    entries = [dict(zip(_ENTRY, row, strict=True)) for row in rows]
+    changes = _changes(connection, run_id, entries)
+    return [{**one, "changes": changes.get(one["request_id"], {})} for one in entries]
+
+
+def _held(connection: sqlite3.Connection, run_id: int, wanted: Wanted) -> list[dict[str, Any]]:
+    names = ("request_id", "media_type", "title", "library", "why", "since", "sightings")
+    rows = connection.execute(
+        f"SELECT {', '.join(names)} FROM sync_held WHERE run_id = ? AND request_id > ?"
+        " AND title LIKE ? ESCAPE '\\' ORDER BY request_id LIMIT ?",
+        (run_id, wanted.after, titles.like(wanted.text), wanted.limit),
+    )
+    held = [dict(zip(names, row, strict=True)) for row in rows]
+    return [{**one, "seq": one["request_id"], "kind": HELD} for one in held]
+
+
+def _changes(
+    connection: sqlite3.Connection, run_id: int, entries: Iterable[Mapping[str, Any]]
+) -> dict[int, dict[str, tuple[Any, Any]]]:
+    """By request, what each column was and became; the audit has it."""
+    targets = [f"request {one['request_id']}" for one in entries if one["kind"] == "update"]
+    if not targets:
+        return {}
+    rows = connection.execute(
+        "SELECT target, before, after FROM sync_audit WHERE run_id = ? AND before NOT NULL"
+        f" AND target IN ({', '.join('?' * len(targets))}) ORDER BY seq",
+        (run_id, *targets),
+    )
+    found: dict[int, dict[str, tuple[Any, Any]]] = {}
+    for target, before, after in rows:
+        was, became = json.loads(before), json.loads(after)
+        pairs = {name: (old, became.get(name)) for name, old in was.items() if name in became}
+        found.setdefault(int(target.removeprefix("request ")), {}).update(pairs)
+    return found
+
+
+def _undoable(connection: sqlite3.Connection, run_id: int) -> dict[str, int]:
+    actions = (*_CAN_BE_TAKEN_BACK, _TAKEN_BACK)
+    rows = connection.execute(
+        "SELECT action, reason, COUNT(*) FROM sync_audit WHERE run_id = ?"
+        f" AND action IN ({', '.join('?' * len(actions))})"
+        " GROUP BY action, CASE action WHEN ? THEN reason END",
+        (run_id, *actions, _TAKEN_BACK),
+    )
+    left = dict.fromkeys(_CAN_BE_TAKEN_BACK, 0)
+    for action, reason, number in rows:
+        undone = action == _TAKEN_BACK
+        name = str(reason).partition(" ")[0] if undone else action
+        left[name] = left.get(name, 0) + (-number if undone else number)
+    return {name: number for name, number in left.items() if number > 0}
+
+
+def found(connection: sqlite3.Connection, numbers: Iterable[int]) -> list[dict[str, Any]]:
+    """Rows of the tracker by their numbers, in that order, as far as they are there."""
+    select = f"SELECT {', '.join(_FOUND)} FROM requests WHERE id = ?"
+    rows = (connection.execute(select, (number,)).fetchone() for number in numbers)
+    return [dict(zip(_FOUND, row, strict=True)) for row in rows if row]

@@ -1,0 +1,213 @@
+"""What the pages say: facts in, plain words and values for the templates out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from statistics import median
+from typing import Any, Final, NamedTuple
+
+from daemon.health import ServiceHealth
+from daemon.progress import Phase
+from daemon.store import Finding, Glance
+from daemon.worker import Ticket
+
+STATES: Final = ("ok", "running", "partial", "held", "failed", "never")
+"""What an icon can say."""
+
+ICON_OF: Final = {
+    "ok": "ok",
+    "running": "running",
+    "waiting": "running",
+    "partial": "partial",
+    "held": "held",
+    "failed": "failed",
+    "interrupted": "partial",
+}
+_KINDS: Final = {"full": "full sync", "hinted": "look at single titles"}
+_TRIGGERS: Final = {
+    "start": "the start of the daemon",
+    "interval": "the schedule",
+    "quick": "the quick look",
+    "retry": "another try",
+    "webhook": "a webhook",
+    "cli": "the command line",
+}
+_STUCK: Final = 60.0
+_BEST: Final = 10
+_UNITS: Final = ((2 * 86_400, 86_400, "days"), (3600, 3600, "h"), (60, 60, "min"))
+"""From how many seconds on a unit is used, how many it has, and its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that the verdict is made of.
+
+    Attributes:
+        stuck: seconds since the run that is going moved.
+        every: the pause between two full runs.
+    """
+
+    now: datetime
+    glance: Glance
+    running: Ticket | None
+    waiting: Ticket | None
+    services: Mapping[str, ServiceHealth]
+    stuck: float
+    every: timedelta
+
+
+class Verdict(NamedTuple):
+    """How things stand, in one line.
+
+    Attributes:
+        state: one of `STATES`.
+        words: the line.
+        why: more of it, for administrators only: it may name addresses and folders.
+    """
+
+    state: str
+    words: str
+    why: str = ""
+
+
+def verdict(facts: Facts) -> Verdict:
+    """The one that matters most now."""
+    plan, full = facts.glance.plan, facts.glance.full
+    if plan is not None:
+        words = f"Held: {count(plan['titles'], 'title')} would be removed. Nothing was."
+        return Verdict("held", words, "; ".join(plan["reasons"][:2]))
+    if facts.running is not None:
+        return Verdict("running", f"Running: {_KINDS[facts.running.scope.kind]}")
+    if full is None:
+        return Verdict("never", "Never synced")
+    if full["outcome"] == "failed":
+        return Verdict("failed", "The last sync failed", _first(_problems(full)))
+    return _degraded(facts, full) or Verdict("ok", f"In sync: {_titles(full)}")
+
+
+def _degraded(facts: Facts, full: Mapping[str, Any]) -> Verdict | None:
+    away = [one for one in facts.services.values() if one.up is False]
+    if away:
+        names = " and ".join(one.name for one in away)
+        verb = "is" if len(away) == 1 else "are"
+        return Verdict("partial", f"Degraded: {names} {verb} away", _first(o.problem for o in away))
+    if full["outcome"] == "interrupted":
+        return Verdict("partial", "The last sync was interrupted", "The next one does the rest.")
+    checked = moment(facts.glance.checked)
+    if checked is not None and facts.now - checked > 2 * facts.every:
+        late = span((facts.now - checked).total_seconds())
+        why = f"A sync is expected every {span(facts.every.total_seconds())}."
+        return Verdict("partial", f"Stale: the last good sync was {late} ago", why)
+    if full["outcome"] == "partial":
+        result = full["result"] or {}
+        gaps = [gap["detail"] for gap in result.get("gaps", ())]
+        words = f"Partly in sync: {_titles(full)}"
+        return Verdict("partial", words, _first([*gaps, *_problems(full)]))
+    return None
+
+
+def _titles(full: Mapping[str, Any]) -> str:
+    return count((full["result"] or {}).get("total_scanned", 0), "title")
+
+
+def _problems(run: Mapping[str, Any]) -> list[str]:
+    return list((run["result"] or {}).get("error_details", ()))
+
+
+def _first(texts: Iterable[str]) -> str:
+    return next(iter(texts), "")
+
+
+def going(facts: Facts) -> dict[str, Any] | None:
+    """The run that is going, and the one that waits for it; None while there is neither."""
+    ticket = facts.running or facts.waiting
+    if ticket is None:
+        return None
+    steps = [*Phase]
+    at = steps.index(ticket.progress.phase) if facts.running else -1
+    waiting = facts.waiting if facts.running else None
+    return {
+        **ticket.as_dict(),
+        "what": _KINDS[ticket.scope.kind],
+        "why": because(ticket.trigger.value, ticket.actor.name),
+        "steps": [(step.value, _place(place, at)) for place, step in enumerate(steps)],
+        "stuck": span(facts.stuck) if facts.running and facts.stuck > _STUCK else "",
+        "ends": _ends(facts, ticket),
+        "next": waiting and waiting.number,
+    }
+
+
+def _place(place: int, at: int) -> str:
+    return "done" if place < at else "current" if place == at else "todo"
+
+
+def _ends(facts: Facts, ticket: Ticket) -> datetime | None:
+    """When it will probably have ended: as the latest like it did."""
+    if ticket.started_at is None:
+        return None
+    kind = ticket.scope.kind
+    like = (line for line in facts.glance.lines if (line["kind"], line["outcome"]) == (kind, "ok"))
+    took = [seconds for line in like if (seconds := duration(line)) is not None][:_BEST]
+    ends = ticket.started_at + timedelta(seconds=median(took)) if took else facts.now
+    return ends if ends > facts.now else None
+
+
+def because(trigger: str, actor: str) -> str:
+    """Who or what a run came from."""
+    return actor if trigger == "admin" else _TRIGGERS.get(trigger, trigger)
+
+
+def duration(run: Mapping[str, Any]) -> float | None:
+    """How many seconds a run took; None if it has not ended."""
+    began, ended = moment(run["started_at"]), moment(run["ended_at"])
+    return (ended - began).total_seconds() if began and ended else None
+
+
+def came_to(line: Mapping[str, Any]) -> str:
+    """A run's counts in a few words."""
+    names = ("added", "updated", "promoted", "removed", "held")
+    parts = [f"{line[name]:,} {name}" for name in names if line[name]]
+    parts += [count(line["errors"], "problem")] if line["errors"] else []
+    return ", ".join(parts) or "nothing new"
+
+
+def grouped(findings: Iterable[Finding], most: int) -> Iterator[dict[str, Any]]:
+    """What needs somebody, by its kind: how many, and the first few."""
+    kinds: dict[str, list[Finding]] = {}
+    for finding in findings:
+        kinds.setdefault(finding.kind, []).append(finding)
+    for kind, rows in kinds.items():
+        name = kind.replace("_", " ")
+        yield {"kind": kind, "name": name, "number": len(rows), "rows": rows[:most]}
+
+
+def moment(text: str | datetime | None) -> datetime | None:
+    """A time as the file has it, where it is one; one without a zone is UTC."""
+    try:
+        found = text if isinstance(text, datetime) else datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
+
+
+def span(seconds: float) -> str:
+    """A length of time in the largest unit that fits, e.g. 3 min."""
+    for least, size, name in _UNITS:
+        if seconds >= least:
+            return f"{seconds // size:,.0f} {name}"
+    return f"{seconds:.0f} s" if seconds >= 1 or not seconds else f"{seconds:.1f} s"
+
+
+def ago(then: datetime, now: datetime) -> str:
+    """How far away a moment is, the coming ones included."""
+    seconds = (now - then).total_seconds()
+    if abs(seconds) < 10:  # noqa: PLR2004  # seconds that nobody cares about
+        return "just now" if seconds >= 0 else "in a moment"
+    return f"{span(seconds)} ago" if seconds > 0 else f"in {span(-seconds)}"
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
