@@ -4,7 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check bench lock clean
+.PHONY: demo test check bench lock install clean
 demo: $(VENV)/.runtime  ## see it work: a pretend media library, a real reconcile
 	$(PY) -m daemon demo
 
@@ -23,6 +23,9 @@ bench: $(VENV)/.dev  ## measure, against a bare limit program in the same run
 lock:  ## renew the lock files after a change of dependencies (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock
 	uv pip compile pyproject.toml --group test --group lint --universal --python-version 3.11 --generate-hashes --no-header -o requirements-dev.lock
+
+install:  ## install or upgrade the systemd service, as root; OPTIONS=--help tells what else it can do
+	systemd/install $(OPTIONS)
 
 clean:
 	rm -rf $(VENV) build dist

@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from daemon import __version__, logs, report
-from daemon.app import open_preview, open_services, open_sync, removal_policy, run
 from daemon.check import findings
-from daemon.demo.story import tell
 from daemon.domain import Actor, Outcome, Trigger
 from daemon.errors import (
     AlreadyRunningError,
@@ -27,6 +25,7 @@ from daemon.errors import (
 from daemon.explain import sentences
 from daemon.settings import Settings, load
 from daemon.store import open_store, open_store_to_look
+from daemon.wiring import open_preview, open_services, open_sync, removal_policy
 
 
 class Exit(IntEnum):
@@ -71,6 +70,8 @@ def _run(options: argparse.Namespace) -> int:
         logs.configure(
             format="auto", level="error", secrets=(), version=__version__, stream=sys.stderr
         )
+        from daemon.demo.story import tell  # noqa: PLC0415 - nor the pretend media stack
+
         return Exit.DONE if asyncio.run(tell(options.keep, sys.stdout)) else Exit.FAILED
     settings = load(options.config)
     _configure_logs(settings, daemon=options.command == "run")
@@ -103,6 +104,8 @@ def _configure_logs(settings: Settings, *, daemon: bool) -> None:
 
 
 async def _daemon(_: argparse.Namespace, settings: Settings) -> int:
+    from daemon.app import run  # noqa: PLC0415 - other commands need not carry the server along
+
     await run(settings)
     return Exit.DONE
 

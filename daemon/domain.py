@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -42,6 +44,10 @@ class RequestState(StrEnum):
     FAILED = "FAILED"
     TIMEOUT = "TIMEOUT"
     MATCH_FAILED = "MATCH_FAILED"
+
+
+_HALF, _LOW = 32, 2**32 - 1
+"""Two numbers of 31 bits stand in one of 64."""
 
 
 class Ids(NamedTuple):
@@ -103,7 +109,8 @@ class TrackedRequest:
         missing: the fillable columns that are NULL.
         ours: the row was added by this program.
         face: `fingerprint` of title, year and overview; only for rows of ours.
-        poster: `fingerprint` of the poster's address; only for rows of ours.
+        poster: whether the address of a poster stands there that is Jellyfin's own for the row's
+            item; None if it is another one.
         seasons: those that were requested; empty for all.
         seen: we have seen the title in the library ourselves.
         library: the library's location that it was seen in.
@@ -119,7 +126,7 @@ class TrackedRequest:
     missing: frozenset[str] = frozenset()
     ours: bool = False
     face: int = 0
-    poster: int = 0
+    poster: bool | None = False
     seasons: frozenset[int] = frozenset()
     seen: bool = False
     library: str | None = None
@@ -131,6 +138,53 @@ def fingerprint(*values: Column) -> int:
     return hash(values)
 
 
+class IdTable:
+    """Many ids with the number that each stands for, in a tenth of a dictionary's memory.
+
+    IMDb ids are told by their digits. Filled with `add`, and only then asked.
+    """
+
+    __slots__ = ("_pairs", "_sorted")
+
+    def __init__(self) -> None:
+        self._pairs = array("q")
+        self._sorted = True
+
+    def add(self, value: int | str, number: int) -> None:
+        """Note an id; of two notes the lower number counts. What is no such id is left out."""
+        if (key := _digits(value)) is not None:
+            self._pairs.append(key << _HALF | number)
+            self._sorted = False
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def get(self, value: int | str) -> int | None:
+        """The number of an id; None if it is not known."""
+        if not self._sorted:
+            self._pairs, self._sorted = array("q", sorted(self._pairs)), True
+        if (key := _digits(value)) is None:
+            return None
+        place = bisect_left(self._pairs, key << _HALF)
+        found = place < len(self._pairs) and self._pairs[place] >> _HALF == key
+        return self._pairs[place] & _LOW if found else None
+
+    def items(self) -> Iterator[tuple[int, int]]:
+        """The ids as numbers, with what they stand for."""
+        return ((pair >> _HALF, pair & _LOW) for pair in self._pairs)
+
+
+def _digits(value: int | str) -> int | None:
+    """An id as a number of 31 bits; None if it is none."""
+    if isinstance(value, str):
+        digits = value.removeprefix("tt")
+        value = int(digits) if digits.isascii() and digits.isdigit() else -1
+    return value if 0 <= value <= _LOW >> 1 else None
+
+
+Table = Mapping[int | str, int] | IdTable
+
+
 @dataclass(frozen=True, slots=True)
 class ArrIndex:
     """The ids under which Radarr or Sonarr keeps its titles, by the providers' ids.
@@ -140,16 +194,16 @@ class ArrIndex:
         whole: it is the service's complete list, so that what is not in it is not there.
     """
 
-    by_tmdb: Mapping[int | str, int] = field(default_factory=dict)
-    by_tvdb: Mapping[int | str, int] = field(default_factory=dict)
-    by_imdb: Mapping[int | str, int] = field(default_factory=dict)
+    by_tmdb: Table = field(default_factory=dict)
+    by_tvdb: Table = field(default_factory=dict)
+    by_imdb: Table = field(default_factory=dict)
     seasons: Mapping[int, Mapping[int, int]] = field(default_factory=dict)
     whole: bool = False
 
     def find(self, ids: Ids) -> int | None:
         """The service's own id of a title, by its strongest id that the service knows."""
-        for index, value in zip((self.by_tmdb, self.by_tvdb, self.by_imdb), ids, strict=True):
-            if value is not None and (found := index.get(value)) is not None:
+        for table, value in zip((self.by_tmdb, self.by_tvdb, self.by_imdb), ids, strict=True):
+            if value is not None and (found := table.get(value)) is not None:
                 return found
         return None
 
@@ -160,7 +214,7 @@ class ArrIndex:
         """
         film = media_type is MediaType.MOVIE
         own, index = (ids.tmdb, self.by_tmdb) if film else (ids.tvdb, self.by_tvdb)
-        return self.whole and bool(index) and own is not None and self.find(ids) is None
+        return self.whole and len(index) > 0 and own is not None and self.find(ids) is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,14 +115,18 @@ async def _arr(client: ArrClient | None) -> _Arr:
 
 @dataclass(slots=True)
 class _Attempt:
-    """One reading of the whole listing."""
+    """One reading of the whole listing.
 
-    ids: set[str] = field(default_factory=set)
+    Attributes:
+        ids: hashes of the Jellyfin ids read; only their number counts, and they are half as large.
+    """
+
+    ids: set[int] = field(default_factory=set)
     totals: list[int] = field(default_factory=list)
     sound: bool = True
 
     def add(self, page: Page) -> None:
-        self.ids.update(defect.ref for defect in page.defects if defect.lost)
+        self.ids.update(hash(defect.ref) for defect in page.defects if defect.lost)
         self.sound &= not page.foreign and all(defect.ref for defect in page.defects)
         if page.total is not None:
             self.totals.append(page.total)
@@ -217,7 +221,7 @@ class Library:
         try:
             async with contextlib.aclosing(reply) as pieces:
                 async for items in pieces:
-                    self._attempt.ids.update(item.jellyfin_id for item in items)
+                    self._attempt.ids.update(hash(item.jellyfin_id) for item in items)
                     self._progress(len(self._attempt.ids))
                     self._read_any = self._read_any or bool(items)
                     yield items

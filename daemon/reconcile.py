@@ -37,6 +37,7 @@ from daemon.domain import (
 )
 
 _SAME = "same"
+_ALL, _STRONGEST, _OTHERS = slice(None), slice(1), slice(1, None)
 _LAST = datetime.max.replace(tzinfo=UTC)
 _T = TypeVar("_T", bound="_Identified")
 _Strong = tuple[MediaType, int]
@@ -67,7 +68,8 @@ class Planner:
         self._policy = policy
         self._rows = _Rows(tracked)
         self._seen: set[str] = set()
-        self._spoken: dict[int, Ids] = {}
+        self._spoken: set[int] = set()
+        self._joined: dict[int, Ids] = {}
         self._added: dict[_Strong, _Title] = {}
         self._taught: list[tuple[MediaType, _Title]] = []
         self._waiting: list[LibraryItem] = []
@@ -82,7 +84,7 @@ class Planner:
         for item in items:
             if item.jellyfin_id in self._seen:
                 continue
-            self._seen.add(item.jellyfin_id)
+            self._seen.add(self._rows.own_text(item))
             if (decision := self._at_once(item)) is None:
                 self._waiting.append(item)
             else:
@@ -113,8 +115,12 @@ class Planner:
             yield from (Skip(item, SkipReason.STILL_READ) for item in bare)
             waiting = [item for item in waiting if item.ids.known]
         untracked: list[LibraryItem] = []
-        for row, items in self._by_row(waiting, untracked):
+        disputes: list[Conflict] = []
+        for row, items in self._by_row(waiting, untracked, disputes):
             yield from self._copies_of_row(row, items, untracked)
+        for dispute in disputes:
+            self._disputed.update(dispute.request_ids)
+            yield dispute
         strong: dict[_Strong, list[LibraryItem]] = defaultdict(list)
         for item in untracked:
             if item.ids.tmdb is not None:
@@ -125,7 +131,7 @@ class Planner:
     def _at_once(self, item: LibraryItem) -> Decision | None:
         if not item.available:
             return Skip(item, SkipReason.NOT_AVAILABLE)
-        if not item.ids.known:
+        if item.ids.tmdb is None:
             return None
         match = self._rows.match(item)
         if isinstance(match, Conflict):
@@ -137,25 +143,28 @@ class Planner:
         return None if waits else self._speak(match, item)
 
     def _add_strong(self, item: LibraryItem) -> Decision | None:
-        if item.ids.tmdb is None:
-            return None
-        key = (item.media_type, item.ids.tmdb)
+        key = (item.media_type, item.ids.tmdb or 0)
         if key in self._added:
             return None
         self._added[key] = _Title.of(item)
         return self._add(item)
 
     def _by_row(
-        self, waiting: list[LibraryItem], untracked: list[LibraryItem]
+        self,
+        waiting: list[LibraryItem],
+        untracked: list[LibraryItem],
+        disputes: list[Conflict],
     ) -> list[tuple[TrackedRequest, list[LibraryItem]]]:
-        """The tracked rows that items wait for; the other items go to `untracked`."""
+        """The tracked rows that items wait for; the other items go where they belong."""
         tracked: dict[int, tuple[TrackedRequest, list[LibraryItem]]] = {}
         for item in waiting:
             match = self._rows.match(item)
             if isinstance(match, TrackedRequest):
                 tracked.setdefault(match.id, (match, []))[1].append(item)
-            else:
+            elif match is None:
                 untracked.append(item)
+            else:
+                disputes.append(match)
         return list(tracked.values())
 
     def _copies_of_row(
@@ -171,7 +180,7 @@ class Planner:
             items.remove(speaker)
             yield self._speak(row, speaker)
         for item in items:
-            if _meet(self._spoken[row.id], item.ids):
+            if _meet(self._ids_by_now(row), item.ids):
                 yield Skip(item, SkipReason.DUPLICATE, row.id)
             else:
                 untracked.append(item)
@@ -231,8 +240,10 @@ class Planner:
 
     def _speak(self, row: TrackedRequest, item: LibraryItem) -> Decision:
         """What the row gets from the one item that speaks for it."""
-        self._spoken[row.id] = joined = _joined(row.ids, item.ids)
+        self._spoken.add(row.id)
+        joined = _joined(row.ids, item.ids)
         if joined is not row.ids:  # an item that only such an id names is no newcomer
+            self._joined[row.id] = joined
             self._taught.append((row.media_type, _Title(_rank(item), joined)))
         library = self._sources.library_of(item.path)
         if not row.seen or (library is not None and library != row.library):
@@ -243,7 +254,7 @@ class Planner:
 
     def _update(self, row: TrackedRequest, item: LibraryItem, state: RequestState) -> Update | None:
         replaces = self._replaces(row, item)
-        relinks = self._relinks(row, item, joined=self._spoken[row.id])
+        relinks = self._relinks(row, item, joined=self._ids_by_now(row))
         fills = self._fills(row, item, {*replaces, *relinks})
         promotes = state if self._shortfall(row, item) == "" else None
         reasons = (
@@ -256,6 +267,9 @@ class Planner:
         if reason is None:
             return None
         return Update(item, reason, row.id, fills, replaces, relinks, promotes)
+
+    def _ids_by_now(self, row: TrackedRequest) -> Ids:
+        return self._joined.get(row.id, row.ids)
 
     def _left_as_it_is(self, row: TrackedRequest, item: LibraryItem) -> Skip:
         if row.state is RequestState.AVAILABLE:
@@ -340,10 +354,9 @@ class Planner:
     def _poster(self, row: TrackedRequest, item: LibraryItem) -> str | None:
         """The poster's address, if it reads otherwise now; one that named a lost id moves on."""
         if item.poster is not None:
-            url = self._policy.poster_url(item)
-            return _SAME if fingerprint(url) == row.poster else url
-        of_row = self._policy.address(row.jellyfin_id or "")
-        moved = row.jellyfin_id != item.jellyfin_id and row.poster == fingerprint(of_row)
+            same = row.poster is item.poster and row.jellyfin_id == item.jellyfin_id
+            return _SAME if same else self._policy.poster_url(item)
+        moved = row.poster is True and row.jellyfin_id != item.jellyfin_id
         return self._policy.address(item.jellyfin_id) if moved else _SAME
 
     def _fills(
@@ -416,8 +429,10 @@ class _Identities(Generic[_T]):
             media_type: ({}, {}, {}) for media_type in MediaType
         }
 
-    def add(self, media_type: MediaType, title: _T) -> None:
-        for table, value in zip(self._tables[media_type], title.ids, strict=True):
+    def add(self, media_type: MediaType, title: _T, places: slice = _ALL) -> None:
+        """Note a title under its ids, or under those at certain places only."""
+        ids: tuple[int | str | None, ...] = title.ids
+        for table, value in zip(self._tables[media_type][places], ids[places], strict=True):
             if value is None:
                 continue
             if (known := table.setdefault(value, title)) is title:
@@ -427,7 +442,7 @@ class _Identities(Generic[_T]):
     def alone(self, media_type: MediaType, title: _T) -> bool:
         """Whether no other title carries any of a title's ids."""
         tables = zip(self._tables[media_type], title.ids, strict=True)
-        return all(value is None or table[value] is title for table, value in tables)
+        return all(value is None or table.get(value, title) is title for table, value in tables)
 
     def agreeing(self, media_type: MediaType, ids: Ids) -> list[list[_T]]:
         """For each known id the titles that carry it, and that no stronger id tells apart."""
@@ -457,10 +472,16 @@ class _Rows:
         self._by_jellyfin_id: dict[MediaType, dict[str, TrackedRequest]] = {
             media_type: {} for media_type in MediaType
         }
+        self._weak_too = False
         for row in self.all:
-            self._by_id.add(row.media_type, row)
+            self._by_id.add(row.media_type, row, _ALL if row.ids.tmdb is None else _STRONGEST)
             if row.jellyfin_id is not None:
                 self._by_jellyfin_id[row.media_type].setdefault(row.jellyfin_id, row)
+
+    def own_text(self, item: LibraryItem) -> str:
+        """The item's id; where a row has the same it is the row's, so that it stands there once."""
+        row = self._by_jellyfin_id[item.media_type].get(item.jellyfin_id)
+        return item.jellyfin_id if row is None or row.jellyfin_id is None else row.jellyfin_id
 
     def match(self, item: LibraryItem) -> TrackedRequest | Conflict | None:
         """The row of an item by its providers' ids, then by its Jellyfin id; never by its title."""
@@ -475,6 +496,17 @@ class _Rows:
         if (rows := _common(found)) is None:
             return self._named(item)
         return self._one_of(rows, item) or Conflict(item, _ids_of(found))
+
+    def _index_weak(self) -> None:
+        """Index all rows by their weaker ids, too.
+
+        Only an item without the strongest id needs that: another one is told from every row that
+        has it by that id alone. It is a lot of memory, so it waits until there is such an item.
+        """
+        self._weak_too = True
+        for row in self.all:
+            if row.ids.tmdb is not None:
+                self._by_id.add(row.media_type, row, _OTHERS)
 
     def _named(self, item: LibraryItem) -> TrackedRequest | None:
         row = self._by_jellyfin_id[item.media_type].get(item.jellyfin_id)

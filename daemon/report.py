@@ -27,7 +27,7 @@ _COUNTS = (
     ("conflicts", "in conflict"),
     ("without_ids", "added without any provider id"),
 )
-_REASONS = {
+REASONS = {
     "already_right": "already right",
     "duplicate": "further copies of a title",
     "not_available": "nothing to play yet",
@@ -37,6 +37,8 @@ _REASONS = {
     "row_not_understood": "tracked in a way that is not understood",
     "tracked_meanwhile": "tracked by somebody else meanwhile",
 }
+"""Why items of the library are left as they are, by the reason's code."""
+
 _MOST_PROBLEMS = 10
 
 
@@ -49,7 +51,7 @@ def result(document: Mapping[str, Any]) -> Iterator[str]:
         if document[key]:
             yield f"  {document[key]:>8,}  {words}"
     for reason, number in document["skip_reasons"].items():
-        yield f"  {number:>8,}  {_REASONS[reason]}"
+        yield f"  {number:>8,}  {REASONS[reason]}"
     yield from problems(document["error_details"])
     asked = (f"{name} {calls['calls']:.0f}" for name, calls in document["calls"].items())
     yield f"Calls: {', '.join(asked)}"

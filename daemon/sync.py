@@ -267,7 +267,8 @@ class SyncService:
             _log.warning("run.held", plan=run.tally.waiting_plan, titles=len(verdict.held))
 
     async def _tracked(self, run: _Run, items: list[LibraryItem] | None = None) -> Tracked:
-        tracked = await self._store.tracked(items) if self._store else Tracked([], [])
+        url = self._policy.public_url
+        tracked = await self._store.tracked(items, url) if self._store else Tracked([], [])
         run.tally.defects.extend(tracked.defects)
         return tracked
 

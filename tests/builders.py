@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from daemon.app import open_services
 from daemon.clients.http import Patience
 from daemon.demo import PretendServices
 from daemon.domain import (
@@ -33,6 +32,7 @@ from daemon.reconcile import Planner
 from daemon.settings import Settings
 from daemon.store import Store, open_store
 from daemon.sync import Options, SyncService
+from daemon.wiring import open_services
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 POLICY = Policy(public_url="http://media.test")
@@ -81,7 +81,7 @@ def our_request(item: LibraryItem, number: int = 1, **overrides: Any) -> Tracked
         "jellyfin_id": item.jellyfin_id,
         "ours": True,
         "face": fingerprint(item.title, item.year, item.overview),
-        "poster": fingerprint(POLICY.poster_url(item)),
+        "poster": bool(item.poster),
     }
     return a_request(number, **{**values, **overrides})
 

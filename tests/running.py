@@ -38,7 +38,7 @@ def a_world(*movies: Movie, episodes: int = 1) -> World:
 async def until(condition: Callable[[], object], seconds: float = 5) -> None:
     """Wait for what happens soon."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  # what is waited for has no event of its own
+        while not condition():
             await asyncio.sleep(0.002)
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from daemon.app import open_services
 from daemon.clients.http import Patience
 from daemon.clients.jellyfin import Counts, JellyfinClient, Server
 from daemon.demo import Fault, PretendServices, Service, World
@@ -22,6 +21,7 @@ from daemon.domain import Activity, LibraryItem, Sources
 from daemon.errors import ServiceError
 from daemon.observe import Library, Services, Survey, survey
 from daemon.settings import Settings
+from daemon.wiring import open_services
 from tests.upstream import QUICK, Upstream, chunked, http
 
 PATIENCE = replace(QUICK, silence=0.3)
@@ -144,10 +144,10 @@ async def test_the_survey_tells_what_is_around_the_library(pretend: PretendServi
     assert seen.proven == set(world.series)
     assert seen.sources.radarr is not None
     assert seen.sources.sonarr is not None
-    assert seen.sources.radarr.by_tmdb == {
+    assert dict(seen.sources.radarr.by_tmdb.items()) == {
         int(known.movie.provider_ids["Tmdb"]): number for number, known in world.radarr.items()
     }
-    assert seen.sources.sonarr.by_tvdb == {
+    assert dict(seen.sources.sonarr.by_tvdb.items()) == {
         int(known.series.provider_ids["Tvdb"]): number for number, known in world.sonarr.items()
     }
     assert (seen.gaps, seen.defects) == ((), ())

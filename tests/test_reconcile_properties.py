@@ -107,10 +107,17 @@ def _tracked(table: dict[int, Row]) -> list[TrackedRequest]:
             ),
             ours=bool(row["ours"]),
             face=fingerprint(row["title"], row["year"], row["overview"]),
-            poster=fingerprint(row["poster_url"]) if row["ours"] else 0,
+            poster=_poster(row),
         )
         for number, row in table.items()
     ]
+
+
+def _poster(row: Row) -> bool | None:
+    """Whether Jellyfin's own address of the poster stands there."""
+    if not row["ours"] or row["poster_url"] is None:
+        return False
+    return True if row["poster_url"] == POLICY.address(row["jellyfin_id"]) else None
 
 
 def _other(media_type: MediaType) -> str:

@@ -14,7 +14,6 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from daemon.app import open_services
 from daemon.demo import Fault, PretendServices, World
 from daemon.demo.catalogue import world as catalogue
 from daemon.demo.library import Movie
@@ -23,6 +22,7 @@ from daemon.progress import Phase, Progress
 from daemon.settings import Settings
 from daemon.store import open_store
 from daemon.sync import Options, SyncService
+from daemon.wiring import open_services
 from tests.builders import ACTOR, POLICY, QUICK, a_sync, change, configured, rows, synced
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -100,7 +100,8 @@ async def test_the_result_begins_with_what_the_trackers_page_shows(
     assert [*result][:5] == first
     assert result["total_scanned"] == 41
     calls = {name: meter["calls"] for name, meter in result["calls"].items()}
-    assert calls == {"Jellyfin": 9, "Radarr": 2, "Sonarr": 2}
+    assert (calls["Radarr"], calls["Sonarr"]) == (2, 2)
+    assert calls["Jellyfin"] <= 1 + 8 + 1  # a page, the constant ones, one series to probe
 
 
 _WAYS: dict[str, Fault] = {
@@ -257,16 +258,14 @@ async def test_an_empty_library_and_an_empty_tracker_are_fine(path: Path) -> Non
     assert (result["outcome"], result["total_scanned"], result["errors"]) == ("ok", 0, 0)
 
 
-@pytest.mark.parametrize("way", [*_WAYS, "the other service"])
+@pytest.mark.parametrize("way", [*filter("a list".__ne__, _WAYS), "the other service"])
 @pytest.mark.parametrize("name", ["radarr", "sonarr"])
 async def test_without_radarr_or_sonarr_titles_are_added_and_linked_later(
     path: Path, services: PretendServices, name: Any, way: str
 ) -> None:
     """Its ids stay NULL, the run is PARTIAL, and the next run fills them, and nothing else."""
     swapped = Fault(path="/api/v3/system", body=b'{"appName":"Lidarr","version":"1"}')
-    if way == "a list":
-        pytest.skip("an empty list is what an empty Radarr says")
-    elif way == "the other service":
+    if way == "the other service":
         services.fault(name, replace(swapped, times=None))
     else:
         services.fault(name, replace(_WAYS[way], path="/api/v3", times=None))
@@ -358,9 +357,15 @@ async def test_progress_tells_only_what_is_committed(path: Path) -> None:
     assert phases == sorted(phases, key=[*Phase].index)
 
 
-async def test_a_transaction_holds_no_more_titles_than_configured(path: Path) -> None:
-    """The tracker waits for one batch at most."""
-    async with PretendServices(with_films(500)) as services:
+@pytest.mark.parametrize("later", [False, True])
+async def test_a_transaction_holds_no_more_titles_than_configured(
+    path: Path, *, later: bool
+) -> None:
+    """The tracker waits for one batch at most, also where titles waited for their pictures."""
+    async with PretendServices(World()) as services:
+        if later:
+            await synced(services, path)
+        services.world.movies = with_films(500).movies
         await synced(services, path, batch_size=70)
     after = rows(path, "SELECT after FROM sync_audit WHERE action = 'titles.added' ORDER BY seq")
     sizes = [len(json.loads(text)["request_ids"]) for (text,) in after]

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from daemon.app import open_services, options
 from daemon.clients.http import Patience
 from daemon.demo import PretendServices, World
 from daemon.domain import Actor, Scope, Trigger
@@ -19,6 +18,7 @@ from daemon.result import SyncResult
 from daemon.settings import Settings
 from daemon.store import Moment, Store, open_store
 from daemon.sync import SyncService
+from daemon.wiring import open_services, options
 
 ADMIN = Actor("admin", "alice")
 

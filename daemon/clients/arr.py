@@ -9,7 +9,7 @@ import pydantic
 
 from daemon.clients.http import ServiceHttp
 from daemon.clients.records import Broken, Int32, MalformedError, RecordReader
-from daemon.domain import ArrIndex, Defect
+from daemon.domain import ArrIndex, Defect, IdTable
 from daemon.errors import WrongServiceError
 
 
@@ -48,7 +48,7 @@ class _Index:
 
     def __init__(self, service: str) -> None:
         self._service = service
-        self._tables: tuple[dict[int | str, int], ...] = ({}, {}, {})
+        self._tables = (IdTable(), IdTable(), IdTable())
         self._seasons: dict[int, dict[int, int]] = {}
         self._defects: list[Defect] = []
 
@@ -60,7 +60,7 @@ class _Index:
             ids: tuple[int | str, ...] = (record.tmdbId, record.tvdbId, record.imdbId)
             for table, value in zip(self._tables, ids, strict=True):
                 if value:
-                    table.setdefault(value, record.id)
+                    table.add(value, record.id)
             if record.seasons:
                 self._seasons[record.id] = {
                     season.seasonNumber: season.statistics.totalEpisodeCount

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from daemon import report
-from daemon.app import open_sync
 from daemon.demo import PretendServices, World
 from daemon.demo.catalogue import world
 from daemon.demo.library import Episode, Movie
 from daemon.domain import Actor, Outcome, Trigger
 from daemon.settings import Settings
+from daemon.wiring import open_sync
 
 _COLUMNS = "id, media_type, state, title, year, tmdb_id, tvdb_id, imdb_id, radarr_id, sonarr_id"
 _MOST_ROWS = 12

@@ -38,7 +38,7 @@ from daemon.store.database import (
     refuse_network,
 )
 from daemon.store.evidence import Moment
-from daemon.store.glance import Glance, RunView, Wanted
+from daemon.store.glance import SHOWN, Glance, RunView, Wanted
 from daemon.store.plans import PlanState
 from daemon.store.runs import Decided, RunCounts
 from daemon.store.titles import Finding
@@ -46,6 +46,7 @@ from daemon.store.undo import Undone
 
 __all__ = [
     "ATTENTION",
+    "SHOWN",
     "Applied",
     "AuditEvent",
     "AuditFilter",
@@ -145,17 +146,20 @@ class Store:
         self.audit_ok: bool | None = None
         self._counted: tuple[tuple[int, tuple[float, ...]], Counted] | None = None
 
-    async def tracked(self, items: Sequence[LibraryItem] | None = None) -> Tracked:
+    async def tracked(
+        self, items: Sequence[LibraryItem] | None = None, public_url: str = ""
+    ) -> Tracked:
         """The tracker's rows, as far as the planner needs them.
 
         Args:
             items: only the rows that one of these could belong to; None for all.
+            public_url: of Jellyfin, which the addresses of its posters begin with.
         """
         if self._columns:
             self._version = await self._database.write(_data_version)
         return Tracked(
             *await self._database.read(
-                lambda connection: requests.tracked(connection, self._moment(), items)
+                lambda connection: requests.tracked(connection, self._moment(), items, public_url)
             )
         )
 

@@ -105,6 +105,7 @@ def tracked(
     connection: sqlite3.Connection,
     now: Moment,
     items: Sequence[LibraryItem] | None = None,
+    public_url: str = "",
 ) -> tuple[list[TrackedRequest], list[Defect]]:
     """The rows, as far as the planner needs them, and those that are not understood.
 
@@ -112,13 +113,16 @@ def tracked(
         connection: for reading.
         now: this moment, by which the time is told that rows have been missing.
         items: only the rows that one of these could belong to; None for all.
+        public_url: of Jellyfin, which the addresses of its posters begin with.
     """
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     if "requests" not in tables:
         return [], []
     reader = _Reader(check(connection), now, remembers="sync_absences" in tables)
     where, values = ("", {}) if items is None else reader.narrowed(items)
-    found = connection.execute(reader.query + where, {"ours": OUR_NAME, **values})
+    found = connection.execute(
+        reader.query + where, {"ours": OUR_NAME, "public_url": public_url, **values}
+    )
     rows = [row for values_ in found for row in reader.rows(values_)]
     return rows, reader.defects
 
@@ -133,12 +137,17 @@ class _Reader:
         self._missing: dict[tuple[Any, ...], frozenset[str]] = {}
         self._libraries: dict[str | None, str | None] = {}
         self._imdb_id = imdb_id = "imdb_id" if "imdb_id" in columns else "NULL"
-        face = ["title", "year", "overview" if "overview" in columns else "NULL", "poster_url"]
+        face = ["title", "year", "overview" if "overview" in columns else "NULL"]
+        picture = (
+            "CASE WHEN poster_url IS NULL THEN 0"
+            " WHEN poster_url = :public_url || '/Items/' || jellyfin_id || '/Images/Primary' THEN 1"
+            " END"
+        )
         seasons = "requested_seasons" if "requested_seasons" in columns else "NULL"
         selected = (
             *("id", "media_type", "state", "tmdb_id", "tvdb_id", imdb_id, "jellyfin_id"),
             *("radarr_id", "sonarr_id", seasons, "requested_by IS :ours"),
-            *(f"CASE WHEN requested_by IS :ours THEN {name} END" for name in face),
+            *(f"CASE WHEN requested_by IS :ours THEN {name} END" for name in (*face, picture)),
             *(evidence.COLUMNS if remembers else ("NULL",) * len(evidence.COLUMNS)),
             *(f"{name} IS NULL" for name in self._fillable),
         )
@@ -165,7 +174,7 @@ class _Reader:
     def rows(self, values: tuple[Any, ...]) -> Iterator[TrackedRequest]:
         """The row; twice if its media type is not understood, so that it hides both titles."""
         number, media_type, state, tmdb, tvdb, imdb, jellyfin_id, *rest = values
-        radarr_id, sonarr_id, seasons, ours, title, year, overview, poster_url, *rest = rest
+        radarr_id, sonarr_id, seasons, ours, title, year, overview, poster, *rest = rest
         (seen, library, *absence), nulls = (
             rest[: len(evidence.COLUMNS)],
             rest[len(evidence.COLUMNS) :],
@@ -186,7 +195,7 @@ class _Reader:
                 missing=self._names(each, tuple(nulls)),
                 ours=bool(ours),
                 face=fingerprint(title, year, overview) if ours else 0,
-                poster=fingerprint(poster_url) if ours else 0,
+                poster=None if poster is None else bool(poster),
                 seasons=_seasons(seasons),
                 seen=bool(seen),
                 library=self._libraries.setdefault(library, library),

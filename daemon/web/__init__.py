@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from daemon.errors import AddressError
 from daemon.settings import Http
-from daemon.web import admin, hooks, machines, plans, titles
+from daemon.web import admin, hooks, machines, pages, plans, titles
 from daemon.web.auth import Failures, Gate
 from daemon.web.events import STREAM, events
 from daemon.web.metrics import CONTENT_TYPE
@@ -48,6 +48,7 @@ from daemon.web.openapi import described
 from daemon.web.previews import Previews
 from daemon.web.problems import Doorkeeper, dress, front
 from daemon.web.routes import Limits, Parts, Route, Site
+from daemon.web.sessions import Sessions
 
 __all__ = ["Limits", "Parts", "application", "served"]
 
@@ -122,9 +123,11 @@ def application(parts: Parts) -> web.Application:
     """Everything that is served, under the base path; must be called in a running loop."""
     http = parts.settings.http
     failures = Failures(parts.limits.failures, parts.monotonic)
+    sessions = Sessions(pages.device_of(parts), http.base_path, parts.monotonic)
+    reader = sessions.administrator
     site = Site(
         parts=parts,
-        gate=Gate(parts.jellyfin, parts.store, http, failures, parts.monotonic),
+        gate=Gate(parts.jellyfin, parts.store, http, failures, parts.monotonic, reader),
         door=hooks.Door(parts.settings.webhook, failures),
         previews=Previews(parts.service, parts.worker),
         closing=asyncio.Event(),
@@ -137,6 +140,7 @@ def application(parts: Parts) -> web.Application:
         add(route.method, path, route.handler(site))
         if route.method == "GET" and STREAM not in route.replies.values():
             add("HEAD", path, route.handler(site))
+    pages.add(made, site, sessions, failures)
     made.on_response_prepare.append(dress)
 
     async def close(_: web.Application) -> None:

@@ -115,6 +115,7 @@ class Gate:
         http: holds the configured token.
         failures: of the addresses.
         now: seconds of a clock that never jumps.
+        cookie: the administrator who is logged in to the pages and reads.
     """
 
     def __init__(
@@ -124,11 +125,13 @@ class Gate:
         http: Http,
         failures: Failures,
         now: Callable[[], float],
+        cookie: Callable[[web.Request], Actor | None] = lambda _: None,
     ) -> None:
         self._jellyfin = jellyfin
         self._store = store
         self._failures = failures
         self._now = now
+        self._cookie = cookie
         token = http.admin_token
         self._own = None if token is None else _digest(token.get_secret_value())
         self._known: OrderedDict[bytes, tuple[float, Actor]] = OrderedDict()
@@ -158,6 +161,8 @@ class Gate:
 
     async def _identify(self, request: web.Request) -> Actor:
         scheme, token = _proof(request)
+        if not scheme and (reader := self._cookie(request)) is not None:
+            return reader
         if not scheme:
             raise _Refusal(401, _HOW, headers=_CHALLENGE)
         if scheme == "bearer" and self._own is not None:

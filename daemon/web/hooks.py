@@ -107,6 +107,15 @@ async def state(call: Call[Asked, Asked]) -> web.StreamResponse:
 
 async def test(call: Call[Asked, Asked]) -> web.StreamResponse:
     """Send a webhook to ourselves through the address of senders, and tell what came of it."""
+    return web.json_response(await tested(call))
+
+
+async def tested(call: Call[Asked, Asked]) -> dict[str, object]:
+    """The same, for whoever tells it otherwise.
+
+    Raises:
+        Problem: 409, webhooks are not set up.
+    """
     settings = call.site.parts.settings
     if settings.webhook.secret is None:
         raise Problem(409, "webhook.secret is not set, so no webhook is accepted")
@@ -114,7 +123,7 @@ async def test(call: Call[Asked, Asked]) -> web.StreamResponse:
     headers = {"X-Library-Sync-Secret": settings.webhook.secret.get_secret_value()}
     await call.record("hook.tested", url)
     outcome = await _sent(url, headers)
-    return web.json_response({"url": url, **outcome})
+    return {"url": url, **outcome}
 
 
 async def _sent(url: str, headers: dict[str, str]) -> dict[str, object]:

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from daemon.apply import tell_audit
 from daemon.domain import Scope, Trigger
-from daemon.store import PlanState
+from daemon.store import PlanState, Undone
 from daemon.web.models import Asked, RunRef
 from daemon.web.problems import Problem
 from daemon.web.routes import Call
@@ -38,12 +38,23 @@ async def undo(call: Call[RunRef, Asked]) -> web.StreamResponse:
 
     Each title by itself: one whose row has changed since stays as it is, and says why.
     """
+    titles = await take_back(call)
+    document = {"run_id": call.query.run_id, "titles": [one._asdict() for one in titles]}
+    return web.json_response(document)
+
+
+async def take_back(call: Call[RunRef, Asked]) -> list[Undone]:
+    """The same, for whoever tells it otherwise.
+
+    Raises:
+        Problem: 404, there is no such run.
+    """
     number, store = call.query.run_id, call.site.parts.store
     if await store.run_page(number, 0, 1) is None:
         raise Problem(404, f"there is no run {number}")
     done = await store.undo(number, call.actor)
     await call.record("run.undone", f"run {number}", number)
-    return web.json_response({"run_id": number, "titles": [one._asdict() for one in done]})
+    return done
 
 
 async def _settle(call: Call[RunRef, Asked], state: PlanState) -> None:

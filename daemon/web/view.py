@@ -34,6 +34,29 @@ _TRIGGERS: Final = {
     "webhook": "a webhook",
     "cli": "the command line",
 }
+DECIDED: Final = {
+    "available_and_not_tracked": "",
+    "fill": "missing values filled in",
+    "refresh": "newer texts",
+    "relink": "linked anew",
+    "promote": "requested, and available now",
+    "gone_from_the_library": "gone from the library",
+    "not_available": "listed, but there is nothing to play",
+    "still_read_by_jellyfin": "Jellyfin is still reading it",
+    "requested_seasons_incomplete": "not all requested episodes are there",
+    "row_not_understood": "its row is not understood and is left alone",
+    "ids_point_to_different_titles": "its ids belong to different requests",
+}
+"""Why something was decided about a title, by the reason's code."""
+
+_NOTES: Final = {
+    "asked": "Run {} begins now.",
+    "queued": "A run is going. Run {} begins after it, and sees what is so then.",
+    "cancelled": "Run {} is being stopped. What it has written stays.",
+    "approved": "Approved. A full sync looks once more, and removes what is still missing.",
+    "discarded": "Discarded. Nothing was removed, and these titles stay tracked.",
+    "already": "That was sent already. Nothing was done twice.",
+}
 _STUCK: Final = 60.0
 _BEST: Final = 10
 _UNITS: Final = ((2 * 86_400, 86_400, "days"), (3600, 3600, "h"), (60, 60, "min"))
@@ -171,6 +194,12 @@ def came_to(line: Mapping[str, Any]) -> str:
     parts = [f"{line[name]:,} {name}" for name in names if line[name]]
     parts += [count(line["errors"], "problem")] if line["errors"] else []
     return ", ".join(parts) or "nothing new"
+
+
+def note(code: str, run: str) -> str:
+    """What was just done, by its short name in an address; "" for any other name."""
+    number = run if run.isascii() and run.isdigit() and len(run) < len(str(2**63)) else ""
+    return _NOTES.get(code, "").format(number)
 
 
 def grouped(findings: Iterable[Finding], most: int) -> Iterator[dict[str, Any]]:

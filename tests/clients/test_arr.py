@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from aioresponses import aioresponses
 
-from daemon.app import open_services
 from daemon.clients.arr import ArrClient, Listing, radarr, sonarr
 from daemon.clients.http import ServiceHttp
 from daemon.domain import Defect, Ids
 from daemon.errors import NotJsonError, ServiceError
 from daemon.settings import Settings
+from daemon.wiring import open_services
 from tests.upstream import KEY, OfflineReply, Upstream, http, recorded, reply, text_of
 
 Client = Callable[[ServiceHttp], ArrClient]
@@ -46,13 +46,14 @@ def written(table: str) -> list[dict[int | str, int]]:
         own, *others = entry.split()
         for index, text in zip(numbers, others, strict=True):
             if text != "-":
-                index[int(text) if text.isdigit() else text] = int(own)
+                index[int(text.removeprefix("tt"))] = int(own)
     return numbers
 
 
 def maps(found: Listing) -> list[Any]:
     """The same of a listing."""
-    return [found.ids.by_tmdb, found.ids.by_tvdb, found.ids.by_imdb]
+    tables = (found.ids.by_tmdb, found.ids.by_tvdb, found.ids.by_imdb)
+    return [dict(table.items()) for table in tables]
 
 
 async def listing(body: bytes, service: str = "Radarr", client: Client = radarr) -> Listing:
@@ -173,7 +174,7 @@ async def test_the_first_of_two_records_counts() -> None:
     """Where two records share a provider's id, the first one's stays."""
     records = [{"id": 1, "tmdbId": 5, "imdbId": "tt1"}, {"id": 2, "tmdbId": 5, "imdbId": "tt2"}]
     found = await listing(json.dumps(records).encode())
-    assert maps(found) == [{5: 1}, {}, {"tt1": 1, "tt2": 2}]
+    assert maps(found) == [{5: 1}, {}, {1: 1, 2: 2}]
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"{}", b'{"message": "database is locked"}'])

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from daemon.app import open_services
 from daemon.clients.jellyfin import Counts, JellyfinClient, Page, Server, provider_ids
 from daemon.demo import PretendServices, World
 from daemon.demo.library import Episode, Movie, Series, jellyfin_id
 from daemon.domain import Activity, Defect, Ids, LibraryFolder, LibraryItem, MediaType
 from daemon.errors import NotJsonError, ServiceError
 from daemon.settings import Settings
+from daemon.wiring import open_services
 from tests.upstream import KEY, Upstream, cases, http, recorded, reply, text_of
 
 STATE = recorded("jellyfin", "state")

@@ -14,7 +14,6 @@ from typing import Any
 
 from aiohttp import ClientResponse, ClientSession
 
-from daemon.app import open_services, options
 from daemon.demo import PretendServices
 from daemon.demo.jellyfin import ADMIN
 from daemon.health import Health
@@ -23,6 +22,7 @@ from daemon.progress import Feed, Progress
 from daemon.store import open_store
 from daemon.sync import SyncService
 from daemon.web import Limits, Parts, served
+from daemon.wiring import open_services, options
 from daemon.worker import Worker
 from tests.builders import NOW, configured
 from tests.running import a_world

@@ -172,13 +172,13 @@ async def test_refusals_leave_one_audit_event_a_minute(stand: Stand) -> None:
     """With address and reason; a stranger cannot make the audit grow by insisting."""
     for _ in range(3):
         for _ in range(12):
-            await stand.ask("GET", "/admin/runs?token=canary", WRONG)
+            await stand.ask("GET", "/admin/runs/canary?token=canary", WRONG)
         stand.clock.seconds += LATER
     events = await stand.audited("access.refused", "access.limited")
     assert [event["action"] for event in events] == ["access.refused", "access.limited"] * 3
     assert (tuple(events[0][name] for name in ("actor_kind", "target", "reason", "after"))) == (
         "stranger",
-        "GET /admin/runs",
+        "GET /admin/runs/{run_id}",
         "this token is not known",
         {"address": "127.0.0.1"},
     )

@@ -1,0 +1,213 @@
+"""What all pages share: their frame, who sees them, their forms, and how they say it failed."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import html
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from http import HTTPStatus
+from importlib.resources import files
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
+
+import jinja2
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from daemon import __version__
+from daemon.errors import DaemonError
+from daemon.web import view
+from daemon.web.problems import ACTOR, Problem
+from daemon.web.routes import Site
+from daemon.web.sessions import Form, Session, Sessions
+
+_FORM: Final = "application/x-www-form-urlencoded"
+_MOST_FIELDS: Final = 20
+_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self';"
+    " img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none';"
+    " frame-ancestors 'none'",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+_FOR_EVER: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
+_ONE_MORE_STEP: Final = '<!doctype html><title>Library Sync</title><a href="{}">Go on</a>'
+_TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_OLD_FORM: Final = (
+    "This form is too old, or does not come from this page."
+    " Nothing was done; go back, load the page again, and send it anew."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request of somebody who is logged in; the form is empty unless it was sent."""
+
+    request: web.Request
+    session: Session
+    form: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def admin(self) -> bool:
+        """Whether an administrator asks."""
+        return self.session.admin
+
+
+Answer = Callable[[Visit], Awaitable[web.StreamResponse]]
+
+
+class Frame:
+    """Renders pages, and lets only those in who are logged in."""
+
+    def __init__(self, site: Site, sessions: Sessions) -> None:
+        self._site = site
+        self._sessions = sessions
+        self.base = site.parts.settings.http.base_path
+        self._assets = {name: _read(name) for name in ("page.css", "page.js")}
+        self._templates = _environment(base=self.base, asset=self._asset)
+        for state in view.STATES:
+            drawn = self._templates.get_template("icon.svg").render(state=state)
+            self._assets[f"{state}.svg"] = drawn.encode()
+
+    def page(
+        self, request: web.Request, name: str, *, status: int = 200, **values: Any
+    ) -> web.Response:
+        """One rendered page."""
+        now = self._site.parts.clock()
+        text = self._templates.get_template(name).render(
+            me=self._sessions.find(request),
+            token=partial(self._sessions.form_of, request),
+            now=now,
+            ago=partial(view.ago, now=now),
+            note=view.note(request.query.get("said", ""), request.query.get("run", "")),
+            **values,
+        )
+        return web.Response(text=text, status=status, content_type="text/html", headers=_HEADERS)
+
+    def to(self, path: str, **query: object) -> web.Response:
+        """Go on to another page."""
+        told = {name: value for name, value in query.items() if value}
+        where = f"{self.base}{path}{'?' if told else ''}{urlencode(told)}"
+        return web.Response(status=HTTPStatus.SEE_OTHER, headers={**_HEADERS, "Location": where})
+
+    def handler(self, answer: Answer, *, admin: bool) -> Handler:
+        """What the router calls; every failure that is one of ours becomes a page.
+
+        Args:
+            answer: the page.
+            admin: only administrators see it.
+        """
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            session = self._sessions.find(request)
+            if session is None:
+                return self._to_login(request)
+            request[ACTOR] = session.actor
+            try:
+                return await self._answered(Visit(request, session), answer, admin=admin)
+            except DaemonError as error:
+                return self.failed(request, 503, str(error) if session.admin else "")
+            except Problem as problem:
+                return self.failed(request, problem.status, problem.detail)
+
+        return handle
+
+    async def _answered(self, visit: Visit, answer: Answer, *, admin: bool) -> web.StreamResponse:
+        if admin and not visit.admin:
+            raise Problem(403, "Only administrators of Jellyfin may see or do this.")
+        if visit.request.method != "POST":
+            return await answer(visit)
+        if (form := await self.form(visit.request)) is None:
+            return self.to(self.landing(visit.request), said="already")
+        return await answer(replace(visit, form=form))
+
+    async def form(self, request: web.Request) -> dict[str, str] | None:
+        """A form that was sent; None if it was sent before.
+
+        Raises:
+            Problem: it is none, or none of ours for this browser.
+        """
+        if request.content_type != _FORM:
+            raise Problem(415, _OLD_FORM)
+        try:
+            async with asyncio.timeout(self._site.parts.limits.body):
+                text = (await request.read()).decode("utf-8", "replace")
+            pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        except (TimeoutError, ValueError):
+            raise Problem(400, _OLD_FORM, close=True) from None
+        except web.HTTPRequestEntityTooLarge:
+            raise Problem(413, _OLD_FORM, close=True) from None
+        form = dict(pairs)
+        verdict = self._sessions.judge(request, form.pop("token", ""))
+        if verdict is Form.FOREIGN:
+            raise Problem(403, _OLD_FORM)
+        return form if verdict is Form.GOOD else None
+
+    def landing(self, request: web.Request) -> str:
+        """Where a form leads that was sent already."""
+        run_id = request.match_info.get("run_id")
+        return f"/status/runs/{run_id}" if run_id else "/status"
+
+    def failed(self, request: web.Request, status: int, detail: str) -> web.Response:
+        """A page that says what happened."""
+        phrase = HTTPStatus(status).phrase
+        return self.page(request, "error.html", status=status, phrase=phrase, detail=detail)
+
+    async def file(self, request: web.Request) -> web.StreamResponse:
+        """A style sheet, a script or an icon, for everybody."""
+        name = request.match_info["name"]
+        if (body := self._assets.get(name)) is None:
+            raise web.HTTPNotFound
+        kind = _TYPES[name.rpartition(".")[2]]
+        return web.Response(body=body, content_type=kind, charset="utf-8", headers=_FOR_EVER)
+
+    def _asset(self, name: str) -> str:
+        version = hashlib.sha256(self._assets[name]).hexdigest()[:10]
+        return f"{self.base}/status/static/{name}?v={version}"
+
+    def _to_login(self, request: web.Request) -> web.Response:
+        """Whoever comes by a link of another site brings no cookie; one more step, and it is there.
+
+        A form leads to the login, too: what it was to do has to be said again.
+        """
+        here = request.path_qs.removeprefix(self.base)
+        if request.method != "POST" and request.headers.get("Sec-Fetch-Site") == "cross-site":
+            where = self.base + here
+            text = _ONE_MORE_STEP.format(html.escape(where))
+            headers = {**_HEADERS, "Refresh": f"0; url={where}"}
+            return web.Response(text=text, content_type="text/html", headers=headers)
+        if request.method == "POST":
+            return self.to("/login", why="ended", next=self.landing(request))
+        why = "ended" if self._sessions.ended(request) else ""
+        return self.to("/login", next=here, why=why)
+
+
+def _environment(**values: Any) -> jinja2.Environment:
+    """Escapes whatever it is given, and refuses a name that was not given."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("daemon.web"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(moment=view.moment, span=view.span, count=view.count)
+    made.globals.update(
+        version=__version__,
+        icon_of=view.ICON_OF,
+        reasons=view.DECIDED,
+        skipped=report.REASONS,
+        groups=SHOWN,
+        because=view.because,
+        came_to=view.came_to,
+        duration=view.duration,
+        **values,
+    )
+    return made
+
+
+def _read(name: str) -> bytes:
+    return files("daemon.web").joinpath("static", name).read_bytes()

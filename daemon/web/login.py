@@ -1,0 +1,181 @@
+"""Logging in with Jellyfin's own name and password, or by Quick Connect; and out again."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+
+from aiohttp import web
+
+from daemon.apply import tell_audit
+from daemon.clients.jellyfin import Bearer, QuickConnect, Standing
+from daemon.domain import Actor
+from daemon.errors import ServiceError, StoreError
+from daemon.logs import logger
+from daemon.store import AuditEvent
+from daemon.web.auth import Failures
+from daemon.web.frame import Frame, Visit
+from daemon.web.problems import ACTOR, ADDRESS, STRANGER, Problem
+from daemon.web.routes import Site
+from daemon.web.sessions import Sessions
+
+_AT_ONCE: Final = 4
+_MOST_CODES: Final = 64
+_LONGEST: Final = 512
+_NEXT: Final = re.compile(r"/status(/[A-Za-z0-9/.-]*)?")
+_DENIED: Final = {
+    Standing.UNKNOWN: "Jellyfin does not know this name with this password.",
+    Standing.BARRED: "Jellyfin does not let this user in at present.",
+}
+_AWAY: Final = "Jellyfin cannot be asked at present who you are. Try again in a moment."
+_OFF: Final = "Quick Connect is switched off in Jellyfin. Log in with name and password."
+_EXPIRED: Final = "The code is not valid any more. Begin again."
+_ENDED: Final = "Your login has ended. Nothing was done meanwhile; log in again."
+_NOTED: Final = {401: "session.refused", 429: "access.limited"}
+_log = logger(__name__)
+
+
+_Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Login:
+    """The pages of whoever is not logged in.
+
+    Args:
+        site: has Jellyfin, which knows its users, and the store, whose audit is told.
+        frame: renders.
+        sessions: the logins.
+        failures: of the addresses, those at the API included.
+        device: our own name for Jellyfin's list of devices.
+    """
+
+    def __init__(
+        self, site: Site, frame: Frame, sessions: Sessions, failures: Failures, device: str
+    ) -> None:
+        self._parts = site.parts
+        self._frame = frame
+        self._sessions = sessions
+        self._failures = failures
+        self._device = device
+        self._asking = asyncio.Semaphore(_AT_ONCE)
+        self._codes: OrderedDict[str, QuickConnect] = OrderedDict()
+
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        """The form."""
+        if self._sessions.find(request) is not None:
+            return self._frame.to(_next(request))
+        ended = request.query.get("why") == "ended" or self._sessions.ended(request)
+        return self._form(request, 200, _ENDED if ended else "")
+
+    async def enter(self, request: web.Request) -> web.StreamResponse:
+        """Log in with name and password, which are passed on and forgotten."""
+        return await self._guarded(request, self._enter)
+
+    async def begin(self, request: web.Request) -> web.StreamResponse:
+        """Get a code; each costs Jellyfin something, so it counts like a failure."""
+        return await self._guarded(request, self._begin)
+
+    async def wait(self, request: web.Request) -> web.StreamResponse:
+        """The code, until somebody has allowed it; then the page that was wanted."""
+        return await self._guarded(request, self._wait)
+
+    async def leave(self, visit: Visit) -> web.StreamResponse:
+        """Log out."""
+        reply = self._frame.to("/login")
+        self._sessions.end(visit.request, reply)
+        await self._record(visit.request, "session.closed", "")
+        return reply
+
+    async def _guarded(self, request: web.Request, answer: _Answer) -> web.StreamResponse:
+        """Every failure is the form again, with what happened above it."""
+        try:
+            return await answer(request)
+        except Problem as problem:
+            await self._note(request, problem)
+            return self._form(request, problem.status, problem.detail)
+        except ServiceError as error:
+            _log.warning("auth.unknowable", error_kind=error.kind, error=str(error))
+            return self._form(request, 503, _AWAY)
+        except StoreError as error:
+            return self._form(request, 503, str(error))
+
+    async def _enter(self, request: web.Request) -> web.StreamResponse:
+        if self._sessions.find(request) is not None:
+            return self._frame.to(_next(request))
+        form = await self._frame.form(request) or {}
+        name, password = form.get("user", ""), form.get("password", "")
+        if not name or max(len(name), len(password)) > _LONGEST:
+            raise Problem(400, "Type your name and your password of Jellyfin.")
+        async with self._asking:
+            self._limit(request)
+            bearer = await self._parts.jellyfin.log_in(name, password, self._device)
+        return await self._let_in(request, bearer)
+
+    async def _begin(self, request: web.Request) -> web.StreamResponse:
+        await self._frame.form(request)
+        self._limit(request)
+        self._failures.count(request[ADDRESS])
+        if (begun := await self._parts.jellyfin.quick_connect(self._device)) is None:
+            raise Problem(409, _OFF)
+        self._codes[self._sessions.visitor(request)] = begun
+        if len(self._codes) > _MOST_CODES:
+            self._codes.popitem(last=False)
+        return self._frame.to("/login/quick", next=_next(request))
+
+    async def _wait(self, request: web.Request) -> web.StreamResponse:
+        visitor = self._sessions.visitor(request)
+        if (begun := self._codes.get(visitor)) is None:
+            return self._frame.to("/login", next=_next(request))
+        bearer = await self._parts.jellyfin.quick_connected(begun.secret, self._device)
+        if bearer is None:
+            return self._frame.page(request, "quick.html", code=begun.code)
+        self._codes.pop(visitor, None)
+        if bearer.standing is Standing.UNKNOWN:
+            raise Problem(410, _EXPIRED)
+        return await self._let_in(request, bearer)
+
+    def _limit(self, request: web.Request) -> None:
+        if wait := self._failures.wait(request[ADDRESS]):
+            raise Problem(429, f"Too many failed logins. Try again in {wait} seconds.")
+
+    async def _let_in(self, request: web.Request, bearer: Bearer) -> web.StreamResponse:
+        if bearer.standing in _DENIED:
+            self._failures.count(request[ADDRESS])
+            raise Problem(401, _DENIED[bearer.standing])
+        request[ACTOR] = Actor("user", bearer.name)
+        admin = bearer.standing is Standing.ADMINISTRATOR
+        await self._record(request, "session.opened", "administrator" if admin else "user")
+        reply = self._frame.to(_next(request))
+        self._sessions.begin(request, reply, request[ACTOR], admin=admin)
+        return reply
+
+    async def _note(self, request: web.Request, problem: Problem) -> None:
+        action = _NOTED.get(problem.status)
+        if action and self._failures.worth_noting(request[ADDRESS], action):
+            with suppress(StoreError):  # whoever is refused is told so, and that is in the log
+                await self._record(request, action, problem.detail)
+
+    async def _record(self, request: web.Request, action: str, reason: str) -> None:
+        """What was typed is not in it: people type passwords into the wrong field."""
+        actor, after = request.get(ACTOR, STRANGER), {"address": request[ADDRESS]}
+        event = AuditEvent(action, actor, target="page", reason=reason or None, after=after)
+        tell_audit(await self._parts.store.record(event))
+
+    def _form(self, request: web.Request, status: int, said: str) -> web.StreamResponse:
+        visitor = self._sessions.visitor(request)
+        token = self._sessions.form(visitor)
+        reply = self._frame.page(
+            request, "login.html", status=status, said=said, next=_next(request), login=token
+        )
+        self._sessions.greet(request, reply, visitor)
+        return reply
+
+
+def _next(request: web.Request) -> str:
+    """Where to go after the login: one of our own pages, whatever the address says."""
+    wanted = request.query.get("next", "")
+    return wanted if _NEXT.fullmatch(wanted) else "/status"

@@ -1,0 +1,205 @@
+// Makes the pages livelier; without it they say the same, as of when they were loaded.
+"use strict";
+
+const body = document.body;
+const find = (id) => document.getElementById(id);
+const number = new Intl.NumberFormat("en");
+const POLL = 10_000;
+const PATIENCE = 30_000;
+
+// ---- times: the same words as the server writes
+
+const UNITS = [[172_800, 86_400, "days"], [3600, 3600, "h"], [60, 60, "min"], [0, 1, "s"]];
+
+function span(seconds) {
+  const [, size, name] = UNITS.find(([least]) => seconds >= least);
+  return `${number.format(Math.floor(seconds / size))} ${name}`;
+}
+
+function ago(then) {
+  const seconds = (Date.now() - then) / 1000;
+  if (Math.abs(seconds) < 10) return seconds >= 0 ? "just now" : "in a moment";
+  return seconds > 0 ? `${span(seconds)} ago` : `in ${span(-seconds)}`;
+}
+
+function say(element, words) {
+  if (element && element.textContent !== words) element.textContent = words;
+}
+
+function tick() {
+  for (const time of document.querySelectorAll("time[datetime]")) {
+    const then = new Date(time.dateTime);
+    say(time, ago(then));
+    if (!time.title.includes(" / ")) time.title += ` / ${then.toLocaleString()}`;
+  }
+  const left = find("left");
+  const seconds = left ? (new Date(left.dataset.ends) - Date.now()) / 1000 : 0;
+  if (left) say(left, seconds > 1 ? `About ${span(seconds)} left` : "Any moment now");
+}
+
+// ---- the parts of the page that change are taken from the page as the server renders it now
+
+let asked = 0;
+
+async function renew() {
+  const mine = (asked += 1);
+  let page;
+  try {
+    const reply = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (reply.redirected && new URL(reply.url).pathname !== location.pathname) {
+      location.assign(reply.url);
+      return;
+    }
+    if (!reply.ok) throw new Error(String(reply.status));
+    page = new DOMParser().parseFromString(await reply.text(), "text/html");
+  } catch {
+    lost(true);
+    return;
+  }
+  if (mine !== asked) return;
+  moved = Date.now();
+  if (!events || live) lost(false);
+  document.title = page.title;
+  find("icon").href = page.getElementById("icon").href;
+  for (const part of document.querySelectorAll("[data-part]")) replace(part, page.getElementById(part.id));
+  for (const card of document.querySelectorAll(".verdict")) card.className = page.querySelector(".verdict").className;
+  tick();
+}
+
+const rendered = new WeakMap();
+
+function replace(part, anew) {
+  if (!anew || rendered.get(part) === anew.innerHTML) return;
+  rendered.set(part, anew.innerHTML);
+  const focused = part.contains(document.activeElement) ? document.activeElement : null;
+  const open = [...part.querySelectorAll("details[open]")].map((one) => one.id);
+  part.replaceChildren(...anew.childNodes);
+  for (const id of open) if (find(id)) find(id).open = true;
+  if (focused) (find(focused.id) || [...part.querySelectorAll("a")].find((a) => a.href === focused.href) || find("main")).focus();
+  strip();
+}
+
+// ---- progress, as it happens
+
+const events = body.dataset.events;
+let stream, live = false, moved = Date.now(), told = 0;
+
+function lost(is) {
+  const note = find("lost");
+  note.hidden = !is;
+  say(note, is ? "Live updates are paused; trying again." : "");
+}
+
+function connect() {
+  if (stream) stream.close();
+  stream = new EventSource(events);
+  stream.onopen = () => { live = true; lost(false); };
+  stream.onerror = () => { live = false; lost(true); };
+  for (const kind of ["snapshot", "started", "done"]) stream.addEventListener(kind, renew);
+  stream.addEventListener("progress", (event) => progress(JSON.parse(event.data)));
+}
+
+function progress(run) {
+  moved = Date.now();
+  const now = document.querySelector(`[data-run="${Number(run.run_id)}"]`);
+  if (!now || !run.total !== !find("bar").hasAttribute("max")) { renew(); return; }
+  let place = "done";
+  for (const step of now.querySelectorAll("[data-step]")) {
+    const current = step.dataset.step === run.phase;
+    step.className = current ? "current" : place;
+    if (current) { place = "todo"; step.setAttribute("aria-current", "step"); } else step.removeAttribute("aria-current");
+  }
+  if (!run.total) return;
+  Object.assign(find("bar"), { max: run.total, value: run.done });
+  say(find("count"), `${number.format(run.done)} of ${number.format(run.total)} titles`);
+  const tenths = Math.floor(run.done / run.total * 10);
+  if (tenths !== told) { told = tenths; say(find("spoken"), `${tenths * 10} percent done`); }
+}
+
+// ---- keys, forms, the strip
+
+function strip() {
+  const cells = [...document.querySelectorAll(".strip a")];
+  const here = Math.max(0, cells.findIndex((cell) => cell === document.activeElement));
+  cells.forEach((cell, at) => { cell.tabIndex = at === (here || cells.length - 1) ? 0 : -1; });
+}
+
+function walk(event) {
+  const cells = [...document.querySelectorAll(".strip a")];
+  const at = cells.indexOf(document.activeElement);
+  const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: cells.length - 1 }[event.key];
+  if (at < 0 || to === undefined || !cells[to]) return;
+  cells.forEach((cell) => { cell.tabIndex = -1; });
+  cells[to].tabIndex = 0;
+  cells[to].focus();
+  event.preventDefault();
+}
+
+const KEYS = {
+  "/": ["search", () => document.querySelector("[data-search]") || document.querySelector('nav a[href$="/titles"]')],
+  s: ["to Sync now", () => find("sync-now")],
+  p: ["to Preview", () => find("dry-run")],
+  r: ["to the runs", () => document.querySelector('nav a[href$="/runs"]')],
+};
+
+function key(event) {
+  walk(event);
+  const typing = event.target.closest("input, select, textarea, dialog") || event.ctrlKey || event.metaKey || event.altKey;
+  if (typing || localStorage.getItem("keys") === "off" && event.key !== "?") return;
+  if (event.key === "?") help();
+  const target = KEYS[event.key] && KEYS[event.key][1]();
+  if (target) { target.focus(); event.preventDefault(); }
+}
+
+function help() {
+  const box = document.createElement("dialog");
+  const rows = Object.entries(KEYS).map(([name, [words]]) => `<dt><kbd>${name}</kbd></dt><dd>${words}</dd>`).join("");
+  box.innerHTML = `<form method="dialog"><h2 id="keys-title">Keys</h2><dl class="facts">${rows}<dt><kbd>?</kbd></dt><dd>this help</dd></dl>`
+    + '<p><button value="toggle" id="toggle"></button> <button>Close</button></p></form>';
+  box.setAttribute("aria-labelledby", "keys-title");
+  body.append(box);
+  const off = localStorage.getItem("keys") === "off";
+  say(find("toggle"), off ? "Switch keys on" : "Switch keys off");
+  box.onclose = () => { if (box.returnValue === "toggle") localStorage.setItem("keys", off ? "on" : "off"); box.remove(); };
+  box.showModal();
+}
+
+function once(event) {
+  const form = event.target;
+  if (form.method !== "post") return;
+  if (form.dataset.sent) event.preventDefault();
+  form.dataset.sent = "yes";
+  for (const button of form.querySelectorAll("button")) button.setAttribute("aria-disabled", "true");
+}
+
+function again() {
+  for (const form of document.querySelectorAll("form[data-sent]")) {
+    delete form.dataset.sent;
+    for (const button of form.querySelectorAll("button")) button.removeAttribute("aria-disabled");
+  }
+}
+
+async function wait() {
+  const reply = await fetch(location.href).catch(() => null);
+  if (reply && reply.redirected) location.assign(reply.url);
+  else if (reply && !(await reply.text()).includes("data-again")) location.reload();
+  else setTimeout(wait, 3000);
+}
+
+document.addEventListener("keydown", key);
+document.addEventListener("submit", once);
+addEventListener("pageshow", (event) => { if (event.persisted) { again(); if (body.dataset.live) renew(); } });
+if (location.search.includes("said=")) history.replaceState(null, "", location.pathname);
+if ("again" in body.dataset) setTimeout(wait, 3000);
+for (const part of document.querySelectorAll("[data-part]")) rendered.set(part, part.innerHTML);
+tick();
+strip();
+setInterval(tick, 1000);
+if (body.dataset.live) {
+  if (events) connect();
+  setInterval(() => {
+    if (document.hidden) return;
+    if (events && stream.readyState === EventSource.CLOSED) connect();
+    if (!events || !live || find("bar") && Date.now() - moved > PATIENCE) renew();
+  }, POLL);
+}

@@ -1,0 +1,320 @@
+"""Transactions, locks and failures of one SQLite file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from daemon.errors import (
+    AlreadyRunningError,
+    StoreBusyError,
+    StoreError,
+    StorePermissionError,
+)
+from daemon.store import open_store, open_store_to_look
+from daemon.store.database import locked, opened, opened_to_look, refuse_network
+from tests.builders import change, files, rows
+
+_HOLDS = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+connection.execute("INSERT INTO numbers VALUES (-1)")
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+connection.execute(sys.argv[3])
+"""
+_LOCKS = """
+import pathlib, sys, time
+from daemon.store.database import locked
+with locked(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+_DIES = """
+import os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("INSERT INTO numbers VALUES (2)")
+os.kill(os.getpid(), 9)
+"""
+_LEAVES = """
+import asyncio, pathlib, sys
+from daemon.store import open_store
+async def main():
+    async with open_store(pathlib.Path(sys.argv[1])) as store:
+        asyncio.get_running_loop().create_task(store.latest_runs(1))
+        exec(sys.argv[2])
+asyncio.run(main())
+"""
+_OPENS = """
+import asyncio, pathlib, sys
+from daemon.errors import StoreError
+from daemon.store import open_store
+async def main():
+    async with open_store(pathlib.Path(sys.argv[1])): pass
+try:
+    asyncio.run(main())
+except StoreError as error:
+    print(type(error).__name__, error)
+"""
+
+
+@contextmanager
+def process(script: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has got as far as to say so."""
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:  # noqa: S603
+        assert running.stdout is not None
+        assert running.stdout.readline() == "held\n"
+        yield running
+        running.kill()
+
+
+def ended(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Another process that has come to its end."""
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)  # noqa: S603
+
+
+@pytest.fixture
+def numbers(path: Path) -> Path:
+    """A WAL file with a table of somebody else."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE numbers (number INTEGER)")
+        connection.execute("INSERT INTO numbers VALUES (1)")
+    return path
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Root may do everything, so it acts for somebody who may not."""
+    if os.getuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def insert(connection: sqlite3.Connection, count: int = 40) -> None:
+    """Work of many statements."""
+    for number in range(count):
+        connection.execute("INSERT INTO numbers VALUES (?)", (number,))
+
+
+async def test_a_cancelled_writer_leaves_no_transaction_open(numbers: Path) -> None:
+    """Wherever it strikes, the batch is there whole or not at all, and its owner is told which."""
+    dice = random.Random(7)
+    told: list[None] = []
+    cancelled = 0
+    async with opened(numbers) as database:
+        with closing(sqlite3.connect(numbers, timeout=0, isolation_level=None)) as tracker:
+            for _ in range(150):
+                writing = asyncio.create_task(database.write(insert, told.append))
+                await asyncio.sleep(dice.uniform(0, 0.0008))
+                writing.cancel()
+                await asyncio.wait({writing})
+                cancelled += writing.cancelled()
+                tracker.execute("BEGIN IMMEDIATE")
+                tracker.execute("ROLLBACK")
+    assert rows(numbers, "SELECT COUNT(*) - 1 FROM numbers") == [(40 * len(told),)]
+    assert len(told) > 0
+    assert cancelled > 0
+
+
+async def test_a_failing_transaction_leaves_nothing(numbers: Path) -> None:
+    """What fails in the middle is rolled back, and the next transaction is a new one."""
+
+    def fails(connection: sqlite3.Connection) -> None:
+        insert(connection)
+        raise LookupError
+
+    async with opened(numbers) as database:
+        with pytest.raises(LookupError):
+            await database.write(fails)
+        await database.write(lambda connection: insert(connection, 1))
+    assert rows(numbers, "SELECT number FROM numbers") == [(1,), (0,)]
+
+
+async def test_another_writer_is_waited_for(numbers: Path) -> None:
+    """A lock that is held for longer than one attempt, but not for ever, only costs time."""
+    async with opened(numbers) as database:
+        with process(_HOLDS, numbers, 1.3, "COMMIT"):
+            await database.write(lambda connection: insert(connection, 1))
+    assert rows(numbers, "SELECT number FROM numbers") == [(1,), (-1,), (0,)]
+
+
+async def test_waiting_for_another_writer_has_an_end(numbers: Path) -> None:
+    """Beyond the budget the file is called busy; nothing was written, and the loop never stood."""
+    loop, worst = asyncio.get_running_loop(), 0.0
+    async with opened(numbers, budget=0.1) as database:
+        with process(_HOLDS, numbers, 60, "ROLLBACK"):
+            writing = asyncio.ensure_future(database.write(insert))
+            while not writing.done():
+                before = loop.time()
+                await asyncio.sleep(0.005)
+                worst = max(worst, loop.time() - before)
+    assert isinstance(writing.exception(), StoreBusyError)
+    assert worst < 0.5
+    assert rows(numbers, "SELECT number FROM numbers") == [(1,)]
+
+
+async def test_a_cancelled_wait_for_another_writer_ends_soon(
+    numbers: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who is told to stop does not sit the budget out, and leaves no complaint behind."""
+    async with opened(numbers, budget=60) as database:
+        with process(_HOLDS, numbers, 60, "ROLLBACK"), pytest.raises(TimeoutError):
+            await asyncio.wait_for(database.write(insert), 0.1)
+    assert rows(numbers, "SELECT number FROM numbers") == [(1,)]
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("state", ["at rest", "being written", "left by a killed process"])
+async def test_looking_changes_nothing(numbers: Path, state: str) -> None:
+    """A look at a WAL file makes no file and changes no byte, and shows what is committed."""
+    with ExitStack() as stack:
+        if state == "being written":
+            stack.enter_context(process(_HOLDS, numbers, 60, "ROLLBACK"))
+        elif state != "at rest":
+            ended(_DIES, numbers)
+        before = files(numbers.parent)
+        async with opened_to_look(numbers) as database:
+            seen = await database.read(
+                lambda connection: connection.execute("SELECT number FROM numbers").fetchall()
+            )
+            during = files(numbers.parent)
+            with pytest.raises(StoreError):
+                await database.write(insert)
+        after = files(numbers.parent)
+    assert seen == ([(1,), (2,)] if "killed" in state else [(1,)])
+    assert (during, after) == (before, before)
+
+
+def test_one_process_at_a_time_holds_a_file(path: Path) -> None:
+    """A second process is refused, and the kernel frees the file when the first one dies."""
+    with process(_LOCKS, path) as other:
+        with pytest.raises(AlreadyRunningError), locked(path):
+            pass
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+        with locked(path):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("mounts", "refused"),
+    [
+        ("//nas/media /tank cifs rw 0 0", True),
+        ("nas:/v /tank nfs4 rw 0 0\n/dev/sda / ext4 rw 0 0", True),
+        ("nas: /tank fuse.sshfs rw 0 0", True),
+        (r"//nas/media /tank/my\040films cifs rw 0 0", True),
+        ("/dev/sda / ext4 rw 0 0", False),
+        ("nas:/v / nfs rw 0 0\n/dev/sda /tank ext4 rw 0 0", False),
+        ("//nas/media /tan cifs rw 0 0", False),
+        ("", False),
+    ],
+)
+def test_a_network_file_system_is_refused(mounts: str, *, refused: bool) -> None:
+    """The nearest mount point above the file decides, also one with a blank in its name."""
+    path = Path("/tank/my films/tracker.db")
+    if refused:
+        with pytest.raises(StoreError, match="network"):
+            refuse_network(path, mounts)
+    else:
+        refuse_network(path, mounts)
+
+
+async def test_a_full_disk_is_named_and_costs_only_the_batch(numbers: Path) -> None:
+    """What was committed stays, and the process lives."""
+    async with opened(numbers) as database:
+
+        def fills(connection: sqlite3.Connection) -> None:
+            connection.execute("PRAGMA max_page_count = 3")
+            connection.execute("INSERT INTO numbers VALUES (zeroblob(100000))")
+
+        with pytest.raises(StoreError, match="full"):
+            await database.write(fills)
+    assert rows(numbers, "SELECT number FROM numbers") == [(1,)]
+
+
+@pytest.mark.parametrize(("offset", "count"), [(0, 100), (100, 5000)])
+async def test_a_damaged_file_is_refused_and_not_written(
+    numbers: Path, offset: int, count: int
+) -> None:
+    """What is no SQLite file, or a broken one, is named as that and stays as it is."""
+    content = numbers.read_bytes()
+    damaged = content[:offset] + b"\xa5" * count + content[offset + count :]
+    numbers.write_bytes(damaged)
+    with pytest.raises(StoreError, match="damaged"):
+        async with open_store(numbers):
+            pass
+    assert numbers.read_bytes() == damaged
+
+
+async def test_a_file_that_is_not_there_cannot_be_looked_at(path: Path) -> None:
+    """Looking makes no file."""
+    with pytest.raises(StoreError, match="no file"):
+        async with open_store_to_look(path):
+            pass
+    assert files(path.parent) == {}
+
+
+@pytest.mark.parametrize(("mode", "words"), [(0o555, "beside"), (0o777, "readonly")])
+async def test_a_file_that_must_not_be_written_is_named(
+    numbers: Path, mode: int, words: str
+) -> None:
+    """Without permission for the directory or the file the error says so."""
+    with tempfile.TemporaryDirectory() as name:  # that of the tests is for their user only
+        target = Path(name, "tracker.db")
+        target.write_bytes(numbers.read_bytes())
+        target.chmod(0o444)
+        target.parent.chmod(mode)
+        with nobody(), pytest.raises(StorePermissionError, match=words):
+            async with open_store(target):
+                pass
+        target.parent.chmod(0o755)
+
+
+@pytest.mark.parametrize("way", ["pass", "raise SystemExit(0)", "raise LookupError"])
+def test_a_process_ends_whatever_happens_in_it(path: Path, way: str) -> None:
+    """The threads of the connections do not keep a process alive."""
+    assert ended(_LEAVES, path, way).returncode == ("Error" in way)
+
+
+async def test_a_strangers_file_is_copied_once_before_it_is_written(numbers: Path) -> None:
+    """The copy is the file as it was, and stays so even if somebody goes back to it."""
+    copy = numbers.with_name("tracker.db.before-library-sync")
+    async with open_store(numbers):
+        pass
+    assert rows(copy, "SELECT name FROM sqlite_master") == [("numbers",)]
+    numbers.write_bytes(copy.read_bytes())
+    change(numbers, "INSERT INTO numbers VALUES (2)")
+    async with open_store(numbers):
+        pass
+    assert rows(copy, "SELECT number FROM numbers") == [(1,)]
+
+
+def test_a_copy_that_was_not_finished_is_no_copy(numbers: Path) -> None:
+    """A disk that fills up while the copy is made stops everything, and the next start copies."""
+    change(numbers, "INSERT INTO numbers VALUES (zeroblob(300000))")
+    limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))\n"
+    assert "StoreError" in ended(limit + _OPENS, numbers).stdout
+    assert ended(_OPENS, numbers).stdout == ""
+    copy = numbers.with_name("tracker.db.before-library-sync")
+    assert rows(copy, "SELECT COUNT(*) FROM numbers") == [(2,)]

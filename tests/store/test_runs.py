@@ -1,0 +1,118 @@
+"""The history of runs, and what is remembered of their decisions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from daemon.domain import (
+    Add,
+    Conflict,
+    Decision,
+    Ids,
+    Outcome,
+    Skip,
+    SkipReason,
+    Update,
+    UpdateReason,
+)
+from daemon.store import Store, open_store
+from tests.builders import ACTOR, NOW, an_item, begun, rows
+
+STARTED = "2026-11-20T12:00:00.000+00:00"
+
+
+async def ended(store: Store, outcome: Outcome, *, pictures: bool = False, **counts: int) -> int:
+    """The number of a run that has come to its end."""
+    number = await begun(store, pictures=pictures)
+    await store.finish_run(number, outcome, counts, [])
+    return number
+
+
+async def test_a_run_is_written_down_from_its_beginning_to_its_end(store: Store) -> None:
+    """Who started it, why, when, how it went and what came of it; an unknown run is None."""
+    number = await begun(store)
+    run = {"id": 1, "trigger": "cli", "actor": "somebody", "started_at": STARTED}
+    begin = {**run, "ended_at": None, "outcome": "running", "result": None}
+    assert await store.run(number) == {**begin, "decisions": []}
+    await store.finish_run(number, Outcome.OK, {"added": 3}, [])
+    end = {**run, "ended_at": STARTED, "outcome": "ok", "result": {"added": 3}}
+    assert await store.latest_runs(5) == [end]
+    assert await store.run(99) is None
+
+
+async def test_what_changed_something_or_needs_somebody_is_kept(store: Store) -> None:
+    """Additions, updates, conflicts and what was left undone can be explained later."""
+    number = await begun(store)
+    film, other = an_item("film"), an_item("other", ids=Ids(604))
+    decisions: list[Decision] = [
+        Add(film),
+        Update(film, UpdateReason.FILL, 1, {"tvdb_id": 12, "imdb_id": "tt0133093"}),
+        Conflict(other, (4, 9)),
+        Skip(other, SkipReason.STILL_READ),
+        Skip(other, SkipReason.NOT_UNDERSTOOD, 7),
+        Skip(film, SkipReason.ALREADY_RIGHT, 1),
+    ]
+    await store.apply(number, ACTOR, decisions)
+    await store.apply(number, ACTOR, [Skip(film, SkipReason.STILL_READ)])
+    run = await store.run(number)
+    assert run is not None
+    names = ("kind", "reason", "jellyfin_id", "request_id", "details")
+    assert [tuple(one[name] for name in names) for one in run["decisions"]] == [
+        ("add", "available_and_not_tracked", film.jellyfin_id, 1, None),
+        ("update", "fill", film.jellyfin_id, 1, "imdb_id, tvdb_id"),
+        ("conflict", "ids_point_to_different_titles", other.jellyfin_id, None, "4, 9"),
+        ("skip", "still_read_by_jellyfin", other.jellyfin_id, None, None),
+        ("skip", "row_not_understood", other.jellyfin_id, 7, None),
+        ("skip", "still_read_by_jellyfin", film.jellyfin_id, None, None),
+    ]
+
+
+async def test_the_decisions_of_old_runs_are_forgotten(path: Path, store: Store) -> None:
+    """Two hundred runs can be explained; the runs themselves are kept for good."""
+    for _ in range(203):
+        number = await begun(store)
+        await store.apply(number, ACTOR, [Skip(an_item(), SkipReason.STILL_READ)])
+        await store.finish_run(number, Outcome.OK, {}, [])
+    kept = "SELECT COUNT(DISTINCT run_id), MIN(run_id) FROM sync_decisions"
+    assert rows(path, kept) == [(200, 4)]
+    assert len(await store.latest_runs(999)) == 203
+
+
+async def test_a_run_of_a_dead_process_is_closed(path: Path) -> None:
+    """The next start finds it open, says so, and leaves the others as they are."""
+    async with open_store(path, clock=lambda: NOW) as store:
+        await ended(store, Outcome.OK)
+        dead = await begun(store)
+    async with open_store(path, clock=lambda: NOW) as store:
+        assert await store.interrupt_stale() == [dead]
+        assert await store.interrupt_stale() == []
+        outcomes = [(run["id"], run["outcome"]) for run in await store.latest_runs(5)]
+    assert outcomes == [(2, "interrupted"), (1, "ok")]
+
+
+@pytest.mark.parametrize(
+    ("history", "wanted"),
+    [
+        ([], True),
+        ([(Outcome.OK, True, 0)], False),
+        ([(Outcome.PARTIAL, True, 0)], True),
+        ([(Outcome.OK, True, 0), (Outcome.OK, False, 0)], False),
+        ([(Outcome.OK, True, 0), (Outcome.OK, False, 151)], True),
+        ([(Outcome.OK, True, 0), (Outcome.OK, False, 151), (Outcome.OK, True, 0)], False),
+        ([(Outcome.OK, True, 0), (None, False, 0)], True),
+        ([(Outcome.OK, True, 0), (None, True, 0)], False),
+    ],
+)
+async def test_pictures_are_asked_for_as_long_as_titles_may_lack_them(
+    store: Store, history: list[tuple[Outcome | None, bool, int]], *, wanted: bool
+) -> None:
+    """Until a good run asked, and after any that added titles, or died, without asking."""
+    for outcome, pictures, unpictured in history:
+        if outcome is None:
+            await begun(store, pictures=pictures)
+            await store.interrupt_stale()
+        else:
+            await ended(store, outcome, pictures=pictures, unpictured=unpictured)
+    assert await store.pictures_wanted() is wanted

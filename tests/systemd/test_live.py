@@ -1,0 +1,200 @@
+"""The unit under a real systemd: ready, watched, restarted or not, and with its secrets kept."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.systemd.machine import SYSTEMD, Machine, eventually
+
+pytestmark = pytest.mark.timeout(180)  # the first test installs the program and boots
+
+_UNIT = "library-sync.service"
+_CREDENTIALS = f"/run/credentials/{_UNIT}"
+_PYTHON = "/opt/library-sync/bin/python"
+
+
+@pytest.fixture
+def running(machine: Machine) -> Machine:
+    """The machine with the service at rest after its first run, and never restarted by systemd."""
+    shown = [machine.shows(name) for name in ("ActiveState", "NRestarts")]
+    if shown != ["active", "0"]:
+        machine.say("systemctl", "restart", _UNIT)
+    assert eventually(lambda: machine.shows("StatusText").startswith("Idle")), "no first run"
+    return machine
+
+
+def _config(machine: Machine) -> Path:
+    return machine.root / "etc/library-sync/config.yaml"
+
+
+@contextmanager
+def _changed(machine: Machine, text: str) -> Iterator[None]:
+    """The configuration reads otherwise for a while."""
+    config = _config(machine)
+    before = config.read_text()
+    config.write_text(text)
+    try:
+        yield
+    finally:
+        config.write_text(before)
+
+
+def test_ready_and_status(running: Machine) -> None:
+    """A started service is ready, and its status says how the latest run went."""
+    assert running.shows("ActiveState") == "active"
+    assert re.fullmatch(r"Idle; run \d+ ok, \d+ titles", running.shows("StatusText"))
+
+
+def test_journal(running: Machine) -> None:
+    """Each line of the service is one JSON object in the journal."""
+    invocation = running.shows("InvocationID")
+    entries = running.say(
+        *("journalctl", "--output=json", "--identifier=library-sync"),
+        f"_SYSTEMD_INVOCATION_ID={invocation}",
+    )
+    lines = [json.loads(json.loads(entry)["MESSAGE"]) for entry in entries.splitlines()]
+    assert {"daemon.ready", "run.done"} <= {line["event"] for line in lines}
+    assert {line["service"] for line in lines} == {"library-sync"}
+
+
+def test_secrets(running: Machine) -> None:
+    """Only the service can read its secrets; one that was not given is left out."""
+    listed = running.say("find", _CREDENTIALS, "-printf", "%U %m %f\n").splitlines()
+    user = running.say("id", "-u", "library-sync")
+    assert sorted(listed) == [
+        f"{user} 400 jellyfin_api_key",
+        f"{user} 400 radarr_api_key",
+        f"{user} 500 {_UNIT}",
+    ]
+    for user, path in (
+        ("nobody", f"{_CREDENTIALS}/jellyfin_api_key"),
+        ("nobody", "/etc/library-sync/config.yaml"),
+        ("library-sync", "/etc/credstore/library-sync.jellyfin_api_key"),
+    ):
+        refused = running.run("runuser", "-u", user, "--", "cat", path)
+        assert refused.stderr == f"cat: {path}: Permission denied\n"
+
+
+def test_exposure(running: Machine) -> None:
+    """What systemd itself thinks of the running service's sandbox is 1.0 or better."""
+    running.say("systemd-analyze", "security", "--no-pager", "--threshold=10", _UNIT)
+
+
+def test_verify(running: Machine) -> None:
+    """The installed unit has nothing that systemd would complain of."""
+    done = running.run("systemd-analyze", "verify", "--man=no", f"/etc/systemd/system/{_UNIT}")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_watchdog(running: Machine) -> None:
+    """A daemon that is stuck is killed and started anew."""
+    running.say("systemctl", "kill", f"--signal={signal.SIGSTOP.value}", _UNIT)
+    assert eventually(lambda: running.shows("NRestarts") == "1")
+    assert eventually(lambda: running.shows("ActiveState") == "active")
+    told = running.say("journalctl", "--output=cat", f"--unit={_UNIT}")
+    assert f"{_UNIT}: Failed with result 'watchdog'." in told
+
+
+def test_died(running: Machine) -> None:
+    """A daemon that died is started anew."""
+    running.say("systemctl", "kill", "--signal=SIGKILL", _UNIT)
+    assert eventually(lambda: running.shows("NRestarts") == "1")
+    assert eventually(lambda: running.shows("ActiveState") == "active")
+
+
+def test_stopped(running: Machine) -> None:
+    """A stopped service ends by itself, and well."""
+    running.say("systemctl", "stop", _UNIT)
+    shown = [running.shows(name) for name in ("ActiveState", "Result", "ExecMainStatus")]
+    assert shown == ["inactive", "success", "0"]
+
+
+def test_bad_configuration(running: Machine) -> None:
+    """A configuration that cannot be used is said in one line, and not tried again."""
+    with _changed(running, "jellyfin: {url: http://127.0.0.1:1}\nsnyc: {every: 1h}\n"):
+        assert running.run("systemctl", "restart", _UNIT).returncode == 1
+        shown = [running.shows(name) for name in ("ActiveState", "ExecMainStatus", "NRestarts")]
+        assert shown == ["failed", "78", "0"]
+        assert not eventually(lambda: running.shows("NRestarts") != "0", 2)
+    told = running.say("journalctl", "--output=cat", f"--unit={_UNIT}", "--identifier=library-sync")
+    assert "line 2: snyc is not known; did you mean sync?" in told.splitlines()[-1]
+
+
+def test_busy(running: Machine) -> None:
+    """While another process has the tracker's file, starting is tried again until it is free."""
+    running.say("systemctl", "stop", _UNIT)
+    lock = "/var/lib/library-sync/tracker.db.library-sync-lock"
+    running.say("systemd-run", "--unit=holder", "flock", lock, "sleep", "60")
+    running.run("systemctl", "start", _UNIT)
+    assert running.shows("ExecMainStatus") == "75"
+    assert eventually(lambda: int(running.shows("NRestarts")) >= 1)
+    running.say("systemctl", "stop", "holder")
+    assert eventually(lambda: running.shows("ActiveState") == "active")
+
+
+def test_reach(running: Machine) -> None:
+    """Private addresses are within reach of the service, those of the internet are not."""
+    limits = running.say("systemctl", "show", "--property=IPAddressDeny,IPAddressAllow", _UNIT)
+    given = [f"--property={line}" for line in limits.splitlines()]
+    found = {}
+    for address in ("192.168.1.10", "203.0.113.7"):
+        running.say("ip", "address", "replace", f"{address}/32", "dev", "lo")
+        probe = f"import socket; socket.create_connection(('{address}', 9), 0.5)"
+        done = running.run(
+            "systemd-run", "--quiet", "--wait", "--pipe", *given, _PYTHON, "-c", probe
+        )
+        found[address] = done.stderr.splitlines()[-1]
+    assert "Connection refused" in found["192.168.1.10"]
+    assert found["203.0.113.7"] == "TimeoutError: timed out"
+
+
+_TRACKER = """
+import sqlite3
+file = sqlite3.connect("/var/lib/status-tracker/tracker.db", isolation_level=None)
+file.execute("PRAGMA journal_mode = WAL")
+file.execute("CREATE TABLE IF NOT EXISTS own (id INTEGER)")
+file.execute("INSERT INTO own VALUES (1)")
+"""
+
+
+def test_shared_file(running: Machine) -> None:
+    """With the drop-in for it, the tracker and the service write to the same file."""
+    directory = "/var/lib/status-tracker"
+    as_tracker = ("runuser", "-u", "status-tracker", "--", _PYTHON, "-c", _TRACKER)
+    running.say("systemd-sysusers", "--inline", f"u status-tracker - - {directory}")
+    running.say("install", "-d", "-m2770", "-ostatus-tracker", "-gstatus-tracker", directory)
+    running.say(*as_tracker)
+    running.say("chmod", "660", f"{directory}/tracker.db")
+    drop_in = running.root / f"etc/systemd/system/{_UNIT}.d/tracker-file.conf"
+    shutil.copy(SYSTEMD / "drop-ins/tracker-file.conf", drop_in)
+    with _changed(running, f"{_config(running).read_text()}database: {directory}/tracker.db\n"):
+        running.say("systemctl", "daemon-reload")
+        running.say("systemctl", "restart", _UNIT)
+        assert eventually(lambda: running.shows("StatusText").startswith("Idle; run 1 ok"))
+        running.say(*as_tracker)
+        assert " start " in running.say("library-sync", "runs", "--last", "1")
+    drop_in.unlink()
+    running.say("systemctl", "daemon-reload")
+    running.say("systemctl", "restart", _UNIT)
+
+
+def test_command_before_the_service(machine: Machine) -> None:
+    """A command works also where the service never ran."""
+    machine.say("systemctl", "stop", _UNIT)
+    machine.say("rm", "-rf", "/var/lib/library-sync")
+    assert machine.say("library-sync", "check").startswith("ok  Jellyfin: ")
+
+
+def test_commands(running: Machine) -> None:
+    """A command sees what the service sees: its configuration, its secrets, its file."""
+    assert running.say("library-sync", "check").splitlines()[0].startswith("ok  Jellyfin: ")
+    assert " start " in running.say("library-sync", "runs", "--last", "1")
+    assert running.run("library-sync", "runs", "999").returncode == 1

@@ -1,0 +1,293 @@
+"""The command line, with real services behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from daemon import logs
+from daemon.cli import main
+from daemon.demo import Fault, PretendServices
+from daemon.demo.catalogue import world
+from daemon.demo.library import Movie
+from daemon.store.database import locked
+from tests.builders import change, files, rows
+
+ROOT = Path(__file__).parents[1]
+LISTING = "IncludeItemTypes=Movie,Series"
+
+
+class Said(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Shell:
+    """A directory with a configuration, in which commands are given."""
+
+    def __init__(self, capture: pytest.CaptureFixture[str], directory: Path) -> None:
+        self._capture = capture
+        self.directory = directory
+        self.database = directory / "data" / "tracker.db"
+
+    async def __call__(self, *arguments: str) -> Said:
+        """Give one command, in this process."""
+        self._capture.readouterr()
+        try:
+            code = await asyncio.to_thread(main, arguments)
+        except SystemExit as error:
+            code = int(error.code or 0)
+        out, err = self._capture.readouterr()
+        return Said(code, out, err)
+
+    async def start(self, *arguments: str, stdout: int = asyncio.subprocess.PIPE) -> Any:
+        """Give one command to a process of its own."""
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        command = (sys.executable, "-m", "daemon", *arguments)
+        return await asyncio.create_subprocess_exec(
+            *command, stdout=stdout, stderr=asyncio.subprocess.PIPE, env=environment
+        )
+
+
+@pytest.fixture
+async def services() -> AsyncIterator[PretendServices]:
+    """The three services with a small library."""
+    async with PretendServices(world()) as running:
+        yield running
+
+
+@pytest.fixture
+def shell(
+    services: PretendServices,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[Shell]:
+    """A directory that is configured for the services; the keys come from the environment."""
+    lines = [f"{name}: {{url: {getattr(services, f'{name}_url')}}}" for name in KEYS]
+    (tmp_path / "config.yaml").write_text("\n".join([*lines, "database: data/tracker.db"]))
+    (tmp_path / "data").mkdir()
+    for name in KEYS:
+        monkeypatch.setenv(
+            f"LIBRARY_SYNC__{name.upper()}__API_KEY", getattr(services, f"{name}_key")
+        )
+    monkeypatch.chdir(tmp_path)
+    yield Shell(capsys, tmp_path)
+    logs.reset()
+
+
+KEYS = ("jellyfin", "radarr", "sonarr")
+
+
+async def test_a_run_is_told_to_people(shell: Shell) -> None:
+    """What was done stands on stdout, the log on stderr, and the next command shows the run."""
+    first = await shell("sync")
+    assert first.code == 0
+    assert first.out.splitlines()[0].startswith("In sync: 41 titles in the library, ")
+    assert "        40  added" in first.out.splitlines()
+    logged = [json.loads(line) for line in first.err.splitlines()]
+    assert logged[-1]["event"] == "run.done"
+    listed = (await shell("runs")).out.splitlines()
+    assert [line.split()[0] for line in listed] == ["run", "1"]
+    assert listed[1].split()[2:] == ["cli", "ok", "40", "0", "1", "0"]
+    explained = (await shell("runs", "1")).out.splitlines()
+    assert sum(line.startswith("add ") for line in explained) == 40
+    titles = (await shell("audit")).out
+    assert "titles.added" in titles
+    head = [line["hash"] for line in logged if line["event"] == "audit.recorded"][-1]
+    assert (await shell("audit", "verify")).out == f"2 events, unbroken; head {head}\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["sync", "sync --dry-run", "check", "runs", "runs 1", "runs --last 1", "audit", "audit verify"],
+)
+async def test_json_is_one_document_and_nothing_else(shell: Shell, command: str) -> None:
+    """A program can read stdout as it is, whatever is logged meanwhile."""
+    await shell("sync")
+    said = await shell(*command.split(), "--json")
+    assert said.code == 0
+    assert json.loads(said.out)
+
+
+async def test_a_dry_run_tells_the_plan_and_leaves_no_trace(shell: Shell) -> None:
+    """No file is made, and not a byte of one that is there changes, at rest or in use."""
+    first = await shell("sync", "--dry-run", "--json")
+    assert (first.code, len(json.loads(first.out)["plan"])) == (0, 40)
+    assert files(shell.database.parent) == {}
+    await shell("sync")
+    before = files(shell.database.parent)
+    again = await shell("sync", "--dry-run")
+    assert again.out.splitlines()[0].startswith("Would do: 41 titles")
+    assert files(shell.database.parent) == before
+    with locked(shell.database):
+        assert (await shell("sync", "--dry-run")).code == 0
+    assert files(shell.database.parent) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ("sync --fast", 2, "unrecognized arguments: --fast"),
+        ("", 2, "the following arguments are required: COMMAND"),
+        ("runs --last 0", 2, "invalid"),
+        ("runs 1", 1, "there is no file"),
+        ("--config nowhere.yaml sync", 78, "nowhere.yaml cannot be read"),
+    ],
+)
+async def test_what_cannot_be_done_is_one_line(
+    shell: Shell, arguments: str, code: int, words: str
+) -> None:
+    """The exit code says of which kind it is, and nothing stands on stdout."""
+    said = await shell(*arguments.split())
+    assert (said.code, said.out) == (code, "")
+    assert words in said.err.splitlines()[-1]
+    assert len(said.err.splitlines()) == 1 or code == 2
+
+
+async def test_the_exit_code_tells_how_a_run_ended(
+    shell: Shell, services: PretendServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0 done, 1 failed, 3 partial, 75 busy, 77 no permission, 78 configuration."""
+    services.fault("radarr", Fault(status=401, times=None))
+    assert (await shell("sync")).code == 3
+    services.mend("radarr")
+    assert (await shell("sync")).code == 0
+    services.fault("jellyfin", Fault(path="/Items?", query=LISTING, status=401))
+    failed = await shell("sync")
+    assert failed.code == 1
+    assert "make a new API key" in failed.out
+    with locked(shell.database):
+        busy = await shell("sync")
+    assert (busy.code, len(busy.err.splitlines())) == (75, 1)
+    monkeypatch.setenv("LIBRARY_SYNC__DATABASE", "nowhere/tracker.db")
+    assert (await shell("sync")).code == 77
+    monkeypatch.setenv("LIBRARY_SYNC__DATABAZE", "x")
+    unknown = await shell("sync")
+    assert (unknown.code, len(unknown.err.splitlines())) == (78, 1)
+    assert "did you mean database?" in unknown.err
+
+
+async def test_check_answers_line_by_line(shell: Shell, services: PretendServices) -> None:
+    """What is bad stands out, and makes the command fail."""
+    good = await shell("check")
+    assert good.code == 0
+    assert [line[:4] for line in good.out.splitlines()] == ["ok  "] * 5
+    services.fault("sonarr", Fault(status=401, times=None))
+    bad = await shell("check")
+    assert bad.code == 1
+    assert [line.split()[1] for line in bad.out.splitlines() if line[:4] == "BAD "] == ["Sonarr:"]
+
+
+async def test_the_configuration_is_shown_with_its_secrets_masked(
+    shell: Shell, services: PretendServices
+) -> None:
+    """What is merged from everywhere is one document."""
+    said = await shell("config")
+    shown = json.loads(said.out)
+    masked = {"url": services.radarr_url, "api_key": "********"}
+    assert (said.code, shown["radarr"], shown["database"]) == (0, masked, "data/tracker.db")
+    assert services.radarr_key not in said.out + said.err
+
+
+async def test_a_touched_audit_is_told(shell: Shell) -> None:
+    """The command fails and says at which event."""
+    await shell("sync")
+    change(shell.database, "DROP TRIGGER sync_audit_no_update")
+    change(shell.database, "UPDATE sync_audit SET actor_name = 'nobody' WHERE seq = 2")
+    said = await shell("audit", "verify")
+    assert said.code == 1
+    assert said.out.startswith("BROKEN at event 2: ")
+
+
+async def test_a_backup_is_a_whole_copy_and_never_replaces_anything(shell: Shell) -> None:
+    """Also of a file that is in use; what is there already stays."""
+    await shell("sync")
+    copy = shell.directory / "copy.db"
+    with locked(shell.database):
+        assert (await shell("backup", str(copy))).code == 0
+    assert rows(copy, "SELECT COUNT(*) FROM requests") == [(40,)]
+    before = copy.read_bytes()
+    again = await shell("backup", str(copy))
+    assert (again.code, copy.read_bytes()) == (1, before)
+    assert "is there already" in again.err
+
+
+async def test_the_demo_tells_its_story(shell: Shell) -> None:
+    """It needs no configuration, and keeps the tracker's file where it is told to."""
+    kept = shell.directory / "kept.db"
+    (shell.directory / "config.yaml").unlink()
+    said = await shell("demo", "--keep", str(kept))
+    assert (said.code, said.err) == (0, "")
+    assert said.out.count("In sync:") == 3
+    assert rows(kept, "SELECT COUNT(*) FROM requests") == [(42,)]
+
+
+async def test_ctrl_c_ends_a_run_quickly_and_quietly(
+    shell: Shell, services: PretendServices
+) -> None:
+    """The run is noted as interrupted, and nobody gets to see a traceback."""
+    services.fault("jellyfin", Fault(path="/Items?", query=LISTING, stall=30))
+    process = await shell.start("sync")
+    async with asyncio.timeout(20):
+        while not any(LISTING in call.query for call in services.calls("jellyfin")):
+            await asyncio.sleep(0.01)  # a call that arrives has no event of its own
+    process.send_signal(signal.SIGINT)
+    out, err = await asyncio.wait_for(process.communicate(), 5)
+    assert (process.returncode, out) == (130, b"")
+    assert b"Traceback" not in err
+    assert rows(shell.database, "SELECT outcome FROM sync_runs") == [("interrupted",)]
+
+
+async def test_a_reader_that_is_gone_is_no_drama(shell: Shell) -> None:
+    """A command whose output goes to nowhere ends without complaint."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = await shell.start("config", stdout=writing)
+    os.close(writing)
+    _, err = await asyncio.wait_for(process.communicate(), 10)
+    assert (process.returncode, err) == (1, b"")
+
+
+async def test_nothing_from_outside_steers_the_terminal(
+    shell: Shell, services: PretendServices
+) -> None:
+    """Neither a title nor what a wrong service calls itself."""
+    services.world.add_movie(Movie.named("\x1b[2JBoo", 2000, {"Tmdb": "9000"}))
+    name = json.dumps({"appName": "\x1b]0;Boo\x07", "version": "1"}).encode()
+    services.fault("radarr", Fault(path="/api/v3/system", body=name, times=None))
+    said = [await shell(*words.split()) for words in ("sync", "runs 1", "check", "audit")]
+    assert all("\x1b" not in one.out for one in said)
+    assert all("?]0;Boo?" in one.out for one in (said[0], said[2]))
+
+
+@pytest.mark.parametrize("style", ["json", "ecs", "console"])
+async def test_no_secret_is_told_anywhere(
+    shell: Shell, services: PretendServices, monkeypatch: pytest.MonkeyPatch, style: str
+) -> None:
+    """Not by a good run nor by a bad one, not on a stream, nor in a file."""
+    monkeypatch.setenv("LIBRARY_SYNC__LOG__FORMAT", style)
+    monkeypatch.setenv("LIBRARY_SYNC__LOG__LEVEL", "debug")
+    said = [await shell(command) for command in ("sync", "check", "config", "runs", "audit")]
+    elsewhere = f"http://127.0.0.1:1/api/v3?apikey={services.radarr_key}"
+    services.fault("radarr", Fault(status=302, headers={"Location": elsewhere}, times=None))
+    services.fault("sonarr", Fault(body=services.sonarr_key.encode(), times=None))
+    services.fault("jellyfin", Fault(path="/Items/Counts", status=401))
+    said += [await shell(command) for command in ("sync", "check", "runs")]
+    everything = "".join(one.out + one.err for one in said)
+    stored = b"".join(files(shell.database.parent).values())
+    for key in (services.jellyfin_key, services.radarr_key, services.sonarr_key):
+        assert key.encode() not in stored
+        assert key not in everything
+    assert len(everything) > 10_000

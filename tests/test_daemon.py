@@ -1,0 +1,309 @@
+"""The daemon as a process: how it starts, says so, survives, and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sqlite3
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any, Self
+
+import pytest
+import yaml
+
+from daemon.app import Daemon
+from daemon.demo import Fault, PretendServices, World
+from daemon.sdnotify import Notifier
+from daemon.store import open_store
+from daemon.wiring import open_services
+from tests.builders import configured, rows
+from tests.running import METROPOLIS, SHOW, a_world, until
+from tests.test_sdnotify import heard, listening
+
+ROOT = Path(__file__).parent.parent
+RUNS = "SELECT trigger, outcome FROM sync_runs ORDER BY id"
+CONSISTENT = """
+SELECT (SELECT count(*) FROM requests),
+       (SELECT count(DISTINCT jellyfin_id) FROM requests),
+       (SELECT count(*) FROM timeline_events),
+       (SELECT count(*) FROM sync_decisions WHERE kind = 'add'),
+       (SELECT sum(json_array_length(after, '$.request_ids')) FROM sync_audit
+        WHERE action = 'titles.added')
+"""
+
+
+@dataclass
+class Running:
+    """A daemon in a process of its own, and what it says to its log and to systemd."""
+
+    process: Process
+    systemd: socket.socket
+    log: list[dict[str, Any]] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+
+    def hear(self) -> list[str]:
+        """Everything that systemd was told so far."""
+        self.messages.extend(heard(self.systemd))
+        return self.messages
+
+    def told(self, text: str) -> int:
+        """How often systemd was told this."""
+        return sum(text in message for message in self.hear())
+
+    async def ready(self) -> Self:
+        """Wait until it serves."""
+        await until(lambda: self.told("READY=1"), 15)
+        return self
+
+    async def listen(self) -> None:
+        """Collect the log."""
+        assert self.process.stdout is not None
+        async for line in self.process.stdout:
+            self.log.append(json.loads(line))
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """The lines of one kind."""
+        return [line for line in self.log if line["event"] == event]
+
+    async def end(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
+        """Tell it to end: its exit code, and how many seconds that took."""
+        before = monotonic()
+        self.process.send_signal(how)
+        code = await asyncio.wait_for(self.process.wait(), 15)
+        return code, monotonic() - before
+
+
+@dataclass
+class Place:
+    """Where daemons live: a folder with a configuration, and the services around it."""
+
+    folder: Path
+    services: PretendServices
+    stack: AsyncExitStack
+
+    @property
+    def database(self) -> Path:
+        """The tracker's file."""
+        return self.folder / "tracker.db"
+
+    def configure(self, **sections: Any) -> None:
+        """Write the configuration anew."""
+        parts = {
+            name: {
+                "url": getattr(self.services, f"{name}_url"),
+                "api_key": getattr(self.services, f"{name}_key"),
+            }
+            for name in ("jellyfin", "radarr", "sonarr")
+        }
+        document = {**parts, "database": str(self.database), "http": {"port": 0}, **sections}
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+
+    async def command(self, *arguments: str, **environ: str) -> Process:
+        """One command, in this place."""
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "daemon", "--config", "config.yaml", *arguments),
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+        )
+
+    async def ended(self, *arguments: str) -> tuple[int, str, str]:
+        """One command to its end: exit code, output and complaints."""
+        process = await self.command(*arguments)
+        output, complaints = await asyncio.wait_for(process.communicate(), 15)
+        return process.returncode or 0, output.decode(), complaints.decode()
+
+    async def started(self) -> Running:
+        """A daemon; what is left of it at the end of the test is killed."""
+        name = f"{self.folder}/notify-{len(list(self.folder.iterdir()))}"
+        systemd = self.stack.enter_context(listening(name))
+        process = await self.command("run", NOTIFY_SOCKET=name, WATCHDOG_USEC="400000")
+        running = Running(process, systemd)
+        self.stack.push_async_callback(_gone, process, asyncio.create_task(running.listen()))
+        return running
+
+
+async def _gone(process: Process, listening: asyncio.Task[None]) -> None:
+    if process.returncode is None:
+        process.kill()
+    await process.wait()
+    await listening
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    """A configured place with a film and a series."""
+    async with _place(tmp_path, a_world()) as made:
+        yield made
+
+
+@asynccontextmanager
+async def _place(folder: Path, world: World) -> AsyncIterator[Place]:
+    async with PretendServices(world) as services, AsyncExitStack() as stack:
+        made = Place(folder, services, stack)
+        made.configure()
+        yield made
+
+
+def titles(place: Place) -> set[str]:
+    """What is tracked."""
+    return {title for (title,) in rows(place.database, "SELECT title FROM requests")}
+
+
+async def test_a_life_from_start_to_stop(place: Place) -> None:
+    """It says READY once its port answers, what it does, that it lives, and that it stops."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    place.configure(http={"port": port})
+    daemon = await (await place.started()).ready()
+    with socket.create_connection(("127.0.0.1", port)):
+        pass
+    await until(lambda: daemon.told("STATUS=Idle; run 1 ok, 2 titles"))
+    assert titles(place) == {METROPOLIS.title, SHOW.title}
+    fed = daemon.told("WATCHDOG=1")
+    await until(lambda: daemon.told("WATCHDOG=1") >= fed + 3)
+    assert daemon.told("STOPPING=1") == 0
+    code, seconds = await daemon.end()
+    assert (code, daemon.told("READY=1"), daemon.told("STOPPING=1")) == (0, 1, 1)
+    assert seconds < 3
+    await until(lambda: daemon.logged("daemon.stopped"))
+    lines = ["daemon.starting", "daemon.ready", "run.done", "daemon.stopping", "daemon.stopped"]
+    assert lines == [line["event"] for line in daemon.log if line["event"] in lines]
+    assert rows(place.database, RUNS) == [("start", "ok")]
+    assert not place.database.with_name("tracker.db-wal").exists()
+
+
+async def test_a_stop_in_mid_run(tmp_path: Path) -> None:
+    """What was written stays and fits together, the run is interrupted, the exit code is 0."""
+    async with _place(tmp_path, World.of_size(movies=1000)) as place:
+        place.configure(sync={"batch_size": 50})
+        place.services.fault(
+            "jellyfin", Fault("/Items?", query="StartIndex", cut=300_000, stall=60)
+        )
+        daemon = await (await place.started()).ready()
+        await until(lambda: len(titles(place)) >= 100)
+        code, seconds = await daemon.end()
+        assert code == 0
+        assert seconds < 3
+        assert rows(place.database, RUNS) == [("start", "interrupted")]
+        [counts] = rows(place.database, CONSISTENT)
+        assert len(set(counts)) == 1
+        assert 100 <= counts[0] < 1000
+        place.services.mend("jellyfin")
+        daemon = await (await place.started()).ready()
+        await until(lambda: daemon.told("STATUS=Idle"))
+        assert rows(place.database, RUNS) == [("start", "interrupted"), ("start", "ok")]
+        assert rows(place.database, CONSISTENT) == [(1000,) * 5]
+
+
+async def test_a_stop_while_the_tracker_holds_its_file(place: Place) -> None:
+    """It does not wait for the lock; the run that could not be closed is closed at the start."""
+    place.services.fault("jellyfin", Fault("/System/Info/Public", stall=60))
+    daemon = await (await place.started()).ready()
+    await until(lambda: place.services.calls("jellyfin"))
+    with closing(sqlite3.connect(place.database)) as tracker, tracker:
+        tracker.execute("BEGIN IMMEDIATE")
+        code, seconds = await daemon.end()
+    assert code == 0
+    assert seconds < 3
+    assert rows(place.database, RUNS) == [("start", "running")]
+    place.services.mend("jellyfin")
+    daemon = await (await place.started()).ready()
+    await until(lambda: daemon.told("STATUS=Idle"))
+    assert rows(place.database, RUNS) == [("start", "interrupted"), ("start", "ok")]
+    assert daemon.logged("run.interrupted_before")[0]["run"] == 1
+
+
+async def test_a_pause_is_survived(place: Place) -> None:
+    """A process that was stopped and goes on feeds the watchdog again, works, and ends well."""
+    daemon = await (await place.started()).ready()
+    await until(lambda: daemon.told("STATUS=Idle"))
+    daemon.process.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(0.3)
+    fed = daemon.told("WATCHDOG=1")
+    await asyncio.sleep(1)
+    assert daemon.told("WATCHDOG=1") == fed
+    daemon.process.send_signal(signal.SIGCONT)
+    await until(lambda: daemon.told("WATCHDOG=1") > fed)
+    assert (await daemon.end(signal.SIGINT))[0] == 0
+
+
+async def test_only_one_works_on_a_file(place: Place) -> None:
+    """A second daemon and a run by hand both end with 75 and say why; the first goes on."""
+    daemon = await (await place.started()).ready()
+    for command in ("run", "sync"):
+        code, output, complaints = await place.ended(command)
+        assert code == 75
+        assert complaints.splitlines()[-1] == (
+            f"library-sync: another library-sync process works on {place.database}"
+        )
+        assert "Traceback" not in output + complaints
+    fed = daemon.told("WATCHDOG=1")
+    await until(lambda: daemon.told("WATCHDOG=1") > fed)
+    assert (await daemon.end())[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("sections", "code", "words"),
+    [
+        ({"jellyfin": {"url": "http://j"}}, 78, "jellyfin.api_key is missing"),
+        ({"database": "/nowhere/tracker.db"}, 77, "cannot write beside /nowhere/tracker.db"),
+        ({"database": "/dev/null"}, 1, "library-sync: "),
+    ],
+)
+async def test_what_cannot_be_started(
+    place: Place, sections: dict[str, Any], code: int, words: str
+) -> None:
+    """The exit code says whether starting again can help, and one line says what to do."""
+    place.configure(**sections)
+    ended, output, complaints = await place.ended("run")
+    assert code == ended
+    assert words in complaints
+    assert "Traceback" not in output + complaints
+    assert len(complaints.splitlines()) == 1
+
+
+async def test_a_port_that_is_taken(place: Place) -> None:
+    """One line says so and what to do, and systemd may try again later."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        place.configure(http={"port": port})
+        code, output, complaints = await place.ended("run")
+    assert code == 1
+    [line] = complaints.splitlines()
+    assert line.startswith(f"library-sync: cannot listen on 127.0.0.1:{port}: Address already in")
+    assert "Traceback" not in output + complaints
+
+
+class BrokenNotifier(Notifier):
+    """Fails once the daemon is ready."""
+
+    def alive(self) -> None:
+        """Die as a part with a defect does."""
+        raise ZeroDivisionError
+
+
+async def test_a_part_that_dies_ends_everything(tmp_path: Path) -> None:
+    """Nothing goes on without it: the error gets out, and the process ends with it."""
+    async with (
+        PretendServices(a_world()) as services,
+        open_store(tmp_path / "tracker.db") as store,
+        open_services(configured(services, tmp_path / "tracker.db")) as clients,
+    ):
+        settings = configured(services, tmp_path / "tracker.db", http={"port": 0})
+        daemon = Daemon(settings, store, clients, 1, BrokenNotifier({}))
+        with pytest.raises(ExceptionGroup) as caught:
+            async with asyncio.timeout(5):
+                await daemon.serve(asyncio.Event(), lambda _: None)
+    assert [ZeroDivisionError] == [type(error) for error in caught.value.exceptions]

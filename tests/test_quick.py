@@ -1,0 +1,138 @@
+"""The quick look: what it asks, and which run it finds worth asking for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from daemon.clients.jellyfin import Counts
+from daemon.demo import Fault, World
+from daemon.demo.library import Episode, Movie
+from daemon.quick import Quick
+from tests.builders import rows
+from tests.running import METROPOLIS, SHOW, Stand, a_world, working
+
+KIDS = Movie.named("The Kid", 1921, {"Tmdb": "10098"})
+RUNS = "SELECT trigger, json_extract(result, '$.kind'), outcome FROM sync_runs ORDER BY id"
+FIRST = ("admin", "full", "ok")
+HINTED = ("quick", "hinted", "ok")
+FULL = ("quick", "full", "ok")
+SAVED, COUNTS = "/Items", "/Items/Counts"
+TASKS, FOLDERS = "/ScheduledTasks", "/Library/VirtualFolders"
+HALF_A_MINUTE = timedelta(seconds=30)
+
+
+async def looked(stand: Stand) -> list[str]:
+    """The paths that one look asked Jellyfin for, whatever run comes of it."""
+    stand.asked("jellyfin")
+    await quick(stand).look()
+    paths = [path.partition("?")[0] for path in stand.asked("jellyfin")]
+    await stand.idle()
+    return paths
+
+
+def quick(stand: Stand) -> Quick:
+    """The quick look."""
+    return Quick(stand.service._services.jellyfin, stand.service, stand.worker)
+
+
+def titles(stand: Stand) -> set[str]:
+    """What is tracked."""
+    return {title for (title,) in rows(stand.path, "SELECT title FROM requests")}
+
+
+async def test_where_nothing_changed_two_calls_are_all(tmp_path: Path) -> None:
+    """Nothing saved and the counts as before: no run, not even a row in the history."""
+    async with working(tmp_path) as stand:
+        await stand.run()
+        assert await looked(stand) == [SAVED, COUNTS]
+        assert await looked(stand) == [SAVED, COUNTS]
+        assert rows(stand.path, RUNS) == [FIRST]
+
+
+async def test_a_film_that_was_saved_is_looked_at(tmp_path: Path) -> None:
+    """By a hinted run; the next look compares with what this one found."""
+    async with working(tmp_path) as stand:
+        await stand.run()
+        stand.world.add_movie(KIDS)
+        assert await looked(stand) == [SAVED, COUNTS]
+        assert rows(stand.path, RUNS) == [FIRST, HINTED]
+        assert titles(stand) == {METROPOLIS.title, SHOW.title, KIDS.title}
+        assert stand.service.baseline is not None
+        assert stand.service.baseline.counts == Counts(2, 1, 1)
+
+
+async def test_an_episode_that_was_saved_makes_its_series_available(tmp_path: Path) -> None:
+    """The series itself was not saved by that."""
+    async with working(tmp_path, a_world(episodes=0)) as stand:
+        await stand.run()
+        assert titles(stand) == {METROPOLIS.title}
+        stand.world.add_episode(SHOW.jellyfin_id, Episode(1, 1))
+        assert await looked(stand) == [SAVED, COUNTS]
+        assert rows(stand.path, RUNS) == [FIRST, HINTED]
+        assert titles(stand) == {METROPOLIS.title, SHOW.title}
+
+
+async def test_a_loss_asks_for_a_full_run(tmp_path: Path) -> None:
+    """No title that was saved can explain it."""
+    async with working(tmp_path) as stand:
+        await stand.run()
+        stand.world.remove(METROPOLIS.jellyfin_id)
+        assert await looked(stand) == [SAVED, COUNTS, TASKS, FOLDERS]
+        assert rows(stand.path, RUNS) == [FIRST, FULL]
+        assert await looked(stand) == [SAVED, COUNTS]
+
+
+async def test_a_full_run_waits_while_the_library_is_at_work(tmp_path: Path) -> None:
+    """Each look then only asks whether it is over, and the first that finds it so begins it."""
+    async with working(tmp_path) as stand:
+        await stand.run()
+        stand.world.remove(METROPOLIS.jellyfin_id)
+        stand.world.scanning = True
+        assert await looked(stand) == [SAVED, COUNTS, TASKS, FOLDERS]
+        assert await looked(stand) == [TASKS, FOLDERS]
+        assert rows(stand.path, RUNS) == [FIRST]
+        stand.world.scanning = False
+        assert await looked(stand) == [TASKS, FOLDERS]
+        assert rows(stand.path, RUNS) == [FIRST, FULL]
+        assert await looked(stand) == [SAVED, COUNTS]
+
+
+@pytest.mark.parametrize(("saved", "run"), [(500, HINTED), (501, FULL)])
+async def test_many_changes_are_a_full_runs_affair(
+    tmp_path: Path, saved: int, run: tuple[str, ...]
+) -> None:
+    """More than 500 are not looked at one by one."""
+    world = World.of_size(movies=510, overview_chars=10)
+    async with working(tmp_path, world) as stand:
+        await stand.run()
+        now = datetime.now(UTC)
+        world.saved_at.update(dict.fromkeys([*world.movies][:saved], now))
+        await looked(stand)
+        assert rows(stand.path, RUNS) == [FIRST, run]
+
+
+async def test_before_the_library_was_read_nothing_is_asked(tmp_path: Path) -> None:
+    """There is nothing that an answer could be compared with."""
+    async with working(tmp_path) as stand:
+        assert await looked(stand) == []
+        stand.services.fault("jellyfin", Fault("/Items?", times=None, status=500))
+        await stand.run()
+        assert await looked(stand) == []
+        assert [trigger for trigger, *_ in rows(stand.path, RUNS)] == ["admin"]
+
+
+@pytest.mark.parametrize("path", ["/Items?", COUNTS])
+async def test_a_look_that_fails_is_simply_the_next_one(tmp_path: Path, path: str) -> None:
+    """What was saved meanwhile is found then."""
+    async with working(tmp_path) as stand:
+        await stand.run()
+        stand.world.add_movie(KIDS)
+        stand.services.fault("jellyfin", Fault(path, status=500, times=None))
+        await looked(stand)
+        stand.services.mend("jellyfin")
+        assert rows(stand.path, RUNS) == [FIRST]
+        await looked(stand)
+        assert rows(stand.path, RUNS) == [FIRST, HINTED]

@@ -1,0 +1,102 @@
+"""What a run is counted as, and how that is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from daemon.domain import (
+    SCANNING,
+    Add,
+    Conflict,
+    Decision,
+    Defect,
+    Gap,
+    Ids,
+    Outcome,
+    Skip,
+    SkipReason,
+    Update,
+    UpdateReason,
+)
+from daemon.result import SyncResult, Tally, planned
+from tests.builders import an_item
+
+GAP = Gap("Radarr", "unreachable", "Radarr is away")
+LOST = Defect("Jellyfin", "b" * 32, "it has no name")
+USED = Defect("Jellyfin", "", "its Tmdb id is unusable", lost=False)
+
+
+def told(tally: Tally, **others: Any) -> dict[str, Any]:
+    """The document of a result with these counts."""
+    return SyncResult(tally.outcome, tally, 7, 12, {}, **others).as_dict()
+
+
+@pytest.mark.parametrize(
+    ("tally", "outcome", "details"),
+    [
+        (Tally(), Outcome.OK, []),
+        (Tally(gaps=[GAP]), Outcome.PARTIAL, ["Radarr is away"]),
+        (Tally(defects=[LOST]), Outcome.PARTIAL, [f"Jellyfin {'b' * 32}: it has no name"]),
+        (
+            Tally(defects=[USED]),
+            Outcome.OK,
+            ["Jellyfin item without an id: its Tmdb id is unusable"],
+        ),
+        (Tally(gaps=[Gap("Jellyfin", SCANNING, "at work")]), Outcome.PARTIAL, []),
+        (Tally(failure=GAP, gaps=[GAP]), Outcome.FAILED, ["Radarr is away"] * 2),
+    ],
+)
+def test_whatever_is_missing_keeps_a_run_from_being_good(
+    tally: Tally, outcome: Outcome, details: list[str]
+) -> None:
+    """A gap or a lost item makes it PARTIAL, a failure FAILED; a scan alone is no error."""
+    document = told(tally)
+    assert (document["outcome"], document["error_details"]) == (outcome.value, details)
+    assert document["errors"] == len(details)
+
+
+def test_the_first_keys_are_those_that_the_trackers_page_shows() -> None:
+    """Their order is a contract; further keys come after them."""
+    tally = Tally(scanned=9, added=3)
+    for reason in (SkipReason.DUPLICATE, SkipReason.DUPLICATE, SkipReason.ALREADY_RIGHT):
+        tally.count(Skip(an_item(), reason))
+    document = told(tally)
+    first = {"total_scanned": 9, "added": 3, "skipped": 3, "errors": 0, "error_details": []}
+    assert [*document.items()][:5] == [*first.items()]
+    assert document["skip_reasons"] == {"already_right": 1, "duplicate": 2}
+    assert (document["run_id"], document["duration_ms"], document["dry_run"]) == (7, 12, False)
+
+
+def test_many_errors_are_all_counted_but_not_all_told() -> None:
+    """A library full of broken items does not make the result endless."""
+    document = told(Tally(defects=[LOST] * 103))
+    assert document["errors"] == 103
+    assert document["error_details"][-1] == "and 3 more"
+    assert len(document["error_details"]) == 101
+
+
+def test_decisions_are_counted_and_planned_by_what_they_would_do() -> None:
+    """A dry run tells what would be written and what is in conflict, and passes over the rest."""
+    item, bare = an_item(), an_item("bare", ids=Ids())
+    decisions: list[Decision] = [
+        Add(item),
+        Add(bare),
+        Update(item, UpdateReason.FILL, 1, {"year": 1, "imdb_id": "x"}),
+        Update(item, UpdateReason.REFRESH, 2, {}, {"title": "x"}),
+        Conflict(item, (4, 9)),
+        Skip(item, SkipReason.ALREADY_RIGHT, 1),
+    ]
+    tally = Tally()
+    for decision in decisions:
+        tally.count(decision)
+        tally.would_write(decision)
+    document = told(tally, plan=[entry for one in decisions for entry in planned(one)])
+    counts = ("added", "without_ids", "filled", "refreshed", "updated", "conflicts", "skipped")
+    assert [document[name] for name in counts] == [2, 1, 1, 1, 2, 1, 1]
+    about = {"media_type": "MOVIE", "title": item.title, "jellyfin_id": item.jellyfin_id}
+    assert document["plan"][0] == {"decision": "add", **about}
+    assert document["plan"][2] == {"decision": "fill", **about, "columns": ["imdb_id", "year"]}
+    assert document["plan"][4] == {"decision": "conflict", **about, "request_ids": [4, 9]}
+    assert (len(document["plan"]), document["dry_run"]) == (5, True)
