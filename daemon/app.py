@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from typing import Protocol
 
 from daemon.errors import DaemonError
 from daemon.health import Health
 from daemon.intake import Intake
 from daemon.logs import logger
+from daemon.notify import Notifications
 from daemon.observe import Services
 from daemon.progress import Feed, Progress
 from daemon.pulse import Pulse
@@ -26,6 +27,13 @@ from daemon.wiring import open_services, options
 from daemon.worker import Worker
 
 _log = logger(__name__)
+
+
+class Serving(Protocol):
+    """A part that works until it is cancelled."""
+
+    async def serve(self) -> None:
+        """Work."""
 
 
 class Daemon:
@@ -63,6 +71,10 @@ class Daemon:
         self._intake = Intake(
             self._worker, store, quick.look, settings.webhook, lambda: service.server_id
         )
+        self._notifications = Notifications(settings.notify, f"{settings.http.address}/status")
+        self._worker.began.append(self._notifications.began)
+        self._worker.ended.append(self._notifications.ended)
+        health.changed.append(self._notifications.changed)
         self._pulse = Pulse(self._worker, notifier)
         self._parts = Parts(
             settings=settings,
@@ -87,10 +99,7 @@ class Daemon:
             ready: told the address once everything is up.
         """
         async with _first_of_ours(), asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(part.serve())
-                for part in (self._worker, self._schedule, self._intake, self._pulse)
-            ]
+            tasks = [group.create_task(part.serve()) for part in self._serving()]
             async with served(self._parts) as url:
                 self._schedule.start()
                 self._notifier.ready(self._pulse.status)
@@ -102,6 +111,11 @@ class Daemon:
                 self._schedule.stop()
             for task in tasks:
                 task.cancel()
+
+    def _serving(self) -> tuple[Serving, ...]:
+        """The parts that work in the background."""
+        background = (self._schedule, self._intake, self._notifications, self._pulse)
+        return (self._worker, *background)
 
     def _progressed(self, progress: Progress) -> None:
         self._worker.progressed(progress)
@@ -131,20 +145,14 @@ async def _first_of_ours() -> AsyncIterator[None]:
 
 
 async def run(
-    settings: Settings,
-    stop: asyncio.Event | None = None,
-    ready: Callable[[str], None] = lambda _: None,
+    settings: Settings, stop: asyncio.Event, ready: Callable[[str], None] = lambda _: None
 ) -> None:
-    """Be the daemon until SIGTERM, SIGINT or `stop`.
+    """Be the daemon until `stop` is set.
 
     Raises:
         DaemonError: it cannot start.
         ExceptionGroup: one of its parts died.
     """
-    stop = stop or asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for which in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(which, stop.set)
     _log.info("daemon.starting")
     async with open_store(settings.database) as store, open_services(settings) as services:
         for number in await store.interrupt_stale():

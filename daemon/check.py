@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+import aiohttp
+
 from daemon.clients.arr import ArrClient
 from daemon.clients.jellyfin import JellyfinClient
 from daemon.errors import DaemonError, ServiceError
@@ -17,6 +19,8 @@ from daemon.store import open_store_to_look
 from daemon.store.database import refuse_network
 
 _MOST_SKEW = 60.0
+_PATIENCE = 5.0
+_OK = 200
 
 
 class Finding(NamedTuple):
@@ -98,3 +102,18 @@ def _place(path: Path) -> Finding:
     if not os.access(path.parent, os.W_OK):
         return Finding("file", good=False, text=f"no permission to write in {path.parent}")
     return Finding("file", good=True, text=f"{path} is not there yet; the first run makes it")
+
+
+async def well(url: str) -> tuple[bool, str]:
+    """Whether a running daemon says that it is ready, and what it says."""
+    timeout = aiohttp.ClientTimeout(total=_PATIENCE)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(f"{url}/readyz") as reply,
+        ):
+            document = await reply.json()
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        return False, f"nothing answers at {url}: {type(error).__name__}"
+    reasons = "; ".join(str(one.get("detail")) for one in document.get("reasons", ()))
+    return reply.status == _OK, reasons or "ready"

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from enum import IntEnum
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from daemon import __version__, logs, report
-from daemon.check import findings
+from daemon.check import findings, well
 from daemon.domain import Actor, Outcome, Trigger
 from daemon.errors import (
     AlreadyRunningError,
@@ -67,15 +68,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     if options.command == "demo":
-        logs.configure(
-            format="auto", level="error", secrets=(), version=__version__, stream=sys.stderr
-        )
-        from daemon.demo.story import tell  # noqa: PLC0415 - nor the pretend media stack
-
-        return Exit.DONE if asyncio.run(tell(options.keep, sys.stdout)) else Exit.FAILED
+        return _demo(options)
     settings = load(options.config)
     _configure_logs(settings, daemon=options.command == "run")
     return asyncio.run(_awaited(cast("_Command", options.run)(options, settings)))
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from daemon.demo.story import tell  # noqa: PLC0415 - other commands need no pretend services
+
+    logs.configure(format="auto", level="error", secrets=(), version=__version__, stream=sys.stderr)
+    asyncio.run(tell(options.keep, options.port, sys.stdout, once=options.once))
+    return Exit.DONE
 
 
 async def _awaited(command: Awaitable[int]) -> int:
@@ -106,7 +110,10 @@ def _configure_logs(settings: Settings, *, daemon: bool) -> None:
 async def _daemon(_: argparse.Namespace, settings: Settings) -> int:
     from daemon.app import run  # noqa: PLC0415 - other commands need not carry the server along
 
-    await run(settings)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await run(settings, stop)
     return Exit.DONE
 
 
@@ -234,6 +241,12 @@ async def _backup(options: argparse.Namespace, settings: Settings) -> int:
     return Exit.DONE
 
 
+async def _healthcheck(_: argparse.Namespace, settings: Settings) -> int:
+    good, detail = await well(settings.http.local)
+    _say(f"library-sync: {detail}")
+    return Exit.DONE if good else Exit.FAILED
+
+
 async def _config(_: argparse.Namespace, settings: Settings) -> int:
     _print([_json(settings.masked())])
     return Exit.DONE
@@ -293,8 +306,11 @@ def _parser() -> argparse.ArgumentParser:
     undo.add_argument("id", type=int, metavar="ID")
     backup = command("backup", _backup, "copy the tracker's file, also while it is in use")
     backup.add_argument("file", type=Path, metavar="FILE")
+    command("healthcheck", _healthcheck, "ask a running daemon whether it is well")
     command("config", _config, "the merged configuration, secrets masked")
     demo = command("demo", None, "see it work on a pretend media library")
+    demo.add_argument("--once", action="store_true", help="end with the story")
+    demo.add_argument("--port", type=int, default=8765, metavar="N", help="default: 8765")
     demo.add_argument("--keep", type=Path, metavar="FILE", help="keep the tracker's file there")
     for answers in (sync, check, runs, audit, explain, attention, undo):
         answers.add_argument("--json", action="store_true", help="one JSON document on stdout")

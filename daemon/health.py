@@ -38,6 +38,9 @@ class Health:
     Args:
         names: the configured services.
         clock: the time now, aware UTC.
+
+    Attributes:
+        changed: called when a service goes, and when it is back.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Health:
     ) -> None:
         self._clock = clock
         self.services = {name: ServiceHealth(name) for name in names}
+        self.changed: list[Callable[[ServiceHealth], None]] = []
 
     def good(self, name: str, version: str = "") -> None:
         """The service answered well."""
@@ -60,6 +64,8 @@ class Health:
             problem="",
             kind="",
         )
+        if before.up is False:
+            self._tell(name)
 
     def bad(self, gap: Gap) -> None:
         """The service failed."""
@@ -75,3 +81,9 @@ class Health:
             problem=gap.detail,
             kind=gap.kind,
         )
+        if before.up is not False:
+            self._tell(gap.service)
+
+    def _tell(self, name: str) -> None:
+        for listener in self.changed:
+            listener(self.services[name])

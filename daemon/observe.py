@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from array import array
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import islice
+from operator import ne
 
 from daemon.clients.arr import ArrClient
 from daemon.clients.jellyfin import SERVICE as JELLYFIN
@@ -118,23 +121,27 @@ class _Attempt:
     """One reading of the whole listing.
 
     Attributes:
-        ids: hashes of the Jellyfin ids read; only their number counts, and they are half as large.
+        ids: hashes of the Jellyfin ids read, doubles included; only their number counts.
     """
 
-    ids: set[int] = field(default_factory=set)
+    ids: array[int] = field(default_factory=lambda: array("q"))
     totals: list[int] = field(default_factory=list)
     sound: bool = True
+    titles: int = 0
 
     def add(self, page: Page) -> None:
-        self.ids.update(hash(defect.ref) for defect in page.defects if defect.lost)
+        """Note a page that has been read."""
+        self.ids.extend(hash(defect.ref) for defect in page.defects if defect.lost)
         self.sound &= not page.foreign and all(defect.ref for defect in page.defects)
         if page.total is not None:
             self.totals.append(page.total)
+        ordered = sorted(self.ids)
+        self.titles = bool(ordered) + sum(map(ne, ordered, islice(ordered, 1, None)))
 
     @property
     def complete(self) -> bool:
         """Every title that the server counted was read, and it counted the same throughout."""
-        return self.sound and {len(self.ids)} == set(self.totals)
+        return self.sound and {self.titles} == set(self.totals)
 
 
 class Library:
@@ -175,7 +182,7 @@ class Library:
         return Reading(
             complete=self._attempt.complete and not self.gaps,
             scanning=self._scanning,
-            titles=len(self._attempt.ids),
+            titles=self._attempt.titles,
             broken=frozenset(defect.ref for defect in self.defects if defect.lost),
         )
 
@@ -200,8 +207,8 @@ class Library:
         """All pages; a failure that the next reading may not meet ends them quietly."""
         try:
             start, known = 0, -1
-            while len(self._attempt.ids) > known:
-                known = len(self._attempt.ids)
+            while self._attempt.titles > known:
+                known = self._attempt.titles
                 page = Page()
                 async with contextlib.aclosing(self._page(page, start)) as pieces:
                     async for items in pieces:
@@ -221,7 +228,7 @@ class Library:
         try:
             async with contextlib.aclosing(reply) as pieces:
                 async for items in pieces:
-                    self._attempt.ids.update(hash(item.jellyfin_id) for item in items)
+                    self._attempt.ids.extend(hash(item.jellyfin_id) for item in items)
                     self._progress(len(self._attempt.ids))
                     self._read_any = self._read_any or bool(items)
                     yield items
@@ -268,7 +275,7 @@ class Library:
         if self._attempt.complete or self.gaps:
             return
         counted = ", then ".join(str(total) for total in sorted(set(self._attempt.totals)))
-        detail = f"read {len(self._attempt.ids)} titles where Jellyfin counts {counted or 'none'}"
+        detail = f"read {self._attempt.titles} titles where Jellyfin counts {counted or 'none'}"
         self.gaps.append(Gap(JELLYFIN, INCOMPLETE, f"{detail}; the next run reads it anew"))
 
 

@@ -163,10 +163,23 @@ class Http(_Part):
     trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_entries)] = ()
 
     @property
+    def local(self) -> str:
+        """Where a program on this machine reaches us, the base path included."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{self.base_path}"
+
+    @property
     def address(self) -> str:
         """Where senders and people reach us, the base path included."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104
-        return self.public_url or f"http://{host}:{self.port}{self.base_path}"
+        return self.public_url or self.local
+
+
+class Notify(_Part):
+    """Whom to tell; the addresses may hold a token, and are kept secret."""
+
+    url: Secret | None = None
+    shape: Literal["json", "ntfy", "gotify", "discord", "apprise"] = "json"
+    ping_url: Secret | None = None
 
 
 class Log(_Part):
@@ -187,6 +200,7 @@ class Settings(_Part):
     removal: Removal = Removal()
     webhook: Webhook = Webhook()
     http: Http = Http()
+    notify: Notify = Notify()
     log: Log = Log()
 
     def masked(self) -> dict[str, Any]:

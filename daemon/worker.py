@@ -64,6 +64,7 @@ class Worker:
         next_number: of the next run.
 
     Attributes:
+        began: called with each run's kind.
         ended: called with each run's result.
     """
 
@@ -77,6 +78,7 @@ class Worker:
         self.running: Ticket | None = None
         self.waiting: Ticket | None = None
         self.last: SyncResult | None = None
+        self.began: list[Callable[[str], None]] = []
         self.ended: list[Callable[[SyncResult], None]] = []
 
     def ask(self, trigger: Trigger, actor: Actor, scope: Scope = Scope()) -> Ticket:
@@ -132,6 +134,8 @@ class Worker:
         self._moved = time.monotonic()
         ticket.started_at = datetime.now(UTC)
         self._feed.publish("started", ticket.as_dict())
+        for listener in self.began:
+            listener(ticket.scope.kind)
         run = self._service.run(ticket.trigger, ticket.actor, ticket.scope, ticket.number)
         self._task = asyncio.create_task(run)
         try:

@@ -50,6 +50,7 @@ class _Index:
         self._service = service
         self._tables = (IdTable(), IdTable(), IdTable())
         self._seasons: dict[int, dict[int, int]] = {}
+        self._shapes: dict[tuple[tuple[int, int], ...], dict[int, int]] = {}
         self._defects: list[Defect] = []
 
     def add(self, records: list[_Record | Broken]) -> None:
@@ -61,12 +62,14 @@ class _Index:
             for table, value in zip(self._tables, ids, strict=True):
                 if value:
                     table.add(value, record.id)
-            if record.seasons:
-                self._seasons[record.id] = {
-                    season.seasonNumber: season.statistics.totalEpisodeCount
-                    for season in record.seasons
-                    if season.statistics is not None
-                }
+            counted = tuple(
+                (season.seasonNumber, season.statistics.totalEpisodeCount)
+                for season in record.seasons
+                if season.statistics is not None
+            )
+            if counted:  # most series are of few shapes, so that the shapes are shared
+                shape = self._shapes.setdefault(counted, dict(counted))
+                self._seasons[record.id] = shape
 
     def listing(self, *, whole: bool) -> Listing:
         by_tmdb, by_tvdb, by_imdb = self._tables

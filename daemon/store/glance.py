@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from daemon.store import plans, runs, titles
@@ -60,12 +60,12 @@ class Wanted:
     """Which decisions of a run.
 
     Attributes:
-        group: one of `SHOWN`.
+        group: one of `SHOWN`; None for the first that has any.
         text: that the title must hold.
         after: only those with a higher `seq`.
     """
 
-    group: str = "added"
+    group: str | None = None
     text: str = ""
     after: int = 0
     limit: int = 50
@@ -77,15 +77,19 @@ class RunView(NamedTuple):
     Attributes:
         run: as the history has it.
         counts: of what is kept of it, by group.
+        group: the wanted one.
         rows: the wanted decisions; those that changed a row say what it was before and after.
         plan: the plan that it held, without its titles; None if it held none.
+        kept: whether the decisions are not forgotten yet.
         undoable: titles that can be taken back, by action; those that were already are not in it.
     """
 
     run: dict[str, Any]
     counts: dict[str, int]
+    group: str
     rows: list[dict[str, Any]]
     plan: dict[str, Any] | None
+    kept: bool
     undoable: dict[str, int]
 
 
@@ -170,14 +174,14 @@ def view(connection: sqlite3.Connection, run_id: int, wanted: Wanted) -> RunView
     )
     counts = {name: sum(kinds.get(kind, 0) for kind in of) for name, of in _SHOWN.items()}
     counts[HELD] = plan["titles"] if plan else 0
-    select = _held if wanted.group == HELD else _decided
-    return RunView(
-        run, counts, select(connection, run_id, wanted), plan, _undoable(connection, run_id)
-    )
+    group = wanted.group or next((name for name in SHOWN if counts[name]), SHOWN[0])
+    rows = (_held if group == HELD else _decided)(connection, run_id, replace(wanted, group=group))
+    kept, undoable = runs.keeps(connection, run_id), _undoable(connection, run_id)
+    return RunView(run, counts, group, rows, plan, kept, undoable)
 
 
 def _decided(connection: sqlite3.Connection, run_id: int, wanted: Wanted) -> list[dict[str, Any]]:
-    kinds = _SHOWN[wanted.group]
+    kinds = _SHOWN[wanted.group or SHOWN[0]]
     rows = connection.execute(
         f"SELECT {', '.join(_ENTRY)} FROM sync_decisions WHERE run_id = ? AND seq > ?"
         f" AND kind IN ({', '.join('?' * len(kinds))}) AND COALESCE(title, '') LIKE ? ESCAPE '\\'"

@@ -108,6 +108,12 @@ def prune(connection: sqlite3.Connection) -> int:
     return cursor.rowcount
 
 
+def keeps(connection: sqlite3.Connection, run_id: int) -> bool:
+    """Whether the decisions of a run are not forgotten yet."""
+    [newest] = connection.execute("SELECT COALESCE(MAX(id), 0) FROM sync_runs").fetchone()
+    return bool(run_id > newest - _KEPT)
+
+
 def pictures_wanted(connection: sqlite3.Connection) -> bool:
     """Whether the listing should say which titles have a poster, which makes it dearer.
 

@@ -17,8 +17,9 @@ import jinja2
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from daemon import __version__
+from daemon import __version__, report
 from daemon.errors import DaemonError
+from daemon.store import SHOWN
 from daemon.web import view
 from daemon.web.problems import ACTOR, Problem
 from daemon.web.routes import Site
@@ -82,6 +83,7 @@ class Frame:
             token=partial(self._sessions.form_of, request),
             now=now,
             ago=partial(view.ago, now=now),
+            status=status,
             note=view.note(request.query.get("said", ""), request.query.get("run", "")),
             **values,
         )

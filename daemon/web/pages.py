@@ -27,7 +27,7 @@ from daemon.web.routes import Call, Parts, Site
 from daemon.web.sessions import Sessions
 
 _Model = TypeVar("_Model", bound=Asked)
-_FEW: Final = 4
+_FEW: Final = 3
 _ROWS: Final = 50
 _RUNS: Final = 30
 _PLANNED: Final = 300
@@ -132,6 +132,7 @@ class _Pages:
             hook=parts.intake.statistics.as_dict(),
             settings=parts.settings,
             sqlite=sqlite3.sqlite_version,
+            audit_ok=parts.store.audit_ok,
         )
 
     def _sources(self, glance: Glance) -> list[dict[str, Any]]:
@@ -162,16 +163,12 @@ class _Pages:
     async def run(self, visit: Visit) -> web.StreamResponse:
         number, query = self._run_id(visit), visit.request.query
         show, text = query.get("show", ""), query.get("q", "")[:200]
-        found = await self._view(number, Wanted("added", limit=0))
-        if show not in SHOWN:
-            show = next((group for group in SHOWN if found.counts[group]), "added")
         after = _read(RunQuery, {"run_id": str(number), **query}, 400).after
-        found = await self._view(number, Wanted(show, text, after, _ROWS + 1))
+        group = show if show in SHOWN else None
+        found = await self._view(number, Wanted(group, text, after, _ROWS + 1))
         page = found.rows[:_ROWS]
         more = page[-1]["seq"] if len(found.rows) > _ROWS else None
-        return self._page(
-            visit, "run.html", found=found, rows=page, show=show, text=text, more=more
-        )
+        return self._page(visit, "run.html", found=found, rows=page, text=text, more=more)
 
     async def export(self, visit: Visit) -> web.StreamResponse:
         number, kind = self._run_id(visit), visit.request.match_info["format"]

@@ -13,8 +13,8 @@ from daemon.progress import Phase
 from daemon.store import Finding, Glance
 from daemon.worker import Ticket
 
-STATES: Final = ("ok", "running", "partial", "held", "failed", "never")
-"""What an icon can say."""
+STATES: Final = ("ok", "running", "partial", "held", "failed", "never", "plain")
+"""What an icon can say; the last one is that of pages which say nothing of how things stand."""
 
 ICON_OF: Final = {
     "ok": "ok",
@@ -226,7 +226,7 @@ def span(seconds: float) -> str:
     for least, size, name in _UNITS:
         if seconds >= least:
             return f"{seconds // size:,.0f} {name}"
-    return f"{seconds:.0f} s" if seconds >= 1 or not seconds else f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
 
 
 def ago(then: datetime, now: datetime) -> str:

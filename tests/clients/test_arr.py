@@ -170,11 +170,12 @@ async def test_a_broken_record_is_a_defect(record: Any, ref: str, reason: str) -
     assert found.defects == [Defect("Radarr", ref, reason)]
 
 
-async def test_the_first_of_two_records_counts() -> None:
-    """Where two records share a provider's id, the first one's stays."""
+async def test_of_two_records_with_one_id_the_lower_number_counts() -> None:
+    """Where two records share a provider's id, the same one is taken in any order."""
     records = [{"id": 1, "tmdbId": 5, "imdbId": "tt1"}, {"id": 2, "tmdbId": 5, "imdbId": "tt2"}]
-    found = await listing(json.dumps(records).encode())
-    assert maps(found) == [{5: 1}, {}, {1: 1, 2: 2}]
+    for listed in (records, records[::-1]):
+        ids = (await listing(json.dumps(listed).encode())).ids
+        assert [ids.by_tmdb.get(5), ids.by_imdb.get("tt1"), ids.by_imdb.get("tt2")] == [1, 1, 2]
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"{}", b'{"message": "database is locked"}'])

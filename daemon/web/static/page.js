@@ -96,6 +96,7 @@ function connect() {
   stream.onopen = () => { live = true; lost(false); };
   stream.onerror = () => { live = false; lost(true); };
   for (const kind of ["snapshot", "started", "done"]) stream.addEventListener(kind, renew);
+  stream.addEventListener("done", () => { if (find("note")) find("note").hidden = true; });
   stream.addEventListener("progress", (event) => progress(JSON.parse(event.data)));
 }
 

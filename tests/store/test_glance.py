@@ -1,0 +1,217 @@
+"""What the pages read: right, and by an index whatever the size."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from daemon.domain import (
+    Add,
+    Conflict,
+    Decision,
+    Ids,
+    Outcome,
+    Skip,
+    SkipReason,
+    TrackedRequest,
+    Trigger,
+    Update,
+    UpdateReason,
+)
+from daemon.removal import Held
+from daemon.store import PlanState, Store, Wanted, glance, titles
+from tests.builders import ACTOR, an_item, begun, change
+
+WEEK = timedelta(days=7)
+ORDERED = {"sync_plans", "sync_absences USING INDEX sync_absences_since"}
+"""Walked from one end to the first few rows, which is no scan of the whole."""
+
+
+async def ended(
+    store: Store, outcome: Outcome = Outcome.OK, kind: str = "full", **told: int
+) -> int:
+    """The number of a run that has come to its end."""
+    number = await store.begin_run(Trigger.ADMIN, ACTOR, kind=kind)
+    await store.finish_run(number, outcome, told, [])
+    return number
+
+
+async def added(store: Store, *names: str) -> int:
+    """The number of a run that added these titles."""
+    number = await begun(store)
+    await store.tracked()
+    items = [an_item(name, title=name, ids=Ids(at)) for at, name in enumerate(names, 600)]
+    await store.apply(number, ACTOR, [Add(item) for item in items])
+    await store.finish_run(number, Outcome.OK, {"added": len(names)}, [])
+    return number
+
+
+async def tracked(store: Store, number: int) -> TrackedRequest:
+    """One row as the planner gets it."""
+    return next(row for row in (await store.tracked()).rows if row.id == number)
+
+
+async def test_an_empty_file_has_nothing_to_show(store: Store) -> None:
+    """No run, no plan and no title is a state like any other."""
+    assert await store.glance() == ([], None, None, None, [])
+    assert await store.run_view(1, Wanted()) is None
+    assert await store.found("a") == []
+
+
+async def test_the_strip_has_the_newest_runs_with_what_they_came_to(store: Store) -> None:
+    """Forty of them, the newest first; a run that goes has counts of nothing."""
+    for _ in range(45):
+        await ended(store, added=3, removed=1, held=2, errors=4, promoted=5, total_scanned=6)
+    await begun(store)
+    lines = (await store.glance()).lines
+    assert [line["id"] for line in lines] == [*range(46, 6, -1)]
+    names = ("outcome", "added", "removed", "held", "errors", "promoted", "total_scanned")
+    assert [tuple(line[name] for name in names) for line in lines[:2]] == [
+        ("running", 0, 0, 0, 0, 0, 0),
+        ("ok", 3, 1, 2, 4, 5, 6),
+    ]
+
+
+async def test_the_verdict_is_that_of_the_latest_full_run(store: Store) -> None:
+    """Looks at single titles, and the run that is going, say nothing of the whole library."""
+    await ended(store, Outcome.PARTIAL, total_scanned=7)
+    failed = await ended(store, Outcome.FAILED)
+    await ended(store, kind="hinted")
+    await begun(store)
+    found = await store.glance()
+    assert found.full is not None
+    assert (found.full["id"], found.full["outcome"]) == (failed, "failed")
+    assert found.checked == (await store.latest_runs(4))[-1]["ended_at"]
+
+
+async def test_the_titles_added_last_come_first(store: Store) -> None:
+    """At most eight, over as many runs as it takes."""
+    await added(store, *"abcdef")
+    await added(store, *"uvwxyz")
+    lately = (await store.glance()).lately
+    assert [one["title"] for one in lately] == [*"zyxwvu", *"fe"]
+    assert (lately[0]["run_id"], lately[-1]["run_id"], lately[0]["media_type"]) == (2, 1, "MOVIE")
+
+
+async def test_a_plan_that_waits_is_told_with_its_reasons(store: Store) -> None:
+    """How many titles, the reason of most of them first; a settled plan does not wait."""
+    run = await added(store, "a", "b", "c")
+    held = [Held(await tracked(store, at), why) for at, why in ((1, "x"), (2, "y"), (3, "y"))]
+    await store.hold(run, held, WEEK)
+    plan = (await store.glance()).plan
+    assert plan is not None
+    assert (plan["run_id"], plan["titles"], plan["reasons"]) == (run, 3, ["y", "x"])
+    await store.settle_plan(run, PlanState.DISCARDED, ACTOR, WEEK)
+    assert (await store.glance()).plan is None
+
+
+async def test_runs_are_listed_in_pages_and_by_outcome(store: Store) -> None:
+    """Beginning below a number, the newest first."""
+    for outcome in (Outcome.OK, Outcome.FAILED) * 3:
+        await ended(store, outcome)
+    assert [line["id"] for line in await store.lines(6, 2)] == [5, 4]
+    failed = await store.lines(None, 9, Outcome.FAILED)
+    assert [line["id"] for line in failed] == [6, 4, 2]
+
+
+async def test_a_run_shows_its_decisions_in_groups(store: Store) -> None:
+    """Added, changed with what it was before and after, and what needs somebody."""
+    await added(store, "film")
+    number = await begun(store)
+    await store.tracked()
+    film = an_item("film", ids=Ids(600))
+    decisions: list[Decision] = [
+        Update(film, UpdateReason.FILL, 1, {"tvdb_id": 12}),
+        Conflict(an_item("two"), (1, 2)),
+        Skip(film, SkipReason.NOT_AVAILABLE),
+    ]
+    await store.apply(number, ACTOR, decisions)
+    found = await store.run_view(number, Wanted())
+    assert found is not None
+    counts = {"added": 0, "changed": 1, "removed": 0, "attention": 2, "held": 0}
+    assert (found.counts, found.group, found.kept) == (counts, "changed", True)
+    assert [one["changes"] for one in found.rows] == [{"tvdb_id": (None, 12)}]
+    needs = await store.run_view(number, Wanted("attention"))
+    assert needs is not None
+    assert [(one["kind"], one["details"]) for one in needs.rows] == [
+        ("conflict", "1, 2"),
+        ("skip", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [("", ["50%", "a_b", "axb"]), ("%", ["50%"]), ("a_b", ["a_b"]), ("AX", ["axb"]), ("é", [])],
+)
+async def test_a_search_takes_its_text_as_it_is(store: Store, text: str, names: list[str]) -> None:
+    """No sign of it is a pattern; in a run, in a plan and among all titles."""
+    run = await added(store, "50%", "a_b", "axb")
+    await store.hold(run, [Held(await tracked(store, at), "why") for at in (1, 2, 3)], WEEK)
+    for group in ("added", "held"):
+        found = await store.run_view(run, Wanted(group, text))
+        assert found is not None
+        assert [one["title"] for one in found.rows] == names
+    assert [one["title"] for one in await store.found(text)] == names
+
+
+async def test_a_run_is_read_in_portions(store: Store) -> None:
+    """Each begins above the `seq` that the last one ended with."""
+    run = await added(store, *"abcde")
+    await store.hold(run, [Held(await tracked(store, at), "why") for at in (1, 2, 3)], WEEK)
+    for group, names in (("added", "cd"), ("held", "c")):
+        found = await store.run_view(run, Wanted(group, after=2, limit=2))
+        assert found is not None
+        assert [one["title"] for one in found.rows] == [*names]
+
+
+async def test_what_can_be_undone_is_counted_until_it_was(store: Store) -> None:
+    """Removals and the like, less those that were taken back."""
+    await added(store, "a", "b")
+    run = await begun(store)
+    await store.remove(run, ACTOR, [await tracked(store, at) for at in (1, 2)])
+    found = await store.run_view(run, Wanted())
+    assert found is not None
+    assert (found.undoable, found.counts["removed"]) == ({"title.removed": 2}, 2)
+    await store.undo(run, ACTOR)
+    after = await store.run_view(run, Wanted())
+    assert after is not None
+    assert after.undoable == {}
+
+
+async def test_old_details_are_said_to_be_forgotten(store: Store, path: Path) -> None:
+    """Of runs that are so far back that only the run itself is kept."""
+    run = await added(store, "a")
+    into = "INSERT INTO sync_runs (id, trigger, kind, actor, started_at, outcome)"
+    for newest, kept in ((200, True), (201, False)):
+        change(path, f"{into} VALUES (?, 'cli', 'full', 'x', '2026', 'ok')", newest)
+        found = await store.run_view(run, Wanted())
+        assert found is not None
+        assert found.kept is kept
+
+
+async def test_no_page_scans_a_table(store: Store, path: Path) -> None:
+    """Every question of the status page and of a run's page goes by an index."""
+    run = await added(store, "a", "b")
+    await store.hold(run, [Held(await tracked(store, 1), "why")], WEEK)
+    asked: list[str] = []
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.set_trace_callback(asked.append)
+        glance.glance(connection)
+        titles.attention(connection)
+        glance.lines(connection, None, 30, Outcome.OK)
+        for group in (*glance.SHOWN, None):
+            glance.view(connection, run, Wanted(group, "a"))
+        connection.set_trace_callback(None)
+        questions = [text for text in asked if text.startswith("SELECT")]
+        steps = [
+            step[3]
+            for text in questions
+            for step in connection.execute(f"EXPLAIN QUERY PLAN {text}")
+        ]
+    assert len(questions) > 20
+    scans = {step.removeprefix("SCAN ") for step in steps if step.startswith("SCAN ")}
+    assert scans - {"CONSTANT ROW"} - ORDERED == set()
