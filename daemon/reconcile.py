@@ -492,6 +492,8 @@ class _Rows:
             and self._by_id.alone(item.media_type, known)
         ):
             return known  # what the rest would find, too, for nearly all titles in every later run
+        if item.ids.tmdb is None and not self._weak_too:
+            self._index_weak()
         found = self._by_id.agreeing(item.media_type, item.ids)
         if (rows := _common(found)) is None:
             return self._named(item)

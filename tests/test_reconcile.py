@@ -359,3 +359,12 @@ def test_only_a_reading_that_proves_it_shows_what_is_absent() -> None:
         planner.decide([an_item(5, ids=Ids(tmdb=5))])
         list(planner.finish(reading))
         assert [row.id for row in planner.evidence().absent] == absent
+
+
+def test_an_item_that_only_a_weak_id_names_belongs_to_the_row_that_carries_it() -> None:
+    """Also where that row is told by its strongest id from all other items."""
+    film = an_item("film", ids=Ids(tmdb=1, imdb="tt0000001"))
+    copy = an_item("copy", ids=Ids(imdb="tt0000001"))
+    for items in ([film, copy], [copy, film]):
+        reasons = {one.item.jellyfin_id: one for one in decide(items, [our_request(film)])}
+        assert reasons[copy.jellyfin_id] == Skip(copy, SkipReason.DUPLICATE, 1)

@@ -226,7 +226,7 @@ def span(seconds: float) -> str:
     for least, size, name in _UNITS:
         if seconds >= least:
             return f"{seconds // size:,.0f} {name}"
-    return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
+    return f"{int(seconds)} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"
 
 
 def ago(then: datetime, now: datetime) -> str:
