@@ -54,7 +54,7 @@ class Health:
         """The service answered well."""
         before, now = self.services[name], self._clock()
         if before.up is False:
-            _log.info("service.up", service_name=name, was_down_since=str(before.since))
+            _log.info("service.up", source=name, was_down_since=str(before.since))
         self.services[name] = replace(
             before,
             up=True,
@@ -71,9 +71,7 @@ class Health:
         """The service failed."""
         before, now = self.services[gap.service], self._clock()
         if before.up is not False:
-            _log.warning(
-                "service.down", service_name=gap.service, error_kind=gap.kind, error=gap.detail
-            )
+            _log.warning("service.down", source=gap.service, error_kind=gap.kind, error=gap.detail)
         self.services[gap.service] = replace(
             before,
             up=False,

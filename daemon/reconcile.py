@@ -446,11 +446,17 @@ class _Identities(Generic[_T]):
 
     def agreeing(self, media_type: MediaType, ids: Ids) -> list[list[_T]]:
         """For each known id the titles that carry it, and that no stronger id tells apart."""
-        found = []
+        found: list[list[_T]] = []
         for place, (table, value) in enumerate(zip(self._tables[media_type], ids, strict=True)):
-            known = table.get(value) if value is not None else None
+            if value is None:
+                continue
+            known = table.get(value)
             titles = known if isinstance(known, list) else [] if known is None else [known]
-            if agreeing := [title for title in titles if _agree(title.ids[:place], ids[:place])]:
+            # Where only titles without the strongest id stand under this one, the others are those.
+            first = found[0] if found else []
+            more = (one for one in first if one.ids[place] == value and one not in titles)
+            whole = (one for one in (*titles, *more) if _agree(one.ids[:place], ids[:place]))
+            if agreeing := list(whole):
                 found.append(agreeing)
         return found
 
