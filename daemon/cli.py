@@ -113,7 +113,11 @@ async def _daemon(_: argparse.Namespace, settings: Settings) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await run(settings, stop)
+    try:
+        await run(settings, stop)
+    except ExceptionGroup:  # a part of the daemon died of a mistake of ours
+        logs.logger(__name__).exception("daemon.died")
+        return Exit.FAILED
     return Exit.DONE
 
 
@@ -235,7 +239,7 @@ async def _undo(options: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _backup(options: argparse.Namespace, settings: Settings) -> int:
-    async with open_store_to_look(settings.database) as store:
+    async with open_store_to_look(settings.database, still=False) as store:
         await store.backup(options.file)
     _say(f"copied {settings.database} to {options.file}")
     return Exit.DONE

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from daemon.domain import (
     Actor,
@@ -68,6 +68,7 @@ __all__ = [
 ]
 
 _BATCH = 2000
+_T = TypeVar("_T")
 
 ATTENTION = frozenset(
     {
@@ -257,7 +258,7 @@ class Store:
 
     async def plan(self, run_id: int) -> dict[str, Any] | None:
         """The plan that a run held, with its titles; None if it held none."""
-        return await self._database.read(lambda connection: plans.one(connection, run_id))
+        return await self._ours(lambda connection: plans.one(connection, run_id))
 
     async def open_plan(self) -> int | None:
         """The run whose plan waits for an admin; None if none does."""
@@ -280,7 +281,7 @@ class Store:
 
     async def search(self, text: str) -> list[int]:
         """The rows that a title, a request's number or a Jellyfin id means."""
-        return await self._database.read(lambda connection: titles.search(connection, text))
+        return await self._ours(lambda connection: titles.search(connection, text))
 
     async def found(self, text: str) -> list[dict[str, Any]]:
         """The same rows, with their titles, types, states and years."""
@@ -313,7 +314,7 @@ class Store:
 
     async def attention(self) -> list[Finding]:
         """What needs somebody now, the most urgent first."""
-        return await self._database.read(titles.attention)
+        return await self._ours(titles.attention)
 
     async def undo(self, run_id: int, actor: Actor) -> list[Undone]:
         """Take back what a run removed, relinked and promoted, title by title.
@@ -350,15 +351,15 @@ class Store:
 
     async def latest_runs(self, limit: int) -> list[dict[str, Any]]:
         """The newest runs, the newest first."""
-        return await self._database.read(lambda connection: runs.latest(connection, limit))
+        return await self._ours(lambda connection: runs.latest(connection, limit))
 
     async def run(self, run_id: int) -> dict[str, Any] | None:
         """One run with the decisions that are kept of it; None if there is none."""
-        return await self._database.read(lambda connection: runs.one(connection, run_id))
+        return await self._ours(lambda connection: runs.one(connection, run_id))
 
     async def latest_audit(self, limit: int) -> list[dict[str, Any]]:
         """The newest audit events, the newest first."""
-        return await self._database.read(lambda connection: audit.latest(connection, limit))
+        return await self._ours(lambda connection: audit.latest(connection, limit))
 
     async def runs_page(self, before: int | None, limit: int) -> list[dict[str, Any]]:
         """The newest runs, the newest first, beginning below a number; None begins at the top."""
@@ -406,7 +407,7 @@ class Store:
 
     async def verify_audit(self) -> Verdict:
         """Walk the audit's chain of hashes."""
-        verdict = await self._database.read(audit.verify)
+        verdict = await self._ours(audit.verify)
         self.audit_ok = verdict.broken_at is None
         return verdict
 
@@ -434,6 +435,16 @@ class Store:
         return await self._database.read(
             lambda connection: str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
         )
+
+    async def _ours(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Read what is ours in the file; without a word about tables where it has nothing yet."""
+
+        def read(connection: sqlite3.Connection) -> _T:
+            if migrate.version(connection) is None:
+                raise StoreError("library-sync has not worked on this file yet; sync once")
+            return work(connection)
+
+        return await self._database.read(read)
 
     def _apply(
         self,
@@ -583,14 +594,19 @@ def _prepare(connection: sqlite3.Connection) -> frozenset[str]:
 
 @contextlib.asynccontextmanager
 async def open_store_to_look(
-    path: Path, *, clock: Callable[[], datetime] = _now
+    path: Path, *, clock: Callable[[], datetime] = _now, still: bool = True
 ) -> AsyncIterator[Store]:
     """The tracker's file for reading only, beside a running daemon if need be.
+
+    Args:
+        path: of the file.
+        clock: the time now, aware UTC.
+        still: make no file beside it, as SQLite would; not for what takes long, like a copy.
 
     Raises:
         StoreError: there is no such file, or it cannot be read.
     """
     if not path.exists():
         raise StoreError(f"there is no file {path}")
-    async with opened_to_look(path) as database:
+    async with opened_to_look(path, still=still) as database:
         yield Store(database, frozenset(), clock)

@@ -118,6 +118,23 @@ class Database:
     async def _attempts(
         self, work: _Work[_T], told: Callable[[_T], None], stop: asyncio.Event
     ) -> _T:
+        result: _T = await self._while_busy(_transaction, work, stop)
+        told(result)
+        return result
+
+    async def settle(self, prepare: Callable[[sqlite3.Connection, None], None]) -> None:
+        """Prepare the writing connection, outside a transaction.
+
+        Raises:
+            StoreBusyError: another program held the lock for longer than the budget.
+            StoreError: the file cannot be used.
+        """
+        await self._while_busy(prepare, None, asyncio.Event())
+
+    async def _while_busy(
+        self, function: Callable[..., _T], argument: object, stop: asyncio.Event
+    ) -> _T:
+        """Run a function in the writer's thread, again while another program holds the lock."""
         if self._writer is None:
             raise StoreError("the file was opened for reading only")
         loop = asyncio.get_running_loop()
@@ -125,13 +142,10 @@ class Database:
         while True:
             try:
                 with _translated():
-                    result: _T = await _in_thread(self._writer, _transaction, work)
+                    return await _in_thread(self._writer, function, argument)
             except StoreBusyError:
                 if stop.is_set() or loop.time() >= deadline:
                     raise
-            else:
-                told(result)
-                return result
 
 
 def _transaction(connection: sqlite3.Connection, work: _Work[_T]) -> _T:
@@ -206,23 +220,29 @@ async def opened(path: Path, *, budget: float = BUSY_BUDGET) -> AsyncIterator[Da
         StoreError: it cannot be opened.
     """
     async with _connected(path, "rwc") as writer, _connected(path, "rw") as reader:
+        database = Database(path, writer, reader, budget)
+        await database.settle(_prepare)
         with _translated():
-            await _in_thread(writer, _prepare, None)
             await _in_thread(reader, _only_read, None)
-        yield Database(path, writer, reader, budget)
+        yield database
 
 
 @contextlib.asynccontextmanager
-async def opened_to_look(path: Path) -> AsyncIterator[Database]:
+async def opened_to_look(path: Path, *, still: bool = True) -> AsyncIterator[Database]:
     """The file open for reading only; no byte of it changes and no file is made beside it.
 
     SQLite makes files beside a WAL database even to read it, unless told that nobody else has it
-    open. Without a `-wal` file nobody has.
+    open. Without a `-wal` file nobody has; but somebody may open it later, so that what takes
+    long and has to be right, like a copy, asks for an ordinary look.
+
+    Args:
+        path: of the file.
+        still: make no file beside it.
 
     Raises:
         StoreError: it cannot be opened.
     """
-    mode = "ro" if _wal(path).exists() else "ro&immutable=1"
+    mode = "ro&immutable=1" if still and not _wal(path).exists() else "ro"
     async with _connected(path, mode) as reader:
         yield Database(path, None, reader, 0)
 

@@ -127,7 +127,7 @@ class _Pages:
             going=view.going(facts),
             glance=glance,
             sources=self._sources(glance) if visit.admin else [],
-            needs=[*view.grouped(found, _FEW)],
+            needs=[one for one in view.grouped(found, _FEW) if one["kind"] != "held"],
             next_run=parts.next_run(),
             hook=parts.intake.statistics.as_dict(),
             settings=parts.settings,

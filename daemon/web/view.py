@@ -27,7 +27,7 @@ ICON_OF: Final = {
 }
 _KINDS: Final = {"full": "full sync", "hinted": "look at single titles"}
 _TRIGGERS: Final = {
-    "start": "the start of the daemon",
+    "start": "the daemon's start",
     "interval": "the schedule",
     "quick": "the quick look",
     "retry": "another try",

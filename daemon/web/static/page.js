@@ -6,6 +6,7 @@ const find = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en");
 const POLL = 10_000;
 const PATIENCE = 30_000;
+const AGAIN = 2000;
 
 // ---- times: the same words as the server writes
 
@@ -46,15 +47,11 @@ async function renew() {
   let page;
   try {
     const reply = await fetch(location.href, { headers: { Accept: "text/html" } });
-    if (reply.redirected && new URL(reply.url).pathname !== location.pathname) {
-      location.assign(reply.url);
-      return;
-    }
+    if (reply.redirected) return location.assign(reply.url);
     if (!reply.ok) throw new Error(String(reply.status));
     page = new DOMParser().parseFromString(await reply.text(), "text/html");
   } catch {
-    lost(true);
-    return;
+    return lost(true);
   }
   if (mine !== asked) return;
   moved = Date.now();
@@ -72,10 +69,11 @@ function replace(part, anew) {
   if (!anew || rendered.get(part) === anew.innerHTML) return;
   rendered.set(part, anew.innerHTML);
   const focused = part.contains(document.activeElement) ? document.activeElement : null;
-  const open = [...part.querySelectorAll("details[open]")].map((one) => one.id);
   part.replaceChildren(...anew.childNodes);
-  for (const id of open) if (find(id)) find(id).open = true;
-  if (focused) (find(focused.id) || [...part.querySelectorAll("a")].find((a) => a.href === focused.href) || find("main")).focus();
+  if (focused) {
+    const same = find(focused.id) || [...part.querySelectorAll("a")].find((a) => a.href === focused.href);
+    (same || find("main")).focus({ preventScroll: true });
+  }
   strip();
 }
 
@@ -103,7 +101,7 @@ function connect() {
 function progress(run) {
   moved = Date.now();
   const now = document.querySelector(`[data-run="${Number(run.run_id)}"]`);
-  if (!now || !run.total !== !find("bar").hasAttribute("max")) { renew(); return; }
+  if (!now || !run.total !== !find("bar").hasAttribute("max")) return renew();
   let place = "done";
   for (const step of now.querySelectorAll("[data-step]")) {
     const current = step.dataset.step === run.phase;
@@ -119,20 +117,19 @@ function progress(run) {
 
 // ---- keys, forms, the strip
 
+const cells = () => [...document.querySelectorAll(".strip a")];
+
 function strip() {
-  const cells = [...document.querySelectorAll(".strip a")];
-  const here = Math.max(0, cells.findIndex((cell) => cell === document.activeElement));
-  cells.forEach((cell, at) => { cell.tabIndex = at === (here || cells.length - 1) ? 0 : -1; });
+  const all = cells(), here = all.includes(document.activeElement) ? document.activeElement : all.at(-1);
+  for (const cell of all) cell.tabIndex = cell === here ? 0 : -1;
 }
 
 function walk(event) {
-  const cells = [...document.querySelectorAll(".strip a")];
-  const at = cells.indexOf(document.activeElement);
-  const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: cells.length - 1 }[event.key];
-  if (at < 0 || to === undefined || !cells[to]) return;
-  cells.forEach((cell) => { cell.tabIndex = -1; });
-  cells[to].tabIndex = 0;
-  cells[to].focus();
+  const all = cells(), at = all.indexOf(document.activeElement);
+  const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: all.length - 1 }[event.key];
+  if (at < 0 || !all[to]) return;
+  all[to].focus();
+  strip();
   event.preventDefault();
 }
 
@@ -174,33 +171,38 @@ function once(event) {
 }
 
 function again() {
-  for (const form of document.querySelectorAll("form[data-sent]")) {
-    delete form.dataset.sent;
-    for (const button of form.querySelectorAll("button")) button.removeAttribute("aria-disabled");
-  }
+  for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+  for (const button of document.querySelectorAll("[aria-disabled]")) button.removeAttribute("aria-disabled");
+}
+
+// A browser has few connections to a host, and a stream takes one: a hidden page gives it back.
+function turned() {
+  if (document.hidden && stream) { stream.close(); live = false; }
+  if (!document.hidden && events) connect(); else if (!document.hidden) renew();
 }
 
 async function wait() {
   const reply = await fetch(location.href).catch(() => null);
   if (reply && reply.redirected) location.assign(reply.url);
   else if (reply && !(await reply.text()).includes("data-again")) location.reload();
-  else setTimeout(wait, 3000);
+  else setTimeout(wait, AGAIN);
 }
 
 document.addEventListener("keydown", key);
 document.addEventListener("submit", once);
 addEventListener("pageshow", (event) => { if (event.persisted) { again(); if (body.dataset.live) renew(); } });
 if (location.search.includes("said=")) history.replaceState(null, "", location.pathname);
-if ("again" in body.dataset) setTimeout(wait, 3000);
+if ("again" in body.dataset) setTimeout(wait, AGAIN);
 for (const part of document.querySelectorAll("[data-part]")) rendered.set(part, part.innerHTML);
 tick();
 strip();
 setInterval(tick, 1000);
 if (body.dataset.live) {
   if (events) connect();
+  document.addEventListener("visibilitychange", turned);
   setInterval(() => {
     if (document.hidden) return;
-    if (events && stream.readyState === EventSource.CLOSED) connect();
+    if (events && !live) connect();
     if (!events || !live || find("bar") && Date.now() - moved > PATIENCE) renew();
   }, POLL);
 }
