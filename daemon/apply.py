@@ -81,13 +81,20 @@ class Applier:
         while self._pending:
             await self._write()
 
-    async def settle(self, evidence: Evidence, verdict: Verdict) -> None:
-        """Keep the evidence, remove what may go, hold what has to be approved.
+    async def note(self, evidence: Evidence) -> None:
+        """Keep the evidence.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        await self._store.note_evidence(evidence)
+
+    async def settle(self, verdict: Verdict) -> None:
+        """Remove what may go, hold what has to be approved.
 
         Raises:
             StoreError: it could not be written, or the file could not be copied before.
         """
-        await self._store.note_evidence(evidence)
         if verdict.remove:
             await self._store.copy_before_removal()
         for start in range(0, len(verdict.remove), _REMOVED_AT_ONCE):
@@ -141,7 +148,10 @@ class Plan:
     async def finish(self) -> None:
         """Nothing is left to do."""
 
-    async def settle(self, _: Evidence, verdict: Verdict) -> None:
+    async def note(self, _: Evidence) -> None:
+        """What was seen counts in a run that writes."""
+
+    async def settle(self, verdict: Verdict) -> None:
         """Note what would be removed or held."""
         self._tally.removed += len(verdict.remove)
         rows = [("remove", row, "") for row in verdict.remove]

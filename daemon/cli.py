@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from daemon import __version__, logs, report
+from daemon.apply import tell_audit
 from daemon.check import findings, well
 from daemon.domain import Actor, Outcome, Trigger
 from daemon.errors import (
@@ -227,7 +228,8 @@ async def _attention(options: argparse.Namespace, settings: Settings) -> int:
 
 async def _undo(options: argparse.Namespace, settings: Settings) -> int:
     async with open_store(settings.database) as store:
-        done = await store.undo(options.id, Actor("cli", _user()))
+        done, links = await store.undo(options.id, Actor("cli", _user()))
+        tell_audit(links)
     if options.json:
         _print([_json([one._asdict() for one in done])])
     for one in () if options.json else done:
@@ -298,7 +300,7 @@ def _parser() -> argparse.ArgumentParser:
     sync.add_argument("--dry-run", action="store_true", help="show the plan, write nothing")
     check = command("check", _check, "look at every service, the file and the clock")
     runs = command("runs", _runs, "the latest runs, or one of them with what it decided")
-    runs.add_argument("id", nargs="?", type=int, metavar="ID")
+    runs.add_argument("id", nargs="?", type=_count, metavar="ID")
     audit = command("audit", _audit, "the latest audit events, or a check of their chain")
     audit.add_argument("what", nargs="?", choices=["verify"])
     for lists in (runs, audit):
@@ -307,7 +309,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("title", metavar="TITLE|ID", help="a title, a request's or a Jellyfin id")
     attention = command("attention", _attention, "what needs somebody, and what to do about it")
     undo = command("undo", _undo, "take back what a run removed, relinked and promoted")
-    undo.add_argument("id", type=int, metavar="ID")
+    undo.add_argument("id", type=_count, metavar="ID")
     backup = command("backup", _backup, "copy the tracker's file, also while it is in use")
     backup.add_argument("file", type=Path, metavar="FILE")
     command("healthcheck", _healthcheck, "ask a running daemon whether it is well")
@@ -323,6 +325,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _count(text: str) -> int:
     number = int(text)
-    if number < 1:
+    if not 1 <= number < 2**63:  # what SQLite can count to
         raise ValueError
     return number

@@ -223,11 +223,13 @@ class Sources:
 
     Attributes:
         locations: where the libraries' files are, without a separator at the end.
+        counts_by_sonarr: there is a Sonarr, which says how many episodes a season has.
     """
 
     radarr: ArrIndex | None = None
     sonarr: ArrIndex | None = None
     locations: tuple[str, ...] = ()
+    counts_by_sonarr: bool = False
 
     def library_of(self, path: str | None) -> str | None:
         """The location that a path lies in, the longest that fits."""

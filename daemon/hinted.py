@@ -88,18 +88,24 @@ class ArrMemory:
         self._clock = clock
         self._sonarr: ArrIndex | None = None
         self._sonarr_read = -_SONARR_REST
+        self._locations: tuple[str, ...] = ()
 
     def remember(self, sources: Sources) -> None:
         """Keep what a full run has read."""
+        self._locations = sources.locations
         if sources.sonarr is not None:
-            self._sonarr, self._sonarr_read = sources.sonarr, self._clock()
+            self._sonarr = _as_remembered(sources.sonarr)
+            self._sonarr_read = self._clock()
 
     async def sources(self, found: Hinted) -> Sources:
         """What the two hold of the found titles; what cannot be read is noted as a gap."""
         films = [item for item in found.items if item.media_type is MediaType.MOVIE]
         series = [item for item in found.items if item.media_type is MediaType.TV]
         return Sources(
-            radarr=await self._of_radarr(films, found), sonarr=await self._of_sonarr(series, found)
+            radarr=await self._of_radarr(films, found),
+            sonarr=await self._of_sonarr(series, found),
+            locations=self._locations,
+            counts_by_sonarr=self._services.sonarr is not None,
         )
 
     async def _of_radarr(self, films: list[LibraryItem], found: Hinted) -> ArrIndex | None:
@@ -121,12 +127,20 @@ class ArrMemory:
         unknown = [item for item in series if known is None or known.find(item.ids) is None]
         rested = self._clock() - self._sonarr_read >= _SONARR_REST
         if self._services.sonarr is not None and unknown and rested:
-            await self._read_sonarr(self._services.sonarr, found)
+            return await self._read_sonarr(self._services.sonarr, found)
         return self._sonarr
 
-    async def _read_sonarr(self, sonarr: ArrClient, found: Hinted) -> None:
+    async def _read_sonarr(self, sonarr: ArrClient, found: Hinted) -> ArrIndex | None:
         self._sonarr_read = self._clock()
         try:
-            self._sonarr = (await sonarr.listing()).ids
+            fresh = (await sonarr.listing()).ids
         except ServiceError as error:
             found.gaps.append(Gap(error.service, error.kind, str(error)))
+            return self._sonarr
+        self._sonarr = _as_remembered(fresh)
+        return fresh
+
+
+def _as_remembered(index: ArrIndex) -> ArrIndex:
+    """What was true some minutes ago identifies a title, but proves nothing absent."""
+    return replace(index, whole=False)

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from daemon.clients.hooks import Coming, Note
 from daemon.domain import MOST_HINTS, Actor, LibraryItem, RequestState, Scope, Trigger
+from daemon.errors import StoreError
 from daemon.logs import logger
 from daemon.result import SyncResult
 from daemon.settings import Webhook
@@ -184,10 +185,14 @@ class Intake:
     def _ask(self, ids: frozenset[str], now: float, looks: Mapping[str, int] | None = None) -> None:
         scope = Scope(ids) if len(ids) <= MOST_HINTS else Scope()
         ticket = self._worker.ask(Trigger.WEBHOOK, _ACTOR, scope)
-        ticket.result.add_done_callback(lambda done: self._ended(done, now, looks or {}))
+        ticket.result.add_done_callback(lambda done: self._ended(done, now, ids, looks or {}))
 
     def _ended(
-        self, done: asyncio.Future[SyncResult | None], asked: float, looks: Mapping[str, int]
+        self,
+        done: asyncio.Future[SyncResult | None],
+        asked: float,
+        ids: frozenset[str],
+        looks: Mapping[str, int],
     ) -> None:
         """What was not there to watch yet is looked at again, ever less often."""
         if done.cancelled() or done.exception() or (result := done.result()) is None:
@@ -195,7 +200,8 @@ class Intake:
         now = time.monotonic()
         if not looks:
             self.statistics.lags.append(now - asked)
-        for early in result.tally.early if result.kind == "hinted" else ():
+        early_ids = result.tally.early if result.kind == "hinted" else result.tally.early & ids
+        for early in early_ids:
             look = looks.get(early, -1) + 1
             if look < len(self._pauses.again) and len(self._again) < MOST_HINTS:
                 self._again.setdefault(early, (now + self._pauses.again[look], look))
@@ -203,7 +209,11 @@ class Intake:
 
     async def _look_for_imports(self, now: float) -> None:
         ripe = {coming: step for coming, (when, step) in self._coming.items() if now >= when}
-        missing = [coming for coming in ripe if not await self._is_here(coming)]
+        try:
+            missing = [coming for coming in ripe if not await self._is_here(coming)]
+        except StoreError as error:
+            _log.warning("hook.not_looked_up", error_kind=error.kind, error=str(error))
+            missing = list(ripe)  # the run that they ask for tells
         moments = self._pauses.coming
         for coming, step in ripe.items():
             del self._coming[coming]

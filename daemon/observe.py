@@ -79,6 +79,7 @@ async def survey(services: Services) -> Survey:
         sources=Sources(
             radarr=arrs[0].ids,
             sonarr=arrs[1].ids,
+            counts_by_sonarr=services.sonarr is not None,
             locations=tuple(place for folder in activity.libraries for place in folder.locations),
         ),
         versions={JELLYFIN: server.version} | arrs[0].version | arrs[1].version,

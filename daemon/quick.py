@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from daemon.clients.jellyfin import Counts, JellyfinClient, Saved
-from daemon.domain import MOST_HINTS, Actor, Scope, Trigger
+from daemon.domain import MOST_HINTS, Actor, Gap, Scope, Trigger
 from daemon.errors import ServiceError
 from daemon.logs import logger
 from daemon.sync import Baseline, SyncService
@@ -38,7 +38,10 @@ class Quick:
         try:
             await (self._once_idle() if self._service.rescan_wanted else self._changes(baseline))
         except ServiceError as error:
+            self._service.health.bad(Gap(error.service, error.kind, str(error)))
             _log.debug("quick.failed", error_kind=error.kind, error=str(error))
+        else:
+            self._service.health.good(self._jellyfin.http.service)
 
     async def _changes(self, baseline: Baseline) -> None:
         saved = await self._jellyfin.saved_since(baseline.date - _OVERLAP, MOST_HINTS)

@@ -286,13 +286,23 @@ class Planner:
             return ""
         if (shown := self._seasons.get(item.jellyfin_id)) is None:
             return None
-        return _lacking(row.seasons, shown, self._episodes_of(row, item))
+        episodes = self._episodes_of(row, item, shown)
+        return None if episodes is None else _lacking(row.seasons, shown, episodes)
 
-    def _episodes_of(self, row: TrackedRequest, item: LibraryItem) -> Mapping[int, int] | None:
-        """How many episodes each season has by Sonarr, where it knows the series."""
+    def _episodes_of(
+        self, row: TrackedRequest, item: LibraryItem, shown: Seasons
+    ) -> Mapping[int, int] | None:
+        """How many episodes each season has: by Sonarr, or by Jellyfin where Sonarr has no say.
+
+        None where it is unknown: Sonarr is away, or its list is not whole, or counts nothing.
+        """
         sonarr = self._sources.sonarr
-        number = sonarr.find(_joined(row.ids, item.ids)) if sonarr else None
-        return sonarr.seasons.get(number) if sonarr and number is not None else None
+        if not self._sources.counts_by_sonarr:
+            return shown.known
+        if sonarr is None or not sonarr.whole:
+            return None
+        number = sonarr.find(_joined(row.ids, item.ids))
+        return shown.known if number is None else sonarr.seasons.get(number)
 
     def _relinks(
         self, row: TrackedRequest, item: LibraryItem, *, joined: Ids
@@ -304,7 +314,7 @@ class Planner:
             relinks["jellyfin_id"] = (old, item.jellyfin_id)
         film = row.media_type is MediaType.MOVIE
         source = self._sources.radarr if film else self._sources.sonarr
-        if row.arr_id is None or source is None:
+        if row.arr_id is None or source is None or not source.whole:
             return relinks
         found = source.find(joined)
         if (found is not None and found != row.arr_id) or source.has_lost(row.media_type, joined):
@@ -317,7 +327,7 @@ class Planner:
 
     def evidence(self) -> Evidence:
         """What the finished reading says of the tracked rows as a whole."""
-        spoken, disputed = self._spoken, self._disputed
+        spoken, disputed = self._spoken | self._rows.met, self._disputed
         returned = [row.id for row in self._rows.all if row.absence and row.id in spoken]
         absent = [
             row
@@ -479,6 +489,7 @@ class _Rows:
             media_type: {} for media_type in MediaType
         }
         self._weak_too = False
+        self.met: set[int] = set()
         for row in self.all:
             self._by_id.add(row.media_type, row, _ALL if row.ids.tmdb is None else _STRONGEST)
             if row.jellyfin_id is not None:
@@ -501,6 +512,7 @@ class _Rows:
         if item.ids.tmdb is None and not self._weak_too:
             self._index_weak()
         found = self._by_id.agreeing(item.media_type, item.ids)
+        self.met.update(row.id for rows in found for row in rows)
         if (rows := _common(found)) is None:
             return self._named(item)
         return self._one_of(rows, item) or Conflict(item, _ids_of(found))
@@ -522,7 +534,13 @@ class _Rows:
 
     @staticmethod
     def _one_of(rows: list[TrackedRequest], item: LibraryItem) -> TrackedRequest | None:
-        """Of several rows, the one that names the item, else the oldest if they are one title."""
+        """Of several rows, the one that names the item, else the oldest if they are one title.
+
+        A film that was requested anew while it is tracked comes first: it is to be promoted.
+        """
+        early = [row for row in rows if row.state not in {None, RequestState.AVAILABLE}]
+        if early and len(rows) > 1 and item.media_type is MediaType.MOVIE:
+            rows = early
         named = [row for row in rows if row.jellyfin_id == item.jellyfin_id]
         if not named and any(not _agree(rows[0].ids, row.ids) for row in rows[1:]):
             return None
@@ -534,12 +552,11 @@ def _is_early_series(row: TrackedRequest) -> bool:
     return early and row.media_type is MediaType.TV
 
 
-def _lacking(requested: frozenset[int], shown: Seasons, episodes: Mapping[int, int] | None) -> str:
+def _lacking(requested: frozenset[int], shown: Seasons, known: Mapping[int, int]) -> str:
     """How many episodes of the requested seasons are there; "" if all are, and there are any.
 
     Without a request for certain seasons all but the specials count.
     """
-    known = episodes or shown.known
     seasons = requested or {season for season in known if season > 0}
     total = sum(known.get(season, 0) for season in seasons)
     there = sum(min(shown.there.get(season, 0), known.get(season, 0)) for season in seasons)

@@ -22,6 +22,7 @@ from daemon.domain import (
     SCANNING,
     Actor,
     Decision,
+    Evidence,
     Gap,
     LibraryItem,
     Outcome,
@@ -107,6 +108,7 @@ class SyncService:
         health: told how the services answered.
 
     Attributes:
+        health: how the services answered last.
         server_id: of the Jellyfin that was read last; None before.
         baseline: of the last full reading; None before the first.
         rescan_wanted: the last full reading met a library at work, and should be done again.
@@ -126,7 +128,7 @@ class SyncService:
         self._options = options
         self._policy = Policy(options.public_url)
         self._publish = publish
-        self._health = health or Health(self._meters())
+        self.health = health or Health(self._meters())
         self._arrs = ArrMemory(services)
         self.server_id: str | None = None
         self.baseline: Baseline | None = None
@@ -233,12 +235,19 @@ class SyncService:
             run.tally.defects.extend(library.defects)
             run.tally.gaps.extend(library.gaps)
         self._judge(run, library.reading, tracked.rows)
+        evidence = planner.evidence()
+        await run.hand.note(evidence)
         if library.reading.proves_absence and library.reading.titles:
-            await self._settle(run, planner, seen)
+            await self._settle(run, planner, evidence, seen.sources.locations)
+        if isinstance(run.hand, Applier):
+            self._remember(seen, library.reading, date)
+
+    def _remember(self, seen: Survey, reading: Reading, date: datetime | None) -> None:
+        """Only what was acted on may spare a later run its work."""
         self._arrs.remember(seen.sources)
-        if library.reading.complete and date is not None:
+        if reading.complete and date is not None:
             self.baseline = Baseline(date, seen.counts)
-        self.rescan_wanted = library.reading.scanning
+        self.rescan_wanted = reading.scanning
 
     async def _hinted(self, run: _Run) -> None:
         """Only what was hinted at; it may add and fill, and proves nothing about what is absent.
@@ -254,21 +263,24 @@ class SyncService:
         await self._take(run, planner.decide(found.items))
         reading = Reading(complete=False, scanning=True, titles=len(found.items))
         await self._finish(run, planner, reading)
+        await run.hand.note(planner.evidence())
 
-    async def _settle(self, run: _Run, planner: Planner, seen: Survey) -> None:
+    async def _settle(
+        self, run: _Run, planner: Planner, evidence: Evidence, listed: tuple[str, ...]
+    ) -> None:
         """What is absent is watched, held, or goes, as the evidence has it."""
-        evidence = planner.evidence()
-        population, listed = planner.population(), seen.sources.locations
         policy, approved = self._options.removal, run.scope.approved
-        verdict = judge(evidence.absent, population, listed, policy, approved)
+        verdict = judge(evidence.absent, planner.population(), listed, policy, approved)
         run.tally.held, run.tally.watched = len(verdict.held), len(verdict.watched)
-        await run.hand.settle(evidence, verdict)
+        await run.hand.settle(verdict)
         if run.tally.waiting_plan is not None:
             _log.warning("run.held", plan=run.tally.waiting_plan, titles=len(verdict.held))
 
     async def _tracked(self, run: _Run, items: list[LibraryItem] | None = None) -> Tracked:
         url = self._policy.public_url
-        tracked = await self._store.tracked(items, url) if self._store else Tracked([], [])
+        if self._store is None:
+            return Tracked([], [])
+        tracked = await self._store.tracked(items, url, to_write=isinstance(run.hand, Applier))
         run.tally.defects.extend(tracked.defects)
         return tracked
 
@@ -323,9 +335,9 @@ class SyncService:
         bad = {gap.service: gap for gap in (*run.tally.gaps, *failure) if gap.of_service}
         for name, meter in self._meters().items():
             if name in bad:
-                self._health.bad(bad[name])
+                self.health.bad(bad[name])
             elif meter.calls > run.meters[name].calls:
-                self._health.good(name, run.versions.get(name, ""))
+                self.health.good(name, run.versions.get(name, ""))
 
     async def _end(self, run: _Run, outcome: Outcome, number: int, actor: Actor) -> SyncResult:
         """Note how the run ended: in the history, in the audit, and in one line of the log."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from daemon.domain import Actor, Gap, Outcome, Scope, Trigger
 from daemon.errors import DaemonError
@@ -20,6 +20,8 @@ from daemon.result import SyncResult, Tally
 from daemon.sync import SyncService
 
 _log = logger(__name__)
+_PACE: Final = 0.2
+"""Seconds between two pieces of news of one phase; what a thousand listeners are told costs."""
 
 
 @dataclass(eq=False, slots=True)
@@ -74,7 +76,7 @@ class Worker:
         self._next_number = next_number
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[SyncResult] | None = None
-        self._moved = time.monotonic()
+        self._moved = self._told = time.monotonic()
         self.running: Ticket | None = None
         self.waiting: Ticket | None = None
         self.last: SyncResult | None = None
@@ -113,8 +115,12 @@ class Worker:
     def progressed(self, progress: Progress) -> None:
         """Told by the run, after what it tells of was committed."""
         self._moved = time.monotonic()
-        if self.running is not None:
-            self.running.progress = progress
+        if self.running is None:
+            return
+        news = progress.phase is not self.running.progress.phase or progress.done == progress.total
+        self.running.progress = progress
+        if news or self._moved - self._told >= _PACE:
+            self._told = self._moved
             self._feed.publish("progress", self.running.as_dict())
 
     async def serve(self) -> None:

@@ -64,9 +64,9 @@ def test_a_service_that_goes_and_comes_is_two_lines(log: pytest.LogCaptureFixtur
     assert up == health.services["Jellyfin"]
     assert health.services["Radarr"] == ServiceHealth("Radarr")
     gone, back = lines(log)
-    told = {"service_name": "Jellyfin", "error_kind": "unreachable", "error": GONE.detail}
+    told = {"source": "Jellyfin", "error_kind": "unreachable", "error": GONE.detail}
     assert gone == {"event": "service.down", **told}
-    told = {"service_name": "Jellyfin", "was_down_since": str(at(2))}
+    told = {"source": "Jellyfin", "was_down_since": str(at(2))}
     assert back == {"event": "service.up", **told}
 
 
@@ -80,5 +80,5 @@ async def test_runs_tell_how_the_services_are(
             await stand.run()
         stand.services.mend("radarr")
         await stand.run()
-    told = [(line["event"], line["service_name"]) for line in lines(log)]
+    told = [(line["event"], line["source"]) for line in lines(log)]
     assert told == [("service.down", "Radarr"), ("service.up", "Radarr")]

@@ -130,8 +130,11 @@ async def test_sonarrs_list_is_read_at_most_once_in_ten_minutes(tmp_path: Path) 
         assert stand.asked("sonarr") == ["/api/v3/series?"]
         assert known.sonarr is not None
         assert [known.sonarr.find(item.ids) for item in found.items] == [1, 2]
-        await memory.sources(found)
+        assert known.sonarr.whole
+        again = await memory.sources(found)
         assert stand.asked("sonarr") == []
+        assert again.sonarr is not None
+        assert not again.sonarr.whole
 
 
 async def test_a_sonarr_that_fails_is_left_alone_as_well(tmp_path: Path) -> None:
@@ -140,8 +143,8 @@ async def test_a_sonarr_that_fails_is_left_alone_as_well(tmp_path: Path) -> None
         memory = ArrMemory(services(stand))
         stand.services.fault("sonarr", Fault(times=None, status=401))
         found = await look(services(stand).jellyfin, [SHOW.jellyfin_id])
-        assert await memory.sources(found) == Sources()
-        assert await memory.sources(found) == Sources()
+        for _ in range(2):
+            assert await memory.sources(found) == Sources(counts_by_sonarr=True)
         assert len(stand.asked("sonarr")) == 1
         assert [gap.service for gap in found.gaps] == ["Sonarr"]
 

@@ -166,8 +166,8 @@ def test_a_requested_series_is_promoted_once_all_its_seasons_are_whole(
     """Every season that was asked for counts by Sonarr's number of episodes; specials do not."""
     item = an_item("item", media_type=TV, ids=Ids(tvdb=81189))
     row = a_series_request(seasons=frozenset(requested))
-    sonarr = ArrIndex(by_tvdb={81189: 4}, seasons={4: {0: 5, 1: 10, 2: 8}})
-    planner = Planner([row], Sources(sonarr=sonarr), POLICY)
+    sonarr = ArrIndex(by_tvdb={81189: 4}, seasons={4: {0: 5, 1: 10, 2: 8}}, whole=True)
+    planner = Planner([row], Sources(sonarr=sonarr, counts_by_sonarr=True), POLICY)
     assert planner.decide([item]) == []
     assert planner.unfinished_series() == [item.jellyfin_id]
     seasons = {item.jellyfin_id: Seasons(there, there)}
@@ -187,6 +187,26 @@ def test_without_sonarr_the_episodes_that_jellyfin_knows_of_count() -> None:
         planner.decide([item])
         [decision] = planner.finish(COMPLETE, {item.jellyfin_id: Seasons({1: 3}, known)})
         assert isinstance(decision, Update) is promoted
+
+
+@pytest.mark.parametrize(
+    "sonarr",
+    [
+        None,
+        ArrIndex(by_tvdb={81189: 4}, seasons={4: {1: 3}}),
+        ArrIndex(by_tvdb={81189: 4}, whole=True),
+    ],
+    ids=["away", "not read now", "counts nothing"],
+)
+def test_a_sonarr_that_cannot_tell_promotes_nothing(sonarr: ArrIndex | None) -> None:
+    """What Jellyfin counts is no stand-in for it: it may not know of the missing episodes."""
+    item = an_item(media_type=TV, ids=Ids(tvdb=81189))
+    sources = Sources(sonarr=sonarr, counts_by_sonarr=True)
+    planner = Planner([a_series_request()], sources, POLICY)
+    planner.decide([item])
+    whole = {item.jellyfin_id: Seasons({1: 3}, {1: 3})}
+    [decision] = planner.finish(COMPLETE, whole)
+    assert decision == Skip(item, SkipReason.EARLIER_STATE, 1)
 
 
 def test_a_series_whose_seasons_are_unknown_keeps_its_state() -> None:
@@ -324,10 +344,20 @@ RADARR = ArrIndex(by_tmdb={603: 7, 604: 8}, whole=True)
         (99, RADARR, (99, 7)),
         (7, ArrIndex(by_tmdb={604: 7}, whole=True), (7, None)),
         (7, ArrIndex(by_tmdb={604: 7}), None),
+        (8, ArrIndex(by_tmdb={603: 7}), None),
         (7, ArrIndex(whole=True), None),
         (7, None, None),
     ],
-    ids=["right", "another film's", "gone", "left", "left, list not whole", "empty", "away"],
+    ids=[
+        "right",
+        "another film's",
+        "gone",
+        "left",
+        "left, list not whole",
+        "another, list not whole",
+        "empty",
+        "away",
+    ],
 )
 def test_a_wrong_radarr_id_is_replaced_or_taken_away(
     arr_id: int, radarr: ArrIndex | None, after: tuple[int, int | None] | None

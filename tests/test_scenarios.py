@@ -94,7 +94,7 @@ async def test_a_deleted_film_is_watched_then_removed_then_brought_back(place: P
     ]
     assert len(place.rows("*", "timeline_events")) == 19
     assert place.path.with_name("tracker.db.before-removal").exists()
-    [undone] = await place.store.undo(removing.run_id or 0, ADMIN)
+    [undone] = (await place.store.undo(removing.run_id or 0, ADMIN)).titles
     assert undone.done
     assert place.rows("*", where="title = 'Film 3'") == before
     assert sorted(place.rows("*", "timeline_events")) == sorted(events)
@@ -206,7 +206,7 @@ async def test_an_upgraded_film_is_the_same_title_under_its_new_id(place: Place)
     assert json.loads(event[1])["jellyfin_id"] == new.jellyfin_id
     await days(place, 4)
     assert len(place.rows()) == 20
-    [undone] = await place.store.undo(result.run_id or 0, ADMIN)
+    [undone] = (await place.store.undo(result.run_id or 0, ADMIN)).titles
     assert undone.done
     assert place.rows("jellyfin_id", where="title = 'Film 5'") == [old.jellyfin_id]
 
@@ -341,7 +341,7 @@ async def test_a_requested_season_becomes_available_with_its_last_episode(tmp_pa
         assert result.tally.promoted == 1
         assert place.rows("state") == place.rows("state", "episodes") == ["AVAILABLE"]
         undone = await place.store.undo(result.run_id or 0, ADMIN)
-        assert [one.done for one in undone] == [True]
+        assert [one.done for one in undone.titles] == [True]
         assert place.rows("state") == ["DOWNLOADING"]
         assert place.rows("state", "episodes") == ["IMPORTING"]
         assert place.rows("*", "timeline_events") == []
@@ -410,7 +410,7 @@ async def test_a_broken_before_image_undoes_nothing(place: Place) -> None:
     await days(place, 2)
     place.execute("DROP TRIGGER sync_audit_no_update")
     place.execute("UPDATE sync_audit SET before = '{}' WHERE action = 'title.removed'")
-    [undone] = await place.store.undo(place.results[-1].run_id or 0, ADMIN)
+    [undone] = (await place.store.undo(place.results[-1].run_id or 0, ADMIN)).titles
     assert (undone.done, undone.why) == (False, "what was kept of it is not usable")
     assert len(place.rows()) == 19
 
@@ -420,7 +420,7 @@ async def test_a_title_that_is_tracked_again_is_not_brought_back_twice(place: Pl
     lose(place, "Film 3")
     await days(place, 2)
     request(place, "Film 3", "MOVIE", "REQUESTED", tmdb_id=1003)
-    [undone] = await place.store.undo(place.results[-1].run_id or 0, ADMIN)
+    [undone] = (await place.store.undo(place.results[-1].run_id or 0, ADMIN)).titles
     assert not undone.done
     assert undone.why.startswith("the title is tracked again")
 
@@ -441,3 +441,76 @@ async def test_evidence_survives_a_restart(tmp_path: Path) -> None:
                     lose(place, "Film 3")
             clock.pass_by(DAY)
             clock.boot, clock.steady = f"boot {day}", DAY.total_seconds()
+
+
+@pytest.mark.parametrize("how", ["in a scan", "by a hint"])
+async def test_whatever_run_sees_a_title_again_ends_its_absence(place: Place, how: str) -> None:
+    """A title that came back for a moment starts from nothing when it is missing again."""
+    film = lose(place, "Film 3")
+    await days(place, 1)
+    assert place.rows("sightings", "sync_absences") == [1]
+    place.world.add_movie(film)
+    place.world.scanning = how == "in a scan"
+    await place.sync(Scope(frozenset({film.jellyfin_id})) if how == "by a hint" else None)
+    assert place.rows("*", "sync_absences") == []
+    place.world.scanning = False
+    place.world.remove(film.jellyfin_id)
+    await days(place, 1)
+    assert len(place.rows()) == 20
+
+
+async def test_a_number_that_the_tracker_gave_anew_has_no_absence(place: Place) -> None:
+    """What was missing under it before says nothing of the title that has it now."""
+    [last] = place.rows(where="id = 20")
+    lose(place, last)
+    await days(place, 1)
+    [number] = place.rows("request_id", "sync_absences")
+    place.execute("DELETE FROM timeline_events WHERE request_id = ?", number)
+    place.execute("DELETE FROM requests WHERE id = ?", number)
+    assert await place.store.attention() == []
+    place.world.add_movie(in_library("Films", "New", 2020, {"Tmdb": "77"}))
+    await place.sync()
+    assert place.rows("id", where="title = 'New'") == [number]
+    assert place.rows("*", "sync_absences") == []
+
+
+async def test_two_rows_of_one_film_are_both_there(place: Place) -> None:
+    """The one that the library does not speak of is not missing."""
+    place.execute(
+        "INSERT INTO requests (title, media_type, state, tmdb_id, jellyfin_id, created_at,"
+        " updated_at, state_changed_at, is_anime) SELECT title, media_type, state, tmdb_id,"
+        " jellyfin_id, created_at, updated_at, state_changed_at, is_anime FROM requests"
+        " WHERE title = 'Film 3'"
+    )
+    place.execute(
+        "INSERT INTO sync_titles (request_id, created_at, library)"
+        " SELECT requests.id, requests.created_at, '/films' FROM requests WHERE id = 21"
+    )
+    await place.sync()
+    await days(place, 5)
+    assert len(place.rows()) == 21
+    assert place.rows("*", "sync_absences") == []
+
+
+async def test_a_dry_run_leaves_the_daemon_as_it_was(place: Place) -> None:
+    """What it read is not what the tracker holds, so that no later run may build on it."""
+    before = place.service.baseline
+    place.world.scanning = True
+    result = await place.service.preview()
+    assert result.tally.gaps
+    assert place.service.baseline is before
+    assert not place.service.rescan_wanted
+
+
+async def test_an_undo_tells_the_audit_of_every_title(place: Place) -> None:
+    """Of the refused ones, too; and its events go to the log like all others."""
+    lose(place, "Film 3")
+    await days(place, 2)
+    run = place.results[-1].run_id or 0
+    request(place, "Film 3", "MOVIE", "REQUESTED", tmdb_id=1003)
+    undoing = await place.store.undo(run, ADMIN)
+    assert [link.action for link in undoing.links] == ["undo.refused"]
+    place.execute("DELETE FROM requests WHERE state = 'REQUESTED'")
+    undoing = await place.store.undo(run, ADMIN)
+    assert [link.action for link in undoing.links] == ["title.undone"]
+    assert (await place.store.verify_audit()).broken_at is None

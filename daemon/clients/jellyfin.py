@@ -101,6 +101,21 @@ class _Episode(msgspec.Struct, gc=False):
     IsPlaceHolder: bool | None = None
 
 
+@dataclass(slots=True)
+class _Episodes:
+    """What a list of episodes says.
+
+    Attributes:
+        proven: ids of the series of those that can be played.
+        read: how many could be read.
+        all_read: that is as many as the server counts.
+    """
+
+    proven: set[str] = field(default_factory=set)
+    read: int = 0
+    all_read: bool = False
+
+
 class _Numbered(msgspec.Struct, gc=False):
     """An episode by its place; a file may hold several."""
 
@@ -461,9 +476,15 @@ class JellyfinClient:
 
         Args:
             first_only: look only at episodes numbered 1, a tenth of all; that proves most series.
+
+        Raises:
+            ServiceError: of all episodes, not every one could be read: the others prove nothing.
         """
         query = {**_EPISODES, "IndexNumber": "1"} if first_only else _EPISODES
-        return await self._series_of(query)
+        found = await self._episodes(query)
+        if not first_only and not found.all_read:
+            raise self.http.not_json("/Items", "not every episode could be read")
+        return frozenset(found.proven)
 
     async def seasons(self, series_id: str) -> Seasons:
         """The episodes of one series, the missing ones that Jellyfin knows of included."""
@@ -480,16 +501,27 @@ class JellyfinClient:
         return Seasons(there, known)
 
     async def has_episode(self, series_id: str) -> bool:
-        """Whether one series has an episode to play."""
-        query = {**_EPISODES, "ParentId": series_id, "Limit": "5"}
-        return bool(await self._series_of(query))
+        """Whether one series has an episode to play; nearly always its first ones tell.
 
-    async def _series_of(self, query: dict[str, str]) -> frozenset[str]:
-        found: set[str] = set()
-        async with aclosing(self._rows(query, _Episode, Page())) as pieces:
+        Raises:
+            ServiceError: none can be played of those that could be read, and some could not.
+        """
+        query = {**_EPISODES, "ParentId": series_id}
+        found = await self._episodes({**query, "Limit": "5"})
+        if not found.proven and not found.all_read:
+            found = await self._episodes(query)
+        if not found.proven and not found.all_read:
+            raise self.http.not_json("/Items", "not every episode of a series could be read")
+        return bool(found.proven)
+
+    async def _episodes(self, query: dict[str, str]) -> _Episodes:
+        found, page = _Episodes(), Page()
+        async with aclosing(self._rows(query, _Episode, page)) as pieces:
             async for rows in pieces:
-                found.update(_proven(rows))
-        return frozenset(found)
+                found.read += sum(isinstance(row, _Episode) for row in rows)
+                found.proven.update(_proven(rows))
+        found.all_read = found.read == page.total
+        return found
 
     async def _rows(
         self, query: dict[str, str], shape: type[Any], page: Page

@@ -42,7 +42,7 @@ from daemon.store.glance import SHOWN, Glance, RunView, Wanted
 from daemon.store.plans import PlanState
 from daemon.store.runs import Decided, RunCounts
 from daemon.store.titles import Finding
-from daemon.store.undo import Undone
+from daemon.store.undo import Undoing, Undone
 
 __all__ = [
     "ATTENTION",
@@ -60,6 +60,7 @@ __all__ = [
     "RunView",
     "Store",
     "Tracked",
+    "Undoing",
     "Undone",
     "Verdict",
     "Wanted",
@@ -148,15 +149,20 @@ class Store:
         self._counted: tuple[tuple[int, tuple[float, ...]], Counted] | None = None
 
     async def tracked(
-        self, items: Sequence[LibraryItem] | None = None, public_url: str = ""
+        self,
+        items: Sequence[LibraryItem] | None = None,
+        public_url: str = "",
+        *,
+        to_write: bool = False,
     ) -> Tracked:
         """The tracker's rows, as far as the planner needs them.
 
         Args:
             items: only the rows that one of these could belong to; None for all.
             public_url: of Jellyfin, which the addresses of its posters begin with.
+            to_write: what is applied from now on was decided by these rows.
         """
-        if self._columns:
+        if to_write:
             self._version = await self._database.write(_data_version)
         return Tracked(
             *await self._database.read(
@@ -208,7 +214,7 @@ class Store:
         )
 
     async def note_evidence(self, found: Evidence) -> None:
-        """Keep what a complete reading says of the rows as a whole; nothing where that is nothing.
+        """Keep what a reading says of the rows as a whole; nothing where that is nothing.
 
         Raises:
             StoreError: it could not be written.
@@ -316,7 +322,7 @@ class Store:
         """What needs somebody now, the most urgent first."""
         return await self._ours(titles.attention)
 
-    async def undo(self, run_id: int, actor: Actor) -> list[Undone]:
+    async def undo(self, run_id: int, actor: Actor) -> Undoing:
         """Take back what a run removed, relinked and promoted, title by title.
 
         Raises:
@@ -494,7 +500,7 @@ class Store:
 def _why(row: TrackedRequest) -> str:
     sightings = (row.absence.sightings if row.absence else 0) + 1
     since = f" since {row.absence.since:%Y-%m-%d %H:%M} UTC" if row.absence else ""
-    return f"missing from {sightings} complete listings of the library{since}"
+    return f"nothing to play of it in {sightings} complete listings of the library{since}"
 
 
 def _removed(number: int, row: dict[str, Any]) -> Decided:

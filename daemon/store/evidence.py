@@ -81,6 +81,7 @@ def saw(connection: sqlite3.Connection, rows: Sequence[tuple[int, str | None]]) 
         " SELECT id, created_at, ?2 FROM requests WHERE id = ?1",
         rows,
     )
+    returned(connection, [number for number, _ in rows])  # of a row that had this number before
 
 
 def returned(connection: sqlite3.Connection, rows: Sequence[int]) -> None:

@@ -127,7 +127,9 @@ def _held(connection: sqlite3.Connection) -> list[Finding]:
 def _leaving(connection: sqlite3.Connection) -> list[Finding]:
     rows = connection.execute(
         "SELECT requests.title, requests.id, sightings, since FROM sync_absences"
-        " JOIN requests ON requests.id = sync_absences.request_id ORDER BY since LIMIT ?",
+        " JOIN sync_titles USING (request_id)"
+        " JOIN requests ON requests.id = request_id"
+        " AND requests.created_at = sync_titles.created_at ORDER BY since LIMIT ?",
         (_MOST,),
     )
     return [

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from daemon.domain import Actor
 from daemon.store import audit
-from daemon.store.audit import AuditEvent
+from daemon.store.audit import AuditEvent, Link
 
 _ACTIONS: Final = ("title.removed", "title.relink", "title.promote")
 _CHILDREN: Final = ("timeline_events", "episodes")
@@ -39,7 +39,14 @@ class _RefusedError(Exception):
     """The row is not as that run left it; the text says how."""
 
 
-def undo(connection: sqlite3.Connection, run_id: int, actor: Actor, at: datetime) -> list[Undone]:
+class Undoing(NamedTuple):
+    """What became of every title, and the audit events of that, for the log."""
+
+    titles: list[Undone]
+    links: list[Link]
+
+
+def undo(connection: sqlite3.Connection, run_id: int, actor: Actor, at: datetime) -> Undoing:
     """Take back what can be taken back, the newest first, inside the caller's transaction."""
     marks = ", ".join("?" * len(_ACTIONS))
     rows = connection.execute(
@@ -50,13 +57,15 @@ def undo(connection: sqlite3.Connection, run_id: int, actor: Actor, at: datetime
     done = []
     for action, target, before, after in rows:
         done.append(_undone(connection, action, target, before, after))
-    events = [
-        AuditEvent("title.undone", actor, run_id, one.target, f"{one.action} of run {run_id}")
-        for one in done
-        if one.done
-    ]
-    audit.append(connection, events, at)
-    return done
+    events = [_event(one, run_id, actor) for one in done]
+    return Undoing(done, audit.append(connection, events, at))
+
+
+def _event(one: Undone, run_id: int, actor: Actor) -> AuditEvent:
+    what = f"{one.action} of run {run_id}"
+    if one.done:
+        return AuditEvent("title.undone", actor, run_id, one.target, what)
+    return AuditEvent("undo.refused", actor, run_id, one.target, f"{what}: {one.why}")
 
 
 def _undone(
@@ -74,7 +83,7 @@ def _undone(
     except _RefusedError as error:
         connection.execute("ROLLBACK TO one_title")
         return Undone(target, title, action, done=False, why=str(error))
-    except (ValueError, KeyError, TypeError, AttributeError, sqlite3.Error):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, sqlite3.Error):
         connection.execute("ROLLBACK TO one_title")
         return Undone(target, title, action, done=False, why="what was kept of it is not usable")
     finally:
@@ -127,10 +136,13 @@ def _revert(
     assignments = ", ".join(f"{name} = ?" for name in names)
     values = [was[name] for name in names]
     connection.execute(f"UPDATE requests SET {assignments} WHERE id = ?", (*values, number))
-    connection.executemany(
-        "UPDATE episodes SET state = ?2 WHERE id = ?1 AND request_id = ?3",
-        [(episode, state, number) for episode, state in episodes],
-    )
+    for episode, state in episodes:
+        changed = connection.execute(
+            "UPDATE episodes SET state = ? WHERE id = ? AND request_id = ? AND state = 'AVAILABLE'",
+            (state, episode, number),
+        )
+        if not changed.rowcount:
+            raise _RefusedError("its episodes have changed since")
     if event is not None:
         connection.execute(
             "DELETE FROM timeline_events WHERE id = ? AND request_id = ?", (event, number)

@@ -52,7 +52,8 @@ async def take_back(call: Call[RunRef, Asked]) -> list[Undone]:
     number, store = call.query.run_id, call.site.parts.store
     if await store.run_page(number, 0, 1) is None:
         raise Problem(404, f"there is no run {number}")
-    done = await store.undo(number, call.actor)
+    done, links = await store.undo(number, call.actor)
+    tell_audit(links)
     await call.record("run.undone", f"run {number}", number)
     return done
 

@@ -100,7 +100,7 @@ def verdict(facts: Facts) -> Verdict:
     plan, full = facts.glance.plan, facts.glance.full
     if plan is not None:
         words = f"Held: {count(plan['titles'], 'title')} would be removed. Nothing was."
-        return Verdict("held", words, "; ".join(plan["reasons"][:2]))
+        return Verdict("held", words, " · ".join(plan["reasons"][:2]))
     if facts.running is not None:
         return Verdict("running", f"Running: {_KINDS[facts.running.scope.kind]}")
     if full is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import BrowserContext, ConsoleMessage, Page, expect
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 from daemon.app import run
 from daemon.demo import PretendServices, World
@@ -20,38 +20,6 @@ from tests.builders import configured
 SHOTS = Path(__file__).parents[2] / "screenshots"
 EASY = {"sightings": 1, "grace": 0}
 """What is missing once may go at once, unless too much is missing."""
-
-
-@dataclass(frozen=True)
-class Site:
-    """A daemon that runs, and what is around it."""
-
-    services: PretendServices
-    url: str
-    file: Path
-
-    @property
-    def world(self) -> World:
-        """What the services answer from."""
-        return self.services.world
-
-
-@asynccontextmanager
-async def a_site(folder: Path, world: World, **sections: Any) -> AsyncIterator[Site]:
-    """The daemon itself, which has not looked at the library yet; from entering to leaving."""
-    sync = {"on_start": False, "quick": 0, **sections.pop("sync", {})}
-    http = {"port": 0, **sections.pop("http", {})}
-    async with PretendServices(world) as services:
-        file = folder / "tracker.db"
-        settings = configured(services, file, sync=sync, http=http, **sections)
-        stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
-        daemon = asyncio.create_task(run(settings, stop, ready.set_result))
-        await asyncio.wait({daemon, ready}, return_when=asyncio.FIRST_COMPLETED)
-        try:
-            yield Site(services, ready.result(), file)
-        finally:
-            stop.set()
-            await daemon
 
 
 @dataclass
@@ -75,6 +43,12 @@ class Visitor:
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
             self.complaints.append(message.text)
+
+    def forgive(self, text: str) -> None:
+        """Take back complaints about what a test meant to happen; there must have been some."""
+        left = [complaint for complaint in self.complaints if text not in complaint]
+        assert left != self.complaints
+        self.complaints[:] = left
 
     async def go(self, path: str = "/status") -> None:
         """Open a page."""
@@ -101,3 +75,54 @@ class Visitor:
         """Take a picture of the whole page."""
         SHOTS.mkdir(exist_ok=True)
         await self.page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A daemon that runs, what is around it, and who visits it."""
+
+    services: PretendServices
+    url: str
+    file: Path
+    browser: Browser
+    visitors: list[Visitor] = field(default_factory=list)
+
+    @property
+    def world(self) -> World:
+        """What the services answer from."""
+        return self.services.world
+
+    async def visit(self, **profile: Any) -> Visitor:
+        """Somebody with a browser profile of their own."""
+        context = await self.browser.new_context(**profile)
+        context.set_default_timeout(10_000)
+        visitor = Visitor(await context.new_page(), context, self.url)
+        visitor.listen()
+        self.visitors.append(visitor)
+        return visitor
+
+
+@asynccontextmanager
+async def a_site(
+    browser: Browser, folder: Path, world: World, **sections: Any
+) -> AsyncIterator[Site]:
+    """The daemon itself, which has not looked at the library yet; from entering to leaving.
+
+    At the end no browser may have complained about a page.
+    """
+    sync = {"on_start": False, "quick": 0, **sections.pop("sync", {})}
+    async with PretendServices(world) as services:
+        file = folder / "tracker.db"
+        settings = configured(services, file, sync=sync, http={"port": 0}, **sections)
+        stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
+        daemon = asyncio.create_task(run(settings, stop, ready.set_result))
+        await asyncio.wait({daemon, ready}, return_when=asyncio.FIRST_COMPLETED)
+        site = Site(services, ready.result(), file, browser)
+        try:
+            yield site
+        finally:
+            for visitor in site.visitors:
+                await visitor.context.close()
+            stop.set()
+            await daemon
+    assert [complaint for one in site.visitors for complaint in one.complaints] == []

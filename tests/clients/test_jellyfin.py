@@ -361,6 +361,29 @@ async def test_a_probe_proves_one_series(episodes: list[Any], *, proven: bool) -
         assert await JellyfinClient(client).has_episode("a" * 32) is proven
 
 
+async def test_a_probe_asks_for_all_episodes_where_the_first_prove_nothing() -> None:
+    """The sixth may be the only one with a file."""
+    first = answer({"Items": [STUB] * 5, "TotalRecordCount": 6})
+    every = answer({"Items": [STUB] * 5 + HALF[:1], "TotalRecordCount": 6})
+    async with Upstream([first, every]) as upstream, http(upstream.url, "Jellyfin") as client:
+        assert await JellyfinClient(client).has_episode("a" * 32)
+
+
+UNREADABLE = answer({"Items": [STUB, {"SeriesId": 7}], "TotalRecordCount": 2})
+CUT = answer({"Items": [STUB], "TotalRecordCount": 2})
+
+
+@pytest.mark.parametrize("reply", [UNREADABLE, CUT], ids=["unreadable", "not all listed"])
+async def test_episodes_that_were_not_read_prove_no_absence(reply: Any) -> None:
+    """Nothing is said of a series then, rather than that there is nothing to play of it."""
+    async with Upstream([reply] * 3) as upstream, http(upstream.url, "Jellyfin") as client:
+        jellyfin = JellyfinClient(client)
+        with pytest.raises(NotJsonError, match="not every episode"):
+            await jellyfin.has_episode("a" * 32)
+        with pytest.raises(NotJsonError, match="not every episode"):
+            await jellyfin.series_with_episodes(first_only=False)
+
+
 TOO_LARGE = "Expected `int` <= 2147483647"
 
 

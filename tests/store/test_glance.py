@@ -43,7 +43,7 @@ async def ended(
 async def added(store: Store, *names: str) -> int:
     """The number of a run that added these titles."""
     number = await begun(store)
-    await store.tracked()
+    await store.tracked(to_write=True)
     items = [an_item(name, title=name, ids=Ids(at)) for at, name in enumerate(names, 600)]
     await store.apply(number, ACTOR, [Add(item) for item in items])
     await store.finish_run(number, Outcome.OK, {"added": len(names)}, [])
@@ -122,7 +122,7 @@ async def test_a_run_shows_its_decisions_in_groups(store: Store) -> None:
     """Added, changed with what it was before and after, and what needs somebody."""
     await added(store, "film")
     number = await begun(store)
-    await store.tracked()
+    await store.tracked(to_write=True)
     film = an_item("film", ids=Ids(600))
     decisions: list[Decision] = [
         Update(film, UpdateReason.FILL, 1, {"tvdb_id": 12}),

@@ -78,12 +78,10 @@ def test_five_questions() -> None:
 
 def test_loki_queries() -> None:
     """A query in LogQL names only fields and events that there are."""
-    stages = re.compile(
-        r'\| (\w+) ?(?:=~|=|>) ?["\d]|unwrap (\w+)|\{\{\.(\w+)\}\}|="(service_\w+)"'
-    )
+    stages = re.compile(r'\| (\w+) ?(?:=~|=|>) ?["\d]|unwrap (\w+)|\{\{\.(\w+)\}\}')
     for query in _blocks("logql"):
         named = {name for groups in stages.findall(query) for name in groups if name}
-        assert named - _fields() - {"which"} == set(), query
+        assert named - _fields() == set(), query
         assert set(re.findall(r'event="([\w.]+)"', query)) <= _events(), query
 
 

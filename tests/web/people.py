@@ -37,7 +37,7 @@ class Person:
         """The token of a form: the one that leads to `action`, else the page's last."""
         text = (await self.get(page)).text
         _, _, after = text.partition(f'action="{action}"')
-        return _TOKEN.findall(after)[0] if action else _TOKEN.findall(text)[-1]
+        return str(_TOKEN.findall(after)[0] if action else _TOKEN.findall(text)[-1])
 
     async def send(self, page: str, action: str, **fields: str) -> Answer:
         """Open a page and send one of its forms."""

@@ -9,7 +9,6 @@ const PATIENCE = 30_000;
 const AGAIN = 2000;
 
 // ---- times: the same words as the server writes
-
 const UNITS = [[172_800, 86_400, "days"], [3600, 3600, "h"], [60, 60, "min"], [0, 1, "s"]];
 
 function span(seconds) {
@@ -33,15 +32,12 @@ function tick() {
     say(time, ago(then));
     if (!time.title.includes(" / ")) time.title += ` / ${then.toLocaleString()}`;
   }
-  const left = find("left");
-  const seconds = left ? (new Date(left.dataset.ends) - Date.now()) / 1000 : 0;
+  const left = find("left"), seconds = left && (new Date(left.dataset.ends) - Date.now()) / 1000;
   if (left) say(left, seconds > 1 ? `About ${span(seconds)} left` : "Any moment now");
 }
 
 // ---- the parts of the page that change are taken from the page as the server renders it now
-
 let asked = 0;
-
 async function renew() {
   const mine = (asked += 1);
   let page;
@@ -64,7 +60,6 @@ async function renew() {
 }
 
 const rendered = new WeakMap();
-
 function replace(part, anew) {
   if (!anew || rendered.get(part) === anew.innerHTML) return;
   rendered.set(part, anew.innerHTML);
@@ -78,7 +73,6 @@ function replace(part, anew) {
 }
 
 // ---- progress, as it happens
-
 const events = body.dataset.events;
 let stream, live = false, moved = Date.now(), told = 0;
 
@@ -116,9 +110,7 @@ function progress(run) {
 }
 
 // ---- keys, forms, the strip
-
 const cells = () => [...document.querySelectorAll(".strip a")];
-
 function strip() {
   const all = cells(), here = all.includes(document.activeElement) ? document.activeElement : all.at(-1);
   for (const cell of all) cell.tabIndex = cell === here ? 0 : -1;

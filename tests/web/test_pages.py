@@ -1,0 +1,561 @@
+"""The pages without a script: what they show to whom, and what their forms do."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import re
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.demo import Fault, Service
+from daemon.demo.jellyfin import VIEWER
+from daemon.domain import Add, Gap, Ids, Outcome, Trigger
+from daemon.removal import Held
+from tests.builders import ACTOR, an_item, change, rows
+from tests.running import METROPOLIS, until
+from tests.web.people import Person, somebody, words
+from tests.web.support import ADMIN_TOKEN, SLOWLY, Answer, Stand, standing
+
+WEEK = timedelta(days=7)
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "\"><img src=x onerror='alert(1)'>",
+    "{{ 7 * 7 }} {% raw %}",
+    "\u202eevil\u202c שלום",
+    "x" * 500,
+    '=HYPERLINK("http://evil.test")',
+]
+TITLES = "SELECT title FROM requests ORDER BY title"
+ENDLESS = Fault(SLOWLY, stall=60)
+PAGES = [
+    "/status",
+    "/status/runs",
+    "/status/runs/1",
+    "/status/runs/1/approve",
+    "/status/runs/1/undo",
+    "/status/titles?q=x",
+    "/status/titles/1",
+    "/status/attention",
+    "/status/audit",
+]
+
+
+@pytest.fixture
+async def alice(stand: Stand) -> AsyncIterator[Person]:
+    """Give an administrator who is logged in."""
+    async with somebody(stand) as person:
+        await person.log_in()
+        yield person
+
+
+@pytest.fixture
+async def bob(stand: Stand) -> AsyncIterator[Person]:
+    """Give a plain user who is logged in."""
+    async with somebody(stand) as person:
+        await person.log_in(VIEWER)
+        yield person
+
+
+async def synced(stand: Stand) -> None:
+    """Let a run go to its end."""
+    await stand.parts.worker.ask(Trigger.ADMIN, ACTOR).result
+
+
+async def held(stand: Stand) -> int:
+    """The run that holds the film for an admin."""
+    await synced(stand)
+    number = await stand.parts.store.begin_run(Trigger.CLI, ACTOR)
+    [film] = [row for row in (await stand.parts.store.tracked()).rows if row.id == 1]
+    await stand.parts.store.hold(number, [Held(film, "its disk is away")], WEEK)
+    await stand.parts.store.finish_run(number, Outcome.HELD, {"held": 1}, [])
+    stand.parts.worker._next_number = number + 1
+    return number
+
+
+async def removed(stand: Stand) -> int:
+    """The run that removed the film, which the library does not have any more."""
+    await synced(stand)
+    stand.services.world.remove(METROPOLIS.jellyfin_id)
+    number = await stand.parts.store.begin_run(Trigger.CLI, ACTOR)
+    [film] = [row for row in (await stand.parts.store.tracked()).rows if row.id == 1]
+    await stand.parts.store.remove(number, ACTOR, [film])
+    await stand.parts.store.finish_run(number, Outcome.OK, {"removed": 1}, [])
+    stand.parts.worker._next_number = number + 1
+    return number
+
+
+def led(answer: Answer) -> tuple[int, str]:
+    """Where a form led."""
+    return answer.status, answer.headers.get("Location", "")
+
+
+# --- who sees what ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/", "/status/nothing/here"])
+async def test_nobody_who_is_not_logged_in_sees_a_page(stand: Stand, path: str) -> None:
+    """The login comes instead, and leads on to the page."""
+    async with somebody(stand) as person:
+        status, where = led(await person.get(path))
+        assert (status, where[:11]) == (303, "/login?next")
+
+
+@pytest.mark.parametrize("path", ["/status/attention", "/status/audit", "/status/runs/1/undo"])
+async def test_a_plain_user_sees_no_page_of_administrators(bob: Person, path: str) -> None:
+    """And is told why."""
+    answer = await bob.get(path)
+    assert (answer.status, "Only administrators" in words(answer)) == (403, True)
+
+
+@pytest.mark.parametrize(
+    "path", ["/status/sync", "/status/runs/1/approve", "/status/runs/1/undo", "/status/hooks/test"]
+)
+async def test_a_plain_user_starts_nothing(stand: Stand, bob: Person, path: str) -> None:
+    """Not with a form of their own either."""
+    answer = await bob.post(path, await bob.token("/status", "/logout"))
+    assert (answer.status, await stand.parts.store.latest_runs(1)) == (403, [])
+
+
+async def test_a_plain_user_sees_the_verdict_counts_and_titles_only(
+    stand: Stand, bob: Person
+) -> None:
+    """No address, no error, no button."""
+    number = await held(stand)
+    stand.parts.health.bad(Gap("Jellyfin", "unreachable", "Jellyfin at http://nas:8096 is off"))
+    for path in ("/status", f"/status/runs/{number}", "/status/runs/1", "/status/titles/1"):
+        answer = await bob.get(path)
+        assert "Metropolis" in words(answer)
+        assert (
+            re.findall("nas:8096|disk is away|Sync now|/approve|/export|/undo", answer.text) == []
+        )
+        assert re.findall("<button[^>]*>([^<]*)", answer.text) in (
+            ["Log out"],
+            ["Log out", "Search"],
+        )
+
+
+# --- the status ------------------------------------------------------------------------------
+
+
+async def test_before_the_first_run_there_is_something_to_do(alice: Person) -> None:
+    """The empty state says what, and that it changes nothing."""
+    said = words(await alice.get())
+    for text in ("Never synced", "that changes nothing", "No run yet", "Nothing needs you"):
+        assert text in said
+
+
+async def test_the_status_tells_how_things_stand(stand: Stand, alice: Person) -> None:
+    """Verdict, last and next, runs, sources, webhooks, what was added."""
+    await synced(stand)
+    answer = await alice.get()
+    said = words(answer)
+    expected = (
+        "In sync: 2 titles",
+        "Next sync in 6 h",
+        "every 6 h; a quick look every 5 min",
+        "Run 1, ok, 2 added",
+        "Jellyfin 10.11.11 Answers",
+        "None since the start",
+        "Metropolis film",
+    )
+    assert [text for text in expected if text not in said] == []
+    assert "ok.svg" in answer.text
+    assert re.findall("<title>([^<]*)", answer.text) == ["In sync: 2 titles · Library Sync"]
+
+
+async def test_the_status_is_there_while_every_service_is_down(stand: Stand, alice: Person) -> None:
+    """It is made of the file alone, and says who is away, in plain words."""
+    await synced(stand)
+    services: tuple[Service, ...] = ("jellyfin", "radarr", "sonarr")
+    for service in services:
+        stand.services.fault(service, Fault(drop=True, times=None))
+    await synced(stand)
+    before = len(stand.services.calls("jellyfin"))
+    said = words(await alice.get())
+    assert "The last sync failed" in said
+    assert "check that it runs" in said
+    assert before == len(stand.services.calls("jellyfin"))
+
+
+async def test_a_file_that_cannot_be_read_is_said_to_be(stand: Stand, alice: Person) -> None:
+    """A page says so, not a document for machines."""
+    stand.spoil()
+    answer = await alice.get()
+    assert (answer.status, answer.headers["Content-Type"][:9]) == (503, "text/html")
+    assert "no such table" in words(answer)
+
+
+async def test_the_secrets_are_on_no_page(stand: Stand, alice: Person) -> None:
+    """Neither the keys nor the tokens, which the set-up only names."""
+    await held(stand)
+    settings = stand.parts.settings
+    assert settings.webhook.secret is not None
+    secrets = [ADMIN_TOKEN, settings.webhook.secret.get_secret_value()]
+    secrets += [stand.services.jellyfin_key, stand.services.radarr_key]
+    text = "".join([(await alice.get(path)).text for path in PAGES])
+    assert "X-Library-Sync-Secret" in text
+    assert [secret for secret in secrets if secret in text] == []
+
+
+async def test_every_page_has_the_strict_headers(stand: Stand, alice: Person) -> None:
+    """Nothing inline, nothing from elsewhere, in no frame, and kept by no cache."""
+    await held(stand)
+    policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+    policy += "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    for path in PAGES:
+        answer = await alice.get(path)
+        assert answer.headers["Content-Security-Policy"] == policy
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert re.findall(r"<script(?! src)|<style|\son\w+=|\sstyle=", answer.text) == []
+        assert re.findall('(?:src|action)="(?:https?:)?//', answer.text) == []
+
+
+async def test_what_is_loaded_may_be_kept_for_ever(alice: Person) -> None:
+    """Its address changes with its content; there is an icon for each state."""
+    text = (await alice.get()).text
+    found = re.findall('"(/status/static/[^"]+)"', text)
+    assert len(found) == 3
+    for path in found:
+        answer = await alice.get(path)
+        assert (answer.status, "immutable" in answer.headers["Cache-Control"]) == (200, True)
+    colours = {
+        re.findall("fill=.(#[0-9a-f]+)", (await alice.get(f"/status/static/{state}.svg")).text)[0]
+        for state in ("ok", "running", "partial", "held", "failed", "never")
+    }
+    assert len(colours) == 6
+    assert (await alice.get("/status/static/login.html")).status == 404
+
+
+async def test_everything_is_below_the_base_path(tmp_path: Path) -> None:
+    """Links, forms, redirects and files; the path alone leads to the status."""
+    async with standing(tmp_path, base_path="/sync") as stand, somebody(stand) as person:
+        bare = Person(person.session, stand.url.removesuffix("/sync"))
+        token = await bare.token("/sync/login")
+        filled = {"user": "admin", "password": "admin-password"}
+        assert led(await bare.post("/sync/login", token, **filled)) == (303, "/sync/status")
+        assert led(await bare.get("/sync")) == (303, "/sync/status")
+        assert led(await bare.get("/sync/")) == (303, "/sync/status")
+        text = (await bare.get("/sync/status")).text
+        addresses = re.findall('(?:href|src|action|data-events)="([^"#]+)"', text)
+        assert [one for one in addresses if not one.startswith("/sync/")] == []
+        asked = await bare.send("/sync/status", "/sync/status/sync", what="full")
+        assert led(asked) == (303, "/sync/status?said=asked&run=1")
+
+
+# --- what forms do ---------------------------------------------------------------------------
+
+
+async def test_sync_now_starts_a_run_once(stand: Stand, alice: Person) -> None:
+    """A form that is sent twice, by two clicks or by the way back, does nothing the second time."""
+    token = await alice.token("/status", "/status/sync")
+    first = await alice.post("/status/sync", token, what="full")
+    again = await alice.post("/status/sync", token, what="full")
+    assert (led(first), led(again)) == (
+        (303, "/status?said=asked&run=1"),
+        (303, "/status?said=already"),
+    )
+    await until(lambda: stand.parts.worker.last)
+    assert len(await stand.parts.store.latest_runs(9)) == 1
+    assert "Nothing was done twice" in words(await alice.get("/status?said=already"))
+    [event] = await stand.audited("sync.asked")
+    assert (event["actor_name"], event["run_id"]) == ("admin", 1)
+
+
+async def test_a_run_that_goes_is_shown_and_can_be_cancelled(stand: Stand, alice: Person) -> None:
+    """With its steps, who asked for it, and what waits behind it."""
+    stand.services.fault("jellyfin", ENDLESS)
+    await alice.send("/status", "/status/sync", what="full")
+    await until(stand.readings)
+    behind = await alice.send("/status", "/status/sync", what="full")
+    assert led(behind) == (303, "/status?said=queued&run=2")
+    answer = await alice.get()
+    for text in ("Running: full sync", "by admin", "Run 2 waits", "asking the services"):
+        assert text in words(answer)
+    assert "has not begun" in words(await alice.get("/status/runs/2"))
+    for number in (2, 1):
+        cancelled = await alice.post(f"/status/runs/{number}/cancel", await alice.token())
+        assert led(cancelled) == (303, f"/status?said=cancelled&run={number}")
+    await until(lambda: not stand.parts.worker.running)
+    late = await alice.post("/status/runs/1/cancel", await alice.token())
+    assert (late.status, "Nothing was done" in words(late)) == (409, True)
+
+
+async def test_a_preview_shows_the_plan_and_writes_nothing(stand: Stand, alice: Person) -> None:
+    """While it is made a page waits, and goes on by itself."""
+    assert led(await alice.get("/status/preview")) == (303, "/status")
+    stand.services.fault("jellyfin", Fault(SLOWLY, stall=2.2))
+    begun = await alice.send("/status", "/status/sync", what="dry")
+    assert led(begun) == (303, "/status/preview")
+    waiting = await alice.get("/status/preview")
+    assert 'http-equiv="refresh"' in waiting.text
+    said = words(await alice.get("/status/preview"))
+    assert "would be added 2" in said
+    assert "add Metropolis film" in said
+    assert (rows(stand.file, TITLES), len(await stand.audited("sync.previewed"))) == ([], 1)
+
+
+async def test_a_plan_is_approved_behind_one_page_that_says_what_will_go(
+    stand: Stand, alice: Person
+) -> None:
+    """In numbers; the second time there is nothing to approve."""
+    number = await held(stand)
+    review = await alice.get(f"/status/runs/{number}?show=held")
+    assert "1 title held" in words(review)
+    path = f"/status/runs/{number}/approve"
+    assert "1 title will be removed" in words(await alice.get(path))
+    token = await alice.token(path)
+    approved = await alice.post(path, token)
+    assert led(approved) == (303, f"/status/runs/{number}?said=approved")
+    assert led(await alice.post(path, token)) == (303, f"/status/runs/{number}?said=already")
+    stale = await alice.get(path)
+    assert (stale.status, "was approved by admin" in words(stale)) == (409, True)
+    again = await alice.post(path, await alice.token())
+    assert (again.status, "does not wait any more" in words(again)) == (409, True)
+    assert len(await stand.audited("plan.approved")) == 1
+
+
+async def test_a_plan_is_discarded_the_same_way(stand: Stand, alice: Person) -> None:
+    """Nothing goes."""
+    number = await held(stand)
+    path = f"/status/runs/{number}/discard"
+    assert "1 title will stay tracked" in words(await alice.get(path))
+    assert led(await alice.post(path, await alice.token(path)))[0] == 303
+    assert rows(stand.file, TITLES) == [("Metropolis",), ("The Show",)]
+    assert "was discarded by admin" in words(await alice.get(f"/status/runs/{number}"))
+
+
+async def test_a_run_is_undone_title_by_title(stand: Stand, alice: Person) -> None:
+    """The page says how many; afterwards which, and there is nothing left to undo."""
+    number = await removed(stand)
+    path = f"/status/runs/{number}/undo"
+    assert "1 removed title will be as before" in words(await alice.get(path))
+    done = await alice.post(path, await alice.token(path))
+    assert (done.status, "1 title of 1 taken back" in words(done)) == (200, True)
+    assert rows(stand.file, TITLES) == [("Metropolis",), ("The Show",)]
+    nothing = await alice.get(path)
+    assert (nothing.status, "nothing to undo" in words(nothing)) == (409, True)
+
+
+@pytest.mark.parametrize("verb", ["approve", "discard", "undo"])
+async def test_what_cannot_be_done_is_said_before(stand: Stand, alice: Person, verb: str) -> None:
+    """A run without a plan, and one that changed nothing."""
+    await synced(stand)
+    answer = await alice.get(f"/status/runs/1/{verb}")
+    assert (answer.status, f"nothing to {verb}" in words(answer)) == (409, True)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        ({}, "token=", 403),
+        ({}, "", 415),
+        ({"Content-Type": "application/json"}, "{}", 415),
+        ({}, "&".join(f"a{at}=" for at in range(99)), 400),
+        ({}, f"a={'x' * 70_000}", 413),
+    ],
+)
+async def test_a_form_that_is_none_does_nothing(
+    stand: Stand, alice: Person, headers: dict[str, str], body: str, status: int
+) -> None:
+    """A page says so."""
+    sent = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
+    url = f"{stand.url}/status/sync"
+    async with alice.session.post(url, data=body, headers={**sent, **headers}) as reply:
+        text = await reply.text()
+        assert (reply.status, "Nothing was done" in text) == (status, True)
+    assert await stand.parts.store.latest_runs(1) == []
+
+
+async def test_a_test_webhook_is_sent_from_the_page(tmp_path: Path) -> None:
+    """To the address that senders use; what came of it is told."""
+    async with standing(tmp_path, public_url="http://127.0.0.1:9") as stand, somebody(stand) as one:
+        await one.log_in()
+        answer = await one.send("/status", "/status/hooks/test")
+        assert "The test did not arrive" in words(answer)
+        assert "http://127.0.0.1:9/hooks/jellyfin" in words(answer)
+
+
+# --- runs, titles, audit ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/status/runs/99",
+        "/status/runs/0",
+        "/status/runs/9999999999999999999999",
+        "/status/runs/x",
+        "/status/runs/-1/approve",
+        "/status/runs/99/undo",
+        "/status/runs/1/burn",
+        "/status/runs/99/export.json",
+        "/status/runs/1/export.exe",
+        "/status/titles/99",
+        "/status/titles/é",
+        "/status/nowhere",
+    ],
+)
+async def test_what_is_not_there_is_a_page_that_says_so(
+    stand: Stand, alice: Person, path: str
+) -> None:
+    """With a way back."""
+    await synced(stand)
+    answer = await alice.get(path)
+    assert (
+        answer.status,
+        "Not found To the status" in re.sub("There[^.]*. ", "", words(answer)),
+    ) == (
+        404,
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/status/runs?outcome=great",
+        "/status/runs?before=x",
+        "/status/runs/1?after=-1",
+        "/status/audit?run_id=x",
+        "/status/audit?since=yesterday",
+    ],
+)
+async def test_an_address_that_is_not_understood_says_so(
+    stand: Stand, alice: Person, path: str
+) -> None:
+    """No page is made of a guess."""
+    await synced(stand)
+    answer = await alice.get(path)
+    assert (answer.status, "Not understood" in words(answer)) == (400, True)
+
+
+async def test_runs_are_listed_in_pages(stand: Stand, alice: Person) -> None:
+    """Thirty, then more; by their outcome, too, and an empty choice can be reset."""
+    assert "No run yet" in words(await alice.get("/status/runs"))
+    for _ in range(31):
+        number = await stand.parts.store.begin_run(Trigger.CLI, ACTOR)
+        await stand.parts.store.finish_run(number, Outcome.OK, {"added": number}, [])
+    first = await alice.get("/status/runs")
+    assert "31 added" in words(first)
+    [more] = re.findall('href="(/status/runs[?]before[^"]+)"', first.text)
+    assert re.findall("(\\d+) added", words(await alice.get(more.replace("&amp;", "&")))) == ["1"]
+    assert "No run ended failed" in words(await alice.get("/status/runs?outcome=failed"))
+
+
+async def test_a_run_tells_what_it_did(stand: Stand, alice: Person) -> None:
+    """What was added, changed from what to what, left out and why; and how often it asked."""
+    await synced(stand)
+    first = words(await alice.get("/status/runs/1"))
+    for text in ("added 2", "Metropolis film", "The Show series", "Jellyfin 10.11.11"):
+        assert text in first
+    change(stand.file, "UPDATE requests SET tmdb_id = NULL, year = 1900 WHERE id = 1")
+    await synced(stand)
+    second = words(await alice.get("/status/runs/2"))
+    for text in ("changed 1", "tmdb_id nothing → 19", "Left as it is already right 1"):
+        assert text in second
+
+
+async def test_a_run_can_be_searched(stand: Stand, alice: Person) -> None:
+    """An empty result repeats what was looked for, and can be reset."""
+    await synced(stand)
+    found = words(await alice.get("/status/runs/1?show=added&q=METRO"))
+    assert ("Metropolis" in found, "The Show" in found) == (True, False)
+    assert "No title added has “ zz ” in it. Reset" in words(await alice.get("/status/runs/1?q=zz"))
+
+
+async def test_hostile_titles_are_text_everywhere(stand: Stand, alice: Person) -> None:
+    """Whatever Jellyfin has in its names."""
+    store = stand.parts.store
+    number = await store.begin_run(Trigger.CLI, ACTOR)
+    await store.tracked(to_write=True)
+    items = [an_item(name, title=name, ids=Ids(at)) for at, name in enumerate(HOSTILE, 1)]
+    await store.apply(number, ACTOR, [Add(item) for item in items])
+    tracked = (await store.tracked()).rows
+    await store.hold(number, [Held(row, "<why>") for row in tracked], WEEK)
+    await store.finish_run(number, Outcome.HELD, {"added": 6, "error_details": HOSTILE}, [])
+    paths = ["/status", "/status/runs/1", "/status/runs/1?show=held", "/status/attention"]
+    paths += ["/status/titles?q=a", "/status/runs/1/approve"]
+    paths += [f"/status/titles/{at}" for at in range(1, 7)]
+    paths += [f"/status/runs/1?q={HOSTILE[0]}", f"/status/titles?q={HOSTILE[1]}"]
+    for path in paths:
+        answer = await alice.get(path)
+        assert answer.status == 200
+        assert re.findall("<script>|<img|<why>|: 49|>49", answer.text) == []
+    assert HOSTILE[0] in words(await alice.get("/status"))
+
+
+async def test_a_run_is_exported_whole(stand: Stand, alice: Person) -> None:
+    """As JSON, and as CSV in which no title is a formula."""
+    store = stand.parts.store
+    number = await store.begin_run(Trigger.CLI, ACTOR)
+    await store.tracked(to_write=True)
+    items = [an_item(at, title=f"=1+{at}", ids=Ids(at)) for at in range(1, 2102)]
+    await store.apply(number, ACTOR, [Add(item) for item in items])
+    [*tracked] = (await store.tracked()).rows
+    await store.hold(number, [Held(tracked[0], "why")], WEEK)
+    await store.finish_run(number, Outcome.OK, {"added": 2101}, [])
+    whole = await alice.get("/status/runs/1/export.json")
+    document = json.loads(whole.text)
+    assert (document["run"]["id"], len(document["decisions"])) == (1, 2102)
+    assert whole.headers["Content-Disposition"] == 'attachment; filename="library-sync-run-1.json"'
+    table = [*csv.DictReader(io.StringIO((await alice.get("/status/runs/1/export.csv")).text))]
+    assert (len(table), table[0]["title"], table[-1]["kind"]) == (2102, "'=1+1", "held")
+
+
+async def test_a_title_explains_itself(stand: Stand, alice: Person, bob: Person) -> None:
+    """Why it is so, its ids with a way to Jellyfin, and what was done to it."""
+    await synced(stand)
+    said = words(await alice.get("/status/titles/1"))
+    for text in ("Metropolis is AVAILABLE", "tmdb id 19", "so it was added", "Run 1"):
+        assert text in said
+    assert "tmdb id" not in words(await bob.get("/status/titles/1"))
+
+
+async def test_titles_are_found(stand: Stand, alice: Person) -> None:
+    """By a piece of the title, or a number."""
+    await synced(stand)
+    assert "Metropolis 1927 film available" in words(await alice.get("/status/titles?q=polis"))
+    assert "The Show" in words(await alice.get("/status/titles?q=2"))
+    assert "has “ zz ” in it. Reset" in words(await alice.get("/status/titles?q=zz"))
+    assert "Search, to see why" in words(await alice.get("/status/titles"))
+
+
+async def test_the_audit_is_read_in_pages_and_narrowed(stand: Stand, alice: Person) -> None:
+    """Who, what, when, before and after; an address of an attacker is in it as text."""
+    await synced(stand)
+    said = words(await alice.get("/status/audit"))
+    for text in ("session.opened by admin", "titles.added by somebody", "address 127.0.0.1"):
+        assert text in said
+    narrowed = words(await alice.get("/status/audit?action=session.opened"))
+    assert ("session.opened" in narrowed, "titles.added" in narrowed) == (True, False)
+    assert "No event fits. Reset" in words(await alice.get("/status/audit?target=request+99"))
+    paged = await alice.get("/status/audit?limit=2")
+    [more] = re.findall('href="(/status/audit[?][^"]*before[^"]*)"', paged.text)
+    assert "session.opened" in words(await alice.get(more.replace("&amp;", "&")))
+
+
+async def test_what_needs_somebody_is_listed_by_kind(stand: Stand, alice: Person) -> None:
+    """With what to do; a kind that has nothing says so."""
+    assert "Nothing needs you" in words(await alice.get("/status/attention"))
+    number = await held(stand)
+    said = words(await alice.get("/status/attention?kind=held"))
+    assert f"approve or discard plan {number}" in said
+    assert "Nothing of this kind" in words(await alice.get("/status/attention?kind=odd"))
+
+
+async def test_the_status_is_a_small_page(stand: Stand, alice: Person) -> None:
+    """Less than 60 KB, however many runs there were and however much needs somebody."""
+    await held(stand)
+    result: dict[str, Any] = {"added": 1, "error_details": ["x" * 200] * 100}
+    for _ in range(60):
+        number = await stand.parts.store.begin_run(Trigger.CLI, ACTOR)
+        await stand.parts.store.finish_run(number, Outcome.PARTIAL, result, [])
+    answers = await asyncio.gather(*(alice.get() for _ in range(5)))
+    assert max(len(answer.text.encode()) for answer in answers) < 60_000

@@ -1,0 +1,234 @@
+"""The words of the pages."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from daemon.domain import Actor, Scope, Trigger
+from daemon.health import ServiceHealth
+from daemon.progress import Phase, Progress
+from daemon.store import Finding, Glance
+from daemon.web import view
+from daemon.worker import Ticket
+from tests.builders import NOW
+
+HOUR = timedelta(hours=1)
+EMPTY = Glance([], None, None, None, [])
+PLAN = {"run_id": 7, "titles": 312, "reasons": ["nothing is left of /films", "b", "c"]}
+
+
+def full(outcome: str = "ok", **result: Any) -> dict[str, Any]:
+    """A full run that has ended."""
+    return {"outcome": outcome, "result": {"total_scanned": 4812, **result}}
+
+
+def facts(
+    last: dict[str, Any] | None = None, checked: timedelta = HOUR, **given: Any
+) -> view.Facts:
+    """How things stand: in sync, unless something else is given."""
+    run = full() if last is None else last
+    glance = EMPTY._replace(full=run, checked=(NOW - checked).isoformat())
+    values: dict[str, Any] = {
+        "glance": glance,
+        "running": None,
+        "waiting": None,
+        "services": {},
+        "stuck": 0.0,
+    }
+    return view.Facts(now=NOW, every=6 * HOUR, **{**values, **given})
+
+
+def ticket(*, began: datetime | None = NOW, **progress: Any) -> Ticket:
+    """A full run that alice asked for."""
+    loop = asyncio.new_event_loop()
+    future = loop.create_future()
+    loop.close()
+    where = Progress(progress.pop("phase", Phase.READING), **progress)
+    return Ticket(9, Trigger.ADMIN, Actor("user", "alice"), Scope(), future, began, where)
+
+
+def away(name: str) -> dict[str, ServiceHealth]:
+    """A service that does not answer."""
+    return {name: ServiceHealth(name, up=False, problem=f"{name} is off")}
+
+
+@pytest.mark.parametrize(
+    ("given", "state", "words", "why"),
+    [
+        (facts(), "ok", "In sync: 4,812 titles", ""),
+        (facts(full(total_scanned=1)), "ok", "In sync: 1 title", ""),
+        (facts(glance=EMPTY), "never", "Never synced", ""),
+        (facts(running=ticket()), "running", "Running: full sync", ""),
+        (facts(glance=EMPTY, running=ticket()), "running", "Running: full sync", ""),
+        (
+            facts(full("failed", error_details=["x is off", "y"])),
+            "failed",
+            "The last sync failed",
+            "x is off",
+        ),
+        (facts(services=away("Sonarr")), "partial", "Degraded: Sonarr is away", "Sonarr is off"),
+        (
+            facts(services=away("Radarr") | away("Sonarr")),
+            "partial",
+            "Degraded: Radarr and Sonarr are away",
+            "Radarr is off",
+        ),
+        (
+            facts(checked=31 * HOUR),
+            "partial",
+            "Stale: the last good sync was 31 h ago",
+            "A sync is expected every 6 h.",
+        ),
+        (facts(checked=12 * HOUR), "ok", "In sync: 4,812 titles", ""),
+        (
+            facts(full("partial", gaps=[{"detail": "it scans"}])),
+            "partial",
+            "Partly in sync: 4,812 titles",
+            "it scans",
+        ),
+        (
+            facts(full("interrupted")),
+            "partial",
+            "The last sync was interrupted",
+            "The next one does the rest.",
+        ),
+        (
+            facts(running=ticket(), glance=EMPTY._replace(plan=PLAN)),
+            "held",
+            "Held: 312 titles would be removed. Nothing was.",
+            "nothing is left of /films · b",
+        ),
+    ],
+)
+def test_the_verdict_says_what_matters_most(
+    given: view.Facts, state: str, words: str, why: str
+) -> None:
+    """What needs a person comes first, what heals by itself after it."""
+    assert view.verdict(given) == (state, words, why)
+
+
+def test_a_run_that_goes_tells_where_it_is() -> None:
+    """What, why, which step, how far, and what waits behind it."""
+    found = view.going(facts(running=ticket(done=3, total=9), waiting=ticket(began=None)))
+    assert found is not None
+    names = ("what", "why", "done", "total", "next", "stuck", "ends")
+    assert tuple(found[name] for name in names) == ("full sync", "alice", 3, 9, 9, "", None)
+    assert [place for _, place in found["steps"]] == ["done", "current", "todo"]
+    assert view.going(facts()) is None
+
+
+def test_a_run_that_waits_has_done_no_step() -> None:
+    """It is shown while it waits for the one before it to end."""
+    found = view.going(facts(waiting=ticket(began=None)))
+    assert found is not None
+    assert [place for _, place in found["steps"]] == ["todo"] * 3
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(60.0, ""), (61.0, "1 min")])
+def test_a_run_that_does_not_move_is_said_to_be_stuck(seconds: float, said: str) -> None:
+    """After a minute."""
+    found = view.going(facts(running=ticket(), stuck=seconds))
+    assert found is not None
+    assert found["stuck"] == said
+
+
+@pytest.mark.parametrize(
+    ("took", "left"), [((), None), ((30,), 20), ((10, 30, 90), 20), ((5, 5), None)]
+)
+def test_the_end_is_guessed_from_the_runs_before(took: tuple[int, ...], left: int | None) -> None:
+    """The median of those of its kind that went well; nothing is guessed once it is longer."""
+    began = NOW - timedelta(seconds=10)
+    lines = [
+        {
+            "kind": kind,
+            "outcome": outcome,
+            "started_at": NOW,
+            "ended_at": NOW + timedelta(seconds=n),
+        }
+        for seconds in took
+        for kind, outcome, n in (("full", "ok", seconds), ("full", "failed", 999), ("x", "ok", 999))
+    ]
+    found = view.going(facts(running=ticket(began=began), glance=EMPTY._replace(lines=lines)))
+    assert found is not None
+    assert found["ends"] == (None if left is None else NOW + timedelta(seconds=left))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.012, "12 ms"),
+        (1, "1 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (3599, "59 min"),
+        (7200, "2 h"),
+        (171_000, "47 h"),
+        (172_800, "2 days"),
+    ],
+)
+def test_a_length_of_time_is_said_in_its_largest_unit(seconds: float, words: str) -> None:
+    """Days from two on."""
+    assert view.span(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "just now"), (-5, "in a moment"), (90, "1 min ago"), (-7200, "in 2 h")],
+)
+def test_a_moment_is_said_by_its_distance(seconds: float, words: str) -> None:
+    """The coming ones, too."""
+    assert view.ago(NOW - timedelta(seconds=seconds), NOW) == words
+
+
+@pytest.mark.parametrize("text", [None, "", "yesterday", "2026-13-01"])
+def test_what_is_no_time_is_none(text: str | None) -> None:
+    """The tracker's file may hold anything."""
+    assert view.moment(text) is None
+
+
+def test_a_time_without_a_zone_is_utc() -> None:
+    """That is how the tracker writes it."""
+    assert view.moment("2026-11-20 12:00:00.000000") == NOW
+
+
+def test_a_runs_counts_are_few_words() -> None:
+    """Only what is not nothing."""
+    none = dict.fromkeys(("added", "updated", "promoted", "removed", "held", "errors"), 0)
+    assert view.came_to(none) == "nothing new"
+    assert view.came_to({**none, "added": 1234, "errors": 1}) == "1,234 added, 1 problem"
+
+
+def test_findings_are_counted_by_kind() -> None:
+    """In the order of their urgency, with the first few of each."""
+    found = [Finding(kind, str(at), at, "", "") for at, kind in enumerate(["b", "a_c", "b", "b"])]
+    grouped = [*view.grouped(found, 2)]
+    assert [(one["name"], one["number"], len(one["rows"])) for one in grouped] == [
+        ("b", 3, 2),
+        ("a c", 1, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "run", "said"),
+    [
+        ("asked", "7", "Run 7 begins now."),
+        ("asked", "<b>", "Run  begins now."),
+        ("<b>", "7", ""),
+        ("already", "", "That was sent already. Nothing was done twice."),
+    ],
+)
+def test_a_note_says_only_what_is_known(code: str, run: str, said: str) -> None:
+    """An address is anybody's to write."""
+    assert view.note(code, run) == said
+
+
+@pytest.mark.parametrize(
+    ("trigger", "why"), [("admin", "alice"), ("interval", "the schedule"), ("odd", "odd")]
+)
+def test_a_run_has_a_reason(trigger: str, why: str) -> None:
+    """Whoever asked, or what did."""
+    assert view.because(trigger, "alice") == why
