@@ -115,5 +115,7 @@ async def well(url: str) -> tuple[bool, str]:
             document = await reply.json()
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         return False, f"nothing answers at {url}: {type(error).__name__}"
-    reasons = "; ".join(str(one.get("detail")) for one in document.get("reasons", ()))
+    reasons = "; ".join(
+        f"{one.get('what')}: {one.get('kind')}" for one in document.get("reasons", ())
+    )
     return reply.status == _OK, reasons or "ready"

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from daemon.domain import RemovalPolicy
+from daemon.domain import RemovalMode, RemovalPolicy
+from daemon.report import count
 
 _DONE = {
     "available_and_not_tracked": "it was in the library and not tracked, so it was added",
@@ -31,16 +32,25 @@ def sentences(facts: Mapping[str, Any], policy: RemovalPolicy) -> Iterator[str]:
         done = _DONE.get(decision["reason"], decision["reason"].replace("_", " "))
         details = f" ({decision['details']})" if decision["details"] else ""
         yield f"In run {decision['run_id']}, {decision['started_at'][:16]}, {done}{details}."
+    yield from _links(tracked)
     yield from _presence(facts)
     yield _what_would_change(facts, policy)
+
+
+def _links(tracked: Mapping[str, Any]) -> Iterator[str]:
+    """Through these ids the tracker deletes files, so that they are worth a look."""
+    for name in ("radarr", "sonarr"):
+        if (number := tracked.get(f"{name}_id")) is not None:
+            yield f"{name.capitalize()} has it as number {number}."
 
 
 def _presence(facts: Mapping[str, Any]) -> Iterator[str]:
     if not facts["seen"]:
         yield "We have not seen it in the library ourselves."
     elif (missing := facts["missing"]) is not None:
-        times = missing["sightings"]
-        yield f"It is missing from the library since {facts['missing_since'][:16]}, {times} times."
+        times = count(missing["sightings"], "complete reading")
+        since = facts["missing_since"][:16]
+        yield f"There has been nothing to play of it since {since}, in {times}."
     else:
         place = facts["library"] or "a place that is not known"
         yield f"The library had it at the last complete reading, in {place}."
@@ -51,11 +61,15 @@ def _what_would_change(facts: Mapping[str, Any], policy: RemovalPolicy) -> str:
         return "It becomes AVAILABLE once Jellyfin has all of it that was requested."
     if not facts["seen"]:
         return "It is never removed before it was seen in the library once."
+    if policy.mode is RemovalMode.OFF:
+        return "It stays, whatever is missing: removals are switched off."
     missing = facts["missing"] or {"sightings": 0, "waited_hours": 0.0}
     more = max(1, policy.sightings - missing["sightings"])
     left = policy.grace - timedelta(hours=missing["waited_hours"])
     hours = max(0, round(left.total_seconds() / 3600))
+    ask = policy.mode is RemovalMode.ASK
     return (
-        f"It is removed after being missing from {more} more complete readings"
-        f" and for {hours} more hours, if few others are missing too."
+        f"It is removed after being missing from {count(more, 'more complete reading')}"
+        f" and for {count(hours, 'more hour')}, if"
+        f" {'an admin approves' if ask else 'few others are missing too'}."
     )

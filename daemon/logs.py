@@ -286,7 +286,7 @@ def _ecs(fields: Fields) -> str:
     if "outcome" in rest:
         named["event.outcome"] = _ECS_OUTCOMES.get(str(rest["outcome"]), "unknown")
     if fields["event"].startswith("audit."):
-        login = "auth" in fields["event"] or "login" in fields["event"]
+        login = str(fields.get("action")).startswith(("access.", "session."))
         named["event.kind"] = "event"
         named["event.category"] = ["authentication" if login else "database"]
         named["event.type"] = ["info" if login else "change"]

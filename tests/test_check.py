@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from daemon.check import Finding, findings
+from daemon.check import Finding, findings, well
 from daemon.demo import Fault, PretendServices
 from daemon.demo.catalogue import world
 from daemon.store import open_store
 from daemon.wiring import open_services
 from tests.builders import QUICK, change, configured, files
+from tests.upstream import Upstream, reply
 
 Break = Callable[[PretendServices], dict[str, Any]]
 
@@ -129,3 +130,20 @@ async def test_a_file_that_cannot_be_used_is_named(
     async with PretendServices(world()) as services:
         good, text = (await found(services, database))["file"]
     assert (good, words in text) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (reply(200, b'{"ready": true, "reasons": []}'), (True, "ready")),
+        (
+            reply(503, b'{"reasons": [{"what": "jellyfin", "kind": "unreachable"}]}'),
+            (False, "jellyfin: unreachable"),
+        ),
+    ],
+    ids=["ready", "not ready"],
+)
+async def test_a_daemon_that_is_not_ready_says_why(answer: bytes, told: tuple[bool, str]) -> None:
+    """Whoever asks for its health reads the reasons, not only that there are some."""
+    async with Upstream([answer]) as daemon:
+        assert await well(daemon.url) == told

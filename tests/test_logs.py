@@ -493,16 +493,17 @@ def test_ecs_outcomes(start: Start, outcome: object, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "category", "kind"),
+    ("action", "category", "kind"),
     [
-        ("audit.request_removed", "database", "change"),
-        ("audit.authn_login_fail", "authentication", "info"),
+        ("title.removed", "database", "change"),
+        ("session.refused", "authentication", "info"),
+        ("access.refused", "authentication", "info"),
     ],
 )
-def test_ecs_audit_lines_are_events(start: Start, event: str, category: str, kind: str) -> None:
+def test_ecs_audit_lines_are_events(start: Start, action: str, category: str, kind: str) -> None:
     """An audit line carries the schema's classification; its category and type are lists."""
     stream = start("ecs")
-    log.info(event)
+    log.info("audit.recorded", action=action)
     line = only(stream)
     found = (line["event.kind"], line["event.category"], line["event.type"])
     assert found == ("event", [category], [kind])

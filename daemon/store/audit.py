@@ -39,7 +39,7 @@ class AuditEvent:
     """One thing that was done.
 
     Attributes:
-        action: a stable dotted word, e.g. "title.filled".
+        action: a stable dotted word, e.g. "title.fill".
         target: what it was done to, e.g. "request 12".
         before: the values that were there, by column.
         after: the values that are there now, by column.

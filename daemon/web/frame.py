@@ -196,7 +196,7 @@ def _environment(**values: Any) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(moment=view.moment, span=view.span, count=view.count)
+    made.filters.update(moment=view.moment, span=view.span, count=report.count)
     made.globals.update(
         version=__version__,
         icon_of=view.ICON_OF,

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from daemon.health import ServiceHealth
 from daemon.progress import Phase
+from daemon.report import count
 from daemon.store import Finding, Glance
 from daemon.worker import Ticket
 
@@ -235,8 +236,3 @@ def ago(then: datetime, now: datetime) -> str:
     if abs(seconds) < 10:  # noqa: PLR2004  # seconds that nobody cares about
         return "just now" if seconds >= 0 else "in a moment"
     return f"{span(seconds)} ago" if seconds > 0 else f"in {span(-seconds)}"
-
-
-def count(number: int, noun: str) -> str:
-    """A number of things."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
