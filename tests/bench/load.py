@@ -11,7 +11,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -138,7 +138,7 @@ async def _until_told_to_end() -> None:
     await asyncio.to_thread(sys.stdin.read)
 
 
-_LOADS: dict[str, Callable[..., Awaitable[Seen]]] = {
+_LOADS: dict[str, Callable[..., Coroutine[Any, Any, Seen]]] = {
     load.__name__: load for load in (hints, calls, listeners, probe)
 }
 

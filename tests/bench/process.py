@@ -1,0 +1,395 @@
+"""Measures the daemon as a process: how soon it acts, what it bears, and what it takes when idle.
+
+It is driven over HTTP and watched from outside: its rows in the tracker's file, its CPU time and
+memory in the kernel's books, its event loop by the watchdog messages that it sends from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple, Self
+
+import yaml
+
+from tests.bench.load import Seen, hook, share
+from tests.bench.measure import KEY, python
+from tests.bench.serve import library
+
+_SECRET = "s" * 32
+_SMALL = 2_000
+_CALLS, _HINTS, _FLOOD, _LISTENERS = 200, 120, 10_000, 1_000
+_STARTS = 5
+_QUIET = 0.05
+_BEAT = 0.002
+_POLL = 0.0005
+_PATIENCE = 60.0
+_SO_TIMESTAMP = 29
+_ROOT = Path(__file__).parents[2]
+
+
+class Figure(NamedTuple):
+    """One line of the table; the goal is the most that it may be, or the least where it begins so.
+
+    Attributes:
+        digits: shown behind the point.
+    """
+
+    name: str
+    reached: float
+    goal: str = ""
+    digits: int = 0
+
+    @property
+    def verdict(self) -> str:
+        """Whether the goal was reached; "" where there is none."""
+        if not self.goal:
+            return ""
+        bound, limit = self.goal[:2], float(self.goal[2:].replace(",", ""))
+        good = self.reached <= limit if bound == "<=" else self.reached >= limit
+        return "ok" if good else "OVER" if bound == "<=" else "UNDER"
+
+
+@contextlib.contextmanager
+def serving(titles: int, folder: Path, *options: str) -> Iterator[str]:
+    """The services in a process of their own; gives their addresses as JSON."""
+    folder.mkdir()
+    serve = python("serve", str(titles), str(folder), *options)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(**serve, stdin=pipe, stdout=pipe, text=True) as server:
+        assert server.stdout is not None
+        yield server.stdout.readline()
+        server.communicate()  # closes stdin, which ends it
+
+
+class _Ear:
+    """Hears what systemd would hear, each message with the kernel's time of it.
+
+    Attributes:
+        ready: when the daemon said that it is.
+        lag: by how many milliseconds a beat was late at worst.
+        own: the same as far as the daemon was computing meanwhile, on any thread: what other
+            processes took of the machine is not in it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._channel.bind(str(path))
+        self._channel.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMP, 1)
+        self.ready = threading.Event()
+        self.ready_at = 0.0
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew with what is late."""
+        self._beat: tuple[float, float] | None = None
+        self.lag = self.own = 0.0
+
+    def listen(self, clock: int) -> None:
+        """Hear, in a thread of its own, until the daemon says that it stops.
+
+        Args:
+            clock: the kernel's number for the daemon's CPU time.
+        """
+        threading.Thread(target=self._hear, args=(clock,), daemon=True).start()
+
+    def _hear(self, clock: int) -> None:
+        with self._channel:
+            while b"STOPPING=1" not in (heard := self._channel.recvmsg(512, 64))[0]:
+                seconds, micros = struct.unpack("ll", heard[1][0][2])
+                if b"READY=1" in heard[0]:
+                    self.ready_at = seconds + micros / 1e6
+                    self.ready.set()
+                elif heard[0] == b"WATCHDOG=1":
+                    self._heard_beat(seconds + micros / 1e6, time.clock_gettime(clock))
+
+    def _heard_beat(self, at: float, cpu: float) -> None:
+        if self._beat is not None:
+            late = (at - self._beat[0] - _BEAT) * 1000
+            self.lag = max(self.lag, late)
+            self.own = max(self.own, min(late, (cpu - self._beat[1]) * 1000))
+        self._beat = (at, cpu)
+
+
+class _Daemon:
+    """A daemon with a fresh tracker's file, from entering to leaving."""
+
+    def __init__(self, urls: str, folder: Path, **sections: Any) -> None:
+        self._folder = folder
+        self._folder.mkdir()
+        self.database = folder / "tracker.db"
+        services = {name: {"url": url, "api_key": KEY} for name, url in json.loads(urls).items()}
+        http = {"port": 0, "admin_token": _SECRET}
+        webhook = {"secret": _SECRET, **sections.pop("webhook", {})}
+        document = {**services, "database": str(self.database), "http": http, "webhook": webhook}
+        config = folder / "config.yaml"
+        config.write_text(yaml.safe_dump({**document, **sections}), encoding="utf-8")
+
+    def __enter__(self) -> Self:
+        self.ear = _Ear(self._folder / "notify")
+        environ = {
+            **os.environ,
+            "PYTHONPATH": os.environ.get("TREE", str(_ROOT)),
+            "NOTIFY_SOCKET": str(self._folder / "notify"),
+            "WATCHDOG_USEC": f"{_BEAT * 4e6:.0f}",
+        }
+        log = (self._folder / "log").open("wb")
+        command = [sys.executable, "-m", "daemon", "--config", "config.yaml", "run"]
+        self._started_at = time.time()
+        self._process = subprocess.Popen(  # noqa: S603  # our own command
+            command, cwd=self._folder, env=environ, stdout=log, stdin=subprocess.DEVNULL
+        )
+        self._clock = (~self._process.pid << 3) | 2  # as clock_getcpuclockid(3) makes it
+        self.ear.listen(self._clock)
+        if not self.ear.ready.wait(_PATIENCE):
+            raise RuntimeError("the daemon did not start")
+        while not (told := re.search(r'"url":"([^"]+)"', self.log)):
+            time.sleep(_POLL)  # it tells systemd first
+        self.url = told[1]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.send_signal(signal.SIGTERM)
+        if self._process.wait(_PATIENCE):
+            raise RuntimeError(f"the daemon ended with {self._process.returncode}")
+
+    @property
+    def log(self) -> str:
+        """What it has logged so far."""
+        return (self._folder / "log").read_text(encoding="utf-8")
+
+    @property
+    def start_ms(self) -> float:
+        """From its start to READY, in milliseconds."""
+        return (self.ear.ready_at - self._started_at) * 1000
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of CPU that it has used so far."""
+        return time.clock_gettime(self._clock)
+
+    @property
+    def memory(self) -> float:
+        """Its resident set, in MB."""
+        text = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+        return int(text.partition("VmRSS:")[2].split()[0]) * 1024 / 1e6
+
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """What another program reads of the tracker's file."""
+        with contextlib.closing(sqlite3.connect(self.database)) as connection:
+            return connection.execute(query, values).fetchall()
+
+    def forget(self, ids: list[str]) -> None:
+        """Delete the requests of these titles, as the tracker does when somebody wants it."""
+        with contextlib.closing(sqlite3.connect(self.database)) as connection, connection:
+            for table, column in (("timeline_events", "request_id"), ("requests", "id")):
+                marks = ",".join("?" * len(ids))
+                which = f"SELECT id FROM requests WHERE jellyfin_id IN ({marks})"
+                connection.execute(f"DELETE FROM {table} WHERE {column} IN ({which})", ids)
+
+    def post(self, path: str, body: bytes = b"") -> Any:
+        """Send one request and give its reply."""
+        headers = {"Authorization": f"Bearer {_SECRET}", "Content-Type": "text/plain"}
+        request = urllib.request.Request(self.url + path, body, headers)  # noqa: S310  # loopback
+        with urllib.request.urlopen(request) as reply:  # noqa: S310  # the same
+            return json.loads(reply.read())
+
+    def until(self, query: str, *values: object, ended: object = 1) -> None:
+        """Wait until a query of the tracker's file gives this."""
+        deadline = time.monotonic() + _PATIENCE
+        with contextlib.closing(sqlite3.connect(self.database)) as connection:
+            while connection.execute(query, values).fetchone() != (ended,):
+                time.sleep(_POLL)
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f"never true: {query} {values}")
+
+    def until_idle(self, runs: int) -> None:
+        """Wait until so many runs have ended, and none is going."""
+        self.until("SELECT count(*) FROM sync_runs WHERE outcome = 'running'", ended=0)
+        self.until("SELECT count(*) >= ? FROM sync_runs WHERE outcome != 'running'", runs)
+
+    @contextlib.contextmanager
+    def under(self, load: str, *arguments: str) -> Iterator[Seen]:
+        """Under a load from another process; what that saw is there at the end."""
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            **python("load", load, self.url, *arguments), stdin=pipe, stdout=pipe, text=True
+        )
+        assert process.stdout is not None
+        seen: Seen = json.loads(process.stdout.readline())
+        yield seen
+        output, _ = process.communicate()
+        seen.update(json.loads(output or "{}"))
+        if process.returncode:
+            raise RuntimeError(f"the load {load} failed")
+
+    def loaded(self, load: str, *arguments: str) -> Seen:
+        """What a load saw that ends by itself."""
+        with self.under(load, *arguments) as seen:
+            return seen
+
+
+def _of_starts(urls: str, folder: Path) -> Iterator[Figure]:
+    taken = []
+    for number in range(_STARTS):
+        with _Daemon(urls, folder / f"start{number}", sync={"on_start": False}) as daemon:
+            taken.append((daemon.start_ms, daemon.cpu * 1000))
+    yield Figure(f"start to READY, ms, median of {_STARTS}", median(wall for wall, _ in taken))
+    yield Figure("  of that on the CPU", median(cpu for _, cpu in taken))
+
+
+def _of_hints(daemon: _Daemon) -> Iterator[Figure]:
+    """One after the other, every fifth a series."""
+    world = library(_SMALL)
+    movies, series = list(world.movies), list(world.series)
+    items = [series[n] if n % 5 == 0 else movies[n] for n in range(_HINTS)]
+    daemon.forget(items)
+    waits = []
+    for item in items:
+        sent = time.perf_counter()
+        daemon.post("/hooks/jellyfin", hook(item))
+        daemon.until("SELECT count(*) FROM requests WHERE jellyfin_id = ?", item)
+        waits.append((time.perf_counter() - sent - _QUIET) * 1000)
+    yield Figure(f"hint to row beyond quiet, ms, p50 of {_HINTS}", median(waits), digits=1)
+    yield Figure("hint to row beyond quiet, ms, p99", share(waits, 0.99), "<=250", digits=1)
+
+
+def _of_calls_upstream(daemon: _Daemon) -> Iterator[Figure]:
+    movies = list(library(_SMALL).movies)
+    for number, goals in ((1, ("<=1", "<=1")), (5, ("<=1", "<=5")), (150, ("<=1", "<=1"))):
+        [(before,)] = daemon.rows("SELECT max(id) FROM sync_runs")
+        for item in movies[:number]:
+            daemon.post("/hooks/jellyfin", hook(item))
+        daemon.until_idle(before + 1)
+        [(run, result)] = daemon.rows("SELECT id, result FROM sync_runs ORDER BY id DESC LIMIT 1")
+        calls = json.loads(result)["calls"]
+        for service, goal in zip(("Jellyfin", "Radarr"), goals, strict=True):
+            name = f"calls of {service} for hints of {number} films in {run - before} run"
+            yield Figure(name, calls[service]["calls"], goal)
+
+
+def _of_admins(daemon: _Daemon) -> Iterator[Figure]:
+    seen = daemon.loaded("calls", _SECRET, str(_CALLS))
+    yield Figure(f"{_CALLS} admin calls at once: runs", seen["runs"], "<=2")
+    yield Figure("  of them answered", seen["good"], f">={_CALLS}")
+
+
+def _of_listeners(daemon: _Daemon) -> Iterator[Figure]:
+    alone = daemon.cpu
+    daemon.post("/admin/sync")
+    alone, memory = daemon.cpu - alone, daemon.memory
+    with daemon.under("listeners", _SECRET, str(_LISTENERS)) as seen:
+        memory = daemon.memory - memory
+        daemon.ear.forget()
+        heard = daemon.cpu
+        daemon.post("/admin/sync")
+        heard = daemon.cpu - heard
+        lag = daemon.ear.own
+        time.sleep(1)
+    goal = f">={_LISTENERS}"
+    yield Figure(f"{_LISTENERS} event streams held through a run: told", seen["told"], goal)
+    yield Figure("  KB of memory for each", memory * 1e3 / _LISTENERS, digits=1)
+    yield Figure("  the run's CPU, x without them", heard / alone, digits=2)
+    yield Figure("  loop lag of its own, ms, worst", lag, "<=50", digits=1)
+
+
+def _of_idling(daemon: _Daemon, seconds: float) -> Iterator[Figure]:
+    before = daemon.cpu
+    time.sleep(seconds)
+    share_of_cpu = (daemon.cpu - before) / seconds * 100
+    yield Figure(f"idle for {seconds:g} s: CPU, %", share_of_cpu, digits=2)
+    yield Figure("  memory, MB", daemon.memory, "<=60", digits=1)
+
+
+def _of_flood(daemon: _Daemon) -> Iterator[Figure]:
+    daemon.loaded("hints", _SECRET, "100")
+    daemon.until_idle(1)
+    cpu, memory = daemon.cpu, daemon.memory
+    daemon.ear.forget()
+    seen = daemon.loaded("hints", _SECRET, str(_FLOOD))
+    cpu = daemon.cpu - cpu
+    yield Figure(f"{_FLOOD:,} hints at once: taken", seen["taken"], f">={_FLOOD}")
+    yield Figure("  a second on one core", seen["taken"] / cpu, ">=3000")
+    yield Figure(
+        "  a second by the clock, all processes on this machine", seen["taken"] / seen["seconds"]
+    )
+    yield Figure("  loop lag, ms, worst", daemon.ear.lag, digits=1)
+    yield Figure("  loop lag of its own, ms, worst", daemon.ear.own, "<=50", digits=1)
+    yield Figure("  memory gained, MB", daemon.memory - memory, digits=1)
+    daemon.until_idle(2)
+    yield Figure("  runs that came of it", daemon.rows("SELECT count(*) FROM sync_runs")[0][0] - 1)
+
+
+def _of_reconcile(daemon: _Daemon, titles: int) -> Iterator[Figure]:
+    with daemon.under("probe") as seen:
+        time.sleep(0.5)
+        daemon.ear.forget()
+        asked = time.perf_counter()
+        daemon.post("/admin/sync?wait=false")
+        daemon.until("SELECT count(*) > 0 FROM requests")
+        first = time.perf_counter() - asked
+        daemon.until_idle(1)
+        whole = time.perf_counter() - asked
+        lag = daemon.ear.own
+    yield Figure(f"button to first row of {titles:,}, s", first, digits=2)
+    yield Figure("  of the whole run", first / whole, digits=2)
+    yield Figure("/healthz meanwhile, ms, p99", seen["p99"], "<=50", digits=1)
+    yield Figure("  worst", seen["worst"], digits=1)
+    yield Figure("  loop lag of its own, ms, worst", lag, "<=50", digits=1)
+
+
+def _figures(titles: int, idle: float, folder: Path) -> Iterator[Figure]:
+    with serving(_SMALL, folder / "small") as urls:
+        yield from _of_starts(urls, folder)
+        quick = {"quick": 0}
+        webhook = {"quiet": _QUIET}
+        with _Daemon(urls, folder / "hinted", sync=quick, webhook=webhook) as daemon:
+            daemon.until_idle(1)
+            yield from _of_hints(daemon)
+            yield from _of_calls_upstream(daemon)
+            yield from _of_admins(daemon)
+            yield from _of_listeners(daemon)
+            yield from _of_idling(daemon, idle)
+        sync = {"quick": 0, "on_start": False}
+        with _Daemon(urls, folder / "flooded", sync=sync, webhook={"quiet": 1}) as daemon:
+            yield from _of_flood(daemon)
+    with serving(titles, folder / "large") as urls:
+        with _Daemon(urls, folder / "warm", sync=quick) as daemon:
+            daemon.until_idle(1)  # so that every reply is rendered
+        with _Daemon(urls, folder / "asked", sync=sync) as daemon:
+            yield from _of_reconcile(daemon, titles)
+            yield Figure("  memory afterwards, MB", daemon.memory, "<=60", digits=1)
+
+
+def report(titles: int, idle: float) -> None:
+    """Measure everything, and print it in one table as it comes."""
+    print(f"\nThe daemon; {_SMALL:,} titles where nothing else is said")
+    print(f"{'':60}{'reached':>10}{'goal':>12}")
+    with tempfile.TemporaryDirectory(prefix="library-sync-bench-") as name:
+        for one in _figures(titles, idle, Path(name)):
+            reached = f"{one.reached:,.{one.digits}f}"
+            print(f"{one.name:60}{reached:>10}{one.goal:>12}  {one.verdict}".rstrip(), flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("titles", type=int, nargs="?", default=20_000, help="of a large library")
+    parser.add_argument("--idle", type=float, default=15.0, help="seconds; default: 15")
+    given = parser.parse_args()
+    report(given.titles, given.idle)
