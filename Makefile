@@ -19,6 +19,7 @@ check: $(VENV)/.dev  ## format, lint, types, import contracts
 
 bench: $(VENV)/.dev  ## measure, against a bare limit program in the same run
 	PYTHONPATH=. $(PY) tests/bench/run.py
+	PYTHONPATH=. $(PY) tests/bench/process.py
 	PYTHONPATH=. $(PY) tests/bench/page.py
 
 lock:  ## renew the lock files after a change of dependencies (needs uv)

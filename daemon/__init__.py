@@ -1,3 +1,3 @@
 """Library Sync keeps a media status tracker true to a Jellyfin library."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
