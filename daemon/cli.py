@@ -217,7 +217,7 @@ async def _explain(options: argparse.Namespace, settings: Settings) -> int:
 
 async def _attention(options: argparse.Namespace, settings: Settings) -> int:
     async with open_store_to_look(settings.database) as store:
-        found = await store.attention()
+        found = await store.attention(removal_policy(settings))
     if options.json:
         _print([_json([finding._asdict() for finding in found])])
         return Exit.DONE

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from daemon.domain import RemovalMode, RemovalPolicy
+from daemon.removal import outstanding
 from daemon.report import count
 
 _DONE = {
@@ -64,9 +65,9 @@ def _what_would_change(facts: Mapping[str, Any], policy: RemovalPolicy) -> str:
     if policy.mode is RemovalMode.OFF:
         return "It stays, whatever is missing: removals are switched off."
     missing = facts["missing"] or {"sightings": 0, "waited_hours": 0.0}
-    more = max(1, policy.sightings - missing["sightings"])
-    left = policy.grace - timedelta(hours=missing["waited_hours"])
-    hours = max(0, round(left.total_seconds() / 3600))
+    waited = timedelta(hours=missing["waited_hours"])
+    more, left = outstanding(missing["sightings"], waited, policy)
+    hours = round(left.total_seconds() / 3600)
     ask = policy.mode is RemovalMode.ASK
     return (
         f"It is removed after being missing from {count(more, 'more complete reading')}"

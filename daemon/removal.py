@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import NamedTuple
 
 from daemon.domain import RemovalMode, RemovalPolicy, TrackedRequest
@@ -103,3 +104,8 @@ def _doubt(
     if gone > max(policy.limit_titles, tracked * policy.limit_percent // 100):
         return f"{gone} of {tracked} titles are missing in {library}; is its disk there?"
     return ""
+
+
+def outstanding(sightings: int, waited: timedelta, policy: RemovalPolicy) -> tuple[int, timedelta]:
+    """How many more complete readings, and how much more time, it takes until a title may go."""
+    return max(1, policy.sightings - sightings), max(timedelta(), policy.grace - waited)

@@ -19,7 +19,7 @@ from daemon.demo.library import (
     World,
     jellyfin_id,
 )
-from daemon.domain import Outcome, Scope, SkipReason
+from daemon.domain import Outcome, RemovalPolicy, Scope, SkipReason
 from daemon.store import PlanState
 from tests.worlds import ADMIN, Clock, Place, a_place, another_process, settings_of
 
@@ -467,7 +467,7 @@ async def test_a_number_that_the_tracker_gave_anew_has_no_absence(place: Place) 
     [number] = place.rows("request_id", "sync_absences")
     place.execute("DELETE FROM timeline_events WHERE request_id = ?", number)
     place.execute("DELETE FROM requests WHERE id = ?", number)
-    assert await place.store.attention() == []
+    assert await place.store.attention(RemovalPolicy()) == []
     place.world.add_movie(in_library("Films", "New", 2020, {"Tmdb": "77"}))
     await place.sync()
     assert place.rows("id", where="title = 'New'") == [number]

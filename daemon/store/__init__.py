@@ -19,6 +19,7 @@ from daemon.domain import (
     Evidence,
     LibraryItem,
     Outcome,
+    RemovalPolicy,
     Skip,
     SkipReason,
     TrackedRequest,
@@ -318,9 +319,14 @@ class Store:
             lambda connection: titles.facts(connection, request_id, now)
         )
 
-    async def attention(self) -> list[Finding]:
-        """What needs somebody now, the most urgent first."""
-        return await self._ours(titles.attention)
+    async def attention(self, policy: RemovalPolicy) -> list[Finding]:
+        """What needs somebody now, the most urgent first.
+
+        Args:
+            policy: tells when what is missing goes.
+        """
+        now = self._moment()
+        return await self._ours(lambda connection: titles.attention(connection, policy, now))
 
     async def undo(self, run_id: int, actor: Actor) -> Undoing:
         """Take back what a run removed, relinked and promoted, title by title.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
+from daemon.domain import Absence, RemovalMode, RemovalPolicy
+from daemon.removal import outstanding
 from daemon.store import evidence, plans
 from daemon.store.evidence import Moment
 
@@ -104,11 +108,12 @@ def _history(connection: sqlite3.Connection, request_id: int) -> list[dict[str, 
     return [dict(zip(_EVENT, row, strict=True)) for row in rows]
 
 
-def attention(connection: sqlite3.Connection) -> list[Finding]:
+def attention(connection: sqlite3.Connection, policy: RemovalPolicy, now: Moment) -> list[Finding]:
     """What needs somebody now, the most urgent first, each kind capped."""
     return [
         *_held(connection),
-        *_leaving(connection),
+        *_unread(connection),
+        *_leaving(connection, policy, now),
         *_decided(connection),
         *_without_ids(connection),
     ]
@@ -124,24 +129,41 @@ def _held(connection: sqlite3.Connection) -> list[Finding]:
     ]
 
 
-def _leaving(connection: sqlite3.Connection) -> list[Finding]:
+def _unread(connection: sqlite3.Connection) -> list[Finding]:
+    """What the latest full run met that was not as it should be, the broken items among it."""
+    row = connection.execute(
+        "SELECT id, result FROM sync_runs WHERE id = (SELECT MAX(id) FROM sync_runs"
+        " WHERE kind = 'full' AND outcome IN ('ok', 'partial', 'held', 'failed'))"
+    ).fetchone()
+    details = json.loads(row[1]).get("error_details", ()) if row else ()
+    todo = "see to what it names; the next full run tells whether it is well again"
+    return [Finding("problem", f"run {row[0]}", None, str(one), todo) for one in details[:_MOST]]
+
+
+def _leaving(
+    connection: sqlite3.Connection, policy: RemovalPolicy, now: Moment
+) -> Iterator[Finding]:
     rows = connection.execute(
-        "SELECT requests.title, requests.id, sightings, since FROM sync_absences"
-        " JOIN sync_titles USING (request_id)"
-        " JOIN requests ON requests.id = request_id"
+        f"SELECT requests.title, requests.id, {', '.join(evidence.COLUMNS[2:])}"
+        " FROM sync_absences JOIN sync_titles USING (request_id)"
+        " JOIN requests ON requests.id = sync_titles.request_id"
         " AND requests.created_at = sync_titles.created_at ORDER BY since LIMIT ?",
         (_MOST,),
     )
-    return [
-        Finding(
-            "leaving",
-            title,
-            number,
-            f"missing from {sightings} complete listings since {since[:16].replace('T', ' ')} UTC",
-            "nothing if it was deleted; else see why Jellyfin does not show it",
-        )
-        for title, number, sightings, since in rows
-    ]
+    for title, number, *columns in rows:
+        if (missing := evidence.absence(columns, now)) is not None:
+            what = f"nothing to play of it in {missing.sightings} complete listings since"
+            what = f"{what} {missing.since:%Y-%m-%d %H:%M} UTC; {_countdown(missing, policy)}"
+            todo = "nothing if it was deleted; else see why Jellyfin does not show it"
+            yield Finding("leaving", title, number, what, todo)
+
+
+def _countdown(missing: Absence, policy: RemovalPolicy) -> str:
+    if policy.mode is RemovalMode.OFF:
+        return "it stays, as removals are switched off"
+    more, left = outstanding(missing.sightings, missing.waited, policy)
+    end = "put to an admin" if policy.mode is RemovalMode.ASK else "removed"
+    return f"{end} after {more} more, {left.total_seconds() / 3600:.0f} h from now at the earliest"
 
 
 _KINDS: Final = {

@@ -110,7 +110,7 @@ class _Pages:
     async def status(self, visit: Visit) -> web.StreamResponse:
         parts = self._parts
         glance = await parts.store.glance()
-        found = await parts.store.attention() if visit.admin else []
+        found = await parts.store.attention(parts.service.removal) if visit.admin else []
         facts = view.Facts(
             now=parts.clock(),
             glance=glance,
@@ -215,7 +215,8 @@ class _Pages:
 
     async def attention(self, visit: Visit) -> web.StreamResponse:
         kind = visit.request.query.get("kind", "")
-        needs = [*view.grouped(await self._parts.store.attention(), _ROWS * 2)]
+        found = await self._parts.store.attention(self._parts.service.removal)
+        needs = [*view.grouped(found, _ROWS * 2)]
         return self._page(visit, "attention.html", needs=needs, kind=kind)
 
     async def audit(self, visit: Visit) -> web.StreamResponse:

@@ -22,5 +22,6 @@ async def title(call: Call[TitleRef, Asked]) -> web.StreamResponse:
 
 async def attention(call: Call[Asked, Asked]) -> web.StreamResponse:
     """What needs somebody now, the most urgent first, each with what to do."""
-    found = await call.site.parts.store.attention()
+    parts = call.site.parts
+    found = await parts.store.attention(parts.service.removal)
     return web.json_response({"findings": [finding._asdict() for finding in found]})

@@ -15,6 +15,7 @@ from daemon.domain import (
     Decision,
     Ids,
     Outcome,
+    RemovalPolicy,
     Skip,
     SkipReason,
     TrackedRequest,
@@ -23,7 +24,7 @@ from daemon.domain import (
     UpdateReason,
 )
 from daemon.removal import Held
-from daemon.store import PlanState, Store, Wanted, glance, titles
+from daemon.store import PlanState, Store, Wanted, evidence, glance, titles
 from tests.builders import ACTOR, an_item, begun, change
 
 WEEK = timedelta(days=7)
@@ -201,7 +202,7 @@ async def test_no_page_scans_a_table(store: Store, path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.set_trace_callback(asked.append)
         glance.glance(connection)
-        titles.attention(connection)
+        titles.attention(connection, RemovalPolicy(), evidence.moment())
         glance.lines(connection, None, 30, Outcome.OK)
         for group in (*glance.SHOWN, None):
             glance.view(connection, run, Wanted(group, "a"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from daemon.demo import Fault
 from daemon.domain import Actor, Evidence, MediaType
 from daemon.removal import Held
 from tests.web.support import AS_CRON, Stand
@@ -99,5 +100,19 @@ async def test_what_needs_attention_is_listed_with_what_to_do(stand: Stand) -> N
     await store.note_evidence(Evidence([], [], [row]))
     found = (await stand.ask("GET", "/admin/attention")).json["findings"]
     assert found[0]["kind"] == "leaving"
-    assert found[0]["what"].startswith("missing from 1 complete listings since")
+    assert found[0]["what"].startswith("nothing to play of it in 1 complete listings since")
+    assert found[0]["what"].endswith("UTC; removed after 1 more, 24 h from now at the earliest")
     assert found[0]["todo"]
+
+
+async def test_what_the_latest_full_run_could_not_read_needs_attention(stand: Stand) -> None:
+    """Until one comes that could."""
+    stand.services.fault("radarr", Fault(times=None, status=500))
+    await stand.ask("POST", "/admin/sync")
+    [found, *_] = (await stand.ask("GET", "/admin/attention")).json["findings"]
+    assert (found["kind"], found["title"]) == ("problem", "run 1")
+    assert found["what"].startswith("Radarr")
+    stand.services.mend("radarr")
+    await stand.ask("POST", "/admin/sync")
+    findings = (await stand.ask("GET", "/admin/attention")).json["findings"]
+    assert "problem" not in {one["kind"] for one in findings}
