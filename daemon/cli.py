@@ -12,7 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, NoReturn, cast
 
 from daemon import __version__, logs, report
 from daemon.apply import tell_audit
@@ -28,6 +28,10 @@ from daemon.explain import sentences
 from daemon.settings import Settings, load
 from daemon.store import open_store, open_store_to_look
 from daemon.wiring import open_preview, open_services, open_sync, removal_policy
+
+_EVENT: Final = ("seq", "at", "actor_name", "action", "target", "reason")
+_GLANCE: Final = 1.0
+_AT_ONCE: Final = 500
 
 
 class Exit(IntEnum):
@@ -188,10 +192,28 @@ async def _audit(options: argparse.Namespace, settings: Settings) -> int:
             _print([_json(verdict._asdict())] if options.json else [_verdict(verdict._asdict())])
             return Exit.DONE if verdict.broken_at is None else Exit.FAILED
         events = await store.latest_audit(options.last)
-    names = ("seq", "at", "actor_name", "action", "target", "reason")
-    rows = [[event[name] for name in names] for event in events]
-    _print([_json(events)] if options.json else report.table(names, rows))
+    if options.follow:
+        await _follow(settings, events[::-1], as_json=options.json)
+    rows = [[event[name] for name in _EVENT] for event in events]
+    _print([_json(events)] if options.json else report.table(_EVENT, rows))
     return Exit.DONE
+
+
+async def _follow(settings: Settings, events: list[dict[str, Any]], *, as_json: bool) -> NoReturn:
+    """Print events a line each, the oldest first, and the new ones as they come; until Ctrl-C.
+
+    The file is opened anew each time: who only looks may be shown it as it was then.
+    """
+    seq = 0
+    while True:
+        for event in events:
+            words = (report.plain(event[name]) for name in _EVENT)
+            _print([json.dumps(event, default=str) if as_json else "  ".join(words)])
+            seq = event["seq"]
+        if not events:
+            await asyncio.sleep(_GLANCE)
+        async with open_store_to_look(settings.database) as store:
+            events = await store.audit_after(seq, _AT_ONCE)
 
 
 def _verdict(verdict: dict[str, Any]) -> str:
@@ -303,6 +325,7 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_argument("id", nargs="?", type=_count, metavar="ID")
     audit = command("audit", _audit, "the latest audit events, or a check of their chain")
     audit.add_argument("what", nargs="?", choices=["verify"])
+    audit.add_argument("--follow", action="store_true", help="go on with what comes, until Ctrl-C")
     for lists in (runs, audit):
         lists.add_argument("--last", type=_count, default=20, metavar="N", help="default: 20")
     explain = command("explain", _explain, "why a title is tracked as it is")
@@ -314,13 +337,16 @@ def _parser() -> argparse.ArgumentParser:
     backup.add_argument("file", type=Path, metavar="FILE")
     command("healthcheck", _healthcheck, "ask a running daemon whether it is well")
     command("config", _config, "the merged configuration, secrets masked")
-    demo = command("demo", None, "see it work on a pretend media library")
-    demo.add_argument("--once", action="store_true", help="end with the story")
-    demo.add_argument("--port", type=int, default=8765, metavar="N", help="default: 8765")
-    demo.add_argument("--keep", type=Path, metavar="FILE", help="keep the tracker's file there")
+    _of_demo(command("demo", None, "see it work on a pretend media library"))
     for answers in (sync, check, runs, audit, explain, attention, undo):
         answers.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser
+
+
+def _of_demo(demo: argparse.ArgumentParser) -> None:
+    demo.add_argument("--once", action="store_true", help="end with the story")
+    demo.add_argument("--port", type=int, default=8765, metavar="N", help="default: 8765")
+    demo.add_argument("--keep", type=Path, metavar="FILE", help="keep the tracker's file there")
 
 
 def _count(text: str) -> int:

@@ -292,3 +292,22 @@ async def test_no_secret_is_told_anywhere(
         assert key.encode() not in stored
         assert key not in everything
     assert len(everything) > 10_000
+
+
+async def test_the_audit_is_followed_until_somebody_ends_it(shell: Shell) -> None:
+    """A line an event, the oldest first, and the new ones as they come."""
+    await shell("sync")
+    following = await shell.start("audit", "--follow", "--json")
+    told = [json.loads(await following.stdout.readline()) for _ in range(2)]
+    change(shell.database, "DELETE FROM requests WHERE id = 1")
+    await shell("sync")
+    told += [json.loads(await asyncio.wait_for(following.stdout.readline(), 10)) for _ in range(2)]
+    following.send_signal(signal.SIGINT)
+    _, complaints = await following.communicate()
+    assert [(one["seq"], one["action"]) for one in told] == [
+        (1, "titles.added"),
+        (2, "run.ended"),
+        (3, "titles.added"),
+        (4, "run.ended"),
+    ]
+    assert (following.returncode, complaints) == (130, b"")

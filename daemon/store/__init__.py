@@ -373,6 +373,10 @@ class Store:
         """The newest audit events, the newest first."""
         return await self._ours(lambda connection: audit.latest(connection, limit))
 
+    async def audit_after(self, seq: int, limit: int) -> list[dict[str, Any]]:
+        """The audit events above a `seq`, the oldest first."""
+        return await self._ours(lambda connection: audit.after(connection, seq, limit))
+
     async def runs_page(self, before: int | None, limit: int) -> list[dict[str, Any]]:
         """The newest runs, the newest first, beginning below a number; None begins at the top."""
         return await self._database.read(lambda connection: runs.page(connection, before, limit))

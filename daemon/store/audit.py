@@ -140,6 +140,12 @@ def latest(connection: sqlite3.Connection, limit: int) -> list[dict[str, Any]]:
     return [_record(row) for row in rows]
 
 
+def after(connection: sqlite3.Connection, seq: int, limit: int) -> list[dict[str, Any]]:
+    """The events above a `seq`, the oldest first."""
+    rows = connection.execute(f"{_SELECT} WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
+    return [_record(row) for row in rows]
+
+
 def page(
     connection: sqlite3.Connection, wanted: AuditFilter, before: int | None, limit: int
 ) -> list[dict[str, Any]]:

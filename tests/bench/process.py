@@ -30,6 +30,7 @@ import yaml
 
 from tests.bench.load import Seen, hook, share
 from tests.bench.measure import KEY, python
+from tests.bench.run import serving
 from tests.bench.serve import library
 
 _SECRET = "s" * 32
@@ -37,17 +38,18 @@ _SMALL = 2_000
 _CALLS, _HINTS, _FLOOD, _LISTENERS = 200, 120, 10_000, 1_000
 _STARTS = 5
 _QUIET = 0.05
-_BEAT = 0.002
+_BEAT = 0.005
 _POLL = 0.0005
 _PATIENCE = 60.0
 _SO_TIMESTAMP = 29
 _ROOT = Path(__file__).parents[2]
 
 
-class Figure(NamedTuple):
-    """One line of the table; the goal is the most that it may be, or the least where it begins so.
+class _Figure(NamedTuple):
+    """One line of the table.
 
     Attributes:
+        goal: the most that it may be, e.g. "<=50", or the least, e.g. ">=3000"; "" is none.
         digits: shown behind the point.
     """
 
@@ -56,26 +58,18 @@ class Figure(NamedTuple):
     goal: str = ""
     digits: int = 0
 
+    def __str__(self) -> str:
+        reached = f"{self.reached:,.{self.digits}f}"
+        return f"{self.name:58}{reached:>10}{self.goal:>9}  {self._verdict}".rstrip()
+
     @property
-    def verdict(self) -> str:
-        """Whether the goal was reached; "" where there is none."""
+    def _verdict(self) -> str:
         if not self.goal:
             return ""
-        bound, limit = self.goal[:2], float(self.goal[2:].replace(",", ""))
-        good = self.reached <= limit if bound == "<=" else self.reached >= limit
-        return "ok" if good else "OVER" if bound == "<=" else "UNDER"
-
-
-@contextlib.contextmanager
-def serving(titles: int, folder: Path, *options: str) -> Iterator[str]:
-    """The services in a process of their own; gives their addresses as JSON."""
-    folder.mkdir()
-    serve = python("serve", str(titles), str(folder), *options)
-    pipe = subprocess.PIPE
-    with subprocess.Popen(**serve, stdin=pipe, stdout=pipe, text=True) as server:
-        assert server.stdout is not None
-        yield server.stdout.readline()
-        server.communicate()  # closes stdin, which ends it
+        limit = float(self.goal[2:])
+        if self.goal.startswith("<="):
+            return "ok" if self.reached <= limit else "OVER"
+        return "ok" if self.reached >= limit else "UNDER"
 
 
 class _Ear:
@@ -128,10 +122,18 @@ class _Ear:
 
 
 class _Daemon:
-    """A daemon with a fresh tracker's file, from entering to leaving."""
+    """A daemon with a fresh tracker's file, from entering to leaving.
 
-    def __init__(self, urls: str, folder: Path, **sections: Any) -> None:
+    Args:
+        urls: of the services, as JSON.
+        folder: to be made, and all that it writes is in it.
+        beats: it shall tell from its event loop every few milliseconds that it lives.
+        sections: of its configuration.
+    """
+
+    def __init__(self, urls: str, folder: Path, *, beats: bool = True, **sections: Any) -> None:
         self._folder = folder
+        self._beats = beats
         self._folder.mkdir()
         self.database = folder / "tracker.db"
         services = {name: {"url": url, "api_key": KEY} for name, url in json.loads(urls).items()}
@@ -145,9 +147,9 @@ class _Daemon:
         self.ear = _Ear(self._folder / "notify")
         environ = {
             **os.environ,
-            "PYTHONPATH": os.environ.get("TREE", str(_ROOT)),
+            "PYTHONPATH": str(_ROOT),
             "NOTIFY_SOCKET": str(self._folder / "notify"),
-            "WATCHDOG_USEC": f"{_BEAT * 4e6:.0f}",
+            **({"WATCHDOG_USEC": f"{_BEAT * 4e6:.0f}"} if self._beats else {}),
         }
         log = (self._folder / "log").open("wb")
         command = [sys.executable, "-m", "daemon", "--config", "config.yaml", "run"]
@@ -184,11 +186,10 @@ class _Daemon:
         """Seconds of CPU that it has used so far."""
         return time.clock_gettime(self._clock)
 
-    @property
-    def memory(self) -> float:
-        """Its resident set, in MB."""
+    def memory(self, which: str = "VmRSS") -> float:
+        """Its resident set, in MB; `RssAnon` is what of it is in no file."""
         text = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
-        return int(text.partition("VmRSS:")[2].split()[0]) * 1024 / 1e6
+        return int(text.partition(f"{which}:")[2].split()[0]) * 1024 / 1e6
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """What another program reads of the tracker's file."""
@@ -245,16 +246,17 @@ class _Daemon:
             return seen
 
 
-def _of_starts(urls: str, folder: Path) -> Iterator[Figure]:
+def _of_starts(urls: str, folder: Path) -> Iterator[_Figure]:
     taken = []
     for number in range(_STARTS):
         with _Daemon(urls, folder / f"start{number}", sync={"on_start": False}) as daemon:
             taken.append((daemon.start_ms, daemon.cpu * 1000))
-    yield Figure(f"start to READY, ms, median of {_STARTS}", median(wall for wall, _ in taken))
-    yield Figure("  of that on the CPU", median(cpu for _, cpu in taken))
+    wall, cpu = zip(*taken, strict=True)
+    yield _Figure(f"start to READY, ms, median of {_STARTS}", median(wall))
+    yield _Figure("  on the CPU", median(cpu))
 
 
-def _of_hints(daemon: _Daemon) -> Iterator[Figure]:
+def _of_hints(daemon: _Daemon) -> Iterator[_Figure]:
     """One after the other, every fifth a series."""
     world = library(_SMALL)
     movies, series = list(world.movies), list(world.series)
@@ -266,79 +268,76 @@ def _of_hints(daemon: _Daemon) -> Iterator[Figure]:
         daemon.post("/hooks/jellyfin", hook(item))
         daemon.until("SELECT count(*) FROM requests WHERE jellyfin_id = ?", item)
         waits.append((time.perf_counter() - sent - _QUIET) * 1000)
-    yield Figure(f"hint to row beyond quiet, ms, p50 of {_HINTS}", median(waits), digits=1)
-    yield Figure("hint to row beyond quiet, ms, p99", share(waits, 0.99), "<=250", digits=1)
+    yield _Figure(f"hint to row beyond quiet, ms, p50 of {_HINTS}", median(waits), digits=1)
+    yield _Figure("  p99", share(waits, 0.99), "<=250", digits=1)
 
 
-def _of_calls_upstream(daemon: _Daemon) -> Iterator[Figure]:
+def _of_calls_upstream(daemon: _Daemon) -> Iterator[_Figure]:
     movies = list(library(_SMALL).movies)
-    for number, goals in ((1, ("<=1", "<=1")), (5, ("<=1", "<=5")), (150, ("<=1", "<=1"))):
+    for number, of_radarr in ((5, "<=5"), (150, "<=1")):
         [(before,)] = daemon.rows("SELECT max(id) FROM sync_runs")
         for item in movies[:number]:
             daemon.post("/hooks/jellyfin", hook(item))
         daemon.until_idle(before + 1)
         [(run, result)] = daemon.rows("SELECT id, result FROM sync_runs ORDER BY id DESC LIMIT 1")
         calls = json.loads(result)["calls"]
-        for service, goal in zip(("Jellyfin", "Radarr"), goals, strict=True):
-            name = f"calls of {service} for hints of {number} films in {run - before} run"
-            yield Figure(name, calls[service]["calls"], goal)
+        yield _Figure(f"{number} hints: runs", run - before, "<=1")
+        yield _Figure("  calls of Jellyfin", calls["Jellyfin"]["calls"], "<=1")
+        yield _Figure("  calls of Radarr", calls["Radarr"]["calls"], of_radarr)
 
 
-def _of_admins(daemon: _Daemon) -> Iterator[Figure]:
+def _of_admins(daemon: _Daemon) -> Iterator[_Figure]:
     seen = daemon.loaded("calls", _SECRET, str(_CALLS))
-    yield Figure(f"{_CALLS} admin calls at once: runs", seen["runs"], "<=2")
-    yield Figure("  of them answered", seen["good"], f">={_CALLS}")
+    yield _Figure(f"{_CALLS} admin calls at once: runs", seen["runs"], "<=2")
+    yield _Figure("  calls that got its result", seen["good"], f">={_CALLS}")
 
 
-def _of_listeners(daemon: _Daemon) -> Iterator[Figure]:
+def _of_listeners(daemon: _Daemon) -> Iterator[_Figure]:
     alone = daemon.cpu
     daemon.post("/admin/sync")
-    alone, memory = daemon.cpu - alone, daemon.memory
+    alone, memory = daemon.cpu - alone, daemon.memory()
     with daemon.under("listeners", _SECRET, str(_LISTENERS)) as seen:
-        memory = daemon.memory - memory
+        memory = daemon.memory() - memory
         daemon.ear.forget()
         heard = daemon.cpu
         daemon.post("/admin/sync")
         heard = daemon.cpu - heard
-        lag = daemon.ear.own
         time.sleep(1)
     goal = f">={_LISTENERS}"
-    yield Figure(f"{_LISTENERS} event streams held through a run: told", seen["told"], goal)
-    yield Figure("  KB of memory for each", memory * 1e3 / _LISTENERS, digits=1)
-    yield Figure("  the run's CPU, x without them", heard / alone, digits=2)
-    yield Figure("  loop lag of its own, ms, worst", lag, "<=50", digits=1)
+    yield _Figure(f"{_LISTENERS:,} event streams: told the end of a run", seen["told"], goal)
+    yield _Figure("  memory for each, KB", memory * 1e3 / _LISTENERS, digits=1)
+    yield _Figure("  CPU of the run, x without them", heard / alone, digits=1)
+    yield _Figure("  loop lag of its own, ms, worst", daemon.ear.own, digits=1)
 
 
-def _of_idling(daemon: _Daemon, seconds: float) -> Iterator[Figure]:
+def _of_idling(daemon: _Daemon, seconds: float) -> Iterator[_Figure]:
     before = daemon.cpu
     time.sleep(seconds)
-    share_of_cpu = (daemon.cpu - before) / seconds * 100
-    yield Figure(f"idle for {seconds:g} s: CPU, %", share_of_cpu, digits=2)
-    yield Figure("  memory, MB", daemon.memory, "<=60", digits=1)
+    cpu = (daemon.cpu - before) / seconds * 100
+    yield _Figure(f"idle for {seconds:g} s: CPU, %", cpu, "<=1", digits=2)
+    yield _Figure("  memory, MB", daemon.memory(), "<=60", digits=1)
+    yield _Figure("  of that in no file", daemon.memory("RssAnon"), digits=1)
 
 
-def _of_flood(daemon: _Daemon) -> Iterator[Figure]:
-    daemon.loaded("hints", _SECRET, "100")
+def _of_flood(daemon: _Daemon) -> Iterator[_Figure]:
+    daemon.loaded("hints", _SECRET, "100")  # so that all that is made once is there
     daemon.until_idle(1)
-    cpu, memory = daemon.cpu, daemon.memory
+    cpu, memory = daemon.cpu, daemon.memory()
     daemon.ear.forget()
     seen = daemon.loaded("hints", _SECRET, str(_FLOOD))
     cpu = daemon.cpu - cpu
-    yield Figure(f"{_FLOOD:,} hints at once: taken", seen["taken"], f">={_FLOOD}")
-    yield Figure("  a second on one core", seen["taken"] / cpu, ">=3000")
-    yield Figure(
-        "  a second by the clock, all processes on this machine", seen["taken"] / seen["seconds"]
-    )
-    yield Figure("  loop lag, ms, worst", daemon.ear.lag, digits=1)
-    yield Figure("  loop lag of its own, ms, worst", daemon.ear.own, "<=50", digits=1)
-    yield Figure("  memory gained, MB", daemon.memory - memory, digits=1)
+    yield _Figure(f"{_FLOOD:,} hints at once: taken", seen["taken"], f">={_FLOOD}")
+    yield _Figure("  a second of one core", seen["taken"] / cpu, ">=3000")
+    yield _Figure("  loop lag of its own, ms, worst", daemon.ear.own, "<=50", digits=1)
+    yield _Figure("  loop lag with what others took, ms, worst", daemon.ear.lag, digits=1)
+    yield _Figure("  memory gained, MB", daemon.memory() - memory, digits=1)
     daemon.until_idle(2)
-    yield Figure("  runs that came of it", daemon.rows("SELECT count(*) FROM sync_runs")[0][0] - 1)
+    [(runs,)] = daemon.rows("SELECT count(*) - 1 FROM sync_runs")
+    yield _Figure("  runs that came of them", runs, "<=2")
 
 
-def _of_reconcile(daemon: _Daemon, titles: int) -> Iterator[Figure]:
+def _of_reconcile(daemon: _Daemon, titles: int) -> Iterator[_Figure]:
     with daemon.under("probe") as seen:
-        time.sleep(0.5)
         daemon.ear.forget()
         asked = time.perf_counter()
         daemon.post("/admin/sync?wait=false")
@@ -346,45 +345,50 @@ def _of_reconcile(daemon: _Daemon, titles: int) -> Iterator[Figure]:
         first = time.perf_counter() - asked
         daemon.until_idle(1)
         whole = time.perf_counter() - asked
-        lag = daemon.ear.own
-    yield Figure(f"button to first row of {titles:,}, s", first, digits=2)
-    yield Figure("  of the whole run", first / whole, digits=2)
-    yield Figure("/healthz meanwhile, ms, p99", seen["p99"], "<=50", digits=1)
-    yield Figure("  worst", seen["worst"], digits=1)
-    yield Figure("  loop lag of its own, ms, worst", lag, "<=50", digits=1)
+    yield _Figure(f"button to first row of {titles:,} titles, s", first, digits=2)
+    yield _Figure("  share of the whole run", first / whole, digits=2)
+    yield _Figure("  /healthz meanwhile, ms, p99", seen["p99"], "<=50", digits=1)
+    yield _Figure("  /healthz meanwhile, ms, worst", seen["worst"], digits=1)
+    yield _Figure("  loop lag of its own, ms, worst", daemon.ear.own, "<=50", digits=1)
+    yield _Figure("  memory afterwards, MB", daemon.memory(), digits=1)
 
 
-def _figures(titles: int, idle: float, folder: Path) -> Iterator[Figure]:
-    with serving(_SMALL, folder / "small") as urls:
-        yield from _of_starts(urls, folder)
-        quick = {"quick": 0}
-        webhook = {"quiet": _QUIET}
-        with _Daemon(urls, folder / "hinted", sync=quick, webhook=webhook) as daemon:
-            daemon.until_idle(1)
-            yield from _of_hints(daemon)
-            yield from _of_calls_upstream(daemon)
-            yield from _of_admins(daemon)
-            yield from _of_listeners(daemon)
-            yield from _of_idling(daemon, idle)
-        sync = {"quick": 0, "on_start": False}
-        with _Daemon(urls, folder / "flooded", sync=sync, webhook={"quiet": 1}) as daemon:
-            yield from _of_flood(daemon)
-    with serving(titles, folder / "large") as urls:
-        with _Daemon(urls, folder / "warm", sync=quick) as daemon:
-            daemon.until_idle(1)  # so that every reply is rendered
-        with _Daemon(urls, folder / "asked", sync=sync) as daemon:
-            yield from _of_reconcile(daemon, titles)
-            yield Figure("  memory afterwards, MB", daemon.memory, "<=60", digits=1)
+def _of_small(urls: str, folder: Path, idle: float) -> Iterator[_Figure]:
+    yield from _of_starts(urls, folder)
+    quick, by_hand = {"quick": 0}, {"quick": 0, "on_start": False}
+    hook_soon, hook_later = {"quiet": _QUIET}, {"quiet": 1}
+    with _Daemon(urls, folder / "hinted", sync=quick, webhook=hook_soon) as daemon:
+        daemon.until_idle(1)
+        yield from _of_hints(daemon)
+        yield from _of_calls_upstream(daemon)
+        yield from _of_admins(daemon)
+        yield from _of_listeners(daemon)
+    with _Daemon(urls, folder / "flooded", sync=by_hand, webhook=hook_later) as daemon:
+        yield from _of_flood(daemon)
+    with _Daemon(urls, folder / "idle", beats=False) as daemon:
+        daemon.until_idle(1)
+        yield from _of_idling(daemon, idle)
 
 
-def report(titles: int, idle: float) -> None:
-    """Measure everything, and print it in one table as it comes."""
-    print(f"\nThe daemon; {_SMALL:,} titles where nothing else is said")
-    print(f"{'':60}{'reached':>10}{'goal':>12}")
+def _of_large(urls: str, folder: Path, titles: int) -> Iterator[_Figure]:
+    with _Daemon(urls, folder / "first", sync={"quick": 0}) as daemon:
+        daemon.until_idle(1)  # so that every reply is rendered
+    with _Daemon(urls, folder / "again", sync={"quick": 0, "on_start": False}) as daemon:
+        yield from _of_reconcile(daemon, titles)
+
+
+def main(titles: int, idle: float) -> None:
+    """Measure everything, and print it as it comes."""
+    print(f"\nThe daemon, {_SMALL:,} titles where nothing else is said")
+    print(f"{'':58}{'reached':>10}{'goal':>9}")
     with tempfile.TemporaryDirectory(prefix="library-sync-bench-") as name:
-        for one in _figures(titles, idle, Path(name)):
-            reached = f"{one.reached:,.{one.digits}f}"
-            print(f"{one.name:60}{reached:>10}{one.goal:>12}  {one.verdict}".rstrip(), flush=True)
+        folder = Path(name)
+        with serving(_SMALL, folder / "small") as urls:
+            for figure in _of_small(urls, folder, idle):
+                print(figure, flush=True)
+        with serving(titles, folder / "large") as urls:
+            for figure in _of_large(urls, folder, titles):
+                print(figure, flush=True)
 
 
 if __name__ == "__main__":
@@ -392,4 +396,4 @@ if __name__ == "__main__":
     parser.add_argument("titles", type=int, nargs="?", default=20_000, help="of a large library")
     parser.add_argument("--idle", type=float, default=15.0, help="seconds; default: 15")
     given = parser.parse_args()
-    report(given.titles, given.idle)
+    main(given.titles, given.idle)

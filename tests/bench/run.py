@@ -37,7 +37,7 @@ _Key = tuple[str, str]
 
 
 @contextlib.contextmanager
-def _serving(titles: int, folder: Path, *options: str) -> Iterator[str]:
+def serving(titles: int, folder: Path, *options: str) -> Iterator[str]:
     """The services in a process of their own; gives their addresses as JSON."""
     folder.mkdir()
     serve = python("serve", str(titles), str(folder), *options)
@@ -136,7 +136,7 @@ def main() -> None:
     for titles in given.titles:
         with tempfile.TemporaryDirectory(prefix="library-sync-bench-") as name:
             folder = Path(name)
-            with _serving(titles, folder / "replies", *["--gzip"] * given.gzip) as urls:
+            with serving(titles, folder / "replies", *["--gzip"] * given.gzip) as urls:
                 if given.profile:
                     _profile(urls, folder)
                     continue
