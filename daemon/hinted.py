@@ -21,14 +21,9 @@ _SONARR_REST = 600.0
 
 @dataclass(slots=True)
 class Hinted:
-    """What was found of the hinted titles.
-
-    Attributes:
-        absent: hinted ids under which Jellyfin has no title; an episode is none.
-    """
+    """What was found of the hinted titles."""
 
     items: list[LibraryItem] = field(default_factory=list)
-    absent: frozenset[str] = frozenset()
     defects: list[Defect] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
 
@@ -55,7 +50,6 @@ async def look(jellyfin: JellyfinClient, hints: Iterable[str]) -> Hinted:
         asked |= wanted
         wanted |= proven  # the series of an episode that came without it
     found.items = await _playable(jellyfin, found.items, proven)
-    found.absent = frozenset(wanted - {item.jellyfin_id for item in found.items})
     return found
 
 

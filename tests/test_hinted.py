@@ -156,7 +156,7 @@ async def test_an_absent_title_is_not_removed(tmp_path: Path) -> None:
         stand.world.remove(METROPOLIS.jellyfin_id)
         never = jellyfin_id("never")
         found = await look(services(stand).jellyfin, [METROPOLIS.jellyfin_id, never])
-        assert found.absent == {METROPOLIS.jellyfin_id, never}
+        assert found.items == []
         result = await hinted(stand, METROPOLIS.jellyfin_id, never)
         assert (result.outcome, result.tally.scanned) == (Outcome.OK, 0)
         assert rows(stand.path, TITLES) == [(METROPOLIS.title,), (SHOW.title,)]
