@@ -136,3 +136,16 @@ async def test_a_look_that_fails_is_simply_the_next_one(tmp_path: Path, path: st
         assert rows(stand.path, RUNS) == [FIRST]
         await looked(stand)
         assert rows(stand.path, RUNS) == [FIRST, HINTED]
+
+
+async def test_a_look_tells_how_jellyfin_is(tmp_path: Path) -> None:
+    """Nothing else asks it for hours."""
+    async with working(tmp_path) as stand:
+        await stand.run()
+        health = stand.service.health
+        stand.services.fault("jellyfin", Fault(status=500, times=None))
+        await looked(stand)
+        assert (health.services["Jellyfin"].up, health.services["Radarr"].up) == (False, True)
+        stand.services.mend("jellyfin")
+        await looked(stand)
+        assert health.services["Jellyfin"].up is True

@@ -12,6 +12,7 @@ import pytest
 from daemon.demo import Fault, World
 from daemon.domain import Outcome, Scope, Trigger
 from daemon.errors import StoreError
+from daemon.progress import Phase, Progress
 from daemon.result import SyncResult
 from daemon.worker import Ticket
 from tests.builders import ACTOR, change, jellyfin_id, rows
@@ -183,3 +184,19 @@ async def test_progress_is_told_after_the_commit(tmp_path: Path) -> None:
         await listening
         assert max(done for done, _ in claims) == 120
         assert all(done <= count for done, count in claims)
+
+
+async def test_of_one_phase_only_the_first_and_the_last_step_are_told_at_once(
+    tmp_path: Path,
+) -> None:
+    """A thousand listeners need not hear of every batch; what is asked for is always exact."""
+    async with working(tmp_path) as stand:
+        ticket = await begun(stand)
+        with stand.feed.subscription() as place:
+            for done in range(101):
+                stand.worker.progressed(Progress(Phase.READING, done, 100))
+                assert ticket.progress.done == done
+            told = [place.queue.get_nowait() for _ in range(place.queue.qsize())]
+        steps = [event.data["done"] for event in told if event is not None]
+        assert (steps[0], steps[-1]) == (0, 100)
+        assert len(steps) < 10

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from aiohttp import web
+
 _RECORDED = Path(__file__).parents[1] / "recorded/hooks/jellyfin.json"
 _HOOK: dict[str, Any] = json.loads(
     json.loads(_RECORDED.read_text(encoding="utf-8"))["20_all_json_itemadded_movie"]["body"]
@@ -133,13 +135,30 @@ async def probe(url: str) -> Seen:
     return {"asked": len(waits), "p99": share(waits, 0.99), "worst": max(waits)}
 
 
-async def _until_told_to_end() -> None:
-    print(json.dumps({"begun": True}), flush=True)
+async def bare() -> Seen:
+    """No load, but what bears as much as anything can: it reads hints, answers, and that is all."""
+
+    async def taken(request: web.Request) -> web.StreamResponse:
+        await request.read()
+        return web.json_response({"taken": ""}, status=202)
+
+    application = web.Application()
+    application.router.add_post("/hooks/jellyfin", taken)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await _until_told_to_end(url="http://{}:{}".format(*runner.addresses[0]))
+    await runner.cleanup()
+    return {}
+
+
+async def _until_told_to_end(**more: str) -> None:
+    print(json.dumps({"begun": True, **more}), flush=True)
     await asyncio.to_thread(sys.stdin.read)
 
 
 _LOADS: dict[str, Callable[..., Coroutine[Any, Any, Seen]]] = {
-    load.__name__: load for load in (hints, calls, listeners, probe)
+    load.__name__: load for load in (hints, calls, listeners, probe, bare)
 }
 
 
