@@ -1,0 +1,56 @@
+"""The pages for people, of the file alone; they work while every service is down."""
+
+from __future__ import annotations
+
+import hashlib
+
+from aiohttp import web
+
+from daemon.web.auth import Failures
+from daemon.web.frame import Frame, Visit
+from daemon.web.login import Login
+from daemon.web.pages.audit import AuditPages
+from daemon.web.pages.runs import RunPages
+from daemon.web.pages.status import StatusPages
+from daemon.web.pages.titles import TitlePages
+from daemon.web.problems import Problem
+from daemon.web.routes import Parts, Site
+from daemon.web.sessions import Sessions
+
+
+def device_of(parts: Parts) -> str:
+    """This daemon's own name for other programs, the same after every start."""
+    file = str(parts.settings.database.resolve())
+    return hashlib.sha256(f"library-sync {file}".encode()).hexdigest()[:32]
+
+
+def add(application: web.Application, site: Site, sessions: Sessions, failures: Failures) -> None:
+    """Serve the pages, too."""
+    frame = Frame(site, sessions)
+
+    async def root_page(_: Visit) -> web.StreamResponse:
+        return frame.to("/status")
+
+    status = StatusPages(site, frame)
+    login = Login(site, frame, sessions, failures, device_of(site.parts))
+    get, post = application.router.add_get, application.router.add_post
+    base = frame.base
+    for pages in (status, RunPages(site, frame), TitlePages(site, frame), AuditPages(site, frame)):
+        for path, answer, for_admins in pages.readable():
+            get(base + path, frame.handler(answer, admin=for_admins))
+        for path, answer in pages.writable():
+            post(base + path, frame.handler(answer, admin=True))
+    post(f"{base}/logout", frame.handler(login.leave, admin=False))
+    get(f"{base}/login", login.show)
+    post(f"{base}/login", login.enter)
+    get(f"{base}/login/quick", login.wait)
+    post(f"{base}/login/quick", login.begin)
+    get(f"{base}/status/static/{{name}}", frame.file)
+    get(f"{base}/status/{{rest:.*}}", frame.handler(_nothing, admin=False))
+    for root in {base or "/", f"{base}/"}:
+        get(root, frame.handler(root_page, admin=False))
+    application.on_cleanup.append(status.close)
+
+
+async def _nothing(_: Visit) -> web.StreamResponse:
+    raise Problem(404, "There is no such page.")

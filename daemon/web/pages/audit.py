@@ -1,0 +1,30 @@
+"""Who did what, when and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aiohttp import web
+
+from daemon.store import AuditFilter
+from daemon.web.frame import Answer, Visit
+from daemon.web.models import AuditQuery
+from daemon.web.pages.base import Pages, read
+
+
+class AuditPages(Pages):
+    """The page of the audit."""
+
+    def readable(self) -> Iterator[tuple[str, Answer, bool]]:
+        """Addresses, what answers there, and whether only administrators may see it."""
+        yield "/status/audit", self._audit, True
+
+    async def _audit(self, visit: Visit) -> web.StreamResponse:
+        given = {name: value for name, value in visit.request.query.items() if value}
+        query = read(AuditQuery, given, 400)
+        wanted = AuditFilter(**query.model_dump(exclude={"before", "limit"}))
+        events = await self._parts.store.audit_page(wanted, query.before, query.limit + 1)
+        page = events[: query.limit]
+        more = page[-1]["seq"] if len(events) > query.limit else None
+        given.pop("before", None)
+        return self._page(visit, "audit.html", events=page, more=more, given=given)

@@ -1,0 +1,111 @@
+"""The history of runs, one of them, and what can be done to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from aiohttp import web
+
+from daemon.domain import Outcome
+from daemon.store import SHOWN, PlanState, RunView, Wanted
+from daemon.web import admin, plans
+from daemon.web.frame import Answer, Visit
+from daemon.web.models import RunQuery, RunsQuery
+from daemon.web.pages import export
+from daemon.web.pages.base import RUN, Pages, read
+from daemon.web.problems import Problem
+
+_ROWS: Final = 50
+_RUNS: Final = 30
+_VERBS: Final = ("approve", "discard", "undo")
+
+
+class RunPages(Pages):
+    """The pages of runs."""
+
+    def readable(self) -> Iterator[tuple[str, Answer, bool]]:
+        """Addresses, what answers there, and whether only administrators may see it."""
+        yield "/status/runs", self._runs, False
+        yield RUN, self._run, False
+        yield f"{RUN}/export.{{format}}", self._export, True
+        yield f"{RUN}/{{verb:{'|'.join(_VERBS)}}}", self._confirm, True
+
+    def writable(self) -> Iterator[tuple[str, Answer]]:
+        """Addresses of forms."""
+        yield f"{RUN}/cancel", self._cancel
+        yield f"{RUN}/approve", self._approve
+        yield f"{RUN}/discard", self._discard
+        yield f"{RUN}/undo", self._undo
+
+    async def _runs(self, visit: Visit) -> web.StreamResponse:
+        query = dict(visit.request.query)
+        outcome = query.pop("outcome", "")
+        if outcome and outcome not in list(Outcome):
+            raise Problem(400, "There is no such outcome.")
+        before = read(RunsQuery, query, 400).before
+        only = Outcome(outcome) if outcome else None
+        lines = await self._parts.store.lines(before, _RUNS + 1, only)
+        page = lines[:_RUNS]
+        more = page[-1]["id"] if len(lines) > _RUNS else None
+        return self._page(
+            visit, "runs.html", lines=page, more=more, outcome=outcome, outcomes=list(Outcome)
+        )
+
+    async def _run(self, visit: Visit) -> web.StreamResponse:
+        number, query = self._run_id(visit), visit.request.query
+        show, text = query.get("show", ""), query.get("q", "")[:200]
+        after = read(RunQuery, {"run_id": str(number), **query}, 400).after
+        group = show if show in SHOWN else None
+        found = await self._view(number, Wanted(group, text, after, _ROWS + 1))
+        page = found.rows[:_ROWS]
+        more = page[-1]["seq"] if len(found.rows) > _ROWS else None
+        return self._page(visit, "run.html", found=found, rows=page, text=text, more=more)
+
+    async def _export(self, visit: Visit) -> web.StreamResponse:
+        number, kind = self._run_id(visit), visit.request.match_info["format"]
+        if kind not in export.TYPES:
+            raise Problem(404, "There is no such page.")
+        found = await self._view(number, Wanted(limit=0))
+        return await export.sent(visit.request, self._parts.store, found.run, kind)
+
+    async def _confirm(self, visit: Visit) -> web.StreamResponse:
+        number, verb = self._run_id(visit), visit.request.match_info["verb"]
+        found = await self._view(number, Wanted(limit=0))
+        if verb == "undo":
+            possible = bool(found.undoable)
+        else:
+            possible = found.plan is not None and found.plan["state"] == PlanState.OPEN
+        return self._page(
+            visit,
+            "confirm.html",
+            status=200 if possible else 409,
+            verb=verb,
+            found=found,
+            possible=possible,
+        )
+
+    async def _cancel(self, visit: Visit) -> web.StreamResponse:
+        await admin.cancel(self._call(visit, self._run_id(visit)))
+        return self._frame.to("/status", said="cancelled", run=self._run_id(visit))
+
+    async def _approve(self, visit: Visit) -> web.StreamResponse:
+        await plans.approve(self._call(visit, number := self._run_id(visit)))
+        return self._frame.to(f"/status/runs/{number}", said="approved")
+
+    async def _discard(self, visit: Visit) -> web.StreamResponse:
+        await plans.discard(self._call(visit, number := self._run_id(visit)))
+        return self._frame.to(f"/status/runs/{number}", said="discarded")
+
+    async def _undo(self, visit: Visit) -> web.StreamResponse:
+        number = self._run_id(visit)
+        titles = await plans.take_back(self._call(visit, number))
+        return self._page(visit, "undone.html", number=number, titles=titles)
+
+    async def _view(self, number: int, wanted: Wanted) -> RunView:
+        if (found := await self._parts.store.run_view(number, wanted)) is not None:
+            return found
+        waiting = self._parts.worker.waiting
+        if waiting is not None and waiting.number == number:
+            raise Problem(404, f"Run {number} has not begun: it waits for the one that is going.")
+        raise Problem(404, f"There is no run {number}.")

@@ -1,0 +1,112 @@
+"""How things stand, and what an administrator can do about it at once."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from typing import Any, Final
+
+from aiohttp import web
+
+from daemon.domain import Trigger
+from daemon.store import Glance
+from daemon.web import hooks, view
+from daemon.web.frame import Answer, Frame, Visit
+from daemon.web.pages.base import Pages
+from daemon.web.routes import Site
+
+_FEW: Final = 3
+_PLANNED: Final = 300
+_SOON: Final = 2.0
+
+
+class StatusPages(Pages):
+    """The status page, and what its buttons lead to."""
+
+    def __init__(self, site: Site, frame: Frame) -> None:
+        super().__init__(site, frame)
+        self._dry_run: asyncio.Task[dict[str, Any]] | None = None
+
+    def readable(self) -> Iterator[tuple[str, Answer, bool]]:
+        """Addresses, what answers there, and whether only administrators may see it."""
+        yield "/status", self._status, False
+        yield "/status/preview", self._preview, True
+
+    def writable(self) -> Iterator[tuple[str, Answer]]:
+        """Addresses of forms."""
+        yield "/status/sync", self._sync
+        yield "/status/hooks/test", self._test_hook
+
+    async def _status(self, visit: Visit) -> web.StreamResponse:
+        parts = self._parts
+        glance = await parts.store.glance()
+        found = await parts.store.attention(parts.service.removal) if visit.admin else []
+        facts = view.Facts(
+            now=parts.clock(),
+            glance=glance,
+            running=parts.worker.running,
+            waiting=parts.worker.waiting,
+            services=parts.health.services,
+            stuck=parts.worker.stuck_seconds,
+            every=parts.settings.sync.every,
+        )
+        return self._page(
+            visit,
+            "status.html",
+            verdict=view.verdict(facts),
+            going=view.going(facts),
+            glance=glance,
+            sources=self._sources(glance) if visit.admin else [],
+            needs=[one for one in view.grouped(found, _FEW) if one["kind"] != "held"],
+            next_run=parts.next_run(),
+            hook=parts.intake.statistics.as_dict(),
+            settings=parts.settings,
+            sqlite=sqlite3.sqlite_version,
+            audit_ok=parts.store.audit_ok,
+        )
+
+    def _sources(self, glance: Glance) -> list[dict[str, Any]]:
+        result = (glance.full or {}).get("result") or {}
+        return [
+            {
+                "health": health,
+                "version": health.version or result.get("versions", {}).get(name, ""),
+                "calls": result.get("calls", {}).get(name),
+            }
+            for name, health in self._parts.health.services.items()
+        ]
+
+    async def _sync(self, visit: Visit) -> web.StreamResponse:
+        worker, call = self._parts.worker, self._call(visit)
+        if visit.form.get("what") == "dry":
+            await call.record("sync.previewed", "library")
+            if self._dry_run is None or self._dry_run.done():
+                self._dry_run = asyncio.create_task(self._previewed())
+            return self._frame.to("/status/preview")
+        behind = worker.running is not None
+        ticket = worker.ask(Trigger.ADMIN, call.actor)
+        await call.record("sync.asked", f"run {ticket.number}", ticket.number)
+        return self._frame.to("/status", said="queued" if behind else "asked", run=ticket.number)
+
+    async def _previewed(self) -> dict[str, Any]:
+        """What is shown of a dry run; the whole plan of a large library would stay in memory."""
+        result = (await self._site.previews.ask()).as_dict()
+        plan = result.pop("plan")
+        return {**result, "plan": plan[:_PLANNED], "planned": len(plan), "at": self._parts.clock()}
+
+    async def _preview(self, visit: Visit) -> web.StreamResponse:
+        if self._dry_run is None:
+            return self._frame.to("/status")
+        await asyncio.wait({self._dry_run}, timeout=_SOON)
+        result = self._dry_run.result() if self._dry_run.done() else None
+        return self._page(visit, "preview.html", result=result)
+
+    async def _test_hook(self, visit: Visit) -> web.StreamResponse:
+        return self._page(visit, "hook.html", outcome=await hooks.tested(self._call(visit)))
+
+    async def close(self, _: web.Application) -> None:
+        """Give up a preview that goes on."""
+        if self._dry_run is not None:
+            self._dry_run.cancel()
+            await asyncio.wait({self._dry_run})
