@@ -1,6 +1,7 @@
 # Every target does its own set-up: a virtual environment in .venv, from hash-locked packages only.
 PYTHON ?= python3
 VENV := .venv
+BARE := build/bare
 PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -17,7 +18,8 @@ check: $(VENV)/.dev  ## format, lint, types, import contracts
 	$(PY) -m mypy
 	PYTHONPATH=. $(VENV)/bin/lint-imports
 
-bench: $(VENV)/.dev  ## measure, against a bare limit program in the same run
+bench: PY := $(BARE)/bin/python
+bench: $(BARE)/.runtime  ## measure, against a bare limit program in the same run; with what users have installed
 	PYTHONPATH=. $(PY) tests/bench/run.py
 	PYTHONPATH=. $(PY) tests/bench/process.py
 	PYTHONPATH=. $(PY) tests/bench/page.py
@@ -32,11 +34,11 @@ install:  ## install or upgrade the systemd service, as root; OPTIONS=--help tel
 clean:
 	rm -rf $(VENV) build dist
 
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+$(VENV)/bin/python $(BARE)/bin/python: %/bin/python:
+	$(PYTHON) -m venv $*
 
-$(VENV)/.runtime: requirements.lock | $(VENV)/bin/python
-	$(PY) -m pip install --quiet --require-hashes -r requirements.lock
+$(VENV)/.runtime $(BARE)/.runtime: %/.runtime: requirements.lock | %/bin/python
+	$*/bin/python -m pip install --quiet --require-hashes -r requirements.lock
 	touch $@
 
 $(VENV)/.dev: requirements-dev.lock | $(VENV)/bin/python

@@ -416,7 +416,7 @@ def main(titles: int, idle: float) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("titles", type=int, nargs="?", default=20_000, help="of a large library")
-    parser.add_argument("--idle", type=float, default=15.0, help="seconds; default: 15")
+    parser.add_argument("titles", type=int, nargs="?", default=100_000, help="of a large library")
+    parser.add_argument("--idle", type=float, default=60.0, help="seconds; default: 60")
     given = parser.parse_args()
     main(given.titles, given.idle)
