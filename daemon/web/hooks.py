@@ -6,7 +6,8 @@ import base64
 import binascii
 import hashlib
 import hmac
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import aiohttp
 from aiohttp import web
@@ -20,6 +21,7 @@ from daemon.web.problems import ADDRESS, Problem
 if TYPE_CHECKING:
     from daemon.web.routes import Call
 
+_Note = TypeVar("_Note")
 _SECONDS: Final = 10.0
 _CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="library-sync"'}
 _NOTHING_TO_DO: Final = 204
@@ -74,30 +76,26 @@ def _digest(text: str) -> bytes:
 
 async def jellyfin(call: Call[Asked, Asked]) -> web.StreamResponse:
     """Take a hint of Jellyfin's webhook plugin; any content type will do."""
-    intake = call.site.parts.intake
-    try:
-        note = jellyfin_note(call.raw)
-    except HookError as error:
-        intake.statistics.count("unreadable")
-        raise Problem(400, str(error)) from None
-    if note is None:
+    if (note := _read(call, jellyfin_note)) is None:
         return web.Response(status=204)
-    intake.take(note)
+    call.site.parts.intake.take(note)
     return web.json_response({"taken": note.kind}, status=202)
 
 
 async def arr(call: Call[Asked, Asked]) -> web.StreamResponse:
     """Take news of Radarr's or Sonarr's Connect: Jellyfin will have the title soon."""
-    intake = call.site.parts.intake
-    try:
-        coming = arr_note(call.raw)
-    except HookError as error:
-        intake.statistics.count("unreadable")
-        raise Problem(400, str(error)) from None
-    if coming is None:
+    if (coming := _read(call, arr_note)) is None:
         return web.json_response({"taken": ""})
-    intake.expect(coming)
+    call.site.parts.intake.expect(coming)
     return web.json_response({"taken": coming.kind}, status=202)
+
+
+def _read(call: Call[Asked, Asked], understand: Callable[[bytes], _Note]) -> _Note:
+    try:
+        return understand(call.raw)
+    except HookError as error:
+        call.site.parts.intake.statistics.count("unreadable")
+        raise Problem(400, str(error)) from None
 
 
 async def state(call: Call[Asked, Asked]) -> web.StreamResponse:
