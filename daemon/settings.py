@@ -35,6 +35,8 @@ _CREDENTIALS = {
     ("sonarr", "api_key"): "sonarr_api_key",
     ("http", "admin_token"): "admin_token",
     ("webhook", "secret"): "webhook_secret",
+    ("notify", "url"): "notify_url",
+    ("notify", "ping_url"): "notify_ping_url",
 }
 _SECONDS = {"h": 3600, "m": 60, "s": 1, "d": 86400, "": 1}
 _METADATA = socket.inet_aton("169.254.169.254")

@@ -131,6 +131,8 @@ def test_the_strongest_source_wins(config: Path, tmp_path: Path) -> None:
         ("sonarr_api_key", "sonarr", "api_key"),
         ("admin_token", "http", "admin_token"),
         ("webhook_secret", "webhook", "secret"),
+        ("notify_url", "notify", "url"),
+        ("notify_ping_url", "notify", "ping_url"),
     ],
 )
 def test_every_secret_comes_from_a_file_of_its_own(
