@@ -13,9 +13,9 @@ import aiohttp
 
 from daemon.clients.arr import ArrClient
 from daemon.clients.jellyfin import JellyfinClient
-from daemon.errors import DaemonError, ServiceError
+from daemon.errors import DaemonError, ServiceError, StorePermissionError
 from daemon.observe import Services
-from daemon.store import open_store_to_look
+from daemon.store import is_there, open_store_to_look
 from daemon.store.database import refuse_network
 
 _MOST_SKEW = 60.0
@@ -83,10 +83,9 @@ async def _file(path: Path) -> Finding:
     where = f"{path} (SQLite {sqlite3.sqlite_version})"
     try:
         refuse_network(path)
-        if not path.exists():
+        if not is_there(path):
             return _place(path)
-        if not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
-            return Finding("file", good=False, text=f"{where}: no permission to write it")
+        _refuse_unwritable(path, path.parent)
         async with open_store_to_look(path) as store:
             held = await store.tracked()
             verdict = await store.sound()
@@ -99,9 +98,14 @@ async def _file(path: Path) -> Finding:
 def _place(path: Path) -> Finding:
     if not path.parent.is_dir():
         return Finding("file", good=False, text=f"{path.parent} is no directory; make it")
-    if not os.access(path.parent, os.W_OK):
-        return Finding("file", good=False, text=f"no permission to write in {path.parent}")
+    _refuse_unwritable(path.parent)
     return Finding("file", good=True, text=f"{path} is not there yet; the first run makes it")
+
+
+def _refuse_unwritable(*places: Path) -> None:
+    for place in places:
+        if not os.access(place, os.W_OK):
+            raise StorePermissionError(f"no permission to write {place}")
 
 
 async def well(url: str) -> tuple[bool, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from typing import ClassVar
 
 
@@ -33,6 +34,12 @@ class StoreBusyError(StoreError):
     kind = "store_busy"
 
 
+class DiskFullError(StoreError):
+    """The disk of the tracker's file is full or broken."""
+
+    kind = "disk_full"
+
+
 class SchemaMismatchError(StoreError):
     """The tracker's tables are not of the known shape."""
 
@@ -43,6 +50,15 @@ class StorePermissionError(StoreError):
     """The tracker's file or its directory cannot be written."""
 
     kind = "store_permission"
+
+    def __init__(self, detail: str) -> None:
+        """Say what is needed, too.
+
+        Args:
+            detail: which file, and what happened.
+        """
+        need = "must be able to read and write the file and its directory"
+        super().__init__(f"{detail}; uid {os.geteuid()} {need}")
 
 
 class AlreadyRunningError(DaemonError):

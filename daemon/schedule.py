@@ -17,6 +17,7 @@ from daemon.domain import IMPLAUSIBLE, INCOMPLETE, SCANNING, Actor, Outcome, Tri
 from daemon.errors import (
     BrokenServiceError,
     CutShortError,
+    DiskFullError,
     StartingError,
     StoreBusyError,
     TimedOutError,
@@ -30,9 +31,11 @@ from daemon.worker import Worker
 _log = logger(__name__)
 _SYSTEM: Final = Actor("system", "schedule")
 _PAUSES: Final = (60.0, 300.0, 900.0)
-_HEALING: Final = {SCANNING, INCOMPLETE, IMPLAUSIBLE, StoreBusyError.kind} | {
+_HEALING: Final = {SCANNING, INCOMPLETE, IMPLAUSIBLE} | {
     error.kind
     for error in (
+        StoreBusyError,
+        DiskFullError,
         UnreachableError,
         StartingError,
         BrokenServiceError,

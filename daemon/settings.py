@@ -64,9 +64,11 @@ def _written(value: timedelta) -> str:
 def _secret(value: object) -> str:
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
     if not isinstance(text, str) or not text.strip():
-        raise ValueError("is empty" if isinstance(text, str) else "must be text")
+        raise ValueError(
+            "is empty; fill it in or leave it out" if isinstance(text, str) else "must be text"
+        )
     if " " in text.strip() or not text.strip().isprintable():
-        raise ValueError("has blanks or control characters in it")
+        raise ValueError("has blanks or control characters in it; it must be the secret alone")
     return text.strip()
 
 
@@ -154,6 +156,11 @@ class Webhook(_Part):
     at_most: Duration = timedelta(minutes=2)
 
 
+def netloc(host: str, port: int) -> str:
+    """Host and port as they stand in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 class Http(_Part):
     """Where the daemon's own pages are; port 0 takes a free one."""
 
@@ -168,7 +175,7 @@ class Http(_Part):
     def local(self) -> str:
         """Where a program on this machine reaches us, the base path included."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{self.base_path}"
+        return f"http://{netloc(host, self.port)}{self.base_path}"
 
     @property
     def address(self) -> str:
@@ -254,9 +261,10 @@ def _read(path: Path, origin: str, *, optional: bool = False) -> str | None:
     except OSError as error:
         if optional and isinstance(error, FileNotFoundError):
             return None
-        raise _fault(f"{origin} cannot be read: {error.strerror}") from None
+        need = f"it must be a file that uid {os.geteuid()} can read"
+        raise _fault(f"{origin} cannot be read: {error.strerror}; {need}") from None
     except ValueError:
-        raise _fault(f"{origin} is not UTF-8 text") from None
+        raise _fault(f"{origin} is not UTF-8 text; write it anew") from None
 
 
 def _from_file(file: Path, *, optional: bool) -> _Source:

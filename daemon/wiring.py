@@ -15,7 +15,7 @@ from daemon.domain import RemovalMode, RemovalPolicy
 from daemon.observe import Services
 from daemon.progress import Progress
 from daemon.settings import Service, Settings
-from daemon.store import Store, open_store, open_store_to_look
+from daemon.store import Store, is_there, open_store, open_store_to_look
 from daemon.sync import Options, SyncService
 
 
@@ -90,7 +90,7 @@ async def open_preview(
     """A service that can only preview; no file is made or changed."""
     async with contextlib.AsyncExitStack() as stack:
         store: Store | None = None
-        if settings.database.exists():
+        if is_there(settings.database):
             store = await stack.enter_async_context(open_store_to_look(settings.database))
         services = await stack.enter_async_context(open_services(settings))
         yield SyncService(services, store, options(settings), publish)

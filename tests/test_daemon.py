@@ -84,11 +84,16 @@ class Running:
 
 @dataclass
 class Place:
-    """Where daemons live: a folder with a configuration, and the services around it."""
+    """Where daemons live: a folder with a configuration, and the services around it.
+
+    Attributes:
+        within: what their commands are put behind, e.g. to enter a namespace.
+    """
 
     folder: Path
     services: PretendServices
     stack: AsyncExitStack
+    within: tuple[str, ...] = ()
 
     @property
     def database(self) -> Path:
@@ -110,7 +115,7 @@ class Place:
     async def command(self, *arguments: str, **environ: str) -> Process:
         """One command, in this place."""
         return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "daemon", "--config", "config.yaml", *arguments),
+            *(*self.within, sys.executable, "-m", "daemon", "--config", "config.yaml", *arguments),
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
             stdin=DEVNULL,
@@ -118,9 +123,9 @@ class Place:
             stderr=PIPE,
         )
 
-    async def ended(self, *arguments: str) -> tuple[int, str, str]:
+    async def ended(self, *arguments: str, **environ: str) -> tuple[int, str, str]:
         """One command to its end: exit code, output and complaints."""
-        process = await self.command(*arguments)
+        process = await self.command(*arguments, **environ)
         output, complaints = await asyncio.wait_for(process.communicate(), 15)
         return process.returncode or 0, output.decode(), complaints.decode()
 
@@ -144,12 +149,12 @@ async def _gone(process: Process, listening: asyncio.Task[None]) -> None:
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
     """A configured place with a film and a series."""
-    async with _place(tmp_path, a_world()) as made:
+    async with a_place(tmp_path, a_world()) as made:
         yield made
 
 
 @asynccontextmanager
-async def _place(folder: Path, world: World) -> AsyncIterator[Place]:
+async def a_place(folder: Path, world: World) -> AsyncIterator[Place]:
     async with PretendServices(world) as services, AsyncExitStack() as stack:
         made = Place(folder, services, stack)
         made.configure()
@@ -186,7 +191,7 @@ async def test_a_life_from_start_to_stop(place: Place) -> None:
 
 async def test_a_stop_in_mid_run(tmp_path: Path) -> None:
     """What was written stays and fits together, the run is interrupted, the exit code is 0."""
-    async with _place(tmp_path, World.of_size(movies=1000)) as place:
+    async with a_place(tmp_path, World.of_size(movies=1000)) as place:
         place.configure(sync={"batch_size": 50})
         place.services.fault(
             "jellyfin", Fault("/Items?", query="StartIndex", cut=300_000, stall=60)

@@ -230,7 +230,7 @@ def test_a_loop_that_is_blocked_loses_no_run(seconds: float) -> None:
             a_result(Outcome.FAILED, kind, failed=True)
             for kind in ("unreachable", "starting", "broken", "timed_out", "cut_short")
         ),
-        a_result(Outcome.FAILED, "store_busy", failed=True),
+        *(a_result(Outcome.FAILED, kind, failed=True) for kind in ("store_busy", "disk_full")),
         *(a_result(Outcome.PARTIAL, kind) for kind in (SCANNING, INCOMPLETE, IMPLAUSIBLE)),
         a_result(Outcome.PARTIAL, "unreachable"),
     ],

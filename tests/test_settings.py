@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +22,9 @@ CANARY = "canary5ecret"
 KEY = {"LIBRARY_SYNC__JELLYFIN__API_KEY": CANARY}
 MINIMAL = "jellyfin: {url: http://jellyfin:8096}\n"
 A_TIME = "must be a time like 90s, 5m, 6h or 1d, or a number of seconds"
+EMPTY = "is empty; fill it in or leave it out"
+NOT_ALONE = "has blanks or control characters in it; it must be the secret alone"
+READABLE = f"it must be a file that uid {os.geteuid()} can read"
 AN_INTEGER = "should be a valid integer, unable to parse string as an integer"
 FULL = {
     "jellyfin": {"url": "http://j", "api_key": "key-j"},
@@ -306,14 +310,14 @@ def test_bad_addresses(config: Path, url: str, why: str) -> None:
             f"{MINIMAL}http: {{admin_token: [canary5ecret]}}",
             "config.yaml line 2: http.admin_token must be text",
         ),
-        (f"{MINIMAL}http: {{admin_token: ' '}}", "config.yaml line 2: http.admin_token is empty"),
+        (f"{MINIMAL}http: {{admin_token: ' '}}", f"config.yaml line 2: http.admin_token {EMPTY}"),
         (
             f"{MINIMAL}http: {{admin_token: canary5ecret b}}",
-            "config.yaml line 2: http.admin_token has blanks or control characters in it",
+            f"config.yaml line 2: http.admin_token {NOT_ALONE}",
         ),
         (
             f'{MINIMAL}http: {{admin_token: "canary\\u0085ecret"}}',
-            "config.yaml line 2: http.admin_token has blanks or control characters in it",
+            f"config.yaml line 2: http.admin_token {NOT_ALONE}",
         ),
         (f"{MINIMAL}sync: {{every: 59s}}", "config.yaml line 2: sync.every must be at least 1m"),
         (
@@ -364,9 +368,9 @@ def test_several_wrong_values_are_told_at_once(config: Path) -> None:
         ("JELLYFIN__URL__X", "jellyfin.url.x is not known; did you mean jellyfin.url?"),
         ("RADARR", "radarr is a section, set its keys one by one"),
         ("", "… is not known"),
-        ("WEBHOOK__SECRET", "webhook.secret is empty"),
+        ("WEBHOOK__SECRET", f"webhook.secret {EMPTY}"),
         ("SYNC__QUICK", f"sync.quick {A_TIME}"),
-        ("HTTP__ADMIN_TOKEN_FILE", "the file it names cannot be read: Is a directory"),
+        ("HTTP__ADMIN_TOKEN_FILE", f"the file it names cannot be read: Is a directory; {READABLE}"),
     ],
 )
 def test_mistakes_in_the_environment(config: Path, name: str, message: str) -> None:
@@ -381,7 +385,7 @@ def test_a_missing_file_that_was_named_is_a_mistake(config: Path) -> None:
     """A missing file is not an empty one."""
     with pytest.raises(SettingsError) as caught:
         load(config, KEY)
-    assert f"{config} cannot be read: No such file or directory" == str(caught.value)
+    assert f"{config} cannot be read: No such file or directory; {READABLE}" == str(caught.value)
 
 
 def test_a_complaint_is_one_line_whatever_the_file_is_called(tmp_path: Path) -> None:
@@ -395,9 +399,9 @@ def test_unreadable_files_are_named(config: Path, tmp_path: Path) -> None:
     (tmp_path / "admin_token").mkdir()
     directory = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
     message = complaint(config, MINIMAL, {**KEY, **directory})
-    assert message == "credential file admin_token cannot be read: Is a directory"
+    assert message == f"credential file admin_token cannot be read: Is a directory; {READABLE}"
     config.write_bytes(b"database: \xff")
-    with pytest.raises(SettingsError, match=r"config.yaml is not UTF-8 text$"):
+    with pytest.raises(SettingsError, match=r"config.yaml is not UTF-8 text; write it anew$"):
         load(config, KEY)
 
 
@@ -405,8 +409,7 @@ def test_a_wrong_credential_is_named(config: Path, tmp_path: Path) -> None:
     """The credential file is the source, whatever the YAML file says."""
     (tmp_path / "webhook_secret").write_text("canary5ecret\nsecond line\n", encoding="utf-8")
     message = complaint(config, MINIMAL, {**KEY, "CREDENTIALS_DIRECTORY": str(tmp_path)})
-    what = "webhook.secret has blanks or control characters in it"
-    assert f"credential file webhook_secret: {what}" == message
+    assert f"credential file webhook_secret: webhook.secret {NOT_ALONE}" == message
 
 
 def test_an_error_carries_no_value_behind_it(config: Path) -> None:

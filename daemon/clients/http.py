@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import os
 import random
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -337,7 +338,8 @@ def _date(reply: aiohttp.ClientResponse) -> datetime | None:
 def _reason(error: aiohttp.ClientError) -> str:
     """What a person can use of a connection error; never the URL, which may hold a query."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "the name is not known"
+        lost = error.os_error.errno == socket.EAI_AGAIN
+        return "no name server answers" if lost else "the name is not known"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return "its certificate is not trusted"
     if isinstance(error, aiohttp.ClientSSLError):

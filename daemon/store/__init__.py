@@ -33,6 +33,7 @@ from daemon.store.audit import AuditEvent, AuditFilter, Link, Verdict
 from daemon.store.database import (
     BUSY_BUDGET,
     Database,
+    is_there,
     locked,
     opened,
     opened_to_look,
@@ -65,6 +66,7 @@ __all__ = [
     "Undone",
     "Verdict",
     "Wanted",
+    "is_there",
     "open_store",
     "open_store_to_look",
 ]
@@ -184,13 +186,17 @@ class Store:
         kind: str = "full",
         number: int | None = None,
     ) -> int:
-        """Note that a run has begun; returns its number, the given one if there is one."""
+        """Note that a run has begun; returns its number, the given one if there is one.
+
+        One that is still open, because the disk was too full to note its end, is closed.
+        """
         now = self._clock()
-        return await self._database.write(
-            lambda connection: runs.begin(
-                connection, number, trigger, actor, now, kind=kind, pictures=pictures
-            )
-        )
+
+        def work(connection: sqlite3.Connection) -> int:
+            runs.interrupt_stale(connection, now)
+            return runs.begin(connection, number, trigger, actor, now, kind=kind, pictures=pictures)
+
+        return await self._database.write(work)
 
     async def apply(
         self,
@@ -442,7 +448,7 @@ class Store:
         Raises:
             StoreError: the target is there already, or cannot be written.
         """
-        if target.exists():
+        if is_there(target):
             raise StoreError(f"{target} is there already")
         await self._database.copy_to(target)
 
@@ -592,7 +598,7 @@ async def open_store(
         StoreError: it cannot be used.
     """
     refuse_network(path)
-    existed = path.exists()
+    existed = is_there(path)
     with locked(path):
         async with opened(path, budget=busy_budget) as database:
             if existed and await database.read(migrate.version) is None:
@@ -622,7 +628,7 @@ async def open_store_to_look(
     Raises:
         StoreError: there is no such file, or it cannot be read.
     """
-    if not path.exists():
+    if not is_there(path):
         raise StoreError(f"there is no file {path}")
     async with opened_to_look(path, still=still) as database:
         yield Store(database, frozenset(), clock)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -21,6 +22,7 @@ import aiosqlite
 
 from daemon.errors import (
     AlreadyRunningError,
+    DiskFullError,
     StoreBusyError,
     StoreError,
     StorePermissionError,
@@ -33,6 +35,7 @@ BUSY_BUDGET: Final = 90.0
 """Seconds to wait for another writer; the tracker was seen to hold its lock for 65."""
 
 _ATTEMPT: Final = 1.0
+_NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 _NETWORK: Final = (
     "nfs",
@@ -89,7 +92,7 @@ class Database:
         Raises:
             StoreError: the file cannot be read.
         """
-        with _translated():
+        with _translated(self._path):
             return await _in_thread(self._reader, _snapshot, work)
 
     async def copy_to(self, target: Path) -> None:
@@ -98,7 +101,7 @@ class Database:
         Raises:
             StoreError: the copy cannot be made.
         """
-        with _translated():
+        with _translated(target):
             await _in_thread(self._reader, _backup, target)
 
     async def copy_beside(self, suffix: str, *, once: bool = False) -> None:
@@ -141,7 +144,7 @@ class Database:
         deadline = loop.time() + self._budget
         while True:
             try:
-                with _translated():
+                with _translated(self._path):
                     return await _in_thread(self._writer, function, argument)
             except StoreBusyError:
                 if stop.is_set() or loop.time() >= deadline:
@@ -190,26 +193,48 @@ async def _in_thread(
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.ProgrammingError, sqlite3.InterfaceError):
         raise  # a mistake of ours, not a state of the file
     except sqlite3.Error as error:
-        raise _as_ours(error) from error
+        raise _as_ours(path, error) from error
+    except OSError as error:
+        raise _of_system(path, error) from None
 
 
-def _as_ours(error: sqlite3.Error) -> StoreError:
+def _as_ours(path: Path, error: sqlite3.Error) -> StoreError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return StoreBusyError()
     if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN}:
-        return StorePermissionError(f"the tracker's file cannot be opened or written: {error}")
+        return StorePermissionError(f"{path} cannot be opened or written: {error}")
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        return StoreError(f"the tracker's file is damaged or no SQLite file: {error}")
+        return StoreError(f"{path} is damaged or no SQLite file: {error}; restore a backup")
     if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
-        return StoreError(f"the disk of the tracker's file is full or broken: {error}")
-    return StoreError(f"the tracker's file cannot be used: {error}")
+        return _full(path, error)
+    return StoreError(f"{path} cannot be used: {error}")
+
+
+def _of_system(path: Path, error: OSError) -> StoreError:
+    if error.errno in _NO_SPACE:
+        return _full(path, error.strerror)
+    return StorePermissionError(f"cannot write beside {path}: {error.strerror}")
+
+
+def _full(path: Path, reason: object) -> DiskFullError:
+    return DiskFullError(f"the disk of {path} is full or broken: {reason}; make room there")
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file.
+
+    Raises:
+        StorePermissionError: its directory may not be looked into.
+    """
+    with _translated(path):
+        return path.exists()
 
 
 @contextlib.asynccontextmanager
@@ -222,7 +247,7 @@ async def opened(path: Path, *, budget: float = BUSY_BUDGET) -> AsyncIterator[Da
     async with _connected(path, "rwc") as writer, _connected(path, "rw") as reader:
         database = Database(path, writer, reader, budget)
         await database.settle(_prepare)
-        with _translated():
+        with _translated(path):
             await _in_thread(reader, _only_read, None)
         yield database
 
@@ -254,8 +279,14 @@ def _wal(path: Path) -> Path:
 @contextlib.asynccontextmanager
 async def _connected(path: Path, mode: str) -> AsyncIterator[aiosqlite.Connection]:
     uri = f"file:{quote(str(path))}?mode={mode}"
-    with _translated():
-        connection = await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_ATTEMPT)
+    opening = aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_ATTEMPT)
+    try:
+        with _translated(path):
+            connection = await opening
+    except StoreError:
+        # Its thread has yet to tell the loop of its end, and complains aloud where that is closed.
+        await asyncio.to_thread(opening._thread.join)  # noqa: SLF001
+        raise
     try:
         yield connection
     finally:
@@ -276,13 +307,11 @@ def locked(path: Path) -> Iterator[None]:
 
     Raises:
         AlreadyRunningError: another process holds it.
-        StorePermissionError: the lock cannot be made beside the file.
+        StoreError: the lock cannot be made beside the file.
     """
     beside = path.with_name(path.name + ".library-sync-lock")
-    try:
+    with _translated(path):
         descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
-    except OSError as error:
-        raise StorePermissionError(f"cannot write beside {path}: {error.strerror}") from None
     try:
         _take(descriptor, path)
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -13,7 +14,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from daemon.errors import AddressError
-from daemon.settings import Http
+from daemon.settings import Http, netloc
 from daemon.web import admin, hooks, machines, pages, plans, titles
 from daemon.web.auth import Failures, Gate
 from daemon.web.events import STREAM, events
@@ -58,6 +59,11 @@ _AT_ONCE: Final = 1024
 """Connections that may arrive together; whatever is over that comes again a second later."""
 _LAST_WORDS: Final = 0.4
 _IDLE_SECONDS: Final = 75.0
+_REMEDIES: Final = {
+    errno.EADDRINUSE: "stop what is there already, or set another http.port",
+    errno.EACCES: "set an http.port above 1023",
+}
+_ANOTHER_HOST: Final = "set http.host to an address that this machine has, e.g. 127.0.0.1 or ::1"
 
 
 def _sync(path: str) -> Route[SyncQuery, SyncBody]:
@@ -164,9 +170,8 @@ async def served(parts: Parts) -> AsyncIterator[str]:
     try:
         server = await _listening(runner, http)
         port = server.sockets[0].getsockname()[1]
-        host = f"[{http.host}]" if ":" in http.host else http.host
         try:
-            yield f"http://{host}:{port}{http.base_path}"
+            yield f"http://{netloc(http.host, port)}{http.base_path}"
         finally:
             server.close()
     finally:
@@ -192,7 +197,6 @@ async def _listening(runner: web.AppRunner, http: Http) -> asyncio.Server:
     except (OSError, UnicodeError) as error:
         number = getattr(error, "errno", None) or 0
         reason = os.strerror(number) if number > 0 else getattr(error, "strerror", None)
-        raise AddressError(
-            f"cannot listen on {http.host}:{http.port}: {reason or 'this is no host'};"
-            " stop what is there already, or set another http.host or http.port"
-        ) from None
+        where = netloc(http.host, http.port)
+        what = f"cannot listen on {where}: {reason or 'this is no host'}"
+        raise AddressError(f"{what}; {_REMEDIES.get(number, _ANOTHER_HOST)}") from None

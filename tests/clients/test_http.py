@@ -248,16 +248,19 @@ async def test_a_service_without_https_is_told_as_such() -> None:
     assert "no https is spoken there; " in str(error)
 
 
-UNREACHABLE: dict[str, tuple[Any, str]] = {
-    "name": (ClientConnectorDNSError, "the name is not known"),
-    "certificate": (ClientConnectorCertificateError, "its certificate is not trusted"),
+UNREACHABLE: dict[str, tuple[Any, int, str]] = {
+    "name": (ClientConnectorDNSError, socket.EAI_NONAME, "the name is not known"),
+    "network": (ClientConnectorDNSError, socket.EAI_AGAIN, "no name server answers"),
+    "certificate": (ClientConnectorCertificateError, 1, "its certificate is not trusted"),
 }
 
 
-@pytest.mark.parametrize(("error", "words"), cases(UNREACHABLE))
-def test_a_connection_that_fails_early_is_told_in_plain_words(error: Any, words: str) -> None:
+@pytest.mark.parametrize(("error", "number", "words"), cases(UNREACHABLE))
+def test_a_connection_that_fails_early_is_told_in_plain_words(
+    error: Any, number: int, words: str
+) -> None:
     """A name that leads nowhere and a certificate that nobody vouches for are told as such."""
-    assert _reason(error(None, OSError("[Errno -2] http://media.test/?secret"))) == words
+    assert _reason(error(None, OSError(number, "http://media.test/?secret"))) == words
 
 
 STATUSES = {200: "not_json", 302: "wrong_service", 307: "wrong_service", 404: "wrong_service"}

@@ -314,7 +314,7 @@ def test_a_copy_that_was_not_finished_is_no_copy(numbers: Path) -> None:
     change(numbers, "INSERT INTO numbers VALUES (zeroblob(300000))")
     limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
     limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))\n"
-    assert "StoreError" in ended(limit + _OPENS, numbers).stdout
+    assert "DiskFullError" in ended(limit + _OPENS, numbers).stdout
     assert ended(_OPENS, numbers).stdout == ""
     copy = numbers.with_name("tracker.db.before-library-sync")
     assert rows(copy, "SELECT COUNT(*) FROM numbers") == [(2,)]

@@ -92,6 +92,14 @@ async def test_a_run_of_a_dead_process_is_closed(path: Path) -> None:
     assert outcomes == [(2, "interrupted"), (1, "ok")]
 
 
+async def test_a_run_whose_end_could_not_be_noted_is_closed_by_the_next(store: Store) -> None:
+    """On a full disk not even that may be possible, and there is only one run at a time."""
+    await begun(store)
+    await begun(store)
+    outcomes = [(run["id"], run["outcome"]) for run in await store.latest_runs(5)]
+    assert outcomes == [(2, "running"), (1, "interrupted")]
+
+
 @pytest.mark.parametrize(
     ("history", "wanted"),
     [
