@@ -49,12 +49,13 @@ class Host:
         """What a command is put behind to be in them, in the directory where it would be."""
         return ("nsenter", f"--target={self._pid}", "--mount", "--net", "--wd=.", "--")
 
-    def say(self, *command: str | Path) -> None:
-        """Run a command in them that works."""
+    def say(self, *command: str | Path) -> str:
+        """Run a command in them that works, and give what it printed."""
         done = subprocess.run(  # noqa: S603  # the tests' own commands
             [*self.within, *command], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, f"{command}: {done.stderr}"
+        return done.stdout
 
 
 @contextmanager

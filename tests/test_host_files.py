@@ -224,7 +224,7 @@ async def test_a_disk_that_fills_up_in_mid_run(tmp_path: Path, host: Host) -> No
         disk.configure(sync={"batch_size": 50})
         disk.mount("size=1m")
         daemon = await (await place.started()).ready()
-        await until(lambda: daemon.logged("run.done"))
+        await until(lambda: daemon.logged("run.done"), 15)
         [problem, done] = [line for line in daemon.log if line["level"] != "info"]
         assert problem["problem"].startswith(f"the disk of {disk.database} is full or broken: ")
         assert (done["event"], done["outcome"]) == ("run.done", "failed")
@@ -246,10 +246,10 @@ async def test_a_disk_without_any_room(place: Place, disk: Disk) -> None:
     """Whoever asks for a run is told why there is none, with one line; the end is in good order."""
     disk.mount("size=1m")
     daemon = await (await place.started()).ready()
-    await until(lambda: daemon.told("STATUS=Idle"))
+    await until(lambda: daemon.told("STATUS=Idle"), 15)
     disk.fill()
     status, problem = await asked(daemon, "POST")
-    await until(lambda: daemon.logged("run.not_begun"))
+    await until(lambda: daemon.logged("run.not_begun"), 15)
     [line] = [line for line in daemon.log if line["level"] != "info"]
     assert (status, line["error_kind"]) == (503, "disk_full")
     assert line["error"] == problem["detail"]

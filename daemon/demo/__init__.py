@@ -12,6 +12,7 @@ from aiohttp import web
 from daemon.demo import arr, jellyfin
 from daemon.demo.library import World
 from daemon.demo.wire import CALLS, FAULTS, Call, Fault
+from daemon.settings import netloc
 
 __all__ = ["Call", "Fault", "PretendServices", "Service", "World"]
 
@@ -22,7 +23,7 @@ _PATIENCE = 0.02  # seconds for open connections when leaving
 
 
 class PretendServices:
-    """The three services on free ports of 127.0.0.1, from entering to leaving the context.
+    """The three services on free ports of one address, from entering to leaving the context.
 
     Attributes:
         world: what they answer from; changes show at once.
@@ -38,7 +39,8 @@ class PretendServices:
     radarr_url: str
     sonarr_url: str
 
-    def __init__(self, world: World | None = None) -> None:
+    def __init__(self, world: World | None = None, host: str = "127.0.0.1") -> None:
+        self._host = host
         self.world = World() if world is None else world
         self.jellyfin_key, self.radarr_key, self.sonarr_key = (
             secrets.token_hex(16) for _ in range(3)
@@ -64,9 +66,9 @@ class PretendServices:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            self.jellyfin_url = await _serve(self._applications["jellyfin"], stack)
-            self.radarr_url = await _serve(self._applications["radarr"], stack)
-            self.sonarr_url = await _serve(self._applications["sonarr"], stack)
+            self.jellyfin_url, self.radarr_url, self.sonarr_url = [
+                await _serve(one, self._host, stack) for one in self._applications.values()
+            ]
             self._running = stack.pop_all()
         return self
 
@@ -79,13 +81,12 @@ class PretendServices:
         await self._running.aclose()
 
 
-async def _serve(application: web.Application, stack: AsyncExitStack) -> str:
+async def _serve(application: web.Application, host: str, stack: AsyncExitStack) -> str:
     runner = web.AppRunner(
         application, access_log=None, shutdown_timeout=_PATIENCE, max_line_size=_LINE_LIMIT
     )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, host, 0)
     await site.start()
-    _, port = runner.addresses[0]
-    return f"http://127.0.0.1:{port}"
+    return f"http://{netloc(host, runner.addresses[0][1])}"
