@@ -113,6 +113,17 @@ def test_dry_run(stage: Path, tmp_path: Path, action: list[str]) -> None:
     assert _files(stage) == before
 
 
+@pytest.mark.parametrize("there", [True, False], ids=["upgrade", "first time"])
+def test_dry_run_of_a_new_program(tmp_path: Path, there: bool) -> None:
+    """Only a program that is there is said to be kept."""
+    program = tmp_path / "opt/library-sync"
+    if there:
+        program.mkdir(parents=True)
+    told = call(_INSTALL, "--dry-run", "--root", tmp_path).stdout.splitlines()
+    assert told[0] == f"would make {program} from requirements.lock"
+    assert (f"would keep the one there as {program}.previous" in told) == there
+
+
 def test_no_interpreter(tmp_path: Path) -> None:
     """An interpreter that is not there is refused, with how to name another one."""
     done = call("env", f"PYTHON={tmp_path}/python3", _INSTALL, "--root", tmp_path)
