@@ -26,6 +26,7 @@ from daemon.sdnotify import Notifier
 from daemon.store import open_store
 from daemon.wiring import open_services
 from tests.builders import configured, rows
+from tests.hosts import restarted
 from tests.running import METROPOLIS, SHOW, a_world, until
 from tests.test_sdnotify import heard, listening
 
@@ -288,6 +289,8 @@ async def test_a_port_that_is_taken(place: Place) -> None:
     assert code == 1
     [line] = complaints.splitlines()
     assert line.startswith(f"library-sync: cannot listen on 127.0.0.1:{port}: Address already in")
+    assert line.endswith("; stop what is there already, or set another http.port")
+    assert restarted(code)
     assert "Traceback" not in output + complaints
 
 

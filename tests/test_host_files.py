@@ -130,6 +130,16 @@ async def test_a_tracker_file_without_permission(bereft: Place, damage: Damage) 
     assert bad.endswith(f"; {NEED}")
 
 
+async def test_a_backup_to_a_place_without_permission(bereft: Place) -> None:
+    """The place is named, with who needs what."""
+    bereft.folder.joinpath("closed").mkdir(mode=0)
+    for target in ("closed/copy.db", "nowhere/copy.db"):
+        code, _, complaints = await bereft.ended("backup", target)
+        [line] = complaints.splitlines()
+        assert (code, target in line, line.endswith(f"; {NEED}")) == (77, True, True)
+    bereft.folder.joinpath("closed").chmod(0o700)
+
+
 # --- a disk of one's own ---------------------------------------------------------------------
 
 

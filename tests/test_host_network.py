@@ -104,6 +104,18 @@ async def test_a_host_without_ipv4_that_is_not_configured_for_it(place: Place, h
     assert (code, restarted(code)) == (1, True)
 
 
+async def test_a_port_for_root_alone(place: Place, host: Host) -> None:
+    """Without the power for it one line says which ports can be had."""
+    powers = "-net_bind_service"
+    bound = ("setpriv", f"--inh-caps={powers}", f"--bounding-set={powers}")
+    place.within = (*host.within, *bound)
+    place.configure(http={"port": 80})
+    code, _, complaints = await place.ended("run")
+    reason, remedy = "Permission denied", "set an http.port above 1023"
+    assert complaints == f"library-sync: cannot listen on 127.0.0.1:80: {reason}; {remedy}\n"
+    assert code == 1
+
+
 async def test_no_network_at_boot(place: Place, host: Host, tmp_path: Path) -> None:
     """It is ready at once, says in one line that Jellyfin is away, and tries again by its rule.
 

@@ -32,6 +32,7 @@ _DENIED: Final = {
     Standing.BARRED: "Jellyfin does not let this user in at present.",
 }
 _AWAY: Final = "Jellyfin cannot be asked at present who you are. Try again in a moment."
+_UNWRITTEN: Final = "The tracker's file cannot be written, so nobody can log in. See the log."
 _OFF: Final = "Quick Connect is switched off in Jellyfin. Log in with name and password."
 _EXPIRED: Final = "The code is not valid any more. Begin again."
 _ENDED: Final = "Your login has ended. Nothing was done meanwhile; log in again."
@@ -101,7 +102,8 @@ class Login:
             _log.warning("auth.unknowable", error_kind=error.kind, error=str(error))
             return self._form(request, 503, _AWAY)
         except StoreError as error:
-            return self._form(request, 503, str(error))
+            _log.error("audit.not_recorded", error_kind=error.kind, error=str(error))
+            return self._form(request, 503, _UNWRITTEN)
 
     async def _enter(self, request: web.Request) -> web.StreamResponse:
         if self._sessions.find(request) is not None:

@@ -14,6 +14,7 @@ from daemon.demo import Fault
 from daemon.demo.jellyfin import ADMIN, VIEWER
 from daemon.errors import NotJsonError, ServiceError
 from daemon.web import Limits
+from tests.builders import change
 from tests.upstream import Upstream, http, reply
 from tests.web.people import Person, somebody, words
 from tests.web.support import AS_ADMIN, Stand, standing
@@ -132,6 +133,18 @@ async def test_what_jellyfin_says_is_told_in_plain_words(
     answer = await person.log_in()
     assert (answer.status, said in words(answer)) == (status, True)
     assert (await person.get()).status == 303
+
+
+async def test_a_login_that_cannot_be_noted_is_refused(
+    stand: Stand, person: Person, lines: Callable[[str], list[dict[str, Any]]]
+) -> None:
+    """Who is a stranger still reads no path; that is in the log."""
+    change(stand.file, "DROP TABLE sync_audit")
+    answer = await person.log_in()
+    assert (answer.status, "nobody can log in. See the log." in words(answer)) == (503, True)
+    assert stand.file.name not in answer.text
+    [line] = lines("audit.not_recorded")
+    assert str(stand.file) in line["error"]
 
 
 @pytest.mark.parametrize(
