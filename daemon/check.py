@@ -105,7 +105,7 @@ def _place(path: Path) -> Finding:
 def _refuse_unwritable(*places: Path) -> None:
     for place in places:
         if not os.access(place, os.W_OK):
-            raise StorePermissionError(f"no permission to write {place}")
+            raise StorePermissionError(f"no permission to write {place.absolute()}")
 
 
 async def well(url: str) -> tuple[bool, str]:

@@ -199,9 +199,9 @@ def _translated(path: Path) -> Iterator[None]:
     except (sqlite3.ProgrammingError, sqlite3.InterfaceError):
         raise  # a mistake of ours, not a state of the file
     except sqlite3.Error as error:
-        raise _as_ours(path, error) from error
+        raise _as_ours(path.absolute(), error) from error
     except OSError as error:
-        raise _of_system(path, error) from None
+        raise _of_system(path.absolute(), error) from None
 
 
 def _as_ours(path: Path, error: sqlite3.Error) -> StoreError:
@@ -279,18 +279,15 @@ def _wal(path: Path) -> Path:
 @contextlib.asynccontextmanager
 async def _connected(path: Path, mode: str) -> AsyncIterator[aiosqlite.Connection]:
     uri = f"file:{quote(str(path))}?mode={mode}"
-    opening = aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_ATTEMPT)
+    connection = aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_ATTEMPT)
     try:
         with _translated(path):
-            connection = await opening
-    except StoreError:
-        # Its thread has yet to tell the loop of its end, and complains aloud where that is closed.
-        await asyncio.to_thread(opening._thread.join)  # noqa: SLF001
-        raise
-    try:
+            await connection
         yield connection
     finally:
         await connection.close()
+        # Where opening failed its thread has yet to tell the loop, and must not find it closed.
+        await asyncio.to_thread(connection._thread.join)  # noqa: SLF001
 
 
 def _prepare(connection: sqlite3.Connection, _: None) -> None:

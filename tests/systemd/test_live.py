@@ -128,6 +128,24 @@ def test_bad_configuration(running: Machine) -> None:
     assert "line 2: snyc is not known; did you mean sync?" in told.splitlines()[-1]
 
 
+def test_file_of_somebody_else(running: Machine) -> None:
+    """A tracker's file that is not the service's is named in one line, and not tried again."""
+    file = "/var/lib/library-sync/tracker.db"
+    running.say("systemctl", "stop", _UNIT)
+    running.say("chown", "root:root", file)
+    running.say("chmod", "600", file)
+    running.run("systemctl", "start", _UNIT)
+    shown = [running.shows(name) for name in ("ActiveState", "ExecMainStatus", "NRestarts")]
+    assert shown == ["failed", "77", "0"]
+    assert not eventually(lambda: running.shows("NRestarts") != "0", 2)
+    told = running.say("journalctl", "--output=cat", f"--unit={_UNIT}", "--identifier=library-sync")
+    user = running.say("id", "-u", "library-sync")
+    assert told.splitlines()[-1].startswith(f"library-sync: {file} cannot be opened or written: ")
+    assert f"; uid {user} must be able to read and write" in told.splitlines()[-1]
+    running.say("chown", "library-sync:library-sync", file)
+    running.say("systemctl", "start", _UNIT)
+
+
 def test_busy(running: Machine) -> None:
     """While another process has the tracker's file, starting is tried again until it is free."""
     running.say("systemctl", "stop", _UNIT)
