@@ -7,11 +7,29 @@ Each rule here can only keep a row, never lose one.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-from daemon.domain import RemovalMode, RemovalPolicy, TrackedRequest
+from daemon.domain import Reading, RemovalMode, RemovalPolicy, TrackedRequest
+
+
+class Rule(NamedTuple):
+    """One rule of the guard and what it found; what is decided follows from these alone.
+
+    Attributes:
+        name: the stable word for it.
+        value: what is so.
+        limit: what it is measured by.
+        about: a library's location, or how much evidence it takes; "" for the run as a whole.
+        why: what it holds against a removal; "" where it lets titles go.
+    """
+
+    name: str
+    value: int | str
+    limit: int | str
+    about: str = ""
+    why: str = ""
 
 
 class Held(NamedTuple):
@@ -28,11 +46,26 @@ class Verdict(NamedTuple):
         remove: may go now.
         held: wait for an admin.
         watched: wait for more evidence.
+        rules: that it comes from.
     """
 
     remove: list[TrackedRequest]
     held: list[Held]
     watched: list[TrackedRequest]
+    rules: tuple[Rule, ...]
+
+
+def proof(reading: Reading) -> tuple[Rule, ...]:
+    """Whether what a reading did not show may be called absent: only if every rule lets it."""
+    idle = not reading.scanning
+    at_work = "" if idle else "Jellyfin was at work on its library, where rows stand half-made"
+    cut = "" if reading.complete else "the library was not read to its end"
+    empty = "" if reading.titles else "Jellyfin lists no title at all"
+    return (
+        Rule("complete", reading.complete, limit=True, why=cut),
+        Rule("idle", idle, limit=True, why=at_work),
+        Rule("titles", reading.titles, 1, why=empty),
+    )
 
 
 def judge(
@@ -51,21 +84,25 @@ def judge(
         policy: what it takes.
         approved: rows that an admin has approved to go.
     """
-    if policy.mode is RemovalMode.OFF:
-        return Verdict([row for row in absent if row.id in approved], [], _but(absent, approved))
     remove = [row for row in absent if row.id in approved]
-    open_ = _but(absent, approved)
+    open_ = [row for row in absent if row.id not in approved]
     ripe = [row for row in open_ if _is_ripe(row, policy)]
-    watched = [row for row in open_ if not _is_ripe(row, policy)]
-    doubts = _doubts(open_, population, frozenset(listed), policy)
+    mode, evidence = _mode(policy), _evidence(len(remove) + len(ripe), len(absent), policy)
+    libraries = (*_libraries(open_, population, frozenset(listed), policy),)
+    rules = (mode, evidence, *libraries)
+    if policy.mode is RemovalMode.OFF:
+        return Verdict(remove, [], open_, rules)
+    doubts = {rule.about: rule.why for rule in reversed(libraries) if rule.why}
+    first = next((rule.why for rule in libraries if rule.why), "")
     # Where one library looks wrong, nothing goes in any other: its titles may have moved there.
-    others = f"held with others: {next(iter(doubts.values()))}" if doubts else _asked(policy)
-    held = [Held(row, why) for row in ripe if (why := doubts.get(row.library) or others)]
-    return Verdict(remove if held else remove + ripe, held, watched)
+    others = f"held with others: {first}" if first else mode.why
+    held = [Held(row, why) for row in ripe if (why := doubts.get(_place(row)) or others)]
+    watched = [row for row in open_ if not _is_ripe(row, policy)]
+    return Verdict(remove if held else remove + ripe, held, watched, rules)
 
 
-def _but(rows: Sequence[TrackedRequest], approved: frozenset[int]) -> list[TrackedRequest]:
-    return [row for row in rows if row.id not in approved]
+def _place(row: TrackedRequest) -> str:
+    return row.library or "unknown"
 
 
 def _is_ripe(row: TrackedRequest, policy: RemovalPolicy) -> bool:
@@ -75,35 +112,40 @@ def _is_ripe(row: TrackedRequest, policy: RemovalPolicy) -> bool:
     return row.absence.sightings + 1 >= policy.sightings and row.absence.waited >= policy.grace
 
 
-def _asked(policy: RemovalPolicy) -> str:
-    return "removals are to be approved" if policy.mode is RemovalMode.ASK else ""
+def _mode(policy: RemovalPolicy) -> Rule:
+    why = {RemovalMode.ASK: "removals are to be approved", RemovalMode.OFF: "removals are off"}
+    return Rule("mode", policy.mode, RemovalMode.GUARDED, why=why.get(policy.mode, ""))
 
 
-def _doubts(
+def _evidence(ripe: int, absent: int, policy: RemovalPolicy) -> Rule:
+    hours = policy.grace.total_seconds() / 3600
+    readings = f"{policy.sightings} complete reading{'s' if policy.sightings > 1 else ''}"
+    why = f"{absent - ripe} of {absent} titles wait for more evidence" if ripe < absent else ""
+    return Rule("evidence", ripe, absent, f"{readings}, {hours:g} h", why)
+
+
+def _libraries(
     absent: Sequence[TrackedRequest],
     population: Mapping[str | None, int],
     listed: frozenset[str],
     policy: RemovalPolicy,
-) -> dict[str | None, str]:
-    """Why a library's missing titles may not be gone, for each library that looks wrong."""
-    missing = Counter(row.library for row in absent)
-    return {
-        library: why
-        for library, gone in missing.items()
-        if (why := _doubt(library, gone, population.get(library, 0), listed, policy))
-    }
+) -> Iterator[Rule]:
+    """Whether missing titles may be gone, for each library that misses any."""
+    for library, gone in Counter(row.library for row in absent).items():
+        place, is_listed = library or "unknown", library in listed
+        lost = f"its library ({place}) is not listed by Jellyfin any more"
+        yield Rule("listed", is_listed, limit=True, about=place, why="" if is_listed else lost)
+        yield _share(place, gone, population.get(library, 0), policy)
 
 
-def _doubt(
-    library: str | None, gone: int, tracked: int, listed: frozenset[str], policy: RemovalPolicy
-) -> str:
-    if library is None or library not in listed:
-        return f"its library ({library or 'unknown'}) is not listed by Jellyfin any more"
-    if gone >= tracked:
-        return f"nothing is left of {library}; is its disk there?"
-    if gone > max(policy.limit_titles, tracked * policy.limit_percent // 100):
-        return f"{gone} of {tracked} titles are missing in {library}; is its disk there?"
-    return ""
+def _share(library: str, gone: int, tracked: int, policy: RemovalPolicy) -> Rule:
+    """However small a library is, something of it has to be left."""
+    share = max(policy.limit_titles, tracked * policy.limit_percent // 100)
+    limit = max(0, min(share, tracked - 1))
+    missing = f"{gone} of {tracked} titles are missing in {library}"
+    what = f"nothing is left of {library}" if gone >= tracked else missing
+    why = f"{what}; is its disk there?" if gone > limit else ""
+    return Rule("share", gone, limit, library, why)
 
 
 def outstanding(sightings: int, waited: timedelta, policy: RemovalPolicy) -> tuple[int, timedelta]:

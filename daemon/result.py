@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from daemon import __version__
 from daemon.domain import (
     MOST_HINTS,
     SCANNING,
@@ -21,8 +22,10 @@ from daemon.domain import (
     Update,
     UpdateReason,
 )
+from daemon.removal import Rule
 
 _MOST_DETAILS: Final = 100
+_MOST_RULES: Final = 50
 _EARLY: Final = frozenset({SkipReason.NOT_AVAILABLE, SkipReason.STILL_READ})
 
 
@@ -34,6 +37,7 @@ class Tally:
         watched: tracked titles that are missing, and wait for more evidence.
         waiting_plan: the run whose held removals wait for an admin.
         early: Jellyfin ids of titles that were not there to watch yet, the first few.
+        guard: what the removal guard looked at; empty where it did not come to that.
     """
 
     scanned: int = 0
@@ -53,6 +57,7 @@ class Tally:
     defects: list[Defect] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     early: set[str] = field(default_factory=set)
+    guard: tuple[Rule, ...] = ()
     failure: Gap | None = None
 
     def count(self, decision: Decision) -> None:
@@ -111,6 +116,8 @@ class SyncResult:
         run_id: its number; None for a dry run, which leaves no trace.
         calls: by service, the exchanges, the bytes after decompression and the seconds of waiting.
         plan: what a dry run would write.
+        configuration: a short word that is another one for every other configuration.
+        phases: the seconds that each took, in their order.
     """
 
     outcome: Outcome
@@ -121,6 +128,8 @@ class SyncResult:
     kind: str = "full"
     versions: dict[str, str] = field(default_factory=dict)
     plan: list[dict[str, Any]] | None = None
+    configuration: str = ""
+    phases: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The result as it is told to people and machines; the first five keys are a contract."""
@@ -152,6 +161,10 @@ class SyncResult:
             "gaps": [gap._asdict() for gap in tally.gaps],
             "calls": self.calls,
             "versions": self.versions,
+            "version": __version__,
+            "configuration": self.configuration,
+            "phases": self.phases,
+            "guard": _told(tally.guard),
         }
         return document if self.plan is None else {**document, "plan": self.plan}
 
@@ -159,6 +172,12 @@ class SyncResult:
 def _capped(problems: list[str]) -> list[str]:
     more = len(problems) - _MOST_DETAILS
     return problems if more <= 0 else [*problems[:_MOST_DETAILS], f"and {more} more"]
+
+
+def _told(rules: Iterable[Rule]) -> list[dict[str, Any]]:
+    """Those that hold come first, so that of many none of them is left out."""
+    holding_first = sorted(rules, key=lambda rule: not rule.why)
+    return [rule._asdict() for rule in holding_first[:_MOST_RULES]]
 
 
 def planned(decision: Decision) -> Iterator[dict[str, Any]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import os
 import re
 import socket
@@ -215,6 +217,12 @@ class Settings(_Part):
     def masked(self) -> dict[str, Any]:
         """Give the merged configuration as plain values: times as written, secrets as stars."""
         return self.model_dump(mode="json")
+
+    @property
+    def fingerprint(self) -> str:
+        """A short word that the same settings give again; no secret goes into it."""
+        text = json.dumps(self.masked(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def secrets(self) -> frozenset[str]:
         """Give every secret in clear, for the filter that keeps them out of the logs."""

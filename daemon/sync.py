@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from structlog.contextvars import bound_contextvars
@@ -42,7 +43,7 @@ from daemon.logs import logger
 from daemon.observe import Library, Services, Survey, survey
 from daemon.progress import Phase, Progress
 from daemon.reconcile import Planner
-from daemon.removal import judge
+from daemon.removal import judge, proof
 from daemon.result import SyncResult, Tally
 from daemon.store import AuditEvent, Store, Tracked
 
@@ -62,6 +63,7 @@ class Options:
         batch_size: titles a transaction.
         removal: what it takes to remove a title.
         plan_age: after which a held plan is stale.
+        configuration: a short word that is another one for every other configuration.
     """
 
     public_url: str
@@ -69,6 +71,7 @@ class Options:
     batch_size: int = 500
     removal: RemovalPolicy = field(default_factory=RemovalPolicy)
     plan_age: timedelta = timedelta(days=7)
+    configuration: str = ""
 
 
 class Baseline(NamedTuple):
@@ -95,6 +98,12 @@ class _Run:
     versions: dict[str, str] = field(default_factory=dict)
     meters: dict[str, Meter] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
+    entered: dict[Phase, float] = field(default_factory=dict)
+
+    def phases(self) -> dict[str, float]:
+        """How many seconds each phase took, the last one up to now."""
+        ends = pairwise([*self.entered.values(), time.monotonic()])
+        return {phase: round(b - a, 3) for phase, (a, b) in zip(self.entered, ends, strict=True)}
 
 
 class SyncService:
@@ -210,7 +219,7 @@ class SyncService:
         self._note_health(run)
 
     async def _observe(self, run: _Run) -> None:
-        self._publish(Progress(Phase.ASKING))
+        self._tell(run, Phase.ASKING)
         await (self._full(run) if run.scope.hints is None else self._hinted(run))
 
     async def _full(self, run: _Run) -> None:
@@ -225,6 +234,7 @@ class SyncService:
         library = Library(
             self._services.jellyfin, seen, self._options.page_size, pictures=run.pictures
         )
+        self._tell(run, Phase.READING)
         try:
             async with aclosing(library.items()) as pieces:
                 async for items in pieces:
@@ -237,7 +247,8 @@ class SyncService:
         self._judge(run, library.reading, tracked.rows)
         evidence = planner.evidence()
         await run.hand.note(evidence)
-        if library.reading.proves_absence and library.reading.titles:
+        run.tally.guard = proof(library.reading)
+        if not any(rule.why for rule in run.tally.guard):
             await self._settle(run, planner, evidence, seen.sources.locations)
         if isinstance(run.hand, Applier):
             self._remember(seen, library.reading, date)
@@ -271,6 +282,7 @@ class SyncService:
         """What is absent is watched, held, or goes, as the evidence has it."""
         policy, approved = self._options.removal, run.scope.approved
         verdict = judge(evidence.absent, planner.population(), listed, policy, approved)
+        run.tally.guard += verdict.rules
         run.tally.held, run.tally.watched = len(verdict.held), len(verdict.watched)
         await run.hand.settle(verdict)
         if run.tally.waiting_plan is not None:
@@ -297,6 +309,7 @@ class SyncService:
 
     def _tell(self, run: _Run, phase: Phase) -> None:
         """Tell how many titles are settled; what still waits to be written is not."""
+        run.entered.setdefault(phase, time.monotonic())
         self._publish(Progress(phase, run.done - run.hand.waiting, run.total))
 
     async def _finish(self, run: _Run, planner: Planner, reading: Reading) -> None:
@@ -367,6 +380,8 @@ class SyncService:
             calls={name: meter.since(run.meters[name]) for name, meter in self._meters().items()},
             kind=run.scope.kind,
             versions=run.versions,
+            configuration=self._options.configuration,
+            phases=run.phases(),
         )
 
     def _meters(self) -> dict[str, Meter]:
@@ -391,7 +406,7 @@ def _no_collection() -> Iterator[None]:
 def _flat(document: dict[str, Any]) -> dict[str, Any]:
     """The result as fields of one log line: no lists, and the calls by their service."""
     line = {key: value for key, value in document.items() if not isinstance(value, list | dict)}
-    del line["run_id"]
+    del line["run_id"], line["version"]  # which every line has
     for service, calls in document["calls"].items():
         line |= {f"{service.lower()}_{name}": value for name, value in calls.items()}
     return line | {f"skipped_{reason}": n for reason, n in document["skip_reasons"].items()}

@@ -66,6 +66,7 @@ def options(settings: Settings) -> Options:
         batch_size=settings.sync.batch_size,
         removal=removal_policy(settings),
         plan_age=settings.removal.hold_for,
+        configuration=settings.fingerprint,
     )
 
 

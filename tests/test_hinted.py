@@ -159,6 +159,7 @@ async def test_an_absent_title_is_not_removed(tmp_path: Path) -> None:
         assert found.items == []
         result = await hinted(stand, METROPOLIS.jellyfin_id, never)
         assert (result.outcome, result.tally.scanned) == (Outcome.OK, 0)
+        assert result.tally.guard == ()
         assert rows(stand.path, TITLES) == [(METROPOLIS.title,), (SHOW.title,)]
 
 

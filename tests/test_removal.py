@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from daemon.domain import Absence, RemovalMode, RemovalPolicy, TrackedRequest
-from daemon.removal import Verdict, judge
+from daemon.domain import Absence, Reading, RemovalMode, RemovalPolicy, TrackedRequest
+from daemon.removal import Rule, Verdict, judge, proof
 from tests.builders import NOW, a_request
 
 POLICY = RemovalPolicy()
@@ -108,3 +108,70 @@ def test_what_an_admin_approved_goes_and_nothing_more(mode: RemovalMode) -> None
     rows = [gone(number, sightings=0, library="/media/old") for number in range(1, 30)]
     verdict = decide(*rows, policy=RemovalPolicy(mode=mode), approved=frozenset({3, 4, 99}))
     assert numbers(verdict.remove) == [3, 4]
+
+
+def holding(rules: tuple[Rule, ...]) -> list[str]:
+    """Which rules let nothing go."""
+    return [rule.name for rule in rules if rule.why]
+
+
+@pytest.mark.parametrize(
+    ("reading", "names"),
+    [
+        (Reading(complete=True, scanning=False, titles=1), []),
+        (Reading(complete=False, scanning=False, titles=1), ["complete"]),
+        (Reading(complete=True, scanning=True, titles=1), ["idle"]),
+        (Reading(complete=True, scanning=False), ["titles"]),
+    ],
+)
+def test_only_a_whole_reading_of_an_idle_server_proves_anything(
+    reading: Reading, names: list[str]
+) -> None:
+    """What stands in the way of that is named."""
+    assert holding(proof(reading)) == names
+
+
+def test_the_report_tells_each_rule_with_its_value_and_its_limit() -> None:
+    """Eight may be missing of eighty; four of the six that are have waited long enough."""
+    lost = [gone(number, hours=24 if number < 5 else 1) for number in range(1, 7)]
+    verdict = judge(lost, {DISK: 80}, [DISK], POLICY)
+    assert (len(verdict.remove), len(verdict.watched)) == (4, 2)
+    assert verdict.rules == (
+        Rule("mode", "guarded", "guarded"),
+        Rule("evidence", 4, 6, "2 complete readings, 24 h", "2 of 6 titles wait for more evidence"),
+        Rule("listed", value=True, limit=True, about=DISK),
+        Rule("share", 6, 8, DISK),
+    )
+
+
+def test_what_is_missing_nowhere_is_reported_as_nothing() -> None:
+    """The rules that do not hang on a title are told all the same."""
+    assert decide().rules == (
+        Rule("mode", "guarded", "guarded"),
+        Rule("evidence", 0, 0, "2 complete readings, 24 h"),
+    )
+
+
+@pytest.mark.parametrize("lost", [*range(1, 13), 100])
+@pytest.mark.parametrize("library", [DISK, "/media/old", None])
+@pytest.mark.parametrize("mode", RemovalMode)
+def test_the_report_holds_exactly_when_the_guard_does(
+    lost: int, library: str | None, mode: RemovalMode
+) -> None:
+    """With all the evidence, titles go if and only if no rule holds."""
+    rows = [gone(number, library=library) for number in range(1, lost + 1)]
+    verdict = decide(*rows, policy=RemovalPolicy(mode=mode))
+    assert bool(verdict.remove) is not bool(holding(verdict.rules))
+    assert {one.why for one in verdict.held} <= {rule.why for rule in verdict.rules}
+
+
+def test_a_share_that_is_reported_as_borne_is_borne() -> None:
+    """The limit that is told is the last number that may go."""
+    for tracked in range(1, 150):
+        [share] = [
+            r for r in judge([gone(1)], {DISK: tracked}, [DISK], POLICY).rules if r.name == "share"
+        ]
+        for lost, goes in ((share.limit, True), (int(share.limit) + 1, False)):
+            rows = [gone(number) for number in range(1, int(lost) + 1)]
+            verdict = judge(rows, {DISK: tracked}, [DISK], POLICY)
+            assert bool(verdict.remove) is (goes and bool(rows))

@@ -20,6 +20,7 @@ from daemon.domain import (
     Update,
     UpdateReason,
 )
+from daemon.removal import Rule
 from daemon.result import SyncResult, Tally, planned
 from tests.builders import an_item
 
@@ -55,6 +56,13 @@ def test_whatever_is_missing_keeps_a_run_from_being_good(
     document = told(tally)
     assert (document["outcome"], document["error_details"]) == (outcome.value, details)
     assert document["errors"] == len(details)
+
+
+def test_of_many_rules_those_that_hold_are_kept() -> None:
+    """However many libraries there are, the report is bounded, and hides nothing that held."""
+    rules = [Rule("share", 1, 1, f"/media/{at}", "gone" * (at == 99)) for at in range(100)]
+    guard = told(Tally(guard=(*rules,)))["guard"]
+    assert (len(guard), guard[0]["about"]) == (50, "/media/99")
 
 
 def test_the_first_keys_are_those_that_the_trackers_page_shows() -> None:

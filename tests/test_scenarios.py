@@ -101,6 +101,29 @@ async def test_a_deleted_film_is_watched_then_removed_then_brought_back(place: P
     assert place.rows("*", "deletion_logs") == []
 
 
+async def test_a_run_keeps_what_the_guard_looked_at(place: Place) -> None:
+    """Also where nothing was missing, and where nothing could be said of that."""
+    await place.sync()
+    assert holding(place) == []
+    lose(place, "Film 3")
+    await place.sync()
+    assert holding(place) == ["1 of 1 titles wait for more evidence"]
+    place.world.scanning = True
+    await place.sync()
+    assert holding(place) == ["Jellyfin was at work on its library, where rows stand half-made"]
+    place.world.scanning = False
+    place.world.library_offline("Movies")
+    place.world.add_movie(in_library("Anime", "Elsewhere", 1960, {"Tmdb": "5"}))
+    await days(place, 2)
+    assert place.results[-1].tally.held == 20
+    assert holding(place) == ["nothing is left of /media/movies; is its disk there?"]
+
+
+def holding(place: Place) -> list[str]:
+    """What the rules of the guard held against removals in the latest run."""
+    return [rule["why"] for rule in place.results[-1].as_dict()["guard"] if rule["why"]]
+
+
 async def test_an_undone_removal_stays_until_there_is_new_evidence(place: Place) -> None:
     """A title that was brought back has to be seen again before it can be missed again."""
     film = lose(place, "Film 3")

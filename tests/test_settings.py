@@ -443,6 +443,17 @@ def test_masked_shows_everything_but_the_secrets() -> None:
     assert (masked["radarr"], masked["webhook"]["secret"]) == (None, None)
 
 
+def test_the_same_settings_have_the_same_fingerprint() -> None:
+    """Another value makes another one; another secret does not, as none goes into it."""
+    fingerprint = Settings.model_validate(FULL).fingerprint
+    assert re.fullmatch("[0-9a-f]{12}", fingerprint)
+    assert Settings.model_validate(FULL).fingerprint == fingerprint
+    with_another_key = {**FULL, "jellyfin": {**FULL["jellyfin"], "api_key": "another"}}
+    assert Settings.model_validate(with_another_key).fingerprint == fingerprint
+    less = {**FULL, "sync": {"every": "7h"}}
+    assert Settings.model_validate(less).fingerprint != fingerprint
+
+
 def test_masked_loads_again() -> None:
     """What is shown has the notation of what is read."""
     masked = Settings.model_validate(FULL).masked()

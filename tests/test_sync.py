@@ -14,6 +14,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from daemon import __version__
 from daemon.demo import Fault, PretendServices, World
 from daemon.demo.catalogue import world as catalogue
 from daemon.demo.library import Movie
@@ -223,6 +224,16 @@ async def test_a_scan_that_looks_like_a_whole_library_adds_no_half_made_row(
     assert (after["outcome"], after["added"]) == ("ok", 2)
     right = "SELECT title, tmdb_id FROM requests WHERE tmdb_id < 9000"
     assert rows(path, right) == [("Right", 7), ("Right", 8)]
+
+
+async def test_a_run_knows_how_long_its_phases_took_and_under_what_it_ran(path: Path) -> None:
+    """A slow reading shows as such; version and configuration are the daemon's."""
+    async with PretendServices(with_films(3)) as services:
+        services.fault("jellyfin", Fault(path="/Items?", query=LISTING, stall=0.2))
+        result = await synced(services, path, configuration="c0ffee")
+    assert [*result["phases"]] == [*Phase]
+    assert result["phases"][Phase.READING] >= 0.2
+    assert (result["version"], result["configuration"]) == (__version__, "c0ffee")
 
 
 async def test_a_scan_that_begins_while_the_library_is_read_counts(path: Path) -> None:
