@@ -11,6 +11,7 @@ from typing import Protocol
 from daemon.errors import DaemonError
 from daemon.health import Health
 from daemon.intake import Intake
+from daemon.lines import Lines
 from daemon.logs import logger
 from daemon.notify import Notifications
 from daemon.observe import Services
@@ -45,6 +46,7 @@ class Daemon:
         services: the clients.
         next_run: the number of the first run.
         notifier: tells systemd.
+        lines: what the log told of runs.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Daemon:
         services: Services,
         next_run: int,
         notifier: Notifier,
+        lines: Lines,
     ) -> None:
         self._notifier = notifier
         self._store = store
@@ -89,6 +92,7 @@ class Daemon:
             next_run=lambda: self._schedule.next_run,
             clock=lambda: datetime.now(UTC),
             meters=meters,
+            lines=lines,
         )
 
     async def serve(self, stop: asyncio.Event, ready: Callable[[str], None]) -> None:
@@ -145,9 +149,12 @@ async def _first_of_ours() -> AsyncIterator[None]:
 
 
 async def run(
-    settings: Settings, stop: asyncio.Event, ready: Callable[[str], None] = lambda _: None
+    settings: Settings,
+    stop: asyncio.Event,
+    ready: Callable[[str], None] = lambda _: None,
+    lines: Lines | None = None,
 ) -> None:
-    """Be the daemon until `stop` is set.
+    """Be the daemon until `stop` is set; `lines` are what the log tells of runs.
 
     Raises:
         DaemonError: it cannot start.
@@ -157,6 +164,7 @@ async def run(
     async with open_store(settings.database) as store, open_services(settings) as services:
         for number in await store.interrupt_stale():
             _log.warning("run.interrupted_before", run=number)
-        daemon = Daemon(settings, store, services, await store.next_run(), Notifier())
+        number, told = await store.next_run(), lines or Lines()
+        daemon = Daemon(settings, store, services, number, Notifier(), told)
         await daemon.serve(stop, ready)
     _log.info("daemon.stopped")

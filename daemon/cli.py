@@ -25,6 +25,7 @@ from daemon.errors import (
     StorePermissionError,
 )
 from daemon.explain import sentences
+from daemon.lines import Lines
 from daemon.settings import Settings, load
 from daemon.store import open_store, open_store_to_look
 from daemon.wiring import open_preview, open_services, open_sync, removal_policy
@@ -75,7 +76,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.command == "demo":
         return _demo(options)
     settings = load(options.config)
-    _configure_logs(settings, daemon=options.command == "run")
+    _configure_logs(settings)
     return asyncio.run(_awaited(cast("_Command", options.run)(options, settings)))
 
 
@@ -100,26 +101,32 @@ def _code(error: DaemonError) -> Exit:
     return codes.get(type(error), Exit.FAILED)
 
 
-def _configure_logs(settings: Settings, *, daemon: bool) -> None:
-    """The daemon logs to stdout. A command does to stderr, and little where a person watches."""
-    watched = not daemon and sys.stderr.isatty() and settings.log.level == "info"
+def _configure_logs(settings: Settings, lines: Lines | None = None) -> None:
+    """The daemon logs to stdout, and keeps lines for its pages.
+
+    A command logs to stderr, and little where a person watches.
+    """
+    watched = lines is None and sys.stderr.isatty() and settings.log.level == "info"
     logs.configure(
         format=settings.log.format,
         level="error" if watched else settings.log.level,
         secrets=settings.secrets(),
         version=__version__,
-        stream=sys.stdout if daemon else sys.stderr,
+        stream=sys.stdout if lines else sys.stderr,
+        keep=lines.keep if lines else lambda _: None,
     )
 
 
 async def _daemon(_: argparse.Namespace, settings: Settings) -> int:
     from daemon.app import run  # noqa: PLC0415 - other commands need not carry the server along
 
+    lines = Lines()
+    _configure_logs(settings, lines)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
-        await run(settings, stop)
+        await run(settings, stop, lines=lines)
     except ExceptionGroup:  # a part of the daemon died of a mistake of ours
         logs.logger(__name__).exception("daemon.died")
         return Exit.FAILED

@@ -22,6 +22,7 @@ import yaml
 
 from daemon.app import Daemon
 from daemon.demo import Fault, PretendServices, World
+from daemon.lines import Lines
 from daemon.sdnotify import Notifier
 from daemon.store import open_store
 from daemon.wiring import open_services
@@ -310,7 +311,7 @@ async def test_a_part_that_dies_ends_everything(tmp_path: Path) -> None:
         open_services(configured(services, tmp_path / "tracker.db")) as clients,
     ):
         settings = configured(services, tmp_path / "tracker.db", http={"port": 0})
-        daemon = Daemon(settings, store, clients, 1, BrokenNotifier({}))
+        daemon = Daemon(settings, store, clients, 1, BrokenNotifier({}), Lines())
         with pytest.raises(ExceptionGroup) as caught:
             async with asyncio.timeout(5):
                 await daemon.serve(asyncio.Event(), lambda _: None)

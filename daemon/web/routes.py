@@ -19,6 +19,7 @@ from daemon.clients.jellyfin import JellyfinClient
 from daemon.domain import Actor
 from daemon.health import Health
 from daemon.intake import Intake
+from daemon.lines import Lines
 from daemon.progress import Feed
 from daemon.settings import Settings
 from daemon.store import AuditEvent, Store
@@ -63,6 +64,7 @@ class Parts:
         next_run: when the schedule asks for the next run; None if it does not.
         clock: the time now, aware UTC.
         meters: what each service was asked so far, by its name.
+        lines: what the log told of runs.
         monotonic: seconds of a clock that never jumps.
     """
 
@@ -79,6 +81,7 @@ class Parts:
     clock: Callable[[], datetime]
     meters: Mapping[str, Meter] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    lines: Lines = field(default_factory=Lines)
     monotonic: Callable[[], float] = time.monotonic
 
 

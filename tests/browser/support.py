@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,9 +13,11 @@ from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
+from daemon import logs
 from daemon.app import run
 from daemon.demo import PretendServices, World
 from daemon.demo.jellyfin import ADMIN, Account
+from daemon.lines import Lines
 from tests.builders import configured
 
 SHOTS = Path(__file__).parents[2] / "screenshots"
@@ -111,11 +114,20 @@ async def a_site(
     At the end no browser may have complained about a page.
     """
     sync = {"on_start": False, "quick": 0, **sections.pop("sync", {})}
+    lines = Lines()
+    logs.configure(
+        format="json",
+        level="info",
+        secrets=(),
+        version="1",
+        stream=io.StringIO(),
+        keep=lines.keep,
+    )
     async with PretendServices(world) as services:
         file = folder / "tracker.db"
         settings = configured(services, file, sync=sync, http={"port": 0}, **sections)
         stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
-        daemon = asyncio.create_task(run(settings, stop, ready.set_result))
+        daemon = asyncio.create_task(run(settings, stop, ready.set_result, lines))
         await asyncio.wait({daemon, ready}, return_when=asyncio.FIRST_COMPLETED)
         site = Site(services, ready.result(), file, browser)
         try:
@@ -125,4 +137,5 @@ async def a_site(
                 await visitor.context.close()
             stop.set()
             await daemon
+            logs.reset()
     assert [complaint for one in site.visitors for complaint in one.complaints] == []
