@@ -12,6 +12,7 @@ from daemon.report import count
 
 _DONE = {
     "available_and_not_tracked": "it was in the library and not tracked, so it was added",
+    "available_without_ids": "it was in the library and not tracked, so it was added without ids",
     "fill": "values that were missing were filled in",
     "refresh": "its texts were brought up to date",
     "relink": "an id that was proven wrong was replaced",

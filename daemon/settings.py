@@ -123,8 +123,8 @@ class Service(_Part):
     api_key: Secret
 
 
-class Jellyfin(Service):
-    """Jellyfin, and the address that people's browsers use, by default the same."""
+class LinkedService(Service):
+    """One that pages lead to, and the address that people's browsers use, by default the same."""
 
     public_url: Address = Field(default_factory=lambda given: str(given["url"]))
 
@@ -203,8 +203,8 @@ class Log(_Part):
 class Settings(_Part):
     """The whole configuration, checked and frozen."""
 
-    jellyfin: Jellyfin
-    radarr: Service | None = None
+    jellyfin: LinkedService
+    radarr: LinkedService | None = None
     sonarr: Service | None = None
     database: Path = Path("tracker.db")
     sync: Sync = Sync()

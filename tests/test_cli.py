@@ -196,7 +196,8 @@ async def test_the_configuration_is_shown_with_its_secrets_masked(
     """What is merged from everywhere is one document."""
     said = await shell("config")
     shown = json.loads(said.out)
-    masked = {"url": services.radarr_url, "api_key": "********"}
+    url = services.radarr_url
+    masked = {"url": url, "api_key": "********", "public_url": url}
     assert (said.code, shown["radarr"], shown["database"]) == (0, masked, "data/tracker.db")
     assert services.radarr_key not in said.out + said.err
 

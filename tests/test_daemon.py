@@ -17,6 +17,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Self
 
+import aiohttp
 import pytest
 import yaml
 
@@ -30,6 +31,7 @@ from tests.builders import configured, rows
 from tests.hosts import restarted
 from tests.running import METROPOLIS, SHOW, a_world, until
 from tests.test_sdnotify import heard, listening
+from tests.web.people import Person, words
 
 ROOT = Path(__file__).parent.parent
 RUNS = "SELECT trigger, outcome FROM sync_runs ORDER BY id"
@@ -189,6 +191,19 @@ async def test_a_life_from_start_to_stop(place: Place) -> None:
     assert lines == [line["event"] for line in daemon.log if line["event"] in lines]
     assert rows(place.database, RUNS) == [("start", "ok")]
     assert not place.database.with_name("tracker.db-wal").exists()
+
+
+async def test_the_log_of_a_run_is_on_its_page(place: Place) -> None:
+    """As the process itself writes it."""
+    daemon = await (await place.started()).ready()
+    await until(lambda: daemon.logged("run.done"))
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with aiohttp.ClientSession(cookie_jar=jar) as session:
+        alice = Person(session, daemon.logged("daemon.ready")[0]["url"])
+        await alice.log_in()
+        told = words(await alice.get("/status/runs/1/log"))
+    for text in ("run.started actor=", "audit.recorded seq=", "run.done total_scanned=2"):
+        assert text in told
 
 
 async def test_a_stop_in_mid_run(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ from daemon.store.database import (
     refuse_network,
 )
 from daemon.store.evidence import Moment
-from daemon.store.glance import SHOWN, Glance, RunView, Wanted
+from daemon.store.glance import SHOWN, SHOWN_TO_ADMINS, Glance, RunView, Wanted
 from daemon.store.plans import PlanState
 from daemon.store.runs import Decided, RunCounts
 from daemon.store.titles import Finding
@@ -49,6 +49,7 @@ from daemon.store.undo import Undoing, Undone
 __all__ = [
     "ATTENTION",
     "SHOWN",
+    "SHOWN_TO_ADMINS",
     "Applied",
     "AuditEvent",
     "AuditFilter",
@@ -553,7 +554,9 @@ def _added_event(written: requests.Written, actor: Actor, run_id: int) -> list[A
 
 def _decided(written: requests.Written) -> Iterable[Decided]:
     for number, add in written.added:
-        yield _entry("add", "available_and_not_tracked", add.item, number)
+        lacking = not add.item.ids.known
+        reason = "available_without_ids" if lacking else "available_and_not_tracked"
+        yield _entry("add", reason, add.item, number)
     for number, update in written.updated:
         names = ", ".join(sorted({*update.fills, *update.replaces, *update.relinks}))
         yield _entry("update", update.reason.value, update.item, number, names)

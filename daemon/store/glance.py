@@ -22,17 +22,35 @@ _IN_RESULT: Final = ("promoted", "removed", "held", "errors", "total_scanned")
 _ENTRY: Final = (
     *("seq", "kind", "reason", "media_type", "title", "request_id", "details", "jellyfin_id"),
 )
-_SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
-    "added": ("add",),
-    "changed": ("update",),
-    "removed": ("remove",),
-    "attention": ("conflict", "skip"),
+_DECIDED: Final[Mapping[str, tuple[str, ...]]] = {
+    "added": ("available_and_not_tracked", "available_without_ids"),
+    "changed": ("fill", "refresh"),
+    "available": ("promote",),
+    "gone": ("gone_from_the_library",),
+    "linked": ("relink",),
+    "unmatched": (
+        *("ids_point_to_different_titles", "still_read_by_jellyfin", "available_without_ids"),
+    ),
+    "skipped": ("not_available", "requested_seasons_incomplete", "row_not_understood"),
 }
 HELD: Final = "held"
-SHOWN: Final = (*_SHOWN, HELD)
-"""The groups that a run's decisions are shown in."""
+RESTORED: Final = "restored"
+ERROR: Final = "error"
+SHOWN: Final = (
+    *("added", "changed", "available", "gone", HELD, RESTORED, "linked", "unmatched", "skipped"),
+)
+"""The groups that a run's outcome is shown in; what is restored was taken back of it since."""
+
+SHOWN_TO_ADMINS: Final = (*SHOWN, ERROR)
+"""Errors may name addresses and folders."""
 
 _FOUND: Final = ("id", "title", "media_type", "state", "year")
+_FILM: Final = (
+    "(SELECT tmdb_id FROM requests WHERE id = request_id"
+    " AND media_type = 'MOVIE' AND radarr_id NOT NULL)"
+)
+"""By which Radarr's pages know the film of a row, if it is one that Radarr has."""
+
 _TAKEN_BACK: Final = "title.undone"
 _CAN_BE_TAKEN_BACK: Final = ("title.removed", "title.relink", "title.promote")
 
@@ -60,15 +78,17 @@ class Wanted:
     """Which decisions of a run.
 
     Attributes:
-        group: one of `SHOWN`; None for the first that has any.
+        group: one of `groups`; any other stands for the first of them that has anything.
         text: that the title must hold.
         after: only those with a higher `seq`.
+        groups: those that may be shown.
     """
 
-    group: str | None = None
+    group: str = ""
     text: str = ""
     after: int = 0
     limit: int = 50
+    groups: tuple[str, ...] = SHOWN_TO_ADMINS
 
 
 class RunView(NamedTuple):
@@ -167,41 +187,79 @@ def view(connection: sqlite3.Connection, run_id: int, wanted: Wanted) -> RunView
     if run is None:
         return None
     plan = _plan(connection, run_id)
-    kinds = dict(
-        connection.execute(
-            "SELECT kind, COUNT(*) FROM sync_decisions WHERE run_id = ? GROUP BY kind", (run_id,)
-        ).fetchall()
-    )
-    counts = {name: sum(kinds.get(kind, 0) for kind in of) for name, of in _SHOWN.items()}
+    counts = _counts(connection, run)
     counts[HELD] = plan["titles"] if plan else 0
-    group = wanted.group or next((name for name in SHOWN if counts[name]), SHOWN[0])
-    rows = (_held if group == HELD else _decided)(connection, run_id, replace(wanted, group=group))
+    nonempty = (name for name in wanted.groups if counts[name])
+    group = wanted.group if wanted.group in wanted.groups else next(nonempty, wanted.groups[0])
+    read = {HELD: _held, RESTORED: _restored, ERROR: _errors}.get(group, _decided)
+    rows = read(connection, run, replace(wanted, group=group))
     kept, undoable = runs.keeps(connection, run_id), _undoable(connection, run_id)
     return RunView(run, counts, group, rows, plan, kept, undoable)
 
 
-def _decided(connection: sqlite3.Connection, run_id: int, wanted: Wanted) -> list[dict[str, Any]]:
-    kinds = _SHOWN[wanted.group or SHOWN[0]]
-    rows = connection.execute(
-        f"SELECT {', '.join(_ENTRY)} FROM sync_decisions WHERE run_id = ? AND seq > ?"
-        f" AND kind IN ({', '.join('?' * len(kinds))}) AND COALESCE(title, '') LIKE ? ESCAPE '\\'"
-        " ORDER BY seq LIMIT ?",
-        (run_id, wanted.after, *kinds, titles.like(wanted.text), wanted.limit),
+def _counts(connection: sqlite3.Connection, run: Mapping[str, Any]) -> dict[str, int]:
+    """How many there are of each group, but for what is held."""
+    found = connection.execute(
+        "SELECT reason, COUNT(*) FROM sync_decisions WHERE run_id = ? GROUP BY reason", (run["id"],)
     )
-    entries = [dict(zip(_ENTRY, row, strict=True)) for row in rows]
+    reasons = dict(found.fetchall())
+    [restored] = connection.execute(
+        "SELECT COUNT(*) FROM sync_audit WHERE run_id = ? AND action = ?", (run["id"], _TAKEN_BACK)
+    ).fetchone()
+    counts = {name: sum(reasons.get(one, 0) for one in of) for name, of in _DECIDED.items()}
+    return {**counts, RESTORED: restored, ERROR: (run["result"] or {}).get("errors", 0)}
+
+
+def _decided(
+    connection: sqlite3.Connection, run: Mapping[str, Any], wanted: Wanted
+) -> list[dict[str, Any]]:
+    reasons, run_id = _DECIDED[wanted.group], run["id"]
+    rows = connection.execute(
+        f"SELECT {', '.join(_ENTRY)}, {_FILM} FROM sync_decisions WHERE run_id = ? AND seq > ?"
+        f" AND reason IN ({', '.join('?' * len(reasons))})"
+        " AND COALESCE(title, '') LIKE ? ESCAPE '\\' ORDER BY seq LIMIT ?",
+        (run_id, wanted.after, *reasons, titles.like(wanted.text), wanted.limit),
+    )
+    entries = [dict(zip((*_ENTRY, "tmdb_id"), row, strict=True)) for row in rows]
     changes = _changes(connection, run_id, entries)
     return [{**one, "changes": changes.get(one["request_id"], {})} for one in entries]
 
 
-def _held(connection: sqlite3.Connection, run_id: int, wanted: Wanted) -> list[dict[str, Any]]:
+def _held(
+    connection: sqlite3.Connection, run: Mapping[str, Any], wanted: Wanted
+) -> list[dict[str, Any]]:
     names = ("request_id", "media_type", "title", "library", "why", "since", "sightings")
     rows = connection.execute(
-        f"SELECT {', '.join(names)} FROM sync_held WHERE run_id = ? AND request_id > ?"
+        f"SELECT {', '.join(names)}, {_FILM} FROM sync_held WHERE run_id = ? AND request_id > ?"
         " AND title LIKE ? ESCAPE '\\' ORDER BY request_id LIMIT ?",
-        (run_id, wanted.after, titles.like(wanted.text), wanted.limit),
+        (run["id"], wanted.after, titles.like(wanted.text), wanted.limit),
     )
-    held = [dict(zip(names, row, strict=True)) for row in rows]
+    held = [dict(zip((*names, "tmdb_id"), row, strict=True)) for row in rows]
     return [{**one, "seq": one["request_id"], "kind": HELD} for one in held]
+
+
+def _restored(
+    connection: sqlite3.Connection, run: Mapping[str, Any], wanted: Wanted
+) -> list[dict[str, Any]]:
+    """What was taken back of a run; the audit has it."""
+    names = ("seq", "title", "media_type", "request_id", "by", "at")
+    rows = connection.execute(
+        "SELECT done.seq, COALESCE(title, done.target), media_type, id, done.actor_name, done.at"
+        " FROM sync_audit AS done LEFT JOIN requests"
+        " ON id = CAST(SUBSTR(done.target, 9) AS INTEGER)"  # what follows on "request "
+        " WHERE done.run_id = ? AND done.action = ? AND done.seq > ?"
+        " AND COALESCE(title, done.target) LIKE ? ESCAPE '\\' ORDER BY done.seq LIMIT ?",
+        (run["id"], _TAKEN_BACK, wanted.after, titles.like(wanted.text), wanted.limit),
+    )
+    return [{**dict(zip(names, row, strict=True)), "kind": RESTORED} for row in rows]
+
+
+def _errors(_: sqlite3.Connection, run: Mapping[str, Any], wanted: Wanted) -> list[dict[str, Any]]:
+    """What could not be read or used, in sentences."""
+    told = enumerate((run["result"] or {}).get("error_details", ()), 1)
+    fits = [(seq, text) for seq, text in told if wanted.text.lower() in text.lower()]
+    rows = [{"seq": seq, "kind": ERROR, "title": text} for seq, text in fits if seq > wanted.after]
+    return rows[: wanted.limit]
 
 
 def _changes(

@@ -19,7 +19,6 @@ from aiohttp.typedefs import Handler
 
 from daemon import __version__, report
 from daemon.errors import DaemonError
-from daemon.store import SHOWN
 from daemon.web import view
 from daemon.web.problems import ACTOR, Problem
 from daemon.web.routes import Site
@@ -68,7 +67,13 @@ class Frame:
         self._sessions = sessions
         self.base = site.parts.settings.http.base_path
         self._assets = {name: _read(name) for name in ("page.css", "page.js")}
-        self._templates = _environment(base=self.base, asset=self._asset)
+        settings = site.parts.settings
+        self._templates = _environment(
+            base=self.base,
+            asset=self._asset,
+            jellyfin=settings.jellyfin.public_url,
+            radarr=settings.radarr and settings.radarr.public_url,
+        )
         for state in view.STATES:
             drawn = self._templates.get_template("icon.svg").render(state=state)
             self._assets[f"{state}.svg"] = drawn.encode()
@@ -202,7 +207,7 @@ def _environment(**values: Any) -> jinja2.Environment:
         icon_of=view.ICON_OF,
         reasons=view.DECIDED,
         skipped=report.REASONS,
-        groups=SHOWN,
+        nothing=view.NOTHING,
         because=view.because,
         came_to=view.came_to,
         duration=view.duration,

@@ -37,6 +37,7 @@ _TRIGGERS: Final = {
 }
 DECIDED: Final = {
     "available_and_not_tracked": "",
+    "available_without_ids": "added without ids: no provider knows it",
     "fill": "missing values filled in",
     "refresh": "newer texts",
     "relink": "linked anew",
@@ -50,6 +51,21 @@ DECIDED: Final = {
 }
 """Why something was decided about a title, by the reason's code."""
 
+NOTHING: Final = {
+    "added": "Nothing was added.",
+    "changed": "Nothing was changed.",
+    "available": "No requested title became available.",
+    "gone": "Nothing was removed.",
+    "linked": "No link was replaced.",
+    "unmatched": "Every title was matched.",
+    "skipped": "No title was left out.",
+    "restored": "Nothing was taken back of this run.",
+    "held": "Nothing was held.",
+    "error": "Nothing went wrong.",
+}
+"""What is said of a group that is empty."""
+
+LEVELS: Final = ("debug", "info", "warning", "error")
 _NOTES: Final = {
     "asked": "Run {} begins now.",
     "queued": "A run is going. Run {} begins after it, and sees what is so then.",
@@ -58,6 +74,17 @@ _NOTES: Final = {
     "discarded": "Discarded. Nothing was removed, and these titles stay tracked.",
     "already": "That was sent already. Nothing was done twice.",
 }
+_RULES: Final = {
+    "complete": ("The library was read to its end", "{value}", "{limit}"),
+    "idle": ("Jellyfin was not at work on its library", "{value}", "{limit}"),
+    "titles": ("Jellyfin lists titles", "{value}", "at least {limit}"),
+    "mode": ("Removal mode", "{value}", "{limit}"),
+    "evidence": ("Missing from {about}", "{value} of {limit} titles", "all of them"),
+    "listed": ("{about} is listed by Jellyfin", "{value}", "{limit}"),
+    "share": ("Missing in {about}", "{value}", "at most {limit}"),
+}
+"""The rules of the removal guard: what each is about, what was found, and what lets titles go."""
+
 _STUCK: Final = 60.0
 _BEST: Final = 10
 _UNITS: Final = ((2 * 86_400, 86_400, "days"), (3600, 3600, "h"), (60, 60, "min"))
@@ -195,6 +222,47 @@ def came_to(line: Mapping[str, Any]) -> str:
     parts = [f"{line[name]:,} {name}" for name in names if line[name]]
     parts += [count(line["errors"], "problem")] if line["errors"] else []
     return ", ".join(parts) or "nothing new"
+
+
+class Guarded(NamedTuple):
+    """What the removal guard made of a run, and of what rules that comes."""
+
+    words: str
+    rules: list[dict[str, str]]
+
+
+def guarded(run: Mapping[str, Any]) -> Guarded | None:
+    """The guard's report; None for a run that has not ended, or is older than these reports."""
+    result = run["result"] or {}
+    if (found := result.get("guard")) is None:
+        return None
+    return Guarded(_guarded(result, {rule["name"]: rule for rule in found}), [*map(_rule, found)])
+
+
+def _guarded(result: Mapping[str, Any], rules: Mapping[str, Mapping[str, Any]]) -> str:
+    if result["kind"] == "hinted":
+        return "Only single titles were looked at, which cannot show that any is gone."
+    if not rules:
+        return "The run ended before it could show what is missing. Nothing was removed."
+    if "evidence" not in rules:
+        return "What is missing could not be judged, so that nothing could be removed."
+    if not (missing := rules["evidence"]["limit"]):
+        return "Nothing was missing."
+    parts = [f"{result[name]:,} {name}" for name in ("removed", "held", "watched") if result[name]]
+    return f"{count(missing, 'title')} missing: {', '.join(parts) or 'left as they are'}."
+
+
+def _rule(rule: Mapping[str, Any]) -> dict[str, str]:
+    plain = {**rule, "value": _plain(rule["value"]), "limit": _plain(rule["limit"])}
+    what, value, limit = (text.format(**plain) for text in _RULES[rule["name"]])
+    says = "passes" if not rule["why"] else "waits" if rule["name"] == "evidence" else "holds"
+    return {"what": what, "value": value, "limit": limit, "says": says, "why": rule["why"]}
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def note(code: str, run: str) -> str:

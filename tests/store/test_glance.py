@@ -24,7 +24,7 @@ from daemon.domain import (
     UpdateReason,
 )
 from daemon.removal import Held
-from daemon.store import PlanState, Store, Wanted, evidence, glance, titles
+from daemon.store import ATTENTION, PlanState, Store, Wanted, evidence, glance, titles
 from tests.builders import ACTOR, an_item, begun, change
 
 WEEK = timedelta(days=7)
@@ -133,15 +133,55 @@ async def test_a_run_shows_its_decisions_in_groups(store: Store) -> None:
     await store.apply(number, ACTOR, decisions)
     found = await store.run_view(number, Wanted())
     assert found is not None
-    counts = {"added": 0, "changed": 1, "removed": 0, "attention": 2, "held": 0}
-    assert (found.counts, found.group, found.kept) == (counts, "changed", True)
+    counts = {"changed": 1, "unmatched": 1, "skipped": 1}
+    assert {name: count for name, count in found.counts.items() if count} == counts
+    assert (found.group, found.kept) == ("changed", True)
     assert [one["changes"] for one in found.rows] == [{"tvdb_id": (None, 12)}]
-    needs = await store.run_view(number, Wanted("attention"))
-    assert needs is not None
-    assert [(one["kind"], one["details"]) for one in needs.rows] == [
-        ("conflict", "1, 2"),
-        ("skip", None),
-    ]
+    for group, kind, details in (("unmatched", "conflict", "1, 2"), ("skipped", "skip", None)):
+        needs = await store.run_view(number, Wanted(group))
+        assert needs is not None
+        assert [(one["kind"], one["details"]) for one in needs.rows] == [(kind, details)]
+
+
+def test_whatever_is_decided_has_a_group() -> None:
+    """No reason is in the history that no page would show."""
+    reasons = {reason for of in glance._DECIDED.values() for reason in of}
+    assert {*UpdateReason, *ATTENTION, "gone_from_the_library"} <= reasons
+    assert "ids_point_to_different_titles" in reasons
+
+
+async def test_a_title_without_ids_is_added_and_unmatched(store: Store) -> None:
+    """It counts in both groups, as both are so."""
+    number = await begun(store)
+    await store.tracked(to_write=True)
+    await store.apply(number, ACTOR, [Add(an_item("bare", title="bare", ids=Ids()))])
+    for group in ("added", "unmatched"):
+        found = await store.run_view(number, Wanted(group))
+        assert found is not None
+        assert [one["title"] for one in found.rows] == ["bare"]
+
+
+async def test_errors_are_a_group_for_those_who_may_see_them(store: Store) -> None:
+    """In sentences that can be searched; for others not even by asking for it."""
+    number = await store.begin_run(Trigger.ADMIN, ACTOR)
+    told = {"errors": 2, "error_details": ["Jellyfin is away", "an item has no name"]}
+    await store.finish_run(number, Outcome.FAILED, told, [])
+    for text, after, fits in (("", 0, 2), ("JELLYFIN", 0, 1), ("", 1, 1), ("zz", 0, 0)):
+        found = await store.run_view(number, Wanted("error", text, after))
+        assert found is not None
+        assert (found.group, found.counts["error"], len(found.rows)) == ("error", 2, fits)
+    plain = await store.run_view(number, Wanted("error", groups=glance.SHOWN))
+    assert plain is not None
+    assert (plain.group, plain.rows) == ("added", [])
+
+
+async def test_a_film_of_radarrs_says_under_which_number(store: Store, path: Path) -> None:
+    """Only one that Radarr has, as far as the tracker knows."""
+    run = await added(store, "a", "b")
+    change(path, "UPDATE requests SET radarr_id = 7 WHERE title = 'a'")
+    found = await store.run_view(run, Wanted("added"))
+    assert found is not None
+    assert [one["tmdb_id"] for one in found.rows] == [600, None]
 
 
 @pytest.mark.parametrize(
@@ -176,11 +216,14 @@ async def test_what_can_be_undone_is_counted_until_it_was(store: Store) -> None:
     await store.remove(run, ACTOR, [await tracked(store, at) for at in (1, 2)])
     found = await store.run_view(run, Wanted())
     assert found is not None
-    assert (found.undoable, found.counts["removed"]) == ({"title.removed": 2}, 2)
+    assert (found.undoable, found.counts["gone"]) == ({"title.removed": 2}, 2)
     await store.undo(run, ACTOR)
-    after = await store.run_view(run, Wanted())
+    after = await store.run_view(run, Wanted("restored", "a"))
     assert after is not None
-    assert after.undoable == {}
+    assert (after.undoable, after.counts["restored"]) == ({}, 2)
+    assert [(one["title"], one["request_id"], one["by"]) for one in after.rows] == [
+        ("a", 1, ACTOR.name)
+    ]
 
 
 async def test_old_details_are_said_to_be_forgotten(store: Store, path: Path) -> None:
@@ -204,7 +247,7 @@ async def test_no_page_scans_a_table(store: Store, path: Path) -> None:
         glance.glance(connection)
         titles.attention(connection, RemovalPolicy(), evidence.moment())
         glance.lines(connection, None, 30, Outcome.OK)
-        for group in (*glance.SHOWN, None):
+        for group in (*glance.SHOWN_TO_ADMINS, ""):
             glance.view(connection, run, Wanted(group, "a"))
         connection.set_trace_callback(None)
         questions = [text for text in asked if text.startswith("SELECT")]

@@ -7,16 +7,17 @@ import csv
 import io
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from daemon import __version__, logs
 from daemon.demo import Fault, Service
 from daemon.demo.jellyfin import VIEWER
-from daemon.domain import Add, Gap, Ids, Outcome, Trigger
+from daemon.domain import Add, Gap, Ids, Outcome, Scope, Trigger
 from daemon.removal import Held
 from tests.builders import ACTOR, an_item, change, rows
 from tests.running import METROPOLIS, until
@@ -394,6 +395,7 @@ async def test_a_test_webhook_is_sent_from_the_page(tmp_path: Path) -> None:
         "/status/runs/x",
         "/status/runs/-1/approve",
         "/status/runs/99/undo",
+        "/status/runs/99/log",
         "/status/runs/1/burn",
         "/status/runs/99/export.json",
         "/status/runs/1/export.exe",
@@ -423,6 +425,7 @@ async def test_what_is_not_there_is_a_page_that_says_so(
         "/status/runs?outcome=great",
         "/status/runs?before=x",
         "/status/runs/1?after=-1",
+        "/status/runs/1/log?level=loud",
         "/status/audit?run_id=x",
         "/status/audit?since=yesterday",
     ],
@@ -462,12 +465,159 @@ async def test_a_run_tells_what_it_did(stand: Stand, alice: Person) -> None:
         assert text in second
 
 
+async def test_a_run_tells_under_what_it_ran_and_where_its_time_went(
+    stand: Stand, alice: Person, bob: Person
+) -> None:
+    """The daemon's version, its configuration for administrators, and the phases."""
+    await synced(stand)
+    said = words(await alice.get("/status/runs/1"))
+    assert f"Library Sync {__version__}, configuration {stand.parts.settings.fingerprint}" in said
+    assert re.search(r"asking the services \S+ m?s reading the library \S+ m?s finishing \S", said)
+    plain = words(await bob.get("/status/runs/1"))
+    assert (stand.parts.settings.fingerprint in plain, "asking the services" in plain) == (
+        (False,) * 2
+    )
+
+
+async def test_a_run_reports_on_its_removal_guard(stand: Stand, alice: Person, bob: Person) -> None:
+    """Each rule with what was found and what lets titles go, also where nothing was missing."""
+    await synced(stand)
+    first = words(await alice.get("/status/runs/1"))
+    assert "Removal guard Nothing was missing." in first
+    assert "The library was read to its end yes yes passes" in first
+    assert "Removal mode guarded guarded passes" in first
+    stand.services.world.remove(METROPOLIS.jellyfin_id)
+    await synced(stand)
+    second = words(await alice.get("/status/runs/2"))
+    assert "1 title missing: 1 watched." in second
+    assert "Missing in /media/movies 1 at most 0 holds nothing is left of /media/movies" in second
+    assert "2 complete readings, 24 h 0 of 1 titles all of them waits" in second
+    assert re.findall("guard|/media", words(await bob.get("/status/runs/2"))) == []
+
+
+async def test_a_run_says_why_nothing_could_be_judged(stand: Stand, alice: Person) -> None:
+    """A scan, a look at single titles, and a run that failed."""
+    stand.services.world.scanning = True
+    await synced(stand)
+    stand.services.world.scanning = False
+    await stand.parts.worker.ask(Trigger.WEBHOOK, ACTOR, Scope(frozenset({"a" * 32}))).result
+    stand.services.fault("jellyfin", Fault("/System/Info/Public", status=500, times=None))
+    await synced(stand)
+    for number, text in (
+        (1, "could not be judged, so that nothing could be removed."),
+        (1, "not at work on its library no yes holds Jellyfin was at work on its library"),
+        (2, "Only single titles were looked at, which cannot show that any is gone."),
+        (3, "The run ended before it could show what is missing."),
+    ):
+        assert text in words(await alice.get(f"/status/runs/{number}"))
+
+
+async def test_a_run_of_an_older_version_has_no_report(stand: Stand, alice: Person) -> None:
+    """Nothing is made up for it."""
+    await ended(stand, {"added": 0, "error_details": []})
+    said = words(await alice.get("/status/runs/1"))
+    assert ("Removal guard" in said, "configuration" in said) == (False, False)
+
+
+async def test_the_errors_of_a_run_are_for_administrators(
+    stand: Stand, alice: Person, bob: Person
+) -> None:
+    """All of them, in a group of their own that can be searched."""
+    told = [f"http://nas:8096 is off, {at}" for at in range(5)]
+    await ended(stand, {"errors": 5, "error_details": told})
+    assert words(await alice.get("/status/runs/1?show=error&q=OFF,%203")).count("nas:8096") == 4
+    for path in ("/status/runs/1", "/status/runs/1?show=error"):
+        assert re.findall("nas:8096|error", words(await bob.get(path))) == []
+
+
+async def test_a_run_can_be_done_again(stand: Stand, alice: Person) -> None:
+    """A full sync begins, and the status page shows it."""
+    await synced(stand)
+    again = await alice.send("/status/runs/1", "/status/sync", what="full")
+    assert led(again) == (303, "/status?said=asked&run=2")
+    await until(lambda: not stand.parts.worker.running)
+    assert [event["run_id"] for event in await stand.audited("sync.asked")] == [2]
+
+
+async def test_titles_lead_administrators_on_to_the_services(
+    stand: Stand, alice: Person, bob: Person
+) -> None:
+    """To Jellyfin, and to Radarr where it has the film; to neither for what is gone."""
+    await synced(stand)
+    jellyfin, radarr = stand.services.jellyfin_url, stand.services.radarr_url
+    told = (await alice.get("/status/runs/1")).text
+    assert f'"{jellyfin}/web/#/details?id={METROPOLIS.jellyfin_id}"' in told
+    assert re.findall(f'"{radarr}/movie/([^"]+)"', told) == ["19"]
+    for answer in (await bob.get("/status/runs/1"), await alice.get(await gone(stand))):
+        assert re.findall(f"{jellyfin}|{radarr}", answer.text) == []
+
+
+async def gone(stand: Stand) -> str:
+    """Where the run is shown that removed the film."""
+    return f"/status/runs/{await removed(stand)}?show=gone"
+
+
+async def test_what_was_taken_back_of_a_run_is_in_it(stand: Stand, alice: Person) -> None:
+    """With when and by whom."""
+    number = await removed(stand)
+    path = f"/status/runs/{number}"
+    await alice.post(f"{path}/undo", await alice.token(f"{path}/undo"))
+    said = words(await alice.get(f"{path}?show=restored"))
+    assert "restored 1" in said
+    assert re.search("Metropolis film taken back .{1,20} by admin", said)
+
+
+@pytest.fixture
+def kept(stand: Stand) -> Iterator[None]:
+    """Keep what is logged, as the daemon does."""
+    keep, out = stand.parts.lines.keep, io.StringIO()
+    logs.configure(format="json", level="info", secrets=(), version="1", stream=out, keep=keep)
+    yield
+    logs.reset()
+
+
+@pytest.mark.usefixtures("kept")
+async def test_the_log_of_a_run(stand: Stand, alice: Person, bob: Person) -> None:
+    """Its own lines alone, from a level on; it says since when there are any."""
+    await synced(stand)
+    stand.services.fault("radarr", Fault("/api", status=500, times=None))
+    await synced(stand)
+    said = words(await alice.get("/status/runs/2/log"))
+    for text in ("info run.started actor=", "warning run.problem problem=", "since the daemon"):
+        assert text in said
+    loud = words(await alice.get("/status/runs/2/log?level=warning"))
+    assert ("run.started" in loud, "run.done total_scanned=" in loud) == (False, True)
+    assert "run.problem" not in words(await alice.get("/status/runs/1/log"))
+    assert "No line of this run" in words(await alice.get("/status/runs/1/log?level=error"))
+    assert (await bob.get("/status/runs/2/log")).status == 403
+
+
+@pytest.mark.usefixtures("kept")
+async def test_a_log_is_followed_only_while_its_run_goes(stand: Stand, alice: Person) -> None:
+    """The page asks for itself anew until then."""
+    stand.services.fault("jellyfin", ENDLESS)
+    ticket = stand.parts.worker.ask(Trigger.ADMIN, ACTOR)
+    await until(lambda: stand.parts.lines.of(1, "info", 1))
+    assert "data-live=" in (await alice.get("/status/runs/1/log")).text
+    stand.parts.worker.cancel(1)
+    await ticket.result
+    assert "data-live=" not in (await alice.get("/status/runs/1/log")).text
+
+
+async def ended(stand: Stand, result: dict[str, Any]) -> None:
+    """Let the first run have ended so."""
+    number = await stand.parts.store.begin_run(Trigger.CLI, ACTOR)
+    await stand.parts.store.finish_run(number, Outcome.FAILED, result, [])
+
+
 async def test_a_run_can_be_searched(stand: Stand, alice: Person) -> None:
     """An empty result repeats what was looked for, and can be reset."""
     await synced(stand)
     found = words(await alice.get("/status/runs/1?show=added&q=METRO"))
     assert ("Metropolis" in found, "The Show" in found) == (True, False)
-    assert "No title added has “ zz ” in it. Reset" in words(await alice.get("/status/runs/1?q=zz"))
+    assert "Nothing under added has “ zz ” in it. Reset" in words(
+        await alice.get("/status/runs/1?q=zz")
+    )
 
 
 async def test_hostile_titles_are_text_everywhere(stand: Stand, alice: Person) -> None:

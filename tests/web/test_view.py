@@ -51,6 +51,34 @@ def ticket(*, began: datetime | None = NOW, **progress: Any) -> Ticket:
     return Ticket(9, Trigger.ADMIN, Actor("user", "alice"), Scope(), future, began, where)
 
 
+GUARD = [
+    {"name": "mode", "value": "guarded", "limit": "guarded", "about": "", "why": ""},
+    {"name": "evidence", "value": 2, "limit": 1200, "about": "2 readings", "why": "they wait"},
+    {"name": "share", "value": 1200, "limit": 4000, "about": "/films", "why": "too many"},
+]
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({"removed": 2, "watched": 1198}, "1,200 titles missing: 2 removed, 1,198 watched."),
+        ({"held": 2, "watched": 1198}, "1,200 titles missing: 2 held, 1,198 watched."),
+        ({}, "1,200 titles missing: left as they are."),
+    ],
+)
+def test_the_guard_says_what_became_of_what_is_missing(counts: dict[str, int], words: str) -> None:
+    """In one sentence of the run's own counts, and rule by rule."""
+    none = {"removed": 0, "held": 0, "watched": 0}
+    report = view.guarded({"result": {"kind": "full", "guard": GUARD, **none, **counts}})
+    assert report is not None
+    assert report.words == words
+    assert [(one["what"], one["value"], one["limit"], one["says"]) for one in report.rules] == [
+        ("Removal mode", "guarded", "guarded", "passes"),
+        ("Missing from 2 readings", "2 of 1,200 titles", "all of them", "waits"),
+        ("Missing in /films", "1,200", "at most 4,000", "holds"),
+    ]
+
+
 def away(name: str) -> dict[str, ServiceHealth]:
     """A service that does not answer."""
     return {name: ServiceHealth(name, up=False, problem=f"{name} is off")}

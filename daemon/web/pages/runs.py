@@ -8,8 +8,8 @@ from typing import Final
 from aiohttp import web
 
 from daemon.domain import Outcome
-from daemon.store import SHOWN, PlanState, RunView, Wanted
-from daemon.web import admin, plans
+from daemon.store import SHOWN, SHOWN_TO_ADMINS, PlanState, RunView, Wanted
+from daemon.web import admin, plans, view
 from daemon.web.frame import Answer, Visit
 from daemon.web.models import RunQuery, RunsQuery
 from daemon.web.pages import export
@@ -18,6 +18,7 @@ from daemon.web.problems import Problem
 
 _ROWS: Final = 50
 _RUNS: Final = 30
+_LINES: Final = 500
 _VERBS: Final = ("approve", "discard", "undo")
 
 
@@ -28,6 +29,7 @@ class RunPages(Pages):
         """Addresses, what answers there, and whether only administrators may see it."""
         yield "/status/runs", self._runs, False
         yield RUN, self._run, False
+        yield f"{RUN}/log", self._log, True
         yield f"{RUN}/export.{{format}}", self._export, True
         yield f"{RUN}/{{verb:{'|'.join(_VERBS)}}}", self._confirm, True
 
@@ -56,11 +58,36 @@ class RunPages(Pages):
         number, query = self._run_id(visit), visit.request.query
         show, text = query.get("show", ""), query.get("q", "")[:200]
         after = read(RunQuery, {"run_id": str(number), **query}, 400).after
-        group = show if show in SHOWN else None
-        found = await self._view(number, Wanted(group, text, after, _ROWS + 1))
+        groups = SHOWN_TO_ADMINS if visit.admin else SHOWN
+        found = await self._view(number, Wanted(show, text, after, _ROWS + 1, groups))
         page = found.rows[:_ROWS]
-        more = page[-1]["seq"] if len(found.rows) > _ROWS else None
-        return self._page(visit, "run.html", found=found, rows=page, text=text, more=more)
+        return self._page(
+            visit,
+            "run.html",
+            found=found,
+            groups=groups,
+            guard=view.guarded(found.run),
+            rows=page,
+            text=text,
+            more=page[-1]["seq"] if len(found.rows) > _ROWS else None,
+        )
+
+    async def _log(self, visit: Visit) -> web.StreamResponse:
+        number, level = self._run_id(visit), visit.request.query.get("level", "debug")
+        if level not in view.LEVELS:
+            raise Problem(400, "There is no such level.")
+        found = await self._view(number, Wanted(limit=0))
+        lines = self._parts.lines.of(number, level, _LINES)
+        return self._page(
+            visit,
+            "log.html",
+            found=found,
+            groups=SHOWN_TO_ADMINS,
+            lines=lines,
+            most=_LINES,
+            level=level,
+            levels=view.LEVELS,
+        )
 
     async def _export(self, visit: Visit) -> web.StreamResponse:
         number, kind = self._run_id(visit), visit.request.match_info["format"]

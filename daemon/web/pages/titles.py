@@ -37,8 +37,7 @@ class TitlePages(Pages):
         if (facts := await self._parts.store.facts(number)) is None:
             raise Problem(404, f"There is no request {number}.")
         because = [*sentences(facts, self._parts.service.removal)]
-        jellyfin = self._parts.settings.jellyfin.public_url
-        return self._page(visit, "title.html", facts=facts, because=because, jellyfin=jellyfin)
+        return self._page(visit, "title.html", facts=facts, because=because)
 
     async def _attention(self, visit: Visit) -> web.StreamResponse:
         kind = visit.request.query.get("kind", "")

@@ -52,6 +52,7 @@ async function renew() {
   if (mine !== asked) return;
   moved = Date.now();
   if (!events || live) lost(false);
+  if (!page.body.dataset.live) delete body.dataset.live;
   document.title = page.title;
   find("icon").href = page.getElementById("icon").href;
   for (const part of document.querySelectorAll("[data-part]")) replace(part, page.getElementById(part.id));
@@ -173,6 +174,14 @@ function turned() {
   if (!document.hidden && events) connect(); else if (!document.hidden) renew();
 }
 
+function copy(event) {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  getSelection().selectAllChildren(find(button.dataset.copy));
+  document.execCommand("copy"); // the newer way does not exist on a page without https
+  say(button, "Copied");
+}
+
 async function wait() {
   const reply = await fetch(location.href).catch(() => null);
   if (reply && reply.redirected) location.assign(reply.url);
@@ -182,6 +191,8 @@ async function wait() {
 
 document.addEventListener("keydown", key);
 document.addEventListener("submit", once);
+document.addEventListener("click", copy);
+for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
 addEventListener("pageshow", (event) => { if (event.persisted) { again(); if (body.dataset.live) renew(); } });
 if (location.search.includes("said=")) history.replaceState(null, "", location.pathname);
 if ("again" in body.dataset) setTimeout(wait, AGAIN);
@@ -193,7 +204,7 @@ if (body.dataset.live) {
   if (events) connect();
   document.addEventListener("visibilitychange", turned);
   setInterval(() => {
-    if (document.hidden) return;
+    if (document.hidden || !body.dataset.live) return;
     if (events && !live) connect();
     if (!events || !live || find("bar") && Date.now() - moved > PATIENCE) renew();
   }, POLL);
