@@ -72,7 +72,11 @@ class Daemon:
         )
         self._worker.ended.append(self._schedule.ran)
         self._intake = Intake(
-            self._worker, store, quick.look, settings.webhook, lambda: service.server_id
+            self._worker,
+            store,
+            lambda: self._schedule.do("quick"),
+            settings.webhook,
+            lambda: service.server_id,
         )
         self._notifications = Notifications(settings.notify, f"{settings.http.address}/status")
         self._worker.began.append(self._notifications.began)
@@ -89,7 +93,7 @@ class Daemon:
             intake=self._intake,
             jellyfin=services.jellyfin,
             loop_lag=lambda: self._pulse.lag,
-            next_run=lambda: self._schedule.next_run,
+            schedule=self._schedule,
             clock=lambda: datetime.now(UTC),
             meters=meters,
             lines=lines,
@@ -124,13 +128,14 @@ class Daemon:
     def _progressed(self, progress: Progress) -> None:
         self._worker.progressed(progress)
 
-    async def _housekeeping(self) -> None:
+    async def _housekeeping(self) -> str:
         await self._store.housekeep()
         verdict = await self._store.verify_audit()
         if verdict.broken_at is None:
             _log.info("audit.verified", events=verdict.events, head=verdict.head)
-        else:
-            _log.error("audit.broken", events=verdict.events, broken_at=verdict.broken_at)
+            return "details of old runs forgotten, the audit is whole"
+        _log.error("audit.broken", events=verdict.events, broken_at=verdict.broken_at)
+        return "details of old runs forgotten, but the audit is broken"
 
 
 @contextlib.asynccontextmanager

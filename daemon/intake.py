@@ -107,7 +107,7 @@ class Intake:
         self,
         worker: Worker,
         store: Store,
-        quick: Callable[[], Awaitable[None]],
+        quick: Callable[[], Awaitable[object]],
         webhook: Webhook,
         server_id: Callable[[], str | None] = lambda: None,
         pauses: Pauses | None = None,

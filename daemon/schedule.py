@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
@@ -17,7 +20,9 @@ from daemon.domain import IMPLAUSIBLE, INCOMPLETE, SCANNING, Actor, Outcome, Tri
 from daemon.errors import (
     BrokenServiceError,
     CutShortError,
+    DaemonError,
     DiskFullError,
+    ServiceError,
     StartingError,
     StoreBusyError,
     TimedOutError,
@@ -47,7 +52,36 @@ _DRIFT: Final = 30.0
 _JITTER: Final = 10
 _NIGHT: Final = CronTrigger(hour=3, minute=40, jitter=1200, timezone=UTC)
 
-Job = Callable[[], Awaitable[None]]
+_REMEMBERED: Final = 10
+PAUSABLE: Final = ("full", "quick")
+"""The jobs that can be paused."""
+
+Work = Callable[[], Awaitable[str]]
+"""What a job does; it says in words what that came to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a job came to: since when, in how many seconds, in words, and whether it was well."""
+
+    at: datetime
+    seconds: float
+    words: str
+    good: bool
+
+
+@dataclass(slots=True)
+class Job:
+    """One of the jobs, since the start.
+
+    Attributes:
+        paused: until it is resumed; a start forgets that.
+        done: the latest times, the newest last; a full run's are in the history of runs.
+    """
+
+    work: Work
+    paused: bool = False
+    done: deque[Done] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 
 
 class Schedule:
@@ -60,6 +94,9 @@ class Schedule:
         housekeeping: what is done at night.
         pauses: seconds before a run that failed is tried again; after the last, the same again.
         clock: the time now, aware UTC.
+
+    Attributes:
+        jobs: by name: full, quick, housekeeping.
     """
 
     def __init__(
@@ -67,8 +104,8 @@ class Schedule:
         worker: Worker,
         sync: Sync,
         *,
-        quick: Job,
-        housekeeping: Job,
+        quick: Work,
+        housekeeping: Work,
         pauses: Sequence[float] = _PAUSES,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -81,10 +118,12 @@ class Schedule:
             timezone=UTC,
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
-        self._repeat("full", self._full, sync.every)
+        works = {"full": self._full, "quick": quick, "housekeeping": housekeeping}
+        self.jobs = {name: Job(work) for name, work in works.items()}
+        self._add("full", _every(sync.every))
         if sync.quick:
-            self._repeat("quick", quick, sync.quick)
-        self._scheduler.add_job(housekeeping, _NIGHT, id="housekeeping")
+            self._add("quick", _every(sync.quick))
+        self._add("housekeeping", _NIGHT)
 
     def start(self) -> None:
         """Begin, with a full run at once where that is wanted."""
@@ -100,9 +139,39 @@ class Schedule:
     @property
     def next_run(self) -> datetime | None:
         """When the next full run is due by itself; None before the start and after the stop."""
-        jobs = (self._scheduler.get_job(name) for name in ("full", "retry"))
-        times = [getattr(job, "next_run_time", None) for job in jobs]
+        times = [self.next_of(name) for name in ("full", "retry")]
         return min((time for time in times if time), default=None)
+
+    def next_of(self, name: str) -> datetime | None:
+        """When a job is due; None where it is not."""
+        return getattr(self._scheduler.get_job(name), "next_run_time", None)
+
+    async def do(self, name: str) -> Done:
+        """Do a job, now; what it came to is kept."""
+        job, at, began = self.jobs[name], self._clock(), time.monotonic()
+        try:
+            words, good = await job.work(), True
+        except DaemonError as error:
+            words, good = str(error), False
+            if not isinstance(error, ServiceError):  # of which health tells, once
+                _log.warning("job.failed", job=name, error_kind=error.kind, error=words)
+        done = Done(at, time.monotonic() - began, words, good)
+        job.done.append(done)
+        return done
+
+    def pause(self, name: str) -> None:
+        """Let a job wait until it is resumed; a full run that was to be tried again, too."""
+        self.jobs[name].paused = True
+        if self._scheduler.get_job(name):
+            self._scheduler.pause_job(name)
+        if name == "full":
+            self._forget_retry()
+
+    def resume(self, name: str) -> None:
+        """Let a job that was paused come again when it is due."""
+        self.jobs[name].paused = False
+        if self._scheduler.get_job(name):
+            self._scheduler.resume_job(name)
 
     def ran(self, result: SyncResult) -> None:
         """Told how a run ended: what can heal by itself is tried again before the interval.
@@ -114,8 +183,9 @@ class Schedule:
             return
         if result.outcome is Outcome.OK or not _passing(result):
             self._failures = 0
-            if self._scheduler.get_job("retry"):
-                self._scheduler.remove_job("retry")
+            self._forget_retry()
+            return
+        if self.jobs["full"].paused:
             return
         pause = self._pauses[min(self._failures, len(self._pauses) - 1)]
         self._failures += 1
@@ -143,20 +213,27 @@ class Schedule:
         now, pause = self._clock(), timedelta(seconds=self._pauses[-1])
         longest = {"full": self._sync.every, "quick": self._sync.quick, "retry": pause}
         for name, every in longest.items():
-            job = self._scheduler.get_job(name)
-            if job and job.next_run_time > now + every:
-                job.modify(next_run_time=now + every)
+            due = self.next_of(name)
+            if due and due > now + every:
+                self._scheduler.modify_job(name, next_run_time=now + every)
         self._scheduler.wakeup()
 
-    def _repeat(self, name: str, job: Job, every: timedelta) -> None:
-        trigger = IntervalTrigger(seconds=int(every.total_seconds()), timezone=UTC, jitter=_JITTER)
-        self._scheduler.add_job(job, trigger, id=name)
+    def _add(self, name: str, trigger: BaseTrigger) -> None:
+        self._scheduler.add_job(self.do, trigger, [name], id=name)
 
-    async def _full(self) -> None:
-        self._worker.ask(Trigger.INTERVAL, _SYSTEM)
+    def _forget_retry(self) -> None:
+        if self._scheduler.get_job("retry"):
+            self._scheduler.remove_job("retry")
+
+    async def _full(self) -> str:
+        return f"run {self._worker.ask(Trigger.INTERVAL, _SYSTEM).number}"
 
     async def _retry(self) -> None:
         self._worker.ask(Trigger.RETRY, _SYSTEM)
+
+
+def _every(every: timedelta) -> IntervalTrigger:
+    return IntervalTrigger(seconds=int(every.total_seconds()), timezone=UTC, jitter=_JITTER)
 
 
 def _passing(result: SyncResult) -> bool:

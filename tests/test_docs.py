@@ -285,7 +285,14 @@ async def test_addresses(tmp_path: Path) -> None:
     assert (called | named) - served == set()
     table_of_routes = {route.path for route in ROUTES}
     pages = {path for path in served - table_of_routes if "{" not in path}
-    forms = {"/logout", "/status/sync", "/status/hooks/test", "/"}
+    forms = {
+        "/logout",
+        "/status/sync",
+        "/status/pause",
+        "/status/resume",
+        "/status/hooks/test",
+        "/",
+    }
     assert pages - forms - named == set()
 
 

@@ -10,8 +10,10 @@ import pytest
 from daemon.clients.jellyfin import Counts
 from daemon.demo import Fault, World
 from daemon.demo.library import Episode, Movie
+from daemon.domain import Trigger
+from daemon.errors import ServiceError
 from daemon.quick import Quick
-from tests.builders import rows
+from tests.builders import ACTOR, rows
 from tests.running import METROPOLIS, SHOW, Stand, a_world, working
 
 KIDS = Movie.named("The Kid", 1921, {"Tmdb": "10098"})
@@ -22,6 +24,13 @@ FULL = ("quick", "full", "ok")
 SAVED, COUNTS = "/Items", "/Items/Counts"
 TASKS, FOLDERS = "/ScheduledTasks", "/Library/VirtualFolders"
 HALF_A_MINUTE = timedelta(seconds=30)
+
+
+async def said(stand: Stand) -> str:
+    """What one look says that it came to."""
+    words = await quick(stand).look()
+    await stand.idle()
+    return words
 
 
 async def looked(stand: Stand) -> list[str]:
@@ -131,11 +140,29 @@ async def test_a_look_that_fails_is_simply_the_next_one(tmp_path: Path, path: st
         await stand.run()
         stand.world.add_movie(KIDS)
         stand.services.fault("jellyfin", Fault(path, status=500, times=None))
-        await looked(stand)
+        with pytest.raises(ServiceError):
+            await looked(stand)
         stand.services.mend("jellyfin")
         assert rows(stand.path, RUNS) == [FIRST]
         await looked(stand)
         assert rows(stand.path, RUNS) == [FIRST, HINTED]
+
+
+async def test_a_look_says_what_it_came_to(tmp_path: Path) -> None:
+    """Whoever asked for it reads that."""
+    async with working(tmp_path) as stand:
+        assert "nothing to compare with" in await said(stand)
+        await stand.run()
+        assert await said(stand) == "nothing has changed"
+        stand.world.add_movie(KIDS)
+        assert await said(stand) == "run 2 looks at 1 saved item"
+        stand.world.remove(METROPOLIS.jellyfin_id)
+        stand.world.scanning = True
+        assert "once Jellyfin has done" in await said(stand)
+        stand.world.scanning = False
+        assert await said(stand) == "a full sync is needed: run 3"
+        stand.worker.ask(Trigger.ADMIN, ACTOR)
+        assert "sees what is new" in await said(stand)
 
 
 async def test_a_look_tells_how_jellyfin_is(tmp_path: Path) -> None:
@@ -144,7 +171,8 @@ async def test_a_look_tells_how_jellyfin_is(tmp_path: Path) -> None:
         await stand.run()
         health = stand.service.health
         stand.services.fault("jellyfin", Fault(status=500, times=None))
-        await looked(stand)
+        with pytest.raises(ServiceError):
+            await looked(stand)
         assert (health.services["Jellyfin"].up, health.services["Radarr"].up) == (False, True)
         stand.services.mend("jellyfin")
         await looked(stand)

@@ -15,6 +15,7 @@ import time_machine
 
 from daemon.demo import Fault
 from daemon.domain import IMPLAUSIBLE, INCOMPLETE, SCANNING, Actor, Gap, Outcome, Scope, Trigger
+from daemon.errors import StoreError
 from daemon.progress import Feed
 from daemon.result import SyncResult, Tally
 from daemon.schedule import Schedule
@@ -118,8 +119,9 @@ class Life:
         """Remember what happens now."""
         self.happened.append((round(self.clocks.now), what))
 
-    async def _look(self) -> None:
+    async def _look(self) -> str:
         self.note(QUICK)
+        return "nothing has changed"
 
     def times(self, *which: str) -> list[int]:
         """When these things happened; every run if none is named."""
@@ -283,6 +285,59 @@ def test_hints_that_were_lost_are_made_up_for() -> None:
     assert life.times() == [0, 660]
 
 
+def pause(name: str) -> Act:
+    """Somebody pauses a job."""
+    return lambda life: life.schedule.pause(name)
+
+
+def resume(name: str) -> Act:
+    """Somebody resumes it."""
+    return lambda life: life.schedule.resume(name)
+
+
+def test_a_paused_job_waits_until_it_is_resumed() -> None:
+    """It then comes when it is due; the others go on, and a clock that jumps wakes nothing."""
+    at: dict[float, Act] = {
+        HOUR: pause("full"),
+        2 * HOUR: jump(-3),
+        20 * HOUR: resume("full"),
+    }
+    life = lived(26 * HOUR + SLACK, at=at, quick="1h")
+    [start, later, *_] = life.times()
+    assert (start, later >= 20 * HOUR) == (0, True)
+    assert len(life.times(QUICK)) >= 24
+
+
+def test_a_paused_look_lets_the_full_run_go_on() -> None:
+    """And is not paused for ever."""
+    at: dict[float, Act] = {10: pause(QUICK), 5 * HOUR: resume(QUICK)}
+    life = lived(6 * HOUR + SLACK, at=at, quick="30m")
+    assert (len(life.times()), min(life.times(QUICK)) >= 5 * HOUR) == (2, True)
+
+
+@pytest.mark.parametrize("when", [30.0, 10.0])
+def test_a_paused_full_run_is_not_tried_again(when: float) -> None:
+    """Neither one that was planned already, nor for a run that fails meanwhile."""
+    life = lived(2 * HOUR, ends=[AWAY], at={when: pause("full"), 20.0: ran(AWAY)})
+    assert life.times() == [0]
+    assert life.schedule.jobs["full"].paused
+
+
+def test_what_a_job_came_to_is_kept() -> None:
+    """The latest ten times, in words; of one that failed, why."""
+
+    async def fail() -> str:
+        raise StoreError("the disk is full")
+
+    life = lived(12 * HOUR, quick="30m")
+    kept = life.schedule.jobs[QUICK].done
+    assert ([one.words for one in kept], kept[-1].good) == (["nothing has changed"] * 10, True)
+    life.schedule.jobs["housekeeping"].work = fail
+    done = asyncio.run(life.schedule.do("housekeeping"))
+    assert (done.good, "the disk is full" in done.words) == (False, True)
+    assert [*life.schedule.jobs["housekeeping"].done] == [done]
+
+
 def test_the_next_run_is_known() -> None:
     """It is the retry if one is planned, else the interval's; none before the start."""
     seen: list[float] = []
@@ -324,8 +379,9 @@ async def test_jellyfin_away_and_back_needs_nobody(tmp_path: Path) -> None:
         schedule.stop()
 
 
-async def _nothing() -> None:
+async def _nothing() -> str:
     """Do nothing."""
+    return ""
 
 
 def _outcomes(path: Path) -> list[str]:

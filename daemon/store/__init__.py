@@ -42,7 +42,7 @@ from daemon.store.database import (
 from daemon.store.evidence import Moment
 from daemon.store.glance import SHOWN, SHOWN_TO_ADMINS, Glance, RunView, Wanted
 from daemon.store.plans import PlanState
-from daemon.store.runs import Decided, RunCounts
+from daemon.store.runs import EVERY_RUN, Decided, RunCounts, RunFilter
 from daemon.store.titles import Finding
 from daemon.store.undo import Undoing, Undone
 
@@ -60,6 +60,7 @@ __all__ = [
     "Moment",
     "PlanState",
     "RunCounts",
+    "RunFilter",
     "RunView",
     "Store",
     "Tracked",
@@ -308,11 +309,11 @@ class Store:
         return await self._database.read(glance.glance)
 
     async def lines(
-        self, before: int | None, limit: int, outcome: Outcome | None = None
+        self, before: int | None, limit: int, wanted: RunFilter = EVERY_RUN
     ) -> list[dict[str, Any]]:
         """The newest runs with their counts, beginning below a number; None begins at the top."""
         return await self._database.read(
-            lambda connection: glance.lines(connection, before, limit, outcome)
+            lambda connection: glance.lines(connection, before, limit, wanted)
         )
 
     async def run_view(self, run_id: int, wanted: Wanted) -> RunView | None:
@@ -384,9 +385,13 @@ class Store:
         """The audit events above a `seq`, the oldest first."""
         return await self._ours(lambda connection: audit.after(connection, seq, limit))
 
-    async def runs_page(self, before: int | None, limit: int) -> list[dict[str, Any]]:
+    async def runs_page(
+        self, before: int | None, limit: int, wanted: RunFilter = EVERY_RUN
+    ) -> list[dict[str, Any]]:
         """The newest runs, the newest first, beginning below a number; None begins at the top."""
-        return await self._database.read(lambda connection: runs.page(connection, before, limit))
+        return await self._database.read(
+            lambda connection: runs.page(connection, before, limit, wanted)
+        )
 
     async def run_page(self, run_id: int, after: int, limit: int) -> dict[str, Any] | None:
         """One run with some of the decisions kept of it, those above a `seq`; None if unknown."""

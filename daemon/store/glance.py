@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from daemon.store import plans, runs, titles
+from daemon.store.runs import EVERY_RUN, RunFilter
 
 STRIP: Final = 40
 """Runs that are shown at a glance."""
 
-_HIGHEST: Final = 2**63 - 1
 _LATELY: Final = 8
+_LATEST: Final = 10
+_JOBS: Final = {"full": "kind = 'full'", "webhook": "trigger = 'webhook'"}
 _LINE: Final = (
     *("id", "trigger", "kind", "actor", "started_at", "ended_at", "outcome", "added", "updated"),
 )
@@ -64,6 +66,7 @@ class Glance(NamedTuple):
         checked: when the library was last read as a whole, as ISO text.
         plan: the plan that waits: its run, when it was made, how many titles, the main reasons.
         lately: the titles that were added last.
+        jobs: the newest runs that have ended, by job: full runs, and those that webhooks began.
     """
 
     lines: list[dict[str, Any]]
@@ -71,6 +74,7 @@ class Glance(NamedTuple):
     checked: str | None
     plan: dict[str, Any] | None
     lately: list[dict[str, Any]]
+    jobs: dict[str, list[dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,19 +127,33 @@ def glance(connection: sqlite3.Connection) -> Glance:
         checked=(_latest_full(connection, ("ok", "partial", "held")) or {}).get("ended_at"),
         plan=None if waiting is None else _plan(connection, waiting),
         lately=_lately(connection, [line["id"] for line in newest if line["added"]]),
+        jobs={name: _ended(connection, which) for name, which in _JOBS.items()},
     )
 
 
 def lines(
-    connection: sqlite3.Connection, before: int | None, limit: int, outcome: str | None = None
+    connection: sqlite3.Connection,
+    before: int | None,
+    limit: int,
+    wanted: RunFilter = EVERY_RUN,
 ) -> list[dict[str, Any]]:
-    """The newest runs with their counts, the newest first, beginning below a number."""
+    """The newest of the wanted runs with their counts, beginning below a number."""
+    where, values = wanted.where(before)
+    return _lines(connection, where, (*values, limit))
+
+
+def _ended(connection: sqlite3.Connection, which: str) -> list[dict[str, Any]]:
+    return _lines(connection, f"{which} AND ended_at NOT NULL", (_LATEST,))
+
+
+def _lines(
+    connection: sqlite3.Connection, where: str, values: Sequence[object]
+) -> list[dict[str, Any]]:
     paths = ", ".join(f"'$.{name}'" for name in _IN_RESULT)
-    only, values = ("outcome = ? AND", [outcome]) if outcome else ("", [])
     rows = connection.execute(
         f"SELECT {', '.join(_LINE)}, json_extract(result, {paths}) FROM sync_runs"
-        f" WHERE {only} id < ? ORDER BY id DESC LIMIT ?",
-        (*values, _HIGHEST if before is None else before, limit),
+        f" WHERE {where} ORDER BY id DESC LIMIT ?",
+        values,
     )
     return [_line(*row) for row in rows]
 

@@ -34,6 +34,35 @@ class Decided(NamedTuple):
     details: str | None = None
 
 
+class RunFilter(NamedTuple):
+    """Which runs; None does not narrow.
+
+    Attributes:
+        since: begun not before this, aware UTC.
+        until: begun before this, aware UTC.
+    """
+
+    outcome: Outcome | None = None
+    trigger: Trigger | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def where(self, before: int | None) -> tuple[str, list[object]]:
+        """A condition for these runs below a number, and its values."""
+        terms: dict[str, object] = {
+            "id < ?": _HIGHEST if before is None else before,
+            "outcome = ?": self.outcome,
+            "trigger = ?": self.trigger,
+            "started_at >= ?": self.since and _stamp(self.since),
+            "started_at < ?": self.until and _stamp(self.until),
+        }
+        given = {term: value for term, value in terms.items() if value is not None}
+        return " AND ".join(given), [*given.values()]
+
+
+EVERY_RUN: Final = RunFilter()
+
+
 def next_number(connection: sqlite3.Connection) -> int:
     """The number that the next run will have; numbers are never used twice."""
     known = "SELECT seq FROM sqlite_sequence WHERE name = 'sync_runs'"
@@ -138,11 +167,17 @@ def latest(connection: sqlite3.Connection, limit: int) -> list[dict[str, Any]]:
     return [_run(row) for row in rows]
 
 
-def page(connection: sqlite3.Connection, before: int | None, limit: int) -> list[dict[str, Any]]:
-    """The newest runs, the newest first, beginning below a number."""
+def page(
+    connection: sqlite3.Connection,
+    before: int | None,
+    limit: int,
+    wanted: RunFilter = EVERY_RUN,
+) -> list[dict[str, Any]]:
+    """The newest of the wanted runs, the newest first, beginning below a number."""
+    where, values = wanted.where(before)
     rows = connection.execute(
-        f"SELECT {', '.join(_COLUMNS)} FROM sync_runs WHERE id < ? ORDER BY id DESC LIMIT ?",
-        (_HIGHEST if before is None else before, limit),
+        f"SELECT {', '.join(_COLUMNS)} FROM sync_runs WHERE {where} ORDER BY id DESC LIMIT ?",
+        (*values, limit),
     )
     return [_run(row) for row in rows]
 

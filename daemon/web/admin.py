@@ -9,7 +9,7 @@ from aiohttp import web
 
 from daemon.domain import Outcome, Trigger
 from daemon.result import SyncResult
-from daemon.store import AuditFilter
+from daemon.store import AuditFilter, RunFilter
 from daemon.web.models import Asked, AuditQuery, RunQuery, RunRef, RunsQuery, SyncBody, SyncQuery
 from daemon.web.problems import Problem, unavailable
 from daemon.web.routes import Call, Parts, Site
@@ -70,7 +70,7 @@ async def state(call: Call[Asked, Asked]) -> web.StreamResponse:
 async def current(parts: Parts) -> dict[str, Any]:
     """What is, was and will be, as `GET /admin/sync` tells it."""
     runs = await parts.store.runs_page(None, 2)
-    worker, next_run = parts.worker, parts.next_run()
+    worker, next_run = parts.worker, parts.schedule.next_run
     return {
         "now": parts.clock().isoformat(),
         "last": next((run for run in runs if run["outcome"] != Outcome.RUNNING), None),
@@ -83,7 +83,8 @@ async def current(parts: Parts) -> dict[str, Any]:
 async def runs(call: Call[RunsQuery, Asked]) -> web.StreamResponse:
     """The history of runs, the newest first."""
     query = call.query
-    found = await call.site.parts.store.runs_page(query.before, query.limit + 1)
+    wanted = RunFilter(**query.model_dump(exclude={"before", "limit"}))
+    found = await call.site.parts.store.runs_page(query.before, query.limit + 1, wanted)
     page, more = found[: query.limit], len(found) > query.limit
     return web.json_response({"runs": page, "next_before": page[-1]["id"] if more else None})
 

@@ -83,14 +83,14 @@ class Frame:
     ) -> web.Response:
         """One rendered page."""
         now = self._site.parts.clock()
+        note = view.note(request.query.get("said", ""), request.query.get("run", ""))
         text = self._templates.get_template(name).render(
             me=self._sessions.find(request),
             token=partial(self._sessions.form_of, request),
             now=now,
             ago=partial(view.ago, now=now),
             status=status,
-            note=view.note(request.query.get("said", ""), request.query.get("run", "")),
-            **values,
+            **{"note": note, **values},
         )
         return web.Response(text=text, status=status, content_type="text/html", headers=_HEADERS)
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
 
-from daemon.domain import Outcome
+from daemon.domain import Outcome, Trigger
 
 _HIGHEST = 2**63 - 1
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,12})?([Zz]|[+-]\d\d:\d\d)")
@@ -40,6 +47,13 @@ _Number = Annotated[int, Field(ge=1, le=_HIGHEST), BeforeValidator(_whole)]
 _Count = Annotated[int, Field(ge=0, le=_HIGHEST), BeforeValidator(_whole)]
 _Limit = Annotated[int, Field(ge=1, le=200), BeforeValidator(_whole)]
 _Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+_Day = Annotated[date, Field(strict=False, le=date(9999, 12, 30))]
+_Outcome = Annotated[
+    Outcome, Field(strict=False), WithJsonSchema({"type": "string", "enum": [*Outcome]})
+]
+_Trigger = Annotated[
+    Trigger, Field(strict=False), WithJsonSchema({"type": "string", "enum": [*Trigger]})
+]
 _Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
@@ -66,8 +80,22 @@ class SyncBody(Asked):
 class RunsQuery(Asked):
     """Which runs."""
 
+    outcome: _Outcome | None = None
+    trigger: _Trigger | None = None
+    since: _Moment | None = Field(None, description="begun not before this")
+    until: _Moment | None = Field(None, description="begun before this")
     before: _Number | None = Field(None, description="only runs with a lower number")
     limit: _Limit = 50
+
+
+class RunsOfDays(Asked):
+    """Which runs, as people say it: from one day of UTC to another, both included."""
+
+    outcome: _Outcome | None = None
+    trigger: _Trigger | None = None
+    since: _Day | None = None
+    until: _Day | None = None
+    before: _Number | None = None
 
 
 class RunRef(Asked):

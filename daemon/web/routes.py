@@ -21,6 +21,7 @@ from daemon.health import Health
 from daemon.intake import Intake
 from daemon.lines import Lines
 from daemon.progress import Feed
+from daemon.schedule import Schedule
 from daemon.settings import Settings
 from daemon.store import AuditEvent, Store
 from daemon.sync import SyncService
@@ -61,7 +62,6 @@ class Parts:
 
     Attributes:
         loop_lag: how late the event loop is, in seconds.
-        next_run: when the schedule asks for the next run; None if it does not.
         clock: the time now, aware UTC.
         meters: what each service was asked so far, by its name.
         lines: what the log told of runs.
@@ -77,7 +77,7 @@ class Parts:
     intake: Intake
     jellyfin: JellyfinClient
     loop_lag: Callable[[], float]
-    next_run: Callable[[], datetime | None]
+    schedule: Schedule
     clock: Callable[[], datetime]
     meters: Mapping[str, Meter] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from statistics import median
@@ -11,6 +11,8 @@ from typing import Any, Final, NamedTuple
 from daemon.health import ServiceHealth
 from daemon.progress import Phase
 from daemon.report import count
+from daemon.schedule import Done, Job
+from daemon.settings import Sync
 from daemon.store import Finding, Glance
 from daemon.worker import Ticket
 
@@ -72,6 +74,8 @@ _NOTES: Final = {
     "cancelled": "Run {} is being stopped. What it has written stays.",
     "approved": "Approved. A full sync looks once more, and removes what is still missing.",
     "discarded": "Discarded. Nothing was removed, and these titles stay tracked.",
+    "paused": "Paused, until it is resumed or the daemon restarts.",
+    "resumed": "Resumed. It comes again when it is due.",
     "already": "That was sent already. Nothing was done twice.",
 }
 _RULES: Final = {
@@ -98,6 +102,7 @@ class Facts:
     Attributes:
         stuck: seconds since the run that is going moved.
         every: the pause between two full runs.
+        paused: no full run begins by schedule.
     """
 
     now: datetime
@@ -107,6 +112,7 @@ class Facts:
     services: Mapping[str, ServiceHealth]
     stuck: float
     every: timedelta
+    paused: bool = False
 
 
 class Verdict(NamedTuple):
@@ -124,7 +130,15 @@ class Verdict(NamedTuple):
 
 
 def verdict(facts: Facts) -> Verdict:
-    """The one that matters most now."""
+    """The one that matters most now; that the full sync is paused goes with each."""
+    found = _verdict(facts)
+    if not facts.paused:
+        return found
+    state = "partial" if found.state == "ok" else found.state
+    return found._replace(state=state, words=f"{found.words}; the full sync is paused")
+
+
+def _verdict(facts: Facts) -> Verdict:
     plan, full = facts.glance.plan, facts.glance.full
     if plan is not None:
         words = f"Held: {count(plan['titles'], 'title')} would be removed. Nothing was."
@@ -203,6 +217,68 @@ def _ends(facts: Facts, ticket: Ticket) -> datetime | None:
     took = [seconds for line in like if (seconds := duration(line)) is not None][:_BEST]
     ends = ticket.started_at + timedelta(seconds=median(took)) if took else facts.now
     return ends if ends > facts.now else None
+
+
+def jobs(
+    glance: Glance,
+    schedule: Mapping[str, Job],
+    due: Callable[[str], datetime | None],
+    sync: Sync,
+) -> Iterator[dict[str, Any]]:
+    """What is done by itself: how it went the last times, and when it comes next."""
+    plans = {
+        "full": ("Full sync", _every(sync.every)),
+        "quick": ("Quick look", _every(sync.quick)),
+        "webhook": ("Webhooks", "when one comes"),
+        "housekeeping": ("Housekeeping", "every night"),
+    }
+    for name, (title, plan) in plans.items():
+        job = schedule.get(name)
+        runs = [_of_run(line) for line in glance.jobs.get(name, ())]
+        dones = [_of_done(one) for one in reversed(job.done)] if job else []
+        latest = runs if name in glance.jobs else dones
+        yield {
+            "name": name,
+            "title": title,
+            "plan": plan,
+            "last": latest[0] if latest else None,
+            "spark": spark([one["took"] for one in reversed(latest)]),
+            "lasted": [one["took"] for one in reversed(latest)],
+            "next": due(name) if job else None,
+            "paused": job is not None and job.paused,
+        }
+
+
+def _every(pause: timedelta) -> str:
+    return f"every {span(pause.total_seconds())}" if pause else "switched off"
+
+
+def _of_run(line: Mapping[str, Any]) -> dict[str, Any]:
+    changed = line["updated"] + line["promoted"]
+    return {
+        "at": line["ended_at"],
+        "outcome": line["outcome"],
+        "took": duration(line) or 0.0,
+        "run": line["id"],
+        "counts": f"+{line['added']:,} ~{changed:,} \N{MINUS SIGN}{line['removed']:,}",
+        "errors": line["errors"],
+        "words": came_to(line),
+    }
+
+
+def _of_done(done: Done) -> dict[str, Any]:
+    outcome = "ok" if done.good else "failed"
+    return {"at": done.at, "outcome": outcome, "took": done.seconds, "words": done.words}
+
+
+def spark(seconds: Sequence[float]) -> str:
+    """The points of a line through these lengths of time, on 60 by 16; "" for less than two."""
+    if len(seconds) < 2:  # noqa: PLR2004  # a line has two ends
+        return ""
+    step, highest = 60 / (len(seconds) - 1), max(*seconds, 0.001)
+    return " ".join(
+        f"{at * step:.0f},{15 - 14 * one / highest:.1f}" for at, one in enumerate(seconds)
+    )
 
 
 def because(trigger: str, actor: str) -> str:

@@ -24,8 +24,8 @@ from daemon.domain import (
     UpdateReason,
 )
 from daemon.removal import Held
-from daemon.store import ATTENTION, PlanState, Store, Wanted, evidence, glance, titles
-from tests.builders import ACTOR, an_item, begun, change
+from daemon.store import ATTENTION, PlanState, RunFilter, Store, Wanted, evidence, glance, titles
+from tests.builders import ACTOR, NOW, an_item, begun, change
 
 WEEK = timedelta(days=7)
 ORDERED = {"sync_plans", "sync_absences USING INDEX sync_absences_since"}
@@ -58,7 +58,7 @@ async def tracked(store: Store, number: int) -> TrackedRequest:
 
 async def test_an_empty_file_has_nothing_to_show(store: Store) -> None:
     """No run, no plan and no title is a state like any other."""
-    assert await store.glance() == ([], None, None, None, [])
+    assert await store.glance() == ([], None, None, None, [], {"full": [], "webhook": []})
     assert await store.run_view(1, Wanted()) is None
     assert await store.found("a") == []
 
@@ -89,6 +89,18 @@ async def test_the_verdict_is_that_of_the_latest_full_run(store: Store) -> None:
     assert found.checked == (await store.latest_runs(4))[-1]["ended_at"]
 
 
+async def test_each_job_has_its_latest_runs(store: Store) -> None:
+    """Ten at most that have ended, the newest first: full ones, and those of webhooks."""
+    for _ in range(11):
+        await ended(store)
+    hook = await store.begin_run(Trigger.WEBHOOK, ACTOR, kind="hinted")
+    await store.finish_run(hook, Outcome.OK, {"added": 2}, [])
+    await begun(store)
+    jobs = (await store.glance()).jobs
+    assert [line["id"] for line in jobs["full"]] == [*range(11, 1, -1)]
+    assert [(line["id"], line["added"]) for line in jobs["webhook"]] == [(hook, 2)]
+
+
 async def test_the_titles_added_last_come_first(store: Store) -> None:
     """At most eight, over as many runs as it takes."""
     await added(store, *"abcdef")
@@ -115,7 +127,7 @@ async def test_runs_are_listed_in_pages_and_by_outcome(store: Store) -> None:
     for outcome in (Outcome.OK, Outcome.FAILED) * 3:
         await ended(store, outcome)
     assert [line["id"] for line in await store.lines(6, 2)] == [5, 4]
-    failed = await store.lines(None, 9, Outcome.FAILED)
+    failed = await store.lines(None, 9, RunFilter(Outcome.FAILED))
     assert [line["id"] for line in failed] == [6, 4, 2]
 
 
@@ -246,7 +258,8 @@ async def test_no_page_scans_a_table(store: Store, path: Path) -> None:
         connection.set_trace_callback(asked.append)
         glance.glance(connection)
         titles.attention(connection, RemovalPolicy(), evidence.moment())
-        glance.lines(connection, None, 30, Outcome.OK)
+        for wanted in (RunFilter(Outcome.OK), RunFilter(trigger=Trigger.CLI), RunFilter(since=NOW)):
+            glance.lines(connection, None, 30, wanted)
         for group in (*glance.SHOWN_TO_ADMINS, ""):
             glance.view(connection, run, Wanted(group, "a"))
         connection.set_trace_callback(None)

@@ -19,6 +19,9 @@ from daemon.demo.jellyfin import ADMIN
 from daemon.health import Health
 from daemon.intake import Intake
 from daemon.progress import Feed, Progress
+from daemon.quick import Quick
+from daemon.schedule import Schedule, Work
+from daemon.settings import Sync
 from daemon.store import open_store
 from daemon.sync import SyncService
 from daemon.web import Limits, Parts, served
@@ -135,8 +138,22 @@ class Listener:
             self.comments.append(block.decode())
 
 
-async def _no_look() -> None:
-    """Nobody looks by themselves here."""
+async def _nothing() -> str:
+    return "nothing was done"
+
+
+class Planned(Schedule):
+    """A schedule that is never started, so that nothing is done by itself."""
+
+    def __init__(
+        self, worker: Worker, sync: Sync, planned: Callable[[], datetime | None], quick: Work
+    ) -> None:
+        super().__init__(worker, sync, quick=quick, housekeeping=_nothing, clock=lambda: NOW)
+        self._planned = planned
+
+    def next_of(self, name: str) -> datetime | None:
+        """When a job would be due."""
+        return None if name == "retry" or self.jobs[name].paused else self._planned()
 
 
 @asynccontextmanager
@@ -168,6 +185,7 @@ async def standing(
             service = SyncService(clients, store, options(settings), publish, health)
             workers.append(Worker(service, feed, await store.next_run()))
             clock = Clock()
+            quick = Quick(clients.jellyfin, service, workers[0])
             parts = Parts(
                 settings=settings,
                 store=store,
@@ -175,10 +193,10 @@ async def standing(
                 service=service,
                 feed=feed,
                 health=health,
-                intake=Intake(workers[0], store, _no_look, settings.webhook),
+                intake=Intake(workers[0], store, _nothing, settings.webhook),
                 jellyfin=clients.jellyfin,
                 loop_lag=lambda: 0.25,
-                next_run=next_run,
+                schedule=Planned(workers[0], settings.sync, next_run, quick.look),
                 clock=lambda: NOW,
                 meters={"Jellyfin": clients.jellyfin.http.meter},
                 limits=limits or Limits(),

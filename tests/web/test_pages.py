@@ -116,7 +116,15 @@ async def test_a_plain_user_sees_no_page_of_administrators(bob: Person, path: st
 
 
 @pytest.mark.parametrize(
-    "path", ["/status/sync", "/status/runs/1/approve", "/status/runs/1/undo", "/status/hooks/test"]
+    "path",
+    [
+        "/status/sync",
+        "/status/pause",
+        "/status/resume",
+        "/status/runs/1/approve",
+        "/status/runs/1/undo",
+        "/status/hooks/test",
+    ],
 )
 async def test_a_plain_user_starts_nothing(stand: Stand, bob: Person, path: str) -> None:
     """Not with a form of their own either."""
@@ -159,8 +167,11 @@ async def test_the_status_tells_how_things_stand(stand: Stand, alice: Person) ->
     said = words(answer)
     expected = (
         "In sync: 2 titles",
-        "Next sync in 6 h",
-        "every 6 h; a quick look every 5 min",
+        "Full sync every 6 h ok just now",
+        "Quick look every 5 min not since the start",
+        "Webhooks when one comes never",
+        "+2 ~0 \N{MINUS SIGN}0",
+        "in 6 h Pause the full sync",
         "Run 1, ok, 2 added",
         "Jellyfin 10.11.11 Answers",
         "None since the start",
@@ -267,6 +278,72 @@ async def test_sync_now_starts_a_run_once(stand: Stand, alice: Person) -> None:
     assert "Nothing was done twice" in words(await alice.get("/status?said=already"))
     [event] = await stand.audited("sync.asked")
     assert (event["actor_name"], event["run_id"]) == ("admin", 1)
+
+
+async def test_a_quick_look_says_what_it_came_to(stand: Stand, alice: Person) -> None:
+    """And so does the row of the quick look, from then on."""
+
+    async def look() -> str:
+        sent = await alice.send("/status", "/status/sync", what="quick")
+        assert led(sent) == (303, "/status?said=looked")
+        return words(await alice.get("/status?said=looked"))
+
+    assert "Quick look: nothing to compare with until a full sync" in await look()
+    await synced(stand)
+    assert "Quick look: nothing has changed." in await look()
+    stand.services.world.remove(METROPOLIS.jellyfin_id)
+    assert "Quick look: a full sync is needed: run 2." in await look()
+    await until(lambda: not stand.parts.worker.running)
+    stand.services.fault("jellyfin", Fault(status=404, times=None))
+    said = await look()
+    assert "Quick look: Jellyfin at http" in said
+    assert "Quick look every 5 min failed just now Jellyfin at http" in said
+    assert len(await stand.audited("quick.asked")) == 4
+
+
+async def test_what_a_quick_look_came_to_is_for_admins(
+    stand: Stand, alice: Person, bob: Person
+) -> None:
+    """Where it failed it names addresses."""
+    await synced(stand)
+    stand.services.fault("jellyfin", Fault(status=404, times=None))
+    await alice.send("/status", "/status/sync", what="quick")
+    said = words(await bob.get("/status?said=looked"))
+    assert ("failed" in said, "http://" in said) == (True, False)
+
+
+async def test_a_look_that_takes_long_is_not_waited_for(stand: Stand, alice: Person) -> None:
+    """The page says that Jellyfin has not answered, and is there."""
+    await synced(stand)
+    stand.services.fault("jellyfin", Fault("/Items?", stall=60))
+    await alice.send("/status", "/status/sync", what="quick")
+    assert "Jellyfin has not answered yet" in words(await alice.get("/status?said=looked"))
+
+
+async def test_a_job_is_paused_and_resumed(stand: Stand, alice: Person) -> None:
+    """The verdict says that the full sync is paused, so that nobody forgets."""
+    await synced(stand)
+    sent = await alice.send("/status", "/status/pause", job="full")
+    assert led(sent) == (303, "/status?said=paused")
+    said = words(await alice.get("/status?said=paused"))
+    for text in ("2 titles; the full sync is paused", "paused Resume the full sync", "restarts."):
+        assert text in said
+    assert (await stand.ask("GET", "/admin/sync")).json["next_run"] is None
+    sent = await alice.send("/status", "/status/resume", job="full")
+    assert led(sent) == (303, "/status?said=resumed")
+    assert "is paused" not in words(await alice.get())
+    events = await stand.audited("job.paused", "job.resumed")
+    assert [(one["action"], one["target"], one["actor_name"]) for one in events] == [
+        ("job.paused", "full", "admin"),
+        ("job.resumed", "full", "admin"),
+    ]
+
+
+@pytest.mark.parametrize("job", ["housekeeping", "retry", ""])
+async def test_other_jobs_cannot_be_paused(stand: Stand, alice: Person, job: str) -> None:
+    """Neither what webhooks begin nor the housekeeping."""
+    answer = await alice.post("/status/pause", await alice.token(), job=job)
+    assert (answer.status, await stand.audited("job.paused")) == (400, [])
 
 
 async def test_a_run_that_goes_is_shown_and_can_be_cancelled(stand: Stand, alice: Person) -> None:
@@ -424,6 +501,9 @@ async def test_what_is_not_there_is_a_page_that_says_so(
     [
         "/status/runs?outcome=great",
         "/status/runs?before=x",
+        "/status/runs?trigger=boredom",
+        "/status/runs?since=yesterday",
+        "/status/runs?until=9999-12-31",
         "/status/runs/1?after=-1",
         "/status/runs/1/log?level=loud",
         "/status/audit?run_id=x",
@@ -449,7 +529,34 @@ async def test_runs_are_listed_in_pages(stand: Stand, alice: Person) -> None:
     assert "31 added" in words(first)
     [more] = re.findall('href="(/status/runs[?]before[^"]+)"', first.text)
     assert re.findall("(\\d+) added", words(await alice.get(more.replace("&amp;", "&")))) == ["1"]
-    assert "No run ended failed" in words(await alice.get("/status/runs?outcome=failed"))
+
+
+async def test_runs_are_narrowed_by_result_trigger_and_day(
+    stand: Stand, alice: Person, bob: Person
+) -> None:
+    """The days are those of UTC, both included; what fits nothing is said again, with a way out."""
+    store = stand.parts.store
+    for trigger, outcome in ((Trigger.CLI, Outcome.OK), (Trigger.QUICK, Outcome.FAILED)):
+        number = await store.begin_run(trigger, ACTOR)
+        await store.finish_run(number, outcome, {"added": number}, [])
+    late = "2026-11-18T23:59:59.999+00:00"
+    change(stand.file, "UPDATE sync_runs SET started_at = ? WHERE id = 1", late)
+    for query, found in (
+        ("outcome=failed", ["2"]),
+        ("trigger=cli", ["1"]),
+        ("since=2026-11-19", ["2"]),
+        ("since=2026-11-18&until=2026-11-18", ["1"]),
+        ("outcome=&trigger=&since=&until=2026-11-20", ["2", "1"]),
+    ):
+        page = await alice.get(f"/status/runs?{query}")
+        assert re.findall("(\\d+) added", words(page)) == found
+        [same] = re.findall('href="(/admin/runs[^"]+)"', page.text)
+        document = (await stand.ask("GET", same.replace("&amp;", "&"))).json
+        assert [str(run["id"]) for run in document["runs"]] == found
+    query = "outcome=failed&trigger=cli&since=2026-11-01&until=2026-11-02"
+    said = words(await bob.get(f"/status/runs?{query}"))
+    expected = "ended failed, begun by the command line, from 2026-11-01, to 2026-11-02. Reset"
+    assert (expected in said, "JSON" in said) == (True, False)
 
 
 async def test_a_run_tells_what_it_did(stand: Stand, alice: Person) -> None:

@@ -11,13 +11,15 @@ import pytest
 from daemon.domain import Actor, Scope, Trigger
 from daemon.health import ServiceHealth
 from daemon.progress import Phase, Progress
+from daemon.schedule import Done, Job
+from daemon.settings import Sync
 from daemon.store import Finding, Glance
 from daemon.web import view
 from daemon.worker import Ticket
 from tests.builders import NOW
 
 HOUR = timedelta(hours=1)
-EMPTY = Glance([], None, None, None, [])
+EMPTY = Glance([], None, None, None, [], {})
 PLAN = {"run_id": 7, "titles": 312, "reasons": ["nothing is left of /films", "b", "c"]}
 
 
@@ -124,6 +126,13 @@ def away(name: str) -> dict[str, ServiceHealth]:
             "The last sync was interrupted",
             "The next one does the rest.",
         ),
+        (facts(paused=True), "partial", "In sync: 4,812 titles; the full sync is paused", ""),
+        (
+            facts(full("failed"), paused=True),
+            "failed",
+            "The last sync failed; the full sync is paused",
+            "",
+        ),
         (
             facts(running=ticket(), glance=EMPTY._replace(plan=PLAN)),
             "held",
@@ -228,6 +237,39 @@ def test_a_runs_counts_are_few_words() -> None:
     none = dict.fromkeys(("added", "updated", "promoted", "removed", "held", "errors"), 0)
     assert view.came_to(none) == "nothing new"
     assert view.came_to({**none, "added": 1234, "errors": 1}) == "1,234 added, 1 problem"
+
+
+async def work() -> str:
+    """Do nothing."""
+    return ""
+
+
+def test_each_job_tells_how_it_went_and_when_it_comes() -> None:
+    """A run of the file, a look of this process, what is paused, and what never happened."""
+    counts = {"added": 3, "updated": 1, "promoted": 1, "removed": 0, "held": 0, "errors": 2}
+    ends = {"started_at": NOW - timedelta(seconds=9), "ended_at": NOW}
+    line = {"id": 7, "outcome": "partial", **ends, **counts}
+    glance = EMPTY._replace(jobs={"full": [line, line], "webhook": []})
+    jobs = {name: Job(work) for name in ("full", "quick", "housekeeping")}
+    jobs["quick"].paused = True
+    jobs["quick"].done.append(Done(NOW, 0.5, "nothing has changed", good=True))
+    found = {one["name"]: one for one in view.jobs(glance, jobs, lambda _: NOW + HOUR, Sync())}
+    full, quick = found["full"], found["quick"]
+    assert (full["plan"], full["next"], full["spark"]) == ("every 6 h", NOW + HOUR, "0,1.0 60,1.0")
+    assert [full["last"][name] for name in ("run", "counts", "errors", "took")] == [
+        *(7, "+3 ~2 \N{MINUS SIGN}0", 2, 9),
+    ]
+    assert (quick["paused"], quick["last"]["words"]) == (True, "nothing has changed")
+    assert (found["webhook"]["next"], found["housekeeping"]["last"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "points"),
+    [([], ""), ([3], ""), ([1, 2], "0,8.0 60,1.0"), ([0, 0, 0], "0,15.0 30,15.0 60,15.0")],
+)
+def test_durations_become_a_line(seconds: list[float], points: str) -> None:
+    """As high as the longest; one alone is no line."""
+    assert view.spark(seconds) == points
 
 
 def test_findings_are_counted_by_kind() -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 from aiohttp import web
 
-from daemon.domain import Outcome
-from daemon.store import SHOWN, SHOWN_TO_ADMINS, PlanState, RunView, Wanted
+from daemon.domain import Outcome, Trigger
+from daemon.store import SHOWN, SHOWN_TO_ADMINS, PlanState, RunFilter, RunView, Wanted
 from daemon.web import admin, plans, view
 from daemon.web.frame import Answer, Visit
-from daemon.web.models import RunQuery, RunsQuery
+from daemon.web.models import RunQuery, RunsOfDays
 from daemon.web.pages import export
 from daemon.web.pages.base import RUN, Pages, read
 from daemon.web.problems import Problem
@@ -41,17 +42,25 @@ class RunPages(Pages):
         yield f"{RUN}/undo", self._undo
 
     async def _runs(self, visit: Visit) -> web.StreamResponse:
-        query = dict(visit.request.query)
-        outcome = query.pop("outcome", "")
-        if outcome and outcome not in list(Outcome):
-            raise Problem(400, "There is no such outcome.")
-        before = read(RunsQuery, query, 400).before
-        only = Outcome(outcome) if outcome else None
-        lines = await self._parts.store.lines(before, _RUNS + 1, only)
+        filled = {name: value for name, value in visit.request.query.items() if value}
+        query = read(RunsOfDays, filled, 400)
+        given = query.model_dump(mode="json", exclude_none=True)
+        since, until = query.since, query.until and query.until + timedelta(days=1)
+        wanted = RunFilter(query.outcome, query.trigger, _midnight(since), _midnight(until))
+        lines = await self._parts.store.lines(query.before, _RUNS + 1, wanted)
         page = lines[:_RUNS]
         more = page[-1]["id"] if len(lines) > _RUNS else None
+        days = {"since": since, "until": until}
+        moments = {name: f"{day}T00:00:00Z" for name, day in days.items() if day}
         return self._page(
-            visit, "runs.html", lines=page, more=more, outcome=outcome, outcomes=list(Outcome)
+            visit,
+            "runs.html",
+            lines=page,
+            more=more,
+            given={name: value for name, value in given.items() if name != "before"},
+            same={**given, **moments, "limit": _RUNS},
+            outcomes=[*Outcome],
+            triggers=[*Trigger],
         )
 
     async def _run(self, visit: Visit) -> web.StreamResponse:
@@ -136,3 +145,7 @@ class RunPages(Pages):
         if waiting is not None and waiting.number == number:
             raise Problem(404, f"Run {number} has not begun: it waits for the one that is going.")
         raise Problem(404, f"There is no run {number}.")
+
+
+def _midnight(day: date | None) -> datetime | None:
+    return None if day is None else datetime.combine(day, time(), UTC)

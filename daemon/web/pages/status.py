@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, Final
 
 from aiohttp import web
 
 from daemon.domain import Trigger
+from daemon.schedule import PAUSABLE, Done
 from daemon.store import Glance
 from daemon.web import hooks, view
 from daemon.web.frame import Answer, Frame, Visit
 from daemon.web.pages.base import Pages
+from daemon.web.problems import Problem
 from daemon.web.routes import Site
 
 _FEW: Final = 3
@@ -27,6 +30,7 @@ class StatusPages(Pages):
     def __init__(self, site: Site, frame: Frame) -> None:
         super().__init__(site, frame)
         self._dry_run: asyncio.Task[dict[str, Any]] | None = None
+        self._look: asyncio.Task[Done] | None = None
 
     def readable(self) -> Iterator[tuple[str, Answer, bool]]:
         """Addresses, what answers there, and whether only administrators may see it."""
@@ -36,12 +40,15 @@ class StatusPages(Pages):
     def writable(self) -> Iterator[tuple[str, Answer]]:
         """Addresses of forms."""
         yield "/status/sync", self._sync
+        yield "/status/pause", self._pause
+        yield "/status/resume", self._resume
         yield "/status/hooks/test", self._test_hook
 
     async def _status(self, visit: Visit) -> web.StreamResponse:
         parts = self._parts
         glance = await parts.store.glance()
         found = await parts.store.attention(parts.service.removal) if visit.admin else []
+        schedule, sync = parts.schedule, parts.settings.sync
         facts = view.Facts(
             now=parts.clock(),
             glance=glance,
@@ -49,7 +56,8 @@ class StatusPages(Pages):
             waiting=parts.worker.waiting,
             services=parts.health.services,
             stuck=parts.worker.stuck_seconds,
-            every=parts.settings.sync.every,
+            every=sync.every,
+            paused=schedule.jobs["full"].paused,
         )
         return self._page(
             visit,
@@ -59,12 +67,25 @@ class StatusPages(Pages):
             glance=glance,
             sources=self._sources(glance) if visit.admin else [],
             needs=[one for one in view.grouped(found, _FEW) if one["kind"] != "held"],
-            next_run=parts.next_run(),
+            jobs=[*view.jobs(glance, schedule.jobs, self._due, sync)],
+            pausable=PAUSABLE,
+            **self._looked(visit),
             hook=parts.intake.statistics.as_dict(),
             settings=parts.settings,
             sqlite=sqlite3.sqlite_version,
             audit_ok=parts.store.audit_ok,
         )
+
+    def _due(self, job: str) -> datetime | None:
+        schedule = self._parts.schedule
+        return schedule.next_run if job == "full" else schedule.next_of(job)
+
+    def _looked(self, visit: Visit) -> dict[str, Any]:
+        """The note on the quick look that was asked for, for whoever comes from there."""
+        if not (visit.admin and self._look and visit.request.query.get("said") == "looked"):
+            return {}
+        words = self._look.result().words if self._look.done() else "Jellyfin has not answered yet"
+        return {"note": f"Quick look: {words}."}
 
     def _sources(self, glance: Glance) -> list[dict[str, Any]]:
         result = (glance.full or {}).get("result") or {}
@@ -78,16 +99,32 @@ class StatusPages(Pages):
         ]
 
     async def _sync(self, visit: Visit) -> web.StreamResponse:
-        worker, call = self._parts.worker, self._call(visit)
-        if visit.form.get("what") == "dry":
+        worker, call, what = self._parts.worker, self._call(visit), visit.form.get("what")
+        if what == "dry":
             await call.record("sync.previewed", "library")
             if self._dry_run is None or self._dry_run.done():
                 self._dry_run = asyncio.create_task(self._previewed())
             return self._frame.to("/status/preview")
+        if what == "quick":
+            await call.record("quick.asked", "library")
+            if self._look is None or self._look.done():
+                self._look = asyncio.create_task(self._parts.schedule.do("quick"))
+            await asyncio.wait({self._look}, timeout=_SOON)
+            return self._frame.to("/status", said="looked")
         behind = worker.running is not None
         ticket = worker.ask(Trigger.ADMIN, call.actor)
         await call.record("sync.asked", f"run {ticket.number}", ticket.number)
         return self._frame.to("/status", said="queued" if behind else "asked", run=ticket.number)
+
+    async def _pause(self, visit: Visit) -> web.StreamResponse:
+        self._parts.schedule.pause(job := _pausable(visit))
+        await self._call(visit).record("job.paused", job)
+        return self._frame.to("/status", said="paused")
+
+    async def _resume(self, visit: Visit) -> web.StreamResponse:
+        self._parts.schedule.resume(job := _pausable(visit))
+        await self._call(visit).record("job.resumed", job)
+        return self._frame.to("/status", said="resumed")
 
     async def _previewed(self) -> dict[str, Any]:
         """What is shown of a dry run; the whole plan of a large library would stay in memory."""
@@ -106,7 +143,14 @@ class StatusPages(Pages):
         return self._page(visit, "hook.html", outcome=await hooks.tested(self._call(visit)))
 
     async def close(self, _: web.Application) -> None:
-        """Give up a preview that goes on."""
-        if self._dry_run is not None:
-            self._dry_run.cancel()
-            await asyncio.wait({self._dry_run})
+        """Give up what goes on."""
+        for task in (self._dry_run, self._look):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
+
+
+def _pausable(visit: Visit) -> str:
+    if (job := visit.form.get("job", "")) in PAUSABLE:
+        return job
+    raise Problem(400, "There is no such job that can be paused.")
