@@ -118,6 +118,7 @@ class SyncService:
 
     Attributes:
         health: how the services answered last.
+        asked_before: what each service had been asked when the latest run began.
         server_id: of the Jellyfin that was read last; None before.
         baseline: of the last full reading; None before the first.
         rescan_wanted: the last full reading met a library at work, and should be done again.
@@ -139,6 +140,7 @@ class SyncService:
         self._publish = publish
         self.health = health or Health(self._meters())
         self._arrs = ArrMemory(services)
+        self.asked_before = self._meters()
         self.server_id: str | None = None
         self.baseline: Baseline | None = None
         self.rescan_wanted = False
@@ -182,6 +184,7 @@ class SyncService:
         size, age = self._options.batch_size, self._options.plan_age
         hand = Applier(store, (number, actor), size, poster, tally, age)
         run = _Run(tally, hand, pictures, scope, meters=self._meters())
+        self.asked_before = run.meters
         with bound_contextvars(run_id=number, trigger=trigger.value):
             _log.info("run.started", actor=actor.name, kind=scope.kind)
             try:
@@ -228,6 +231,7 @@ class SyncService:
         self.server_id = seen.server.id
         date = self._services.jellyfin.http.date
         run.tally.gaps.extend(seen.gaps)
+        self._note_health(run)
         tracked = await self._tracked(run)
         run.tally.defects.extend(seen.defects)
         planner = await self._planner(tracked, seen)
@@ -270,6 +274,7 @@ class SyncService:
         sources = await self._arrs.sources(found)
         run.tally.gaps.extend(found.gaps)
         run.tally.defects.extend(found.defects)
+        self._note_health(run)
         planner = Planner((await self._tracked(run, found.items)).rows, sources, self._policy)
         await self._take(run, planner.decide(found.items))
         reading = Reading(complete=False, scanning=True, titles=len(found.items))

@@ -71,11 +71,16 @@ class Patience:
 
 @dataclass(slots=True)
 class Meter:
-    """What was asked of a service."""
+    """What was asked of a service.
+
+    Attributes:
+        waiting: exchanges that wait for it just now.
+    """
 
     calls: int = 0
     bytes: int = 0
     seconds: float = 0.0
+    waiting: int = 0
 
     def since(self, earlier: Meter) -> dict[str, float]:
         """What was asked since an earlier reading of the same meter."""
@@ -262,6 +267,7 @@ class ServiceHttp:
     async def _wait(self, url: str, deadline: float) -> AsyncIterator[None]:
         """One wait for the service: measured, limited, and with its failures as our errors."""
         started = time.monotonic()
+        self.meter.waiting += 1
         try:
             async with asyncio.timeout_at(deadline):
                 yield
@@ -274,6 +280,7 @@ class ServiceHttp:
         except aiohttp.ClientError as error:
             raise UnreachableError(self.service, url, _reason(error)) from None
         finally:
+            self.meter.waiting -= 1
             self.meter.seconds += time.monotonic() - started
 
     async def _opened(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any, Final, NamedTuple
 
+from daemon.clients.http import Meter
 from daemon.health import ServiceHealth
 from daemon.progress import Phase
 from daemon.report import count
@@ -19,6 +20,7 @@ from daemon.worker import Ticket
 STATES: Final = ("ok", "running", "partial", "held", "failed", "never", "plain")
 """What an icon can say; the last one is that of pages which say nothing of how things stand."""
 
+SERVICES: Final = ("Jellyfin", "Radarr", "Sonarr")
 ICON_OF: Final = {
     "ok": "ok",
     "running": "running",
@@ -103,6 +105,8 @@ class Facts:
         stuck: seconds since the run that is going moved.
         every: the pause between two full runs.
         paused: no full run begins by schedule.
+        asked: what each service was asked so far.
+        asked_before: the same, when the run that is going began.
     """
 
     now: datetime
@@ -113,6 +117,8 @@ class Facts:
     stuck: float
     every: timedelta
     paused: bool = False
+    asked: Mapping[str, Meter] = field(default_factory=dict)
+    asked_before: Mapping[str, Meter] = field(default_factory=dict)
 
 
 class Verdict(NamedTuple):
@@ -198,10 +204,37 @@ def going(facts: Facts) -> dict[str, Any] | None:
         "what": _KINDS[ticket.scope.kind],
         "why": because(ticket.trigger.value, ticket.actor.name),
         "steps": [(step.value, _place(place, at)) for place, step in enumerate(steps)],
-        "stuck": span(facts.stuck) if facts.running and facts.stuck > _STUCK else "",
+        "cells": [*_cells(facts)] if facts.running else [],
+        "stuck": _stuck(facts, ticket.progress.phase) if facts.running else "",
         "ends": _ends(facts, ticket),
         "next": waiting and waiting.number,
     }
+
+
+def _cells(facts: Facts) -> Iterator[dict[str, str]]:
+    """How far each service has got in this run; what came of it shows once all were asked."""
+    asking = facts.running is not None and facts.running.progress.phase is Phase.ASKING
+    for name in SERVICES:
+        if (health := facts.services.get(name)) is None:
+            yield {"name": name, "state": "never", "words": "not configured"}
+            continue
+        now, before = (which.get(name, Meter()) for which in (facts.asked, facts.asked_before))
+        calls = f"{count(now.calls - before.calls, 'call')} so far"
+        if asking or now.waiting:
+            yield {"name": name, "state": "running", "words": f"waiting, {calls}"}
+        elif health.up is False:
+            yield {"name": name, "state": "failed", "words": "away"}
+        else:
+            yield {"name": name, "state": "ok", "words": calls}
+
+
+def _stuck(facts: Facts, phase: Phase) -> str:
+    """What a run that has not moved for a minute waits for; "" while it moves."""
+    if facts.stuck <= _STUCK:
+        return ""
+    slow = [name for name, meter in facts.asked.items() if meter.waiting]
+    whom = " and ".join(slow) or "the tracker's file"
+    return f"No progress for {span(facts.stuck)} while {phase.value}: waiting for {whom}."
 
 
 def _place(place: int, at: int) -> str:

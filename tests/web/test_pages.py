@@ -354,7 +354,10 @@ async def test_a_run_that_goes_is_shown_and_can_be_cancelled(stand: Stand, alice
     behind = await alice.send("/status", "/status/sync", what="full")
     assert led(behind) == (303, "/status?said=queued&run=2")
     answer = await alice.get()
-    for text in ("Running: full sync", "by admin", "Run 2 waits", "asking the services"):
+    for text in (
+        *("Running: full sync", "by admin", "Run 2 waits", "asking the services"),
+        "Jellyfin waiting, 1 call so far",
+    ):
         assert text in words(answer)
     assert "has not begun" in words(await alice.get("/status/runs/2"))
     for number in (2, 1):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from daemon.clients.http import Meter
 from daemon.domain import Actor, Scope, Trigger
 from daemon.health import ServiceHealth
 from daemon.progress import Phase, Progress
@@ -165,12 +166,52 @@ def test_a_run_that_waits_has_done_no_step() -> None:
     assert [place for _, place in found["steps"]] == ["todo"] * 3
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(60.0, ""), (61.0, "1 min")])
-def test_a_run_that_does_not_move_is_said_to_be_stuck(seconds: float, said: str) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "waiting", "said"),
+    [
+        (60.0, 1, ""),
+        (61.0, 1, "No progress for 1 min while reading the library: waiting for Jellyfin."),
+        (
+            61.0,
+            0,
+            "No progress for 1 min while reading the library: waiting for the tracker's file.",
+        ),
+    ],
+)
+def test_a_run_that_does_not_move_says_what_it_waits_for(
+    seconds: float, waiting: int, said: str
+) -> None:
     """After a minute."""
-    found = view.going(facts(running=ticket(), stuck=seconds))
+    asked = {"Jellyfin": Meter(waiting=waiting), "Radarr": Meter()}
+    found = view.going(facts(running=ticket(), stuck=seconds, asked=asked))
     assert found is not None
     assert found["stuck"] == said
+
+
+@pytest.mark.parametrize(
+    ("phase", "waiting", "up", "cell"),
+    [
+        (Phase.ASKING, 0, True, ("running", "waiting, 2 calls so far")),
+        (Phase.ASKING, 0, False, ("running", "waiting, 2 calls so far")),
+        (Phase.READING, 1, True, ("running", "waiting, 2 calls so far")),
+        (Phase.READING, 0, True, ("ok", "2 calls so far")),
+        (Phase.READING, 0, False, ("failed", "away")),
+    ],
+)
+def test_a_run_that_goes_tells_of_each_service(
+    phase: Phase, waiting: int, up: bool, cell: tuple[str, str]
+) -> None:
+    """What it was asked since the run began, once all were asked whether it answered."""
+    given = facts(
+        running=ticket(phase=phase),
+        services={"Radarr": ServiceHealth("Radarr", up=up)},
+        asked={"Radarr": Meter(calls=9, waiting=waiting)},
+        asked_before={"Radarr": Meter(calls=7)},
+    )
+    found = view.going(given)
+    assert found is not None
+    cells = {one["name"]: (one["state"], one["words"]) for one in found["cells"]}
+    assert (cells["Radarr"], cells["Sonarr"]) == (cell, ("never", "not configured"))
 
 
 @pytest.mark.parametrize(

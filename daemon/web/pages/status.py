@@ -58,6 +58,8 @@ class StatusPages(Pages):
             stuck=parts.worker.stuck_seconds,
             every=sync.every,
             paused=schedule.jobs["full"].paused,
+            asked=parts.meters,
+            asked_before=parts.service.asked_before,
         )
         return self._page(
             visit,

@@ -5,7 +5,6 @@ const body = document.body;
 const find = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en");
 const POLL = 10_000;
-const PATIENCE = 30_000;
 const AGAIN = 2000;
 
 // ---- times: the same words as the server writes
@@ -50,7 +49,6 @@ async function renew() {
     return lost(true);
   }
   if (mine !== asked) return;
-  moved = Date.now();
   if (!events || live) lost(false);
   if (!page.body.dataset.live) delete body.dataset.live;
   document.title = page.title;
@@ -75,7 +73,7 @@ function replace(part, anew) {
 
 // ---- progress, as it happens
 const events = body.dataset.events;
-let stream, live = false, moved = Date.now(), told = 0;
+let stream, live = false, told = 0;
 
 function lost(is) {
   const note = find("lost");
@@ -94,15 +92,8 @@ function connect() {
 }
 
 function progress(run) {
-  moved = Date.now();
   const now = document.querySelector(`[data-run="${Number(run.run_id)}"]`);
-  if (!now || !run.total !== !find("bar").hasAttribute("max")) return renew();
-  let place = "done";
-  for (const step of now.querySelectorAll("[data-step]")) {
-    const current = step.dataset.step === run.phase;
-    step.className = current ? "current" : place;
-    if (current) { place = "todo"; step.setAttribute("aria-current", "step"); } else step.removeAttribute("aria-current");
-  }
+  if (!now || now.dataset.phase !== run.phase || !run.total !== !find("bar").hasAttribute("max")) return renew();
   if (!run.total) return;
   Object.assign(find("bar"), { max: run.total, value: run.done });
   say(find("count"), `${number.format(run.done)} of ${number.format(run.total)} titles`);
@@ -128,24 +119,27 @@ function walk(event) {
 
 const KEYS = {
   "/": ["search", () => document.querySelector("[data-search]") || document.querySelector('nav a[href$="/titles"]')],
-  s: ["to Sync now", () => find("sync-now")],
-  p: ["to Preview", () => find("dry-run")],
-  r: ["to the runs", () => document.querySelector('nav a[href$="/runs"]')],
+  r: ["to Sync now", () => find("sync-now")],
+  d: ["to Preview, the dry run", () => find("dry-run")],
+  "g r": ["go to the runs", () => document.querySelector('nav a[href$="/runs"]')],
 };
+let before = "";
 
 function key(event) {
   walk(event);
   const typing = event.target.closest("input, select, textarea, dialog") || event.ctrlKey || event.metaKey || event.altKey;
   if (typing || localStorage.getItem("keys") === "off" && event.key !== "?") return;
   if (event.key === "?") help();
-  const target = KEYS[event.key] && KEYS[event.key][1]();
+  const name = before === "g" ? `g ${event.key}` : event.key, target = KEYS[name] && KEYS[name][1]();
+  before = event.key;
   if (target) { target.focus(); event.preventDefault(); }
+  if (target && name.startsWith("g ")) target.click();
 }
 
 function help() {
   const box = document.createElement("dialog");
   const rows = Object.entries(KEYS).map(([name, [words]]) => `<dt><kbd>${name}</kbd></dt><dd>${words}</dd>`).join("");
-  box.innerHTML = `<form method="dialog"><h2 id="keys-title">Keys</h2><dl class="facts">${rows}<dt><kbd>?</kbd></dt><dd>this help</dd></dl>`
+  box.innerHTML = `<form method="dialog"><h2 id="keys-title">Keys</h2><dl class="facts">${rows}<dt><kbd>?</kbd></dt><dd>this help</dd><dt><kbd>Esc</kbd></dt><dd>closes it</dd></dl>`
     + '<p><button value="toggle" id="toggle"></button> <button>Close</button></p></form>';
   box.setAttribute("aria-labelledby", "keys-title");
   body.append(box);
@@ -206,6 +200,6 @@ if (body.dataset.live) {
   setInterval(() => {
     if (document.hidden || !body.dataset.live) return;
     if (events && !live) connect();
-    if (!events || !live || find("bar") && Date.now() - moved > PATIENCE) renew();
+    if (!events || !live || find("bar")) renew();
   }, POLL);
 }
