@@ -46,6 +46,8 @@ class Survey:
 
     Attributes:
         proven: ids of series that have an episode to play, most of them but not all.
+        listed: by service, how many titles Radarr and Sonarr have.
+        folders_away: by service, the root folders that Radarr and Sonarr cannot reach.
     """
 
     server: Server
@@ -56,6 +58,8 @@ class Survey:
     versions: dict[str, str]
     gaps: tuple[Gap, ...] = ()
     defects: tuple[Defect, ...] = ()
+    listed: dict[str, int] = field(default_factory=dict)
+    folders_away: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 async def survey(services: Services) -> Survey:
@@ -85,6 +89,8 @@ async def survey(services: Services) -> Survey:
         versions={JELLYFIN: server.version} | arrs[0].version | arrs[1].version,
         gaps=tuple(gap for arr in arrs for gap in arr.gaps),
         defects=tuple(defect for arr in arrs for defect in arr.defects),
+        listed=arrs[0].listed | arrs[1].listed,
+        folders_away=arrs[0].folders_away | arrs[1].folders_away,
     )
 
 
@@ -104,6 +110,8 @@ class _Arr:
     version: dict[str, str] = field(default_factory=dict)
     gaps: tuple[Gap, ...] = ()
     defects: tuple[Defect, ...] = ()
+    listed: dict[str, int] = field(default_factory=dict)
+    folders_away: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 async def _arr(client: ArrClient | None) -> _Arr:
@@ -114,7 +122,11 @@ async def _arr(client: ArrClient | None) -> _Arr:
         listing = await client.listing()
     except ServiceError as error:
         return _Arr(gaps=(Gap(error.service, error.kind, str(error)),))
-    return _Arr(listing.ids, {client.http.service: version}, defects=tuple(listing.defects))
+    name = client.http.service
+    found = _Arr(listing.ids, {name: version}, (), tuple(listing.defects), {name: listing.records})
+    with contextlib.suppress(ServiceError):  # good to know, no more
+        found.folders_away[name] = await client.folders_away()
+    return found
 
 
 @dataclass(slots=True)

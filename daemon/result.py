@@ -36,6 +36,8 @@ class Tally:
     Attributes:
         watched: tracked titles that are missing, and wait for more evidence.
         waiting_plan: the run whose held removals wait for an admin.
+        listed: by service, how many titles Radarr and Sonarr have.
+        folders_away: by service, the root folders that Radarr and Sonarr cannot reach.
         early: Jellyfin ids of titles that were not there to watch yet, the first few.
         guard: what the removal guard looked at; empty where it did not come to that.
     """
@@ -59,6 +61,8 @@ class Tally:
     early: set[str] = field(default_factory=set)
     guard: tuple[Rule, ...] = ()
     failure: Gap | None = None
+    listed: dict[str, int] = field(default_factory=dict)
+    folders_away: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def count(self, decision: Decision) -> None:
         """Count a decision as it is made; what was written is counted with `wrote`."""
@@ -165,6 +169,8 @@ class SyncResult:
             "configuration": self.configuration,
             "phases": self.phases,
             "guard": _told(tally.guard),
+            "listed": tally.listed,
+            "folders_away": tally.folders_away,
         }
         return document if self.plan is None else {**document, "plan": self.plan}
 

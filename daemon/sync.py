@@ -231,6 +231,7 @@ class SyncService:
         self.server_id = seen.server.id
         date = self._services.jellyfin.http.date
         run.tally.gaps.extend(seen.gaps)
+        run.tally.listed, run.tally.folders_away = seen.listed, seen.folders_away
         self._note_health(run)
         tracked = await self._tracked(run)
         run.tally.defects.extend(seen.defects)

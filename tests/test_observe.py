@@ -124,8 +124,16 @@ async def test_a_run_asks_as_little_as_it_can(
         *["/Items"] * (1 + pages),
         *("/ScheduledTasks", "/Library/VirtualFolders"),
     ]
-    assert asked(pretend, "radarr") == ["/api/v3/system/status", "/api/v3/movie"]
-    assert asked(pretend, "sonarr") == ["/api/v3/system/status", "/api/v3/series"]
+    assert asked(pretend, "radarr") == [
+        "/api/v3/system/status",
+        "/api/v3/movie",
+        "/api/v3/rootfolder",
+    ]
+    assert asked(pretend, "sonarr") == [
+        "/api/v3/system/status",
+        "/api/v3/series",
+        "/api/v3/rootfolder",
+    ]
 
 
 async def test_the_survey_tells_what_is_around_the_library(pretend: PretendServices) -> None:

@@ -101,7 +101,11 @@ async def test_the_result_begins_with_what_the_trackers_page_shows(
     assert [*result][:5] == first
     assert result["total_scanned"] == 41
     calls = {name: meter["calls"] for name, meter in result["calls"].items()}
-    assert (calls["Radarr"], calls["Sonarr"]) == (2, 2)
+    assert (calls["Radarr"], calls["Sonarr"]) == (3, 3)
+    assert result["listed"] == {
+        "Radarr": len(services.world.radarr),
+        "Sonarr": len(services.world.sonarr),
+    }
     assert calls["Jellyfin"] <= 1 + 8 + 1  # a page, the constant ones, one series to probe
 
 

@@ -18,6 +18,11 @@ class _Status(pydantic.BaseModel):
     version: str = ""
 
 
+class _Root(pydantic.BaseModel):
+    path: str
+    accessible: bool = True
+
+
 class _Counted(msgspec.Struct, gc=False):
     totalEpisodeCount: int = 0
 
@@ -52,8 +57,10 @@ class _Index:
         self._seasons: dict[int, dict[int, int]] = {}
         self._shapes: dict[tuple[tuple[int, int], ...], dict[int, int]] = {}
         self._defects: list[Defect] = []
+        self._records = 0
 
     def add(self, records: list[_Record | Broken]) -> None:
+        self._records += len(records)
         for record in records:
             if isinstance(record, Broken):
                 self._defects.append(Defect(self._service, _ref(record.raw), record.reason))
@@ -75,7 +82,7 @@ class _Index:
         by_tmdb, by_tvdb, by_imdb = self._tables
         whole = whole and not self._defects
         ids = ArrIndex(by_tmdb, by_tvdb, by_imdb, self._seasons, whole=whole)
-        return Listing(ids, self._defects)
+        return Listing(ids, self._defects, self._records)
 
 
 def _ref(raw: bytes) -> str:
@@ -87,10 +94,11 @@ def _ref(raw: bytes) -> str:
 
 
 class Listing(NamedTuple):
-    """What one list said, and what in it was broken."""
+    """What one list said, what in it was broken, and how many records it had."""
 
     ids: ArrIndex
     defects: list[Defect]
+    records: int
 
 
 class ArrClient:
@@ -125,6 +133,11 @@ class ArrClient:
     async def listing(self) -> Listing:
         """Everything that the service keeps, as an index of ids."""
         return await self._listed({})
+
+    async def folders_away(self) -> tuple[str, ...]:
+        """The root folders that the service itself cannot reach now."""
+        folders = await self.http.get("/api/v3/rootfolder", list[_Root])
+        return tuple(folder.path for folder in folders if not folder.accessible)
 
     async def of_tmdb(self, number: int) -> Listing:
         """What Radarr keeps under one TMDB id; for Sonarr such a question costs as much as all."""

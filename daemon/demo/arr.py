@@ -43,7 +43,7 @@ def radarr(world: World, *, api_key: str) -> web.Application:
             if tmdb_id in (None, movie.movie.provider_ids["Tmdb"]):
                 yield _movie(movie)
 
-    return _application("radarr", api_key, "movie", "tmdbId", records)
+    return _application("radarr", api_key, ("movie", "tmdbId"), records, world)
 
 
 def sonarr(world: World, *, api_key: str) -> web.Application:
@@ -54,12 +54,13 @@ def sonarr(world: World, *, api_key: str) -> web.Application:
             if tvdb_id in (None, series.series.provider_ids["Tvdb"]):
                 yield _series(series)
 
-    return _application("sonarr", api_key, "series", "tvdbId", records)
+    return _application("sonarr", api_key, ("series", "tvdbId"), records, world)
 
 
 def _application(
-    name: str, api_key: str, noun: str, lookup: str, records: Records
+    name: str, api_key: str, what: tuple[str, str], records: Records, world: World
 ) -> web.Application:
+    noun, lookup = what
     status = template(f"{name}_status")
     headers = {
         "Cache-Control": "no-cache, no-store",
@@ -85,11 +86,23 @@ def _application(
         texts = records(request.query.get(lookup))
         return await reply(request, _array(texts), {**_JSON, **headers})
 
+    async def show_folders(request: web.Request) -> web.StreamResponse:
+        kind = {"movie": "movies", "series": "tvshows"}[noun]
+        mine = [one for one in world.folders.values() if one.collection_type == kind]
+        roots = [_root(at, one.path, one.name in world.offline) for at, one in enumerate(mine, 1)]
+        return await reply(request, [_document(roots)], {**_JSON, **headers})
+
     application = new_application(guard, headers)
     application.router.add_get("/ping", ping, allow_head=False)
     application.router.add_get("/api/v3/system/status", show_status, allow_head=False)
+    application.router.add_get("/api/v3/rootfolder", show_folders, allow_head=False)
     application.router.add_get(f"/api/v3/{noun}", show_list, allow_head=False)
     return application
+
+
+def _root(number: int, path: str, away: bool) -> dict[str, object]:
+    room: dict[str, object] = {"freeSpace": 77_106_839_552, "unmappedFolders": []}
+    return {"path": path, "accessible": not away, **({} if away else room), "id": number}
 
 
 def _document(value: object) -> bytes:

@@ -221,7 +221,8 @@ def _cells(facts: Facts) -> Iterator[dict[str, str]]:
         now, before = (which.get(name, Meter()) for which in (facts.asked, facts.asked_before))
         calls = f"{count(now.calls - before.calls, 'call')} so far"
         if asking or now.waiting:
-            yield {"name": name, "state": "running", "words": f"waiting, {calls}"}
+            doing = "waiting, " if now.waiting else ""
+            yield {"name": name, "state": "running", "words": doing + calls}
         elif health.up is False:
             yield {"name": name, "state": "failed", "words": "away"}
         else:
@@ -312,6 +313,20 @@ def spark(seconds: Sequence[float]) -> str:
     return " ".join(
         f"{at * step:.0f},{15 - 14 * one / highest:.1f}" for at, one in enumerate(seconds)
     )
+
+
+def source(health: ServiceHealth, result: Mapping[str, Any]) -> dict[str, Any]:
+    """A service: how it is, and what the latest full run, whose result this is, saw of it."""
+    name = health.name
+    calls = result.get("calls", {}).get(name) or {"calls": 0}
+    listed = {SERVICES[0]: result.get("total_scanned"), **result.get("listed", {})}
+    return {
+        "health": health,
+        "version": health.version or result.get("versions", {}).get(name, ""),
+        "latency": calls["seconds"] / calls["calls"] if calls["calls"] else None,
+        "listed": listed.get(name),
+        "away": result.get("folders_away", {}).get(name, ()),
+    }
 
 
 def because(trigger: str, actor: str) -> str:

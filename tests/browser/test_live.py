@@ -296,6 +296,23 @@ async def test_keys_can_be_looked_up_and_switched_off(browser: Browser, tmp_path
         await expect(page.get_by_role("searchbox")).not_to_be_focused()
 
 
+async def test_the_address_for_senders_is_copied(browser: Browser, tmp_path: Path) -> None:
+    """By a button that is there only where a script can do it."""
+    async with a_site(browser, tmp_path, named("A"), webhook={"secret": "a-secret"}) as site:
+        alice = await site.visit(permissions=["clipboard-read", "clipboard-write"])
+        await alice.log_in()
+        await alice.page.get_by_text("Never received").click()
+        await alice.page.get_by_role("button", name="Copy").first.click()
+        await alice.sees("Copied")
+        copied = await alice.page.evaluate("navigator.clipboard.readText()")
+        assert re.fullmatch("http://127.0.0.1:[0-9]+/hooks/jellyfin", copied)
+        bare = await site.visit(java_script_enabled=False)
+        await bare.log_in()
+        await bare.page.get_by_text("Never received").click()
+        await expect(bare.page.get_by_text("/hooks/jellyfin")).to_be_visible()
+        await expect(bare.page.get_by_role("button", name="Copy")).to_have_count(0)
+
+
 async def test_titles_that_would_break_a_page(browser: Browser, tmp_path: Path) -> None:
     """Scripts, quotes, right to left, five hundred letters: text, that fits a phone."""
     async with a_site(

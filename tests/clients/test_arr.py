@@ -133,6 +133,20 @@ async def test_swapped_services_are_told(
     assert f"this is {status.get('appName', 'something else')};" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("service", "client", "away"),
+    [("Radarr", radarr, ("/media/offline-nas",)), ("Sonarr", sonarr, ("/media/tv-offline",))],
+)
+async def test_root_folders_that_are_away_are_named(
+    service: str, client: Client, away: tuple[str, ...]
+) -> None:
+    """As real servers tell them."""
+    body = text_of(service.lower(), "folders")
+    async with Upstream([reply(body=body)]) as upstream, http(upstream.url, service) as asking:
+        assert await client(asking).folders_away() == away
+    assert [asked.path for asked in upstream.asked] == ["/api/v3/rootfolder"]
+
+
 @pytest.mark.parametrize(("service", "client", "noun"), ARRS)
 @pytest.mark.parametrize("status", [401, 404, 500])
 async def test_a_list_that_is_refused_is_not_empty(

@@ -85,6 +85,16 @@ async def test_a_list_is_laid_out_as_recorded(services: PretendServices, service
     assert [laid_out(real), laid_out(answer.text)] == [True, True]
 
 
+@BOTH
+async def test_root_folders_are_as_recorded(services: PretendServices, service: Service) -> None:
+    """One that is there, and one whose disk is away."""
+    real = json.loads((RECORDED.parent / service / "folders.json").read_text("utf-8"))
+    there = (await ask(services, service, "/api/v3/rootfolder")).json
+    services.world.offline.update(services.world.folders)
+    away = (await ask(services, service, "/api/v3/rootfolder")).json
+    assert (shape(there[0]), shape(away[0])) == (shape(real[0]), shape(real[-1]))
+
+
 async def test_a_movie_without_a_file(services: PretendServices, world: World) -> None:
     """A film that Radarr still looks for has no movieFile, no size and no release groups."""
     faust = Movie.named("Faust", 1926, {"Tmdb": "10728", "Imdb": "tt0016847"})

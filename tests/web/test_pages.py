@@ -174,6 +174,7 @@ async def test_the_status_tells_how_things_stand(stand: Stand, alice: Person) ->
         "in 6 h Pause the full sync",
         "Run 1, ok, 2 added",
         "Jellyfin 10.11.11 Answers",
+        "2 titles in the last sync",
         "None since the start",
         "Metropolis film",
     )
@@ -194,6 +195,25 @@ async def test_the_status_is_there_while_every_service_is_down(stand: Stand, ali
     assert "The last sync failed" in said
     assert "check that it runs" in said
     assert before == len(stand.services.calls("jellyfin"))
+
+
+async def test_a_disk_that_radarr_cannot_reach_is_said(stand: Stand, alice: Person) -> None:
+    """The run is well all the same: nothing that it needs is missing."""
+    stand.services.world.library_offline("Movies")
+    await synced(stand)
+    answer = words(await alice.get())
+    assert "Radarr 6.0.3.10276" in answer
+    assert "It cannot reach /media/movies; see whether that disk is there." in answer
+
+
+async def test_folders_that_cannot_be_asked_for_are_no_gap(stand: Stand, alice: Person) -> None:
+    """Ids were read, and that is all that counts."""
+    stand.services.fault("radarr", Fault("/api/v3/rootfolder", status=500, times=None))
+    await synced(stand)
+    assert ("In sync" in words(await alice.get()), "cannot reach" in words(await alice.get())) == (
+        True,
+        False,
+    )
 
 
 async def test_a_file_that_cannot_be_read_is_said_to_be(stand: Stand, alice: Person) -> None:

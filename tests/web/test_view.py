@@ -191,8 +191,8 @@ def test_a_run_that_does_not_move_says_what_it_waits_for(
 @pytest.mark.parametrize(
     ("phase", "waiting", "up", "cell"),
     [
-        (Phase.ASKING, 0, True, ("running", "waiting, 2 calls so far")),
-        (Phase.ASKING, 0, False, ("running", "waiting, 2 calls so far")),
+        (Phase.ASKING, 1, True, ("running", "waiting, 2 calls so far")),
+        (Phase.ASKING, 0, False, ("running", "2 calls so far")),
         (Phase.READING, 1, True, ("running", "waiting, 2 calls so far")),
         (Phase.READING, 0, True, ("ok", "2 calls so far")),
         (Phase.READING, 0, False, ("failed", "away")),

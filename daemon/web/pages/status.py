@@ -91,14 +91,7 @@ class StatusPages(Pages):
 
     def _sources(self, glance: Glance) -> list[dict[str, Any]]:
         result = (glance.full or {}).get("result") or {}
-        return [
-            {
-                "health": health,
-                "version": health.version or result.get("versions", {}).get(name, ""),
-                "calls": result.get("calls", {}).get(name),
-            }
-            for name, health in self._parts.health.services.items()
-        ]
+        return [view.source(health, result) for health in self._parts.health.services.values()]
 
     async def _sync(self, visit: Visit) -> web.StreamResponse:
         worker, call, what = self._parts.worker, self._call(visit), visit.form.get("what")
