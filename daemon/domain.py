@@ -295,10 +295,11 @@ class Reading:
 
 
 class LibraryFolder(NamedTuple):
-    """One of Jellyfin's libraries, and where its files are."""
+    """One of Jellyfin's libraries, and where its files are; the id only if it can hold titles."""
 
     name: str
     locations: tuple[str, ...]
+    id: str = ""
 
 
 class Activity(NamedTuple):
@@ -456,21 +457,26 @@ class Scope:
     Attributes:
         hints: Jellyfin ids of movies, series and episodes to look at; None means everything.
         approved: rows that an admin has approved to be removed, if they are still absent.
+        library: id of the only library to look at; None means all.
     """
 
     hints: frozenset[str] | None = None
     approved: frozenset[int] = frozenset()
+    library: str | None = None
 
     @property
     def kind(self) -> str:
         """The word for it."""
+        if self.library is not None:
+            return "library"
         return "full" if self.hints is None else "hinted"
 
     def joined(self, other: Scope) -> Scope:
         """What covers both."""
         approved = self.approved | other.approved
         if self.hints is None or other.hints is None:
-            return Scope(None, approved)
+            library = self.library if self.library == other.library else None
+            return Scope(None, approved, library)
         hints = self.hints | other.hints
         return Scope(hints if len(hints) <= MOST_HINTS else None, approved)
 

@@ -62,16 +62,20 @@ class Survey:
     folders_away: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-async def survey(services: Services) -> Survey:
+async def survey(services: Services, library: str | None = None) -> Survey:
     """Ask everything but the library itself, all services at the same time.
 
     Radarr or Sonarr failing leaves a gap.
+
+    Args:
+        services: whom to ask.
+        library: id of the only library whose series matter; None means all.
 
     Raises:
         ServiceError: Jellyfin cannot be asked; without it nothing can be said.
     """
     async with _first_error() as group:
-        asked = group.create_task(_jellyfin(services.jellyfin))
+        asked = group.create_task(_jellyfin(services.jellyfin, library))
         answers = [group.create_task(_arr(arr)) for arr in (services.radarr, services.sonarr)]
     server, activity, counts, proven = asked.result()
     arrs = [answer.result() for answer in answers]
@@ -95,13 +99,14 @@ async def survey(services: Services) -> Survey:
 
 
 async def _jellyfin(
-    jellyfin: JellyfinClient,
+    jellyfin: JellyfinClient, library: str | None
 ) -> tuple[Server, Activity, Counts, frozenset[str]]:
     """The state is read first: a scan that starts later must not go unseen."""
     server = await jellyfin.server()
     activity = await jellyfin.activity()
     counts = await jellyfin.counts()
-    return server, activity, counts, await jellyfin.series_with_episodes(first_only=True)
+    proven = await jellyfin.series_with_episodes(first_only=True, library=library)
+    return server, activity, counts, proven
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +170,7 @@ class Library:
         seen: what is known already.
         page_size: titles a reply; each further reply costs the server a sort of everything.
         pictures: ask which titles have a poster.
+        only: id of the one library to read, which tells nothing of the others; None means all.
         progress: told the number of titles read so far.
     """
 
@@ -175,12 +181,14 @@ class Library:
         page_size: int,
         *,
         pictures: bool,
+        only: str | None = None,
         progress: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._jellyfin = jellyfin
         self._seen = seen
         self._page_size = page_size
         self._pictures = pictures
+        self._only = only
         self._progress = progress
         self._attempt = _Attempt()
         self._doubtful: dict[str, LibraryItem] = {}
@@ -193,7 +201,7 @@ class Library:
     def reading(self) -> Reading:
         """How the reading went; final once `items` is exhausted."""
         return Reading(
-            complete=self._attempt.complete and not self.gaps,
+            complete=self._attempt.complete and not self.gaps and self._only is None,
             scanning=self._scanning,
             titles=self._attempt.titles,
             broken=frozenset(defect.ref for defect in self.defects if defect.lost),
@@ -237,7 +245,9 @@ class Library:
             self._miss(error)
 
     async def _page(self, page: Page, start: int) -> AsyncGenerator[list[LibraryItem], None]:
-        reply = self._jellyfin.page(page, start, self._page_size, pictures=self._pictures)
+        reply = self._jellyfin.page(
+            page, start, self._page_size, pictures=self._pictures, library=self._only
+        )
         try:
             async with contextlib.aclosing(reply) as pieces:
                 async for items in pieces:

@@ -25,6 +25,7 @@ from daemon.domain import (
     Decision,
     Evidence,
     Gap,
+    LibraryFolder,
     LibraryItem,
     Outcome,
     Policy,
@@ -119,6 +120,7 @@ class SyncService:
     Attributes:
         health: how the services answered last.
         asked_before: what each service had been asked when the latest run began.
+        libraries: those that Jellyfin had at the latest full reading; none before.
         server_id: of the Jellyfin that was read last; None before.
         baseline: of the last full reading; None before the first.
         rescan_wanted: the last full reading met a library at work, and should be done again.
@@ -141,6 +143,7 @@ class SyncService:
         self.health = health or Health(self._meters())
         self._arrs = ArrMemory(services)
         self.asked_before = self._meters()
+        self.libraries: tuple[LibraryFolder, ...] = ()
         self.server_id: str | None = None
         self.baseline: Baseline | None = None
         self.rescan_wanted = False
@@ -171,7 +174,7 @@ class SyncService:
         """
         store, scope = self._writable(), scope or Scope()
         self.cancel_requested = False
-        pictures = await store.pictures_wanted()
+        pictures = scope.kind == "full" and await store.pictures_wanted()
         try:
             number = await store.begin_run(
                 trigger, actor, pictures=pictures, kind=scope.kind, number=number
@@ -226,8 +229,10 @@ class SyncService:
         await (self._full(run) if run.scope.hints is None else self._hinted(run))
 
     async def _full(self, run: _Run) -> None:
-        seen = await survey(self._services)
-        run.total, run.versions = seen.counts.titles, seen.versions
+        only = run.scope.library
+        seen = await survey(self._services, only)
+        run.total, run.versions = None if only else seen.counts.titles, seen.versions
+        self.libraries = seen.activity.libraries
         self.server_id = seen.server.id
         date = self._services.jellyfin.http.date
         run.tally.gaps.extend(seen.gaps)
@@ -237,7 +242,11 @@ class SyncService:
         run.tally.defects.extend(seen.defects)
         planner = await self._planner(tracked, seen)
         library = Library(
-            self._services.jellyfin, seen, self._options.page_size, pictures=run.pictures
+            self._services.jellyfin,
+            seen,
+            self._options.page_size,
+            pictures=run.pictures,
+            only=only,
         )
         self._tell(run, Phase.READING)
         try:
@@ -255,7 +264,7 @@ class SyncService:
         run.tally.guard = proof(library.reading)
         if not any(rule.why for rule in run.tally.guard):
             await self._settle(run, planner, evidence, seen.sources.locations)
-        if isinstance(run.hand, Applier):
+        if isinstance(run.hand, Applier) and only is None:
             self._remember(seen, library.reading, date)
 
     def _remember(self, seen: Survey, reading: Reading, date: datetime | None) -> None:

@@ -111,7 +111,7 @@ def page(world: World, start: int, limit: int) -> dict[str, Any]:
 async def test_a_run_asks_as_little_as_it_can(
     pretend: PretendServices, page_size: int, pages: int
 ) -> None:
-    """Jellyfin is asked seven times and once a page, Radarr and Sonarr twice, and all is known."""
+    """Jellyfin is asked seven times and once a page, the others three times, and all is known."""
     observed = await observe(pretend, page_size)
     reading = observed.library.reading
     assert (reading.complete, reading.scanning, reading.titles) == (True, False, TITLES)

@@ -10,10 +10,10 @@ import pytest
 from daemon.clients.jellyfin import Counts
 from daemon.demo import Fault, World
 from daemon.demo.library import Episode, Movie
-from daemon.domain import Trigger
+from daemon.domain import Outcome, RemovalPolicy, Scope, Trigger
 from daemon.errors import ServiceError
 from daemon.quick import Quick
-from tests.builders import ACTOR, rows
+from tests.builders import ACTOR, change, rows
 from tests.running import METROPOLIS, SHOW, Stand, a_world, working
 
 KIDS = Movie.named("The Kid", 1921, {"Tmdb": "10098"})
@@ -121,6 +121,39 @@ async def test_many_changes_are_a_full_runs_affair(
         world.saved_at.update(dict.fromkeys([*world.movies][:saved], now))
         await looked(stand)
         assert rows(stand.path, RUNS) == [FIRST, run]
+
+
+async def test_one_library_is_read_alone(tmp_path: Path) -> None:
+    """Its titles are added, nothing is missed, and what the looks compare with stays as it was."""
+    async with working(tmp_path, removal=RemovalPolicy(sightings=1, grace=timedelta())) as stand:
+        await stand.run()
+        before = stand.service.baseline
+        movies = next(one.id for one in stand.service.libraries if one.name == "Movies")
+        stand.world.add_movie(KIDS)
+        stand.world.remove(SHOW.jellyfin_id)
+        stand.world.remove(METROPOLIS.jellyfin_id)
+        stand.service.rescan_wanted = True
+        stand.asked("jellyfin")
+        result = await stand.run(Scope(library=movies))
+        assert (result.kind, result.outcome, result.tally.scanned) == ("library", Outcome.OK, 1)
+        listings = [path for path in stand.asked("jellyfin") if path.startswith("/Items?")]
+        assert [f"ParentId={movies}" in path for path in listings if "&Ids=" not in path] == [
+            True
+        ] * 2
+        assert titles(stand) == {METROPOLIS.title, SHOW.title, KIDS.title}
+        assert rows(stand.path, "SELECT COUNT(*) FROM sync_absences") == [(0,)]
+        assert (stand.service.baseline, stand.service.rescan_wanted) == (before, True)
+
+
+@pytest.mark.parametrize("scope", [Scope(frozenset({KIDS.jellyfin_id})), Scope(library="x")])
+async def test_only_a_full_run_brings_the_missing_pictures(tmp_path: Path, scope: Scope) -> None:
+    """Another run in between does not make them forgotten."""
+    async with working(tmp_path) as stand:
+        await stand.run()
+        change(stand.path, "UPDATE sync_runs SET pictures = 0, unpictured = 9")
+        assert await stand.service._writable().pictures_wanted()
+        await stand.run(scope)
+        assert await stand.service._writable().pictures_wanted()
 
 
 async def test_before_the_library_was_read_nothing_is_asked(tmp_path: Path) -> None:

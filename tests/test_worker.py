@@ -52,6 +52,10 @@ async def test_what_is_asked_during_a_run_shares_one_next_run(tmp_path: Path) ->
         ([Scope(frozenset("a")), Scope(frozenset("b"))], Scope(frozenset("ab"))),
         ([Scope(frozenset("a")), Scope()], Scope()),
         ([Scope(), Scope(frozenset("a"))], Scope()),
+        ([Scope(library="x"), Scope(library="x")], Scope(library="x")),
+        ([Scope(library="x"), Scope(library="y")], Scope()),
+        ([Scope(library="x"), Scope(frozenset("a"))], Scope()),
+        ([Scope(), Scope(library="x")], Scope()),
     ],
 )
 async def test_the_shared_run_covers_what_each_asked_for(

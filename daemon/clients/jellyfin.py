@@ -64,6 +64,7 @@ _SAVED: Final = {
     "ExcludeLocationTypes": "Virtual",
     "EnableImages": "false",
 }
+_HOLD_TITLES: Final = {None, "movies", "tvshows", "mixed"}
 _NO_PICTURES: Final = {"EnableImages": "false"}
 _BRIEFLY: Final = Patience(attempts=1, reply=5.0, silence=5.0)
 
@@ -146,7 +147,8 @@ class _Named(pydantic.BaseModel):
 
 class _Folder(pydantic.BaseModel):
     Name: str
-    ItemId: str | None = None
+    ItemId: str = ""
+    CollectionType: str | None = None
     Locations: tuple[str, ...] = ()
     RefreshStatus: str = "Idle"
 
@@ -415,7 +417,14 @@ class JellyfinClient:
         busy = [folder.Name for folder in folders if folder.RefreshStatus != "Idle"]
         return Activity(
             scanning=task or bool(busy),
-            libraries=tuple(LibraryFolder(folder.Name, folder.Locations) for folder in folders),
+            libraries=tuple(
+                LibraryFolder(
+                    folder.Name,
+                    folder.Locations,
+                    folder.ItemId if folder.CollectionType in _HOLD_TITLES else "",
+                )
+                for folder in folders
+            ),
         )
 
     async def counts(self) -> Counts:
@@ -424,14 +433,16 @@ class JellyfinClient:
         return Counts(found.MovieCount, found.SeriesCount, found.EpisodeCount)
 
     async def page(
-        self, page: Page, start: int, limit: int, *, pictures: bool
+        self, page: Page, start: int, limit: int, *, pictures: bool, library: str | None = None
     ) -> AsyncGenerator[list[LibraryItem], None]:
         """Movies and series from `start` on, at most `limit`, while the reply streams in.
 
-        A series comes as not available: that has to be proven by its episodes.
+        A series comes as not available: that has to be proven by its episodes. Of an id that is no
+        library any more the server makes a question for all (read in the source of 10.11).
         """
         images = _PICTURES if pictures else _NO_PICTURES
         query = {**_LISTING, **images, "StartIndex": str(start), "Limit": str(limit)}
+        query |= {} if library is None else {"ParentId": library}
         async with aclosing(self._rows(query, _Row, page)) as pieces:
             async for rows in pieces:
                 yield list(_items(rows, page))
@@ -471,16 +482,20 @@ class JellyfinClient:
         counts = Counts(kinds["Movie"], kinds["Series"], kinds["Episode"])
         return Saved(ids, counts, page.total or 0)
 
-    async def series_with_episodes(self, *, first_only: bool) -> frozenset[str]:
+    async def series_with_episodes(
+        self, *, first_only: bool, library: str | None = None
+    ) -> frozenset[str]:
         """The ids of series that have an episode to play.
 
         Args:
             first_only: look only at episodes numbered 1, a tenth of all; that proves most series.
+            library: id of the only library to look at; None means all.
 
         Raises:
             ServiceError: of all episodes, not every one could be read: the others prove nothing.
         """
         query = {**_EPISODES, "IndexNumber": "1"} if first_only else _EPISODES
+        query = query if library is None else {**query, "ParentId": library}
         found = await self._episodes(query)
         if not first_only and not found.all_read:
             raise self.http.not_json("/Items", "not every episode could be read")

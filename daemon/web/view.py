@@ -30,7 +30,11 @@ ICON_OF: Final = {
     "failed": "failed",
     "interrupted": "partial",
 }
-_KINDS: Final = {"full": "full sync", "hinted": "look at single titles"}
+_KINDS: Final = {
+    "full": "full sync",
+    "library": "sync of one library",
+    "hinted": "look at single titles",
+}
 _TRIGGERS: Final = {
     "start": "the daemon's start",
     "interval": "the schedule",

@@ -275,6 +275,16 @@ async def test_what_is_not_ready_or_no_jellyfin_is_told(
     assert f"Jellyfin at {upstream.url}/System/Info/Public: " in str(caught.value)
 
 
+async def test_only_libraries_that_can_hold_titles_have_an_id() -> None:
+    """Asked for a list of playlists, the server would give playlists, whatever was wanted."""
+    kinds = ("movies", "tvshows", None, "playlists", "boxsets", "music")
+    folders = [{"Name": "x", "ItemId": "1", "CollectionType": kind} for kind in kinds]
+    acts = [answer(STATE["tasks_idle"]), answer(folders)]
+    async with Upstream([*acts]) as upstream, http(upstream.url, "Jellyfin") as client:
+        activity = await JellyfinClient(client).activity()
+    assert [one.id for one in activity.libraries] == ["1", "1", "1", "", "", ""]
+
+
 async def test_a_ready_server_says_who_it_is() -> None:
     """Id and version are those that the server gives."""
     async with (
@@ -285,12 +295,12 @@ async def test_a_ready_server_says_who_it_is() -> None:
 
 
 FOLDERS = (
-    LibraryFolder("Movies", ("/media/movies",)),
-    LibraryFolder("Movies2", ("/media/movies",)),
-    LibraryFolder("Mixed", ("/media/mixed",)),
-    LibraryFolder("TV", ("/media/tv",)),
-    LibraryFolder("Anime", ("/media/anime",)),
-    LibraryFolder("Movies 4K", ("/media/movies-4k",)),
+    LibraryFolder("Movies", ("/media/movies",), "f137a2dd21bbc1b99aa5c0f6bf02a805"),
+    LibraryFolder("Movies2", ("/media/movies",), "7f09ac8d4f2f9f306712c0d21acd9863"),
+    LibraryFolder("Mixed", ("/media/mixed",), "122ca211c46006b344d85950f9ed4368"),
+    LibraryFolder("TV", ("/media/tv",), "4514ec850e5ad0c47b58444e17b6346c"),
+    LibraryFolder("Anime", ("/media/anime",), "0c41907140d802bb58430fed7e2cd79e"),
+    LibraryFolder("Movies 4K", ("/media/movies-4k",), "f53fc09464c15245f5373088e52a7f1a"),
 )
 OTHER = [{"Key": "OptimizeDatabase", "State": "Running"}]
 CANCELLING = [{"Key": "RefreshLibrary", "State": "Cancelling"}]

@@ -321,6 +321,31 @@ async def test_a_quick_look_says_what_it_came_to(stand: Stand, alice: Person) ->
     assert len(await stand.audited("quick.asked")) == 4
 
 
+async def test_one_library_can_be_synced(stand: Stand, alice: Person) -> None:
+    """Of those that Jellyfin had when it was last read; before, none is offered."""
+    assert "One library" not in words(await alice.get())
+    await synced(stand)
+    text = (await alice.get()).text
+    offered = dict(re.findall('<option value="(\\w+)">([^<]+)', text))
+    assert [*offered.values()] == ["Movies", "TV", "Anime"]
+    movies = next(one for one, name in offered.items() if name == "Movies")
+    sent = await alice.send("/status", "/status/sync", what="library", library=movies)
+    assert led(sent) == (303, "/status?said=asked&run=2")
+    await until(lambda: stand.parts.worker.last and stand.parts.worker.last.run_id == 2)
+    assert stand.parts.worker.last is not None
+    assert (stand.parts.worker.last.kind, stand.parts.worker.last.tally.scanned) == ("library", 1)
+
+
+@pytest.mark.parametrize("library", ["", "x" * 32])
+async def test_a_library_that_is_not_there_is_not_synced(
+    stand: Stand, alice: Person, library: str
+) -> None:
+    """No run of everything is made of it."""
+    await synced(stand)
+    sent = await alice.send("/status", "/status/sync", what="library", library=library)
+    assert (sent.status, len(await stand.parts.store.latest_runs(9))) == (400, 1)
+
+
 async def test_what_a_quick_look_came_to_is_for_admins(
     stand: Stand, alice: Person, bob: Person
 ) -> None:

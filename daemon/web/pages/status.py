@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from daemon.domain import Trigger
+from daemon.domain import Scope, Trigger
 from daemon.schedule import PAUSABLE, Done
 from daemon.store import Glance
 from daemon.web import hooks, view
@@ -71,6 +71,7 @@ class StatusPages(Pages):
             needs=[one for one in view.grouped(found, _FEW) if one["kind"] != "held"],
             jobs=[*view.jobs(glance, schedule.jobs, self._due, sync)],
             pausable=PAUSABLE,
+            libraries=[one for one in parts.service.libraries if one.id],
             **self._looked(visit),
             hook=parts.intake.statistics.as_dict(),
             settings=parts.settings,
@@ -107,9 +108,16 @@ class StatusPages(Pages):
             await asyncio.wait({self._look}, timeout=_SOON)
             return self._frame.to("/status", said="looked")
         behind = worker.running is not None
-        ticket = worker.ask(Trigger.ADMIN, call.actor)
+        scope = Scope(library=self._library(visit)) if what == "library" else Scope()
+        ticket = worker.ask(Trigger.ADMIN, call.actor, scope)
         await call.record("sync.asked", f"run {ticket.number}", ticket.number)
         return self._frame.to("/status", said="queued" if behind else "asked", run=ticket.number)
+
+    def _library(self, visit: Visit) -> str:
+        given = visit.form.get("library", "")
+        if given and given in {one.id for one in self._parts.service.libraries}:
+            return given
+        raise Problem(400, "Jellyfin had no such library when it was last read.")
 
     async def _pause(self, visit: Visit) -> web.StreamResponse:
         self._parts.schedule.pause(job := _pausable(visit))
