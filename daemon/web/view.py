@@ -145,7 +145,7 @@ def verdict(facts: Facts) -> Verdict:
     if not facts.paused:
         return found
     state = "partial" if found.state == "ok" else found.state
-    return found._replace(state=state, words=f"{found.words}; the full sync is paused")
+    return found._replace(state=state, words=f"{found.words.rstrip('.')}. The full sync is paused")
 
 
 def _verdict(facts: Facts) -> Verdict:

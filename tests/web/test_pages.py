@@ -371,7 +371,7 @@ async def test_a_job_is_paused_and_resumed(stand: Stand, alice: Person) -> None:
     sent = await alice.send("/status", "/status/pause", job="full")
     assert led(sent) == (303, "/status?said=paused")
     said = words(await alice.get("/status?said=paused"))
-    for text in ("2 titles; the full sync is paused", "paused Resume the full sync", "restarts."):
+    for text in ("2 titles. The full sync is paused", "paused Resume the full sync", "restarts."):
         assert text in said
     assert (await stand.ask("GET", "/admin/sync")).json["next_run"] is None
     sent = await alice.send("/status", "/status/resume", job="full")
@@ -603,7 +603,8 @@ async def test_runs_are_narrowed_by_result_trigger_and_day(
         assert [str(run["id"]) for run in document["runs"]] == found
     query = "outcome=failed&trigger=cli&since=2026-11-01&until=2026-11-02"
     said = words(await bob.get(f"/status/runs?{query}"))
-    expected = "ended failed, begun by the command line, from 2026-11-01, to 2026-11-02. Reset"
+    expected = "No run fits: ended failed, begun by the command line, from 2026-11-01, "
+    expected += "to 2026-11-02. Reset"
     assert (expected in said, "JSON" in said) == (True, False)
 
 

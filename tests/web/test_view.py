@@ -127,11 +127,11 @@ def away(name: str) -> dict[str, ServiceHealth]:
             "The last sync was interrupted",
             "The next one does the rest.",
         ),
-        (facts(paused=True), "partial", "In sync: 4,812 titles; the full sync is paused", ""),
+        (facts(paused=True), "partial", "In sync: 4,812 titles. The full sync is paused", ""),
         (
             facts(full("failed"), paused=True),
             "failed",
-            "The last sync failed; the full sync is paused",
+            "The last sync failed. The full sync is paused",
             "",
         ),
         (
