@@ -230,14 +230,8 @@ class SyncService:
 
     async def _full(self, run: _Run) -> None:
         only = run.scope.library
-        seen = await survey(self._services, only)
-        run.total, run.versions = None if only else seen.counts.titles, seen.versions
-        self.libraries = seen.activity.libraries
-        self.server_id = seen.server.id
+        seen = await self._survey(run)
         date = self._services.jellyfin.http.date
-        run.tally.gaps.extend(seen.gaps)
-        run.tally.listed, run.tally.folders_away = seen.listed, seen.folders_away
-        self._note_health(run)
         tracked = await self._tracked(run)
         run.tally.defects.extend(seen.defects)
         planner = await self._planner(tracked, seen)
@@ -266,6 +260,16 @@ class SyncService:
             await self._settle(run, planner, evidence, seen.sources.locations)
         if isinstance(run.hand, Applier) and only is None:
             self._remember(seen, library.reading, date)
+
+    async def _survey(self, run: _Run) -> Survey:
+        seen = await survey(self._services, run.scope.library)
+        run.total = None if run.scope.library else seen.counts.titles
+        run.versions = seen.versions
+        self.libraries, self.server_id = seen.activity.libraries, seen.server.id
+        run.tally.gaps.extend(seen.gaps)
+        run.tally.listed, run.tally.folders_away = seen.listed, seen.folders_away
+        self._note_health(run)
+        return seen
 
     def _remember(self, seen: Survey, reading: Reading, date: datetime | None) -> None:
         """Only what was acted on may spare a later run its work."""

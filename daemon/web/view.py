@@ -368,8 +368,8 @@ def guarded(run: Mapping[str, Any]) -> Guarded | None:
 
 
 def _guarded(result: Mapping[str, Any], rules: Mapping[str, Mapping[str, Any]]) -> str:
-    if result["kind"] == "hinted":
-        return "Only single titles were looked at, which cannot show that any is gone."
+    if result["kind"] != "full":
+        return "Only a part was looked at, which cannot show that any title is gone."
     if not rules:
         return "The run ended before it could show what is missing. Nothing was removed."
     if "evidence" not in rules:

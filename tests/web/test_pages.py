@@ -662,7 +662,7 @@ async def test_a_run_says_why_nothing_could_be_judged(stand: Stand, alice: Perso
     for number, text in (
         (1, "could not be judged, so that nothing could be removed."),
         (1, "not at work on its library no yes holds Jellyfin was at work on its library"),
-        (2, "Only single titles were looked at, which cannot show that any is gone."),
+        (2, "Only a part was looked at, which cannot show that any title is gone."),
         (3, "The run ended before it could show what is missing."),
     ):
         assert text in words(await alice.get(f"/status/runs/{number}"))
