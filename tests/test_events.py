@@ -189,7 +189,12 @@ def actions_in_code() -> set[str]:
     found: set[str] = set()
     for module in modules():
         for node in ast.walk(module):
-            if isinstance(node, ast.Call) and _called(node) in {"AuditEvent", "record", "_record"}:
+            if isinstance(node, ast.Call) and _called(node) in {
+                "AuditEvent",
+                "event",
+                "record",
+                "_record",
+            }:
                 found |= {_text(one) for one in node.args if ACTION.fullmatch(_text(one))}
             elif isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "_NOTED":
                 assert isinstance(node.value, ast.Dict)

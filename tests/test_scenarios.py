@@ -20,11 +20,12 @@ from daemon.demo.library import (
     jellyfin_id,
 )
 from daemon.domain import Outcome, RemovalPolicy, Scope, SkipReason
-from daemon.store import PlanState
+from daemon.store import AuditEvent, PlanState
 from tests.worlds import ADMIN, Clock, Place, a_place, another_process, settings_of
 
 DAY = timedelta(hours=25)
 WEEK = timedelta(days=7)
+SETTLED = AuditEvent("plan.settled", ADMIN)
 
 
 def films(count: int) -> list[Movie]:
@@ -181,11 +182,11 @@ async def test_an_approved_plan_is_checked_against_the_library_now(place: Place)
     held = await place.store.plan(plan)
     assert held is not None
     approved = frozenset(title["request_id"] for title in held["titles"])
-    assert await place.store.settle_plan(plan, PlanState.APPROVED, ADMIN, WEEK)
+    assert await place.store.settle_plan(plan, PlanState.APPROVED, SETTLED, WEEK)
     result = await place.sync(Scope(approved=approved))
     assert result.tally.removed == 9
     assert "Film 0" in place.rows()
-    assert not await place.store.settle_plan(plan, PlanState.APPROVED, ADMIN, WEEK)
+    assert not await place.store.settle_plan(plan, PlanState.APPROVED, SETTLED, WEEK)
 
 
 async def test_a_discarded_plan_is_not_held_again_until_it_changes(place: Place) -> None:
@@ -194,7 +195,7 @@ async def test_a_discarded_plan_is_not_held_again_until_it_changes(place: Place)
         lose(place, f"Film {number}")
     await days(place, 3)
     plan = place.results[-1].tally.waiting_plan or 0
-    assert await place.store.settle_plan(plan, PlanState.DISCARDED, ADMIN, WEEK)
+    assert await place.store.settle_plan(plan, PlanState.DISCARDED, SETTLED, WEEK)
     await days(place, 2)
     lose(place, "Film 9")
     await days(place, 3)
@@ -211,7 +212,7 @@ async def test_a_plan_that_waited_too_long_is_stale_and_made_anew(place: Place) 
     await days(place, 3)
     plan = place.results[-1].tally.waiting_plan or 0
     place.clock.pass_by(timedelta(days=8))
-    assert not await place.store.settle_plan(plan, PlanState.APPROVED, ADMIN, WEEK)
+    assert not await place.store.settle_plan(plan, PlanState.APPROVED, SETTLED, WEEK)
     anew = (await place.sync()).tally.waiting_plan
     assert anew not in {None, plan}
 

@@ -280,16 +280,22 @@ class Store:
         return await self._database.read(plans.open_plan)
 
     async def settle_plan(
-        self, run_id: int, state: PlanState, actor: Actor, age: timedelta
+        self, run_id: int, state: PlanState, event: AuditEvent, age: timedelta
     ) -> list[Link] | None:
-        """Say what becomes of a plan that waits; None if it does not wait, or is stale by now."""
+        """Say what becomes of a plan that waits; None if it does not wait, or is stale by now.
+
+        Args:
+            run_id: whose plan it is.
+            state: what becomes of it.
+            event: of the audit, written with it; its actor has decided.
+            age: after which a plan is stale.
+        """
         now = self._clock()
 
         def work(connection: sqlite3.Connection) -> list[Link] | None:
             plans.expire(connection, now, age)
-            if not plans.settle(connection, run_id, state, actor.name, now):
+            if not plans.settle(connection, run_id, state, event.actor.name, now):
                 return None
-            event = AuditEvent(f"plan.{state.value}", actor, run_id, f"plan {run_id}")
             return audit.append(connection, [event], now)
 
         return await self._database.write(work)

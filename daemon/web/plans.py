@@ -63,7 +63,8 @@ async def _settle(call: Call[RunRef, Asked], state: PlanState) -> None:
     if await parts.store.plan(number) is None:
         raise Problem(404, f"run {number} holds no plan")
     age = parts.settings.removal.hold_for
-    links = await parts.store.settle_plan(number, state, call.actor, age)
+    event = call.event(f"plan.{state.value}", f"plan {number}", number)
+    links = await parts.store.settle_plan(number, state, event, age)
     if links is None:
         raise Problem(409, f"the plan of run {number} does not wait any more")
     tell_audit(links)

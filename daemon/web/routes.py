@@ -119,14 +119,20 @@ class Call(Generic[_Query, _Body]):
         """Who asks."""
         return self.request[ACTOR]
 
+    def event(
+        self, action: str, target: str, run_id: int | None = None, reason: str | None = None
+    ) -> AuditEvent:
+        """An audit event with the actor and the address, to be written with what it tells of."""
+        after = {"address": self.request[ADDRESS]}
+        return AuditEvent(action, self.actor, run_id, target, reason, after=after)
+
     async def record(self, action: str, target: str, run_id: int | None = None) -> None:
-        """Leave an audit event, with the actor and the address.
+        """Leave an audit event.
 
         Raises:
             StoreError: it could not be written.
         """
-        after = {"address": self.request[ADDRESS]}
-        event = AuditEvent(action, self.actor, run_id, target=target, after=after)
+        event = self.event(action, target, run_id)
         tell_audit(await self.site.parts.store.record(event))
 
 

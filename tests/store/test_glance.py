@@ -24,7 +24,17 @@ from daemon.domain import (
     UpdateReason,
 )
 from daemon.removal import Held
-from daemon.store import ATTENTION, PlanState, RunFilter, Store, Wanted, evidence, glance, titles
+from daemon.store import (
+    ATTENTION,
+    AuditEvent,
+    PlanState,
+    RunFilter,
+    Store,
+    Wanted,
+    evidence,
+    glance,
+    titles,
+)
 from tests.builders import ACTOR, NOW, an_item, begun, change
 
 WEEK = timedelta(days=7)
@@ -118,7 +128,8 @@ async def test_a_plan_that_waits_is_told_with_its_reasons(store: Store) -> None:
     plan = (await store.glance()).plan
     assert plan is not None
     assert (plan["run_id"], plan["titles"], plan["reasons"]) == (run, 3, ["y", "x"])
-    await store.settle_plan(run, PlanState.DISCARDED, ACTOR, WEEK)
+    event = AuditEvent("plan.discarded", ACTOR)
+    await store.settle_plan(run, PlanState.DISCARDED, event, WEEK)
     assert (await store.glance()).plan is None
 
 
