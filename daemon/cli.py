@@ -246,12 +246,14 @@ async def _explain(options: argparse.Namespace, settings: Settings) -> int:
 
 async def _attention(options: argparse.Namespace, settings: Settings) -> int:
     async with open_store_to_look(settings.database) as store:
-        found = await store.attention(removal_policy(settings))
+        found = await store.attention(removal_policy(settings), ignored=options.ignored)
     if options.json:
         _print([_json([finding._asdict() for finding in found])])
         return Exit.DONE
     names = ("kind", "title", "request", "what", "what to do")
-    _print(report.table(names, found) if found else ["Nothing needs you."])
+    rows = [finding[: len(names)] for finding in found]
+    nothing = "Nothing is ignored." if options.ignored else "Nothing needs you."
+    _print(report.table(names, rows) if rows else [nothing])
     return Exit.DONE
 
 
@@ -338,6 +340,7 @@ def _parser() -> argparse.ArgumentParser:
     explain = command("explain", _explain, "why a title is tracked as it is")
     explain.add_argument("title", metavar="TITLE|ID", help="a title, a request's or a Jellyfin id")
     attention = command("attention", _attention, "what needs somebody, and what to do about it")
+    attention.add_argument("--ignored", action="store_true", help="what is ignored instead")
     undo = command("undo", _undo, "take back what a run removed, relinked and promoted")
     undo.add_argument("id", type=_count, metavar="ID")
     backup = command("backup", _backup, "copy the tracker's file, also while it is in use")

@@ -28,7 +28,19 @@ from daemon.domain import (
 )
 from daemon.errors import StoreError
 from daemon.removal import Held
-from daemon.store import audit, evidence, glance, migrate, plans, requests, runs, titles, undo
+from daemon.store import (
+    attention,
+    audit,
+    evidence,
+    glance,
+    migrate,
+    plans,
+    requests,
+    runs,
+    titles,
+    undo,
+)
+from daemon.store.attention import Finding
 from daemon.store.audit import AuditEvent, AuditFilter, Link, Verdict
 from daemon.store.database import (
     BUSY_BUDGET,
@@ -43,7 +55,6 @@ from daemon.store.evidence import Moment
 from daemon.store.glance import SHOWN, SHOWN_TO_ADMINS, Glance, RunView, Wanted
 from daemon.store.plans import PlanState
 from daemon.store.runs import EVERY_RUN, Decided, RunCounts, RunFilter
-from daemon.store.titles import Finding
 from daemon.store.undo import Undoing, Undone
 
 __all__ = [
@@ -333,14 +344,33 @@ class Store:
             lambda connection: titles.facts(connection, request_id, now)
         )
 
-    async def attention(self, policy: RemovalPolicy) -> list[Finding]:
+    async def attention(self, policy: RemovalPolicy, *, ignored: bool = False) -> list[Finding]:
         """What needs somebody now, the most urgent first.
 
         Args:
             policy: tells when what is missing goes.
+            ignored: what somebody chose to ignore instead.
         """
         now = self._moment()
-        return await self._ours(lambda connection: titles.attention(connection, policy, now))
+        return await self._ours(
+            lambda connection: attention.attention(connection, policy, now, ignored=ignored)
+        )
+
+    async def ignore(self, finding: Finding, event: AuditEvent, *, ignored: bool) -> list[Link]:
+        """Let a finding count no more, or again; the audit event tells who did that.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        now = self._clock()
+
+        def work(connection: sqlite3.Connection) -> list[Link]:
+            attention.heed(connection, finding)
+            if ignored:
+                attention.ignore(connection, finding, event.actor.name, now)
+            return audit.append(connection, [event], now)
+
+        return await self._database.write(work)
 
     async def undo(self, run_id: int, actor: Actor) -> Undoing:
         """Take back what a run removed, relinked and promoted, title by title.

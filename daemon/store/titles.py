@@ -1,16 +1,12 @@
-"""What is known of single titles: for explaining one, and for listing those that need somebody."""
+"""What is known of single titles: finding them, and explaining one."""
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from daemon.domain import Absence, RemovalMode, RemovalPolicy
-from daemon.removal import outstanding
-from daemon.store import evidence, plans
+from daemon.store import evidence
 from daemon.store.evidence import Moment
 
 _MOST: Final = 100
@@ -21,23 +17,6 @@ _TITLE: Final = (
 )
 _DECISION: Final = ("run_id", "kind", "reason", "details", "started_at", "outcome")
 _EVENT: Final = ("at", "action", "actor_name", "run_id", "reason")
-
-
-class Finding(NamedTuple):
-    """Something that needs, or may soon need, somebody.
-
-    Attributes:
-        kind: "held", "leaving", "conflict" and the like.
-        request_id: the tracked row, if there is one.
-        what: what is so, in plain words.
-        todo: what to do about it.
-    """
-
-    kind: str
-    title: str
-    request_id: int | None
-    what: str
-    todo: str
 
 
 def search(connection: sqlite3.Connection, text: str) -> list[int]:
@@ -106,128 +85,3 @@ def _history(connection: sqlite3.Connection, request_id: int) -> list[dict[str, 
         (f"request {request_id}",),
     )
     return [dict(zip(_EVENT, row, strict=True)) for row in rows]
-
-
-def attention(connection: sqlite3.Connection, policy: RemovalPolicy, now: Moment) -> list[Finding]:
-    """What needs somebody now, the most urgent first, each kind capped."""
-    return [
-        *_held(connection),
-        *_unread(connection),
-        *_leaving(connection, policy, now),
-        *_decided(connection),
-        *_without_ids(connection),
-    ]
-
-
-def _held(connection: sqlite3.Connection) -> list[Finding]:
-    if (run_id := plans.open_plan(connection)) is None:
-        return []
-    todo = f"approve or discard plan {run_id}; if a disk is away, bring it back instead"
-    return [
-        Finding("held", one["title"], one["request_id"], one["why"], todo)
-        for one in plans.titles(connection, run_id, _MOST)
-    ]
-
-
-def _unread(connection: sqlite3.Connection) -> list[Finding]:
-    """What the latest full run met that was not as it should be, the broken items among it."""
-    row = connection.execute(
-        "SELECT id, result FROM sync_runs WHERE id = (SELECT MAX(id) FROM sync_runs"
-        " WHERE kind = 'full' AND outcome IN ('ok', 'partial', 'held', 'failed'))"
-    ).fetchone()
-    details = json.loads(row[1]).get("error_details", ()) if row else ()
-    todo = "see to what it names; the next full run tells whether it is well again"
-    return [Finding("problem", f"run {row[0]}", None, str(one), todo) for one in details[:_MOST]]
-
-
-def _leaving(
-    connection: sqlite3.Connection, policy: RemovalPolicy, now: Moment
-) -> Iterator[Finding]:
-    rows = connection.execute(
-        f"SELECT requests.title, requests.id, {', '.join(evidence.COLUMNS[2:])}"
-        " FROM sync_absences JOIN sync_titles USING (request_id)"
-        " JOIN requests ON requests.id = sync_titles.request_id"
-        " AND requests.created_at = sync_titles.created_at ORDER BY since LIMIT ?",
-        (_MOST,),
-    )
-    for title, number, *columns in rows:
-        if (missing := evidence.absence(columns, now)) is not None:
-            what = f"nothing to play of it in {missing.sightings} complete listings since"
-            what = f"{what} {missing.since:%Y-%m-%d %H:%M} UTC; {_countdown(missing, policy)}"
-            todo = "nothing if it was deleted; else see why Jellyfin does not show it"
-            yield Finding("leaving", title, number, what, todo)
-
-
-def _countdown(missing: Absence, policy: RemovalPolicy) -> str:
-    if policy.mode is RemovalMode.OFF:
-        return "it stays, as removals are switched off"
-    more, left = outstanding(missing.sightings, missing.waited, policy)
-    end = "put to an admin" if policy.mode is RemovalMode.ASK else "removed"
-    return f"{end} after {more} more, {left.total_seconds() / 3600:.0f} h from now at the earliest"
-
-
-_KINDS: Final = {
-    "ids_point_to_different_titles": (
-        "conflict",
-        "its ids belong to different requests",
-        "correct the ids in Jellyfin, or merge the requests in the tracker",
-    ),
-    "row_not_understood": (
-        "not_understood",
-        "the tracker's row has a state, type or id that is not known",
-        "upgrade library-sync, or correct the row",
-    ),
-    "not_available": (
-        "nothing_to_play",
-        "Jellyfin lists it, but there is no file to play",
-        "add an episode or the film, or delete its empty folder",
-    ),
-    "requested_seasons_incomplete": (
-        "incomplete",
-        "not all requested episodes are there",
-        "nothing; it becomes available with the last of them",
-    ),
-    "still_read_by_jellyfin": (
-        "being_read",
-        "Jellyfin has no ids for it yet",
-        "nothing, it is looked at again; if it stays, identify it in Jellyfin",
-    ),
-}
-
-
-def _decided(connection: sqlite3.Connection) -> list[Finding]:
-    """What the latest full run could not settle."""
-    rows = connection.execute(
-        "SELECT reason, title, request_id, details FROM sync_decisions WHERE run_id ="
-        " (SELECT MAX(id) FROM sync_runs WHERE kind = 'full'"
-        "  AND outcome IN ('ok', 'partial', 'held'))"
-        " AND kind IN ('conflict', 'skip') ORDER BY reason, title LIMIT ?",
-        (_MOST * 3,),
-    )
-    found = []
-    for reason, title, request_id, details in rows:
-        kind, what, todo = _KINDS.get(reason, (reason, reason.replace("_", " "), "look at it"))
-        told = f"{what} ({details})" if details else what
-        found.append(Finding(kind, title, request_id, told, todo))
-    return found
-
-
-def _without_ids(connection: sqlite3.Connection) -> list[Finding]:
-    columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(requests)")}
-    imdb = " AND imdb_id IS NULL" if "imdb_id" in columns else ""
-    rows = connection.execute(
-        # The plus keeps SQLite off the index of tvdb_id, in which every film would be looked at.
-        "SELECT title, id FROM requests WHERE state = 'AVAILABLE' AND tmdb_id IS NULL"
-        f" AND +tvdb_id IS NULL{imdb} ORDER BY id DESC LIMIT ?",
-        (_MOST,),
-    )
-    return [
-        Finding(
-            "without_ids",
-            title,
-            number,
-            "no provider knows it",
-            "identify it in Jellyfin; the ids follow by themselves",
-        )
-        for title, number in rows
-    ]

@@ -110,6 +110,12 @@ class TitleRef(Asked):
     request_id: _Number
 
 
+class AttentionQuery(Asked):
+    """Which findings."""
+
+    ignored: _Flag = Field(default=False, description="true: those that somebody chose to ignore")
+
+
 class RunQuery(RunRef):
     """One run, and which of its decisions."""
 
@@ -344,6 +350,7 @@ class Finding(Told):
     request_id: int | None
     what: str
     todo: str
+    jellyfin_id: str | None
 
 
 class Attention(Told):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 
+from daemon.domain import Scope, Trigger
 from daemon.explain import sentences
-from daemon.web.models import Asked, TitleRef
+from daemon.web.models import Asked, AttentionQuery, TitleRef
 from daemon.web.problems import Problem
 from daemon.web.routes import Call
 
@@ -20,8 +23,22 @@ async def title(call: Call[TitleRef, Asked]) -> web.StreamResponse:
     return web.json_response({**facts, "because": because})
 
 
-async def attention(call: Call[Asked, Asked]) -> web.StreamResponse:
+async def look(call: Call[Any, Any], target: str, jellyfin_id: str) -> int:
+    """Ask for a look at one title; returns the number of the run that will.
+
+    Args:
+        call: of whoever wants it.
+        target: the title, as the audit is to name it.
+        jellyfin_id: what is looked at.
+    """
+    hints = frozenset({jellyfin_id})
+    ticket = call.site.parts.worker.ask(Trigger.ADMIN, call.actor, Scope(hints))
+    await call.record("title.rechecked", target, ticket.number)
+    return ticket.number
+
+
+async def attention(call: Call[AttentionQuery, Asked]) -> web.StreamResponse:
     """What needs somebody now, the most urgent first, each with what to do."""
     parts = call.site.parts
-    found = await parts.store.attention(parts.service.removal)
+    found = await parts.store.attention(parts.service.removal, ignored=call.query.ignored)
     return web.json_response({"findings": [finding._asdict() for finding in found]})

@@ -82,6 +82,9 @@ _NOTES: Final = {
     "discarded": "Discarded. Nothing was removed, and these titles stay tracked.",
     "paused": "Paused, until it is resumed or the daemon restarts.",
     "resumed": "Resumed. It comes again when it is due.",
+    "ignored": "Ignored, until its reason changes. It is kept under “ignored”.",
+    "restored": "It counts again.",
+    "rechecked": "Run {} looks at this title.",
     "already": "That was sent already. Nothing was done twice.",
 }
 _RULES: Final = {
@@ -94,7 +97,13 @@ _RULES: Final = {
     "share": ("Missing in {about}", "{value}", "at most {limit}"),
 }
 """The rules of the removal guard: what each is about, what was found, and what lets titles go."""
-
+_NEEDS: Final = {
+    "problem": "went wrong",
+    "leaving": "waiting to be gone",
+    "conflict": "sources disagree",
+    "being_read": "unmatched",
+    "without_ids": "missing ids",
+}
 _STUCK: Final = 60.0
 _BEST: Final = 10
 _UNITS: Final = ((2 * 86_400, 86_400, "days"), (3600, 3600, "h"), (60, 60, "min"))
@@ -405,7 +414,7 @@ def grouped(findings: Iterable[Finding], most: int) -> Iterator[dict[str, Any]]:
     for finding in findings:
         kinds.setdefault(finding.kind, []).append(finding)
     for kind, rows in kinds.items():
-        name = kind.replace("_", " ")
+        name = _NEEDS.get(kind, kind.replace("_", " "))
         yield {"kind": kind, "name": name, "number": len(rows), "rows": rows[:most]}
 
 

@@ -31,15 +31,15 @@ from daemon.store import (
     RunFilter,
     Store,
     Wanted,
+    attention,
     evidence,
     glance,
-    titles,
 )
 from tests.builders import ACTOR, NOW, an_item, begun, change
 
 WEEK = timedelta(days=7)
-ORDERED = {"sync_plans", "sync_absences USING INDEX sync_absences_since"}
-"""Walked from one end to the first few rows, which is no scan of the whole."""
+ORDERED = {"sync_plans", "sync_absences USING INDEX sync_absences_since", "sync_ignored"}
+"""Walked from one end to the first few rows; of what is ignored, each row is somebody's click."""
 
 
 async def ended(
@@ -268,7 +268,7 @@ async def test_no_page_scans_a_table(store: Store, path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.set_trace_callback(asked.append)
         glance.glance(connection)
-        titles.attention(connection, RemovalPolicy(), evidence.moment())
+        attention.attention(connection, RemovalPolicy(), evidence.moment())
         for wanted in (RunFilter(Outcome.OK), RunFilter(trigger=Trigger.CLI), RunFilter(since=NOW)):
             glance.lines(connection, None, 30, wanted)
         for group in (*glance.SHOWN_TO_ADMINS, ""):

@@ -9,6 +9,7 @@ from aiohttp import web
 from daemon.web.auth import Failures
 from daemon.web.frame import Frame, Visit
 from daemon.web.login import Login
+from daemon.web.pages.attention import AttentionPages
 from daemon.web.pages.audit import AuditPages
 from daemon.web.pages.runs import RunPages
 from daemon.web.pages.status import StatusPages
@@ -35,7 +36,8 @@ def add(application: web.Application, site: Site, sessions: Sessions, failures: 
     login = Login(site, frame, sessions, failures, device_of(site.parts))
     get, post = application.router.add_get, application.router.add_post
     base = frame.base
-    for pages in (status, RunPages(site, frame), TitlePages(site, frame), AuditPages(site, frame)):
+    groups = (RunPages, TitlePages, AttentionPages, AuditPages)
+    for pages in (status, *(group(site, frame) for group in groups)):
         for path, answer, for_admins in pages.readable():
             get(base + path, frame.handler(answer, admin=for_admins))
         for path, answer in pages.writable():

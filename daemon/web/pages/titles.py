@@ -1,20 +1,16 @@
-"""Tracked titles: found, explained, and those that need somebody."""
+"""Tracked titles: found and explained."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from aiohttp import web
 
 from daemon.explain import sentences
-from daemon.web import view
 from daemon.web.frame import Answer, Visit
 from daemon.web.models import TitleRef
 from daemon.web.pages.base import Pages, read
 from daemon.web.problems import Problem
-
-_MOST: Final = 100
 
 
 class TitlePages(Pages):
@@ -24,7 +20,6 @@ class TitlePages(Pages):
         """Addresses, what answers there, and whether only administrators may see it."""
         yield "/status/titles", self._titles, False
         yield "/status/titles/{request_id}", self._title, False
-        yield "/status/attention", self._attention, True
 
     async def _titles(self, visit: Visit) -> web.StreamResponse:
         text = visit.request.query.get("q", "").strip()[:200]
@@ -38,9 +33,3 @@ class TitlePages(Pages):
             raise Problem(404, f"There is no request {number}.")
         because = [*sentences(facts, self._parts.service.removal)]
         return self._page(visit, "title.html", facts=facts, because=because)
-
-    async def _attention(self, visit: Visit) -> web.StreamResponse:
-        kind = visit.request.query.get("kind", "")
-        found = await self._parts.store.attention(self._parts.service.removal)
-        needs = [*view.grouped(found, _MOST)]
-        return self._page(visit, "attention.html", needs=needs, kind=kind)
