@@ -91,7 +91,7 @@ class Daemon:
             feed=self._feed,
             health=health,
             intake=self._intake,
-            jellyfin=services.jellyfin,
+            services=services,
             loop_lag=lambda: self._pulse.lag,
             schedule=self._schedule,
             clock=lambda: datetime.now(UTC),

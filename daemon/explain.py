@@ -54,8 +54,8 @@ def _presence(facts: Mapping[str, Any]) -> Iterator[str]:
         since = facts["missing_since"][:16]
         yield f"There has been nothing to play of it since {since}, in {times}."
     else:
-        place = facts["library"] or "a place that is not known"
-        yield f"The library had it at the last complete reading, in {place}."
+        place = f", in {facts['library']}" if facts["library"] else ""
+        yield f"The library had it at the last complete reading{place}."
 
 
 def _what_would_change(facts: Mapping[str, Any], policy: RemovalPolicy) -> str:

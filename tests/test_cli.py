@@ -109,6 +109,16 @@ async def test_a_run_is_told_to_people(shell: Shell) -> None:
     assert (await shell("audit", "verify")).out == f"2 events, unbroken; head {head}\n"
 
 
+async def test_what_is_ignored_is_listed_when_asked_for(shell: Shell) -> None:
+    """And otherwise counts no more."""
+    await shell("sync")
+    assert "without_ids" in (await shell("attention")).out
+    values = "('without_ids', 'request 40', 'no provider knows it', '2026', 'alice')"
+    change(shell.database, f"INSERT INTO sync_ignored VALUES {values}")
+    assert "without_ids" not in (await shell("attention")).out
+    assert "no provider knows it" in (await shell("attention", "--ignored")).out
+
+
 @pytest.mark.parametrize(
     "command",
     ["sync", "sync --dry-run", "check", "runs", "runs 1", "runs --last 1", "audit", "audit verify"],

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import web
 
@@ -31,6 +31,22 @@ _BYTES_PER_FILE = 1_234_567_890
 _BARE_HOLE = re.compile(r'"=(%\(\w+\)s\d*)"')
 _ESCAPED = re.compile("[\U00010000-\U0010ffff\u2028\u2029]")
 
+
+class _Kind(NamedTuple):
+    """What tells Radarr from Sonarr."""
+
+    name: str
+    noun: str
+    lookup: str
+    holds: str
+
+
+_RADARR = _Kind("radarr", "movie", "tmdbId", "movies")
+_SONARR = _Kind("sonarr", "series", "tvdbId", "tvshows")
+
+One = Callable[[int], str | None]
+"""Gives the text of the record with the service's own id."""
+
 Records = Callable[[str | None], Iterator[str]]
 """Gives the text of all records, or of those with the id that is looked up."""
 
@@ -43,7 +59,11 @@ def radarr(world: World, *, api_key: str) -> web.Application:
             if tmdb_id in (None, movie.movie.provider_ids["Tmdb"]):
                 yield _movie(movie)
 
-    return _application("radarr", api_key, ("movie", "tmdbId"), records, world)
+    def one(number: int) -> str | None:
+        known = world.radarr.get(number)
+        return _movie(known) if known else None
+
+    return _application(_RADARR, api_key, world, records, one)
 
 
 def sonarr(world: World, *, api_key: str) -> web.Application:
@@ -54,14 +74,17 @@ def sonarr(world: World, *, api_key: str) -> web.Application:
             if tvdb_id in (None, series.series.provider_ids["Tvdb"]):
                 yield _series(series)
 
-    return _application("sonarr", api_key, ("series", "tvdbId"), records, world)
+    def one(number: int) -> str | None:
+        known = world.sonarr.get(number)
+        return _series(known) if known else None
+
+    return _application(_SONARR, api_key, world, records, one)
 
 
 def _application(
-    name: str, api_key: str, what: tuple[str, str], records: Records, world: World
+    kind: _Kind, api_key: str, world: World, records: Records, one: One
 ) -> web.Application:
-    noun, lookup = what
-    status = template(f"{name}_status")
+    status = template(f"{kind.name}_status")
     headers = {
         "Cache-Control": "no-cache, no-store",
         "Expires": "-1",
@@ -83,20 +106,27 @@ def _application(
         return await reply(request, [_document(status)], {**_JSON, **headers})
 
     async def show_list(request: web.Request) -> web.StreamResponse:
-        texts = records(request.query.get(lookup))
+        texts = records(request.query.get(kind.lookup))
         return await reply(request, _array(texts), {**_JSON, **headers})
 
     async def show_folders(request: web.Request) -> web.StreamResponse:
-        kind = {"movie": "movies", "series": "tvshows"}[noun]
-        mine = [one for one in world.folders.values() if one.collection_type == kind]
-        roots = [_root(at, one.path, one.name in world.offline) for at, one in enumerate(mine, 1)]
+        mine = [at for at in world.folders.values() if at.collection_type == kind.holds]
+        roots = [_root(n, at.path, at.name in world.offline) for n, at in enumerate(mine, 1)]
         return await reply(request, [_document(roots)], {**_JSON, **headers})
+
+    async def show_one(request: web.Request) -> web.StreamResponse:
+        number = int(request.match_info["number"])
+        if (text := one(number)) is None:
+            missing = {"title": "Not Found", "status": 404}
+            return await reply(request, [_document(missing)], {**_JSON, **headers}, 404)
+        return await reply(request, [textwrap.dedent(text).encode()], {**_JSON, **headers})
 
     application = new_application(guard, headers)
     application.router.add_get("/ping", ping, allow_head=False)
     application.router.add_get("/api/v3/system/status", show_status, allow_head=False)
     application.router.add_get("/api/v3/rootfolder", show_folders, allow_head=False)
-    application.router.add_get(f"/api/v3/{noun}", show_list, allow_head=False)
+    application.router.add_get(f"/api/v3/{kind.noun}", show_list, allow_head=False)
+    application.router.add_get(f"/api/v3/{kind.noun}/{{number:\\d+}}", show_one, allow_head=False)
     return application
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from datetime import timedelta
 from typing import Any, Final
@@ -13,10 +14,13 @@ _MOST: Final = 100
 _DIGITS: Final = 19
 _TITLE: Final = (
     *("id", "title", "media_type", "state", "year", "tmdb_id", "tvdb_id", "imdb_id"),
-    *("jellyfin_id", "radarr_id", "sonarr_id", "requested_by", "created_at", "available_at"),
+    *("jellyfin_id", "radarr_id", "sonarr_id", "requested_by", "created_at", "state_changed_at"),
+    "available_at",
 )
 _DECISION: Final = ("run_id", "kind", "reason", "details", "started_at", "outcome")
 _EVENT: Final = ("at", "action", "actor_name", "run_id", "reason")
+_TIMELINE: Final = ("timestamp", "service", "event_type", "state", "details")
+_MOMENTS: Final = 30
 
 
 def search(connection: sqlite3.Connection, text: str) -> list[int]:
@@ -58,9 +62,22 @@ def facts(connection: sqlite3.Connection, request_id: int, now: Moment) -> dict[
         "library": library,
         "missing": None if missing is None else _missing(missing.sightings, missing.waited),
         "missing_since": None if missing is None else missing.since.isoformat(),
+        "checked": _checked(connection),
         "decisions": _decisions(connection, request_id, tracked.get("jellyfin_id")),
         "history": _history(connection, request_id),
+        "origins": _origins(connection, request_id, tracked),
+        "seasons": _seasons(connection, request_id),
+        "timeline": _timeline(connection, request_id),
     }
+
+
+def _checked(connection: sqlite3.Connection) -> str | None:
+    """When the library was last read to its end; what is not missing was in it then."""
+    row = connection.execute(
+        "SELECT ended_at FROM sync_runs WHERE id = (SELECT MAX(id) FROM sync_runs"
+        " WHERE kind = 'full' AND outcome IN ('ok', 'held'))"
+    ).fetchone()
+    return row[0] if row else None
 
 
 def _missing(sightings: int, waited: timedelta) -> dict[str, Any]:
@@ -85,3 +102,39 @@ def _history(connection: sqlite3.Connection, request_id: int) -> list[dict[str, 
         (f"request {request_id}",),
     )
     return [dict(zip(_EVENT, row, strict=True)) for row in rows]
+
+
+def _origins(
+    connection: sqlite3.Connection, request_id: int, tracked: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """By column, the run that wrote the value that stands there now, as far as that is known."""
+    rows = connection.execute(
+        "SELECT run_id, at, after FROM sync_audit WHERE target = ? AND after NOT NULL"
+        " ORDER BY seq DESC LIMIT ?",
+        (f"request {request_id}", _MOST),
+    )
+    found: dict[str, dict[str, Any]] = {}
+    for run_id, at, after in rows:
+        for name, value in json.loads(after).items():
+            if name in tracked and tracked[name] == value:
+                found.setdefault(name, {"run_id": run_id, "at": at})
+    return found
+
+
+def _seasons(connection: sqlite3.Connection, request_id: int) -> list[dict[str, int]]:
+    """How many episodes the tracker knows of, and how many of them are available."""
+    rows = connection.execute(
+        "SELECT season_number, SUM(state = 'AVAILABLE'), COUNT(*) FROM episodes"
+        " WHERE request_id = ? GROUP BY 1 ORDER BY 1",
+        (request_id,),
+    )
+    return [{"season": number, "have": have, "total": total} for number, have, total in rows]
+
+
+def _timeline(connection: sqlite3.Connection, request_id: int) -> list[dict[str, Any]]:
+    rows = connection.execute(
+        f"SELECT {', '.join(_TIMELINE)} FROM timeline_events WHERE request_id = ?"
+        " ORDER BY timestamp DESC, id DESC LIMIT ?",
+        (request_id, _MOMENTS),
+    )
+    return [dict(zip(_TIMELINE, row, strict=True)) for row in rows]

@@ -134,7 +134,7 @@ def application(parts: Parts) -> web.Application:
     reader = sessions.administrator
     site = Site(
         parts=parts,
-        gate=Gate(parts.jellyfin, parts.store, http, failures, parts.monotonic, reader),
+        gate=Gate(parts.services.jellyfin, parts.store, http, failures, parts.monotonic, reader),
         door=hooks.Door(parts.settings.webhook, failures),
         previews=Previews(parts.service, parts.worker),
         closing=asyncio.Event(),

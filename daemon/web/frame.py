@@ -155,8 +155,10 @@ class Frame:
 
     def landing(self, request: web.Request) -> str:
         """Where a form leads that was sent already."""
-        run_id = request.match_info.get("run_id")
-        return f"/status/runs/{run_id}" if run_id else "/status"
+        for name, pages in (("run_id", "runs"), ("request_id", "titles")):
+            if (number := request.match_info.get(name)) is not None:
+                return f"/status/{pages}/{number}"
+        return "/status"
 
     def failed(self, request: web.Request, status: int, detail: str) -> web.Response:
         """A page that says what happened."""

@@ -114,14 +114,14 @@ class Login:
             raise Problem(400, "Type your name and your password of Jellyfin.")
         async with self._asking:
             self._limit(request)
-            bearer = await self._parts.jellyfin.log_in(name, password, self._device)
+            bearer = await self._parts.services.jellyfin.log_in(name, password, self._device)
         return await self._let_in(request, bearer)
 
     async def _begin(self, request: web.Request) -> web.StreamResponse:
         await self._frame.form(request)
         self._limit(request)
         self._failures.count(request[ADDRESS])
-        if (begun := await self._parts.jellyfin.quick_connect(self._device)) is None:
+        if (begun := await self._parts.services.jellyfin.quick_connect(self._device)) is None:
             raise Problem(409, _OFF)
         self._codes[self._sessions.visitor(request)] = begun
         if len(self._codes) > _MOST_CODES:
@@ -132,7 +132,7 @@ class Login:
         visitor = self._sessions.visitor(request)
         if (begun := self._codes.get(visitor)) is None:
             return self._frame.to("/login", next=_next(request))
-        bearer = await self._parts.jellyfin.quick_connected(begun.secret, self._device)
+        bearer = await self._parts.services.jellyfin.quick_connected(begun.secret, self._device)
         if bearer is None:
             return self._frame.page(request, "quick.html", code=begun.code)
         self._codes.pop(visitor, None)

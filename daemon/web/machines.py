@@ -30,7 +30,7 @@ async def ready(call: Call[Asked, Asked]) -> web.StreamResponse:
         reasons.append({"what": "tracker", "kind": error.kind})
     except TimeoutError:
         reasons.append({"what": "tracker", "kind": "timed_out"})
-    jellyfin = parts.health.services[parts.jellyfin.http.service]
+    jellyfin = parts.health.services[parts.services.jellyfin.http.service]
     if jellyfin.up is False:
         reasons.append({"what": jellyfin.name.lower(), "kind": jellyfin.kind})
     document = {"ready": not reasons, "reasons": reasons}

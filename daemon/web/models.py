@@ -337,8 +337,12 @@ class TitleFacts(Told):
     library: str | None
     missing: dict[str, float] | None
     missing_since: str | None
+    checked: str | None
     decisions: list[dict[str, Any]]
     history: list[dict[str, Any]]
+    origins: dict[str, dict[str, Any]]
+    seasons: list[dict[str, int]]
+    timeline: list[dict[str, Any]]
     because: list[str]
 
 

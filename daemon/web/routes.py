@@ -15,11 +15,11 @@ from pydantic import BaseModel, ValidationError
 
 from daemon.apply import tell_audit
 from daemon.clients.http import Meter
-from daemon.clients.jellyfin import JellyfinClient
 from daemon.domain import Actor
 from daemon.health import Health
 from daemon.intake import Intake
 from daemon.lines import Lines
+from daemon.observe import Services
 from daemon.progress import Feed
 from daemon.schedule import Schedule
 from daemon.settings import Settings
@@ -75,7 +75,7 @@ class Parts:
     feed: Feed
     health: Health
     intake: Intake
-    jellyfin: JellyfinClient
+    services: Services
     loop_lag: Callable[[], float]
     schedule: Schedule
     clock: Callable[[], datetime]

@@ -23,18 +23,20 @@ async def title(call: Call[TitleRef, Asked]) -> web.StreamResponse:
     return web.json_response({**facts, "because": because})
 
 
-async def look(call: Call[Any, Any], target: str, jellyfin_id: str) -> int:
-    """Ask for a look at one title; returns the number of the run that will.
+async def look(call: Call[Any, Any], target: str, jellyfin_id: str | None) -> int | None:
+    """Ask for a run that looks at one title; returns its number.
 
     Args:
         call: of whoever wants it.
         target: the title, as the audit is to name it.
-        jellyfin_id: what is looked at.
+        jellyfin_id: what is looked at; without it there is no such run.
     """
-    hints = frozenset({jellyfin_id})
-    ticket = call.site.parts.worker.ask(Trigger.ADMIN, call.actor, Scope(hints))
-    await call.record("title.rechecked", target, ticket.number)
-    return ticket.number
+    number = None
+    if jellyfin_id is not None:
+        scope = Scope(frozenset({jellyfin_id}))
+        number = call.site.parts.worker.ask(Trigger.ADMIN, call.actor, scope).number
+    await call.record("title.rechecked", target, number)
+    return number
 
 
 async def attention(call: Call[AttentionQuery, Asked]) -> web.StreamResponse:

@@ -57,6 +57,16 @@ async def test_no_key_no_answer(services: PretendServices, service: Service, pat
 
 
 @BOTH
+async def test_one_is_as_in_the_list(services: PretendServices, service: Service) -> None:
+    """The same object without the list's indent; an unknown number is a 404 with a body."""
+    [first, *_] = (await ask(services, service, LISTS[service])).json
+    answer = await ask(services, service, f"{LISTS[service]}/{first['id']}")
+    assert (answer.json, laid_out(answer.text)) == (first, True)
+    unknown = await ask(services, service, f"{LISTS[service]}/99999")
+    assert (unknown.status, unknown.json["status"]) == (404, 404)
+
+
+@BOTH
 async def test_the_other_ones_list_is_unknown(services: PretendServices, service: Service) -> None:
     """Radarr has no series and Sonarr no movies: 404, empty, with the version."""
     other = {"radarr": "/api/v3/series", "sonarr": "/api/v3/movie"}[service]

@@ -194,7 +194,7 @@ async def standing(
                 feed=feed,
                 health=health,
                 intake=Intake(workers[0], store, _nothing, settings.webhook),
-                jellyfin=clients.jellyfin,
+                services=clients,
                 loop_lag=lambda: 0.25,
                 schedule=Planned(workers[0], settings.sync, next_run, quick.look),
                 clock=lambda: NOW,

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from daemon.demo import Fault
 from daemon.demo.jellyfin import VIEWER
 from daemon.demo.library import Movie
 from daemon.domain import Evidence, Trigger
@@ -147,3 +148,108 @@ async def test_what_jellyfin_has_no_id_for_waits_for_the_next_full_sync(
     change(stand.file, "UPDATE requests SET jellyfin_id = NULL WHERE id = 1")
     refused = await pressed(alice, "recheck without_ids request 1")
     assert (refused.status, "next full sync" in words(refused)) == (409, True)
+
+
+# --- one title -------------------------------------------------------------------------------
+
+
+async def rechecked(person: Person, number: int) -> str:
+    """Press the button; what the page says then."""
+    path = f"/status/titles/{number}"
+    answer = await person.send(path, f"{path}/recheck")
+    assert answer.status == 200
+    return words(answer)
+
+
+async def test_a_title_tells_where_it_is_and_who_gave_its_ids(stand: Stand, alice: Person) -> None:
+    """By the file alone: each source with its id, whether it is there, and since when."""
+    await synced(stand)
+    change(stand.file, "UPDATE requests SET tvdb_id = NULL WHERE id = 2")
+    await synced(stand)
+    calls = len(stand.services.calls("jellyfin"))
+    film, show = [words(await alice.get(f"/status/titles/{number}")) for number in (1, 2)]
+    expected = (
+        "Tracker 1 available",
+        "in the library just now",
+        "Radarr 1 linked just now",
+        "tmdb id 19 from Jellyfin, run 1",
+        "radarr id 1 from Radarr, run 1",
+        "Import available library_sync: Synced from library",
+    )
+    assert [text for text in expected if text not in film] == []
+    assert "tvdb id 71471 from Jellyfin, run 2" in show
+    assert len(stand.services.calls("jellyfin")) == calls
+
+
+async def test_of_what_others_wrote_no_source_is_invented(stand: Stand, alice: Person) -> None:
+    """Nor is a moment at which it was seen."""
+    await synced(stand)
+    change(stand.file, "UPDATE requests SET requested_by = 'carol', tmdb_id = 20 WHERE id = 1")
+    change(stand.file, "DELETE FROM sync_titles WHERE request_id = 1")
+    said = words(await alice.get("/status/titles/1"))
+    assert "tmdb id 20 tvdb id" in said
+    assert "not seen yet unknown" in said
+
+
+async def test_a_recheck_asks_the_services_about_one_title(stand: Stand, alice: Person) -> None:
+    """What each says now, with the episodes of a series, and a run that looks at it."""
+    await synced(stand)
+    film, show = await rechecked(alice, 1), await rechecked(alice, 2)
+    assert "Jellyfin just now Metropolis: there is something to play." in film
+    assert "Radarr just now It has the film as number 1." in film
+    assert "Sonarr just now It has The Show as number 1." in show
+    assert "Season 1 1 of 1" in show
+    assert "looks at it, and writes" in film
+    events = await stand.audited("title.rechecked")
+    assert [(one["actor_name"], one["target"], one["after"]) for one in events] == [
+        ("admin", f"request {number}", {"address": "127.0.0.1"}) for number in (1, 2)
+    ]
+
+
+async def test_a_recheck_says_what_is_not_as_it_is_tracked(stand: Stand, alice: Person) -> None:
+    """Another number, another title, nothing there."""
+    await synced(stand)
+    change(stand.file, "UPDATE requests SET radarr_id = 9, tmdb_id = 19 WHERE id = 1")
+    change(stand.file, "UPDATE requests SET tvdb_id = 5 WHERE id = 2")
+    assert "as number 1; the row says 9." in await rechecked(alice, 1)
+    show = await rechecked(alice, 2)
+    assert "Its TVDB id there is 71471, not 5" in show
+    assert "number 1, which is TVDB 71471, not 5" in show
+    change(stand.file, "UPDATE requests SET sonarr_id = 77, jellyfin_id = ? WHERE id = 2", "f" * 32)
+    show = await rechecked(alice, 2)
+    assert "nothing under this id" in show
+    assert "It has no series 77" in show
+    change(stand.file, "UPDATE requests SET sonarr_id = NULL, jellyfin_id = NULL WHERE id = 2")
+    show = await rechecked(alice, 2)
+    assert show.count("It was not asked") == 2
+    assert "No run looks at it" in show
+
+
+async def test_a_service_that_is_away_is_an_answer_too(stand: Stand, alice: Person) -> None:
+    """In plain words; the others are told all the same, and no number is made up."""
+    await synced(stand)
+    stand.services.fault("jellyfin", Fault(drop=True, times=None))
+    show = await rechecked(alice, 2)
+    assert "check that it runs" in show
+    assert "It has The Show" in show
+    assert "Season 1 ? of 1" in show
+
+
+async def test_the_trackers_own_episodes_are_counted_by_season(stand: Stand, bob: Person) -> None:
+    """Nobody has to be asked for them, and everybody may see them."""
+    await synced(stand)
+    into = "INSERT INTO episodes (request_id, season_number, episode_number, state, created_at,"
+    for season, episode, state in ((0, 1, "REQUESTED"), (2, 1, "AVAILABLE"), (2, 2, "GRABBING")):
+        values = f"(2, {season}, {episode}, '{state}', '2026', '2026')"
+        change(stand.file, f"{into} updated_at) VALUES {values}")
+    said = words(await bob.get("/status/titles/2"))
+    assert "Specials 0 of 1 Season 2 1 of 2" in said
+
+
+async def test_a_plain_user_rechecks_nothing_and_sees_no_folder(stand: Stand, bob: Person) -> None:
+    """There is no button, and no form of their own does it."""
+    await synced(stand)
+    answer = await bob.get("/status/titles/1")
+    assert re.findall("/media|Recheck|Where it is|timeline", answer.text) == []
+    refused = await bob.post("/status/titles/1/recheck", await bob.token())
+    assert (refused.status, await stand.audited("title.rechecked")) == (403, [])

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from aiohttp import web
 
 from daemon.explain import sentences
-from daemon.web.frame import Answer, Visit
+from daemon.recheck import Answer, ask
+from daemon.web import known, titles
+from daemon.web.frame import Answer as Given
+from daemon.web.frame import Visit
 from daemon.web.models import TitleRef
 from daemon.web.pages.base import Pages, read
 from daemon.web.problems import Problem
+
+_TITLE: Final = "/status/titles/{request_id}"
 
 
 class TitlePages(Pages):
     """The pages of titles."""
 
-    def readable(self) -> Iterator[tuple[str, Answer, bool]]:
+    def readable(self) -> Iterator[tuple[str, Given, bool]]:
         """Addresses, what answers there, and whether only administrators may see it."""
         yield "/status/titles", self._titles, False
-        yield "/status/titles/{request_id}", self._title, False
+        yield _TITLE, self._title, False
+
+    def writable(self) -> Iterator[tuple[str, Given]]:
+        """Addresses of forms."""
+        yield f"{_TITLE}/recheck", self._recheck
 
     async def _titles(self, visit: Visit) -> web.StreamResponse:
         text = visit.request.query.get("q", "").strip()[:200]
@@ -27,9 +37,38 @@ class TitlePages(Pages):
         return self._page(visit, "titles.html", text=text, found=found)
 
     async def _title(self, visit: Visit) -> web.StreamResponse:
+        return self._shown(visit, await self._facts(visit))
+
+    async def _recheck(self, visit: Visit) -> web.StreamResponse:
+        """The same page, with what the services say of the title now."""
+        tracked = (facts := await self._facts(visit))["tracked"]
+        target, jellyfin_id = f"request {tracked['id']}", tracked["jellyfin_id"]
+        number = await titles.look(self._call(visit), target, jellyfin_id)
+        answers = await ask(self._parts.services, tracked)
+        return self._shown(visit, facts, answers, number)
+
+    async def _facts(self, visit: Visit) -> dict[str, Any]:
         given = visit.request.match_info["request_id"]
         number = read(TitleRef, {"request_id": given}, 404).request_id
         if (facts := await self._parts.store.facts(number)) is None:
             raise Problem(404, f"There is no request {number}.")
-        because = [*sentences(facts, self._parts.service.removal)]
-        return self._page(visit, "title.html", facts=facts, because=because)
+        return facts if visit.admin else {**facts, "library": None}
+
+    def _shown(
+        self,
+        visit: Visit,
+        facts: dict[str, Any],
+        answers: Sequence[Answer] = (),
+        number: int | None = None,
+    ) -> web.Response:
+        return self._page(
+            visit,
+            "title.html",
+            facts=facts,
+            because=[*sentences(facts, self._parts.service.removal)],
+            sources=[*known.sources(facts)],
+            ids=[*known.ids(facts)],
+            seasons=known.seasons(facts, answers),
+            answers=answers,
+            looking=number,
+        )

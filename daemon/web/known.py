@@ -1,0 +1,127 @@
+"""What a title's page says of each source: facts and answers in, words and values out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from daemon.domain import OUR_NAME, MediaType
+from daemon.recheck import Answer
+from daemon.report import count
+from daemon.web.view import moment
+
+_IDS: Final = ("tmdb_id", "tvdb_id", "imdb_id", "jellyfin_id", "radarr_id", "sonarr_id")
+_SOURCES: Final = {"radarr_id": "Radarr", "sonarr_id": "Sonarr"}
+
+
+class Source(NamedTuple):
+    """What the file knows of a title at one place.
+
+    Attributes:
+        seen: whether it is there, in words.
+        value: what is known of it there; "" if nothing is.
+        at: when that was so, or became so; None where nobody knows.
+    """
+
+    name: str
+    id: int | str | None
+    seen: str
+    value: str
+    at: datetime | None
+
+
+class Id(NamedTuple):
+    """An id of a title.
+
+    Attributes:
+        source: who gave it, if this program wrote it.
+        run_id: the run that wrote it, if that is still known; `at` is when.
+    """
+
+    name: str
+    value: int | str | None
+    source: str = ""
+    run_id: int | None = None
+    at: str | None = None
+
+
+class Season(NamedTuple):
+    """A season's episodes; `have` is None where it is unknown how many can be played."""
+
+    name: str
+    have: int | None
+    total: int
+
+    @property
+    def state(self) -> str:
+        """The icon's word for it."""
+        return "never" if not self.have else "ok" if self.have >= self.total else "partial"
+
+
+def sources(facts: Mapping[str, Any]) -> Iterator[Source]:
+    """The tracker, Jellyfin, and Radarr for a film or Sonarr for a series."""
+    tracked = facts["tracked"]
+    by = f"requested by {tracked['requested_by']}" if tracked["requested_by"] else ""
+    state = str(tracked["state"]).lower().replace("_", " ")
+    yield Source("Tracker", tracked["id"], state, by, moment(tracked["state_changed_at"]))
+    yield _jellyfin(facts)
+    column = "radarr_id" if tracked["media_type"] == MediaType.MOVIE else "sonarr_id"
+    linked = "not linked" if tracked[column] is None else "linked"
+    at = moment(_id(facts, column).at)
+    yield Source(_SOURCES[column], tracked[column], linked, "", at)
+
+
+def _jellyfin(facts: Mapping[str, Any]) -> Source:
+    number, missing = facts["tracked"]["jellyfin_id"], facts["missing"]
+    place = facts["library"] or ""
+    if not facts["seen"]:
+        return Source("Jellyfin", number, "not seen yet", "", None)
+    if missing is not None:
+        seen = f"missing from {count(missing['sightings'], 'complete reading')}, the first"
+        return Source("Jellyfin", number, seen, place, moment(facts["missing_since"]))
+    return Source("Jellyfin", number, "in the library", place, _confirmed(facts))
+
+
+def _confirmed(facts: Mapping[str, Any]) -> datetime | None:
+    """When it was last surely there: at a complete reading since it came, or a write for it."""
+    checked, came = moment(facts["checked"]), moment(facts["tracked"]["created_at"])
+    times = [checked] if checked and came and came <= checked else []
+    wrote = (one for one in facts["decisions"] if one["kind"] in {"add", "update"})
+    times += [at for one in wrote if (at := moment(one["started_at"])) is not None]
+    return max(times, default=None)
+
+
+def ids(facts: Mapping[str, Any]) -> Iterator[Id]:
+    """All ids, with who gave them."""
+    return (_id(facts, name) for name in _IDS if name in facts["tracked"])
+
+
+def _id(facts: Mapping[str, Any], name: str) -> Id:
+    """Only what this program wrote has a source that is known."""
+    tracked, origin = facts["tracked"], facts["origins"].get(name)
+    ours = tracked["requested_by"] == OUR_NAME
+    if tracked[name] is None or not (origin or ours):
+        return Id(name, tracked[name])
+    adds = (one for one in facts["decisions"] if one["kind"] == "add")
+    added = next(({"run_id": one["run_id"], "at": one["started_at"]} for one in adds), {})
+    return Id(name, tracked[name], _SOURCES.get(name, "Jellyfin"), **(origin or added))
+
+
+def seasons(facts: Mapping[str, Any], answers: Iterable[Answer]) -> list[Season]:
+    """By what the services say now where they were asked, else by the tracker's episodes."""
+    told = {answer.service: answer for answer in answers}
+    shown, counted = told.get("Jellyfin"), told.get("Sonarr")
+    total = {**(shown.total if shown else {}), **(counted.total if counted else {})}
+    if not total:
+        rows = ((one["season"], one["have"], one["total"]) for one in facts["seasons"])
+        return [Season(_named(number), have, of) for number, have, of in rows]
+    have = shown.have if shown and shown.good is not None else None
+    return [
+        Season(_named(number), None if have is None else have.get(number, 0), total[number])
+        for number in sorted(total)
+    ]
+
+
+def _named(number: int) -> str:
+    return f"Season {number}" if number else "Specials"
