@@ -38,6 +38,7 @@ from daemon.errors import (
 
 _MIB = 1024 * 1024
 _CHUNK = 256 * 1024
+_JSON = "application/json"
 _OK = 200
 _NO_CONTENT = 204
 _STARTING = 503
@@ -105,7 +106,7 @@ class Head:
     location: str = ""
 
 
-def verdict(service: str, url: str, head: Head) -> ServiceError | None:
+def verdict(service: str, url: str, head: Head, wanted: str = _JSON) -> ServiceError | None:
     """What a reply's head means, before its body is looked at; None if it is good.
 
     While Jellyfin starts, it answers 503 with and without Retry-After, and once a lone 500 (seen on
@@ -117,7 +118,9 @@ def verdict(service: str, url: str, head: Head) -> ServiceError | None:
         return None
     if status == _OK:
         return (
-            None if _is_json(head) else NotJsonError(service, url, _not_json(head), status=status)
+            None
+            if head.content_type.startswith(wanted)  # Jellyfin adds `; profile=…` or `; charset=…`
+            else NotJsonError(service, url, _not_json(head), status=status)
         )
     if status in _REFUSED:
         return RefusedKeyError(service, url, f"HTTP {status}", status=status)
@@ -129,11 +132,6 @@ def verdict(service: str, url: str, head: Head) -> ServiceError | None:
         return RejectedError(service, url, f"HTTP {status}", status=status)
     kind = StartingError if status == _STARTING else BrokenServiceError
     return kind(service, url, f"HTTP {status}", status=status, retry_after=head.retry_after)
-
-
-def _is_json(head: Head) -> bool:
-    """Jellyfin adds `; profile=…` or `; charset=…`, so only the beginning counts."""
-    return head.content_type.startswith("application/json")
 
 
 def _not_json(head: Head) -> str:
@@ -230,6 +228,21 @@ class ServiceHttp:
             text = b"".join([piece async for piece in pieces])
         return self._parsed(path, model, text or b"null")
 
+    async def picture(self, path: str, query: Mapping[str, str]) -> tuple[str, bytes]:
+        """A picture of at most 1 MiB, with its content type; asked for once.
+
+        Raises:
+            ServiceError: one of its kinds, also where the reply is no picture.
+        """
+        url = self.url + path
+        deadline = asyncio.get_running_loop().time() + self.patience.reply
+        async with contextlib.AsyncExitStack() as stack:
+            async with self._wait(url, deadline):
+                sent = {"params": query, "headers": {"Accept": "image/*"}}
+                reply = await self._attempt(stack, "GET", url, "image/", **sent)
+            pieces = self._chunks(reply, url, _MIB, deadline)
+            return reply.content_type, b"".join([piece async for piece in pieces])
+
     def _parsed(self, path: str, model: type[_Model], body: bytes) -> _Model:
         try:
             return pydantic.TypeAdapter(model).validate_json(body)
@@ -301,7 +314,12 @@ class ServiceHttp:
         return min(max(spread, asked or 0.0), self.patience.cap)
 
     async def _attempt(
-        self, stack: contextlib.AsyncExitStack, method: str, url: str, **sent: Any
+        self,
+        stack: contextlib.AsyncExitStack,
+        method: str,
+        url: str,
+        wanted: str = _JSON,
+        **sent: Any,
     ) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("the client was not entered")
@@ -313,7 +331,7 @@ class ServiceHttp:
             raise
         except aiohttp.ClientConnectionError as error:
             raise UnreachableError(self.service, url, _reason(error)) from None
-        if (failure := verdict(self.service, url, _head(reply))) is not None:
+        if (failure := verdict(self.service, url, _head(reply), wanted)) is not None:
             reply.close()
             raise failure
         self.date = _date(reply)

@@ -12,6 +12,7 @@ from enum import Enum, auto
 from http import HTTPStatus
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 import msgspec
 import pydantic
@@ -514,6 +515,16 @@ class JellyfinClient:
                         known[row.ParentIndexNumber] += number
                         there[row.ParentIndexNumber] += number if _playable(row) else 0
         return Seasons(there, known)
+
+    async def poster(self, jellyfin_id: str) -> tuple[str, bytes]:
+        """An item's picture in a small size, with its content type.
+
+        Raises:
+            ServiceError: there is none, or Jellyfin cannot be asked.
+        """
+        async with ServiceHttp(SERVICE, self.http.url, self.http.headers, _BRIEFLY) as http:
+            path = f"/Items/{quote(jellyfin_id, safe='')}/Images/Primary"
+            return await http.picture(path, {"maxHeight": "360"})
 
     async def has_episode(self, series_id: str) -> bool:
         """Whether one series has an episode to play; nearly always its first ones tell.

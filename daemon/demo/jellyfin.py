@@ -29,9 +29,17 @@ _HEALTH = {
 _OPEN = frozenset({"/health", "/System/Info/Public", "/Users/AuthenticateByName"})
 _FOR_ADMINISTRATORS = frozenset({"/ScheduledTasks", "/Library/VirtualFolders"})
 _REQUEST_LINE_LIMIT = 8192
+_PICTURE = (
+    b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 3">'
+    b'<path fill="#44546a" d="M0 0h2v3H0z"/><path fill="#fff" d="M.7 1v1l.8-.5z"/></svg>'
+)
 _PUBLIC = 7  # so many keys of the server's description, the last ones, are for everybody
 _PAIR = re.compile(r'(\w+)="?([^",]*)"?')
-_PROBLEMS = {400: ("15.5.1", "Bad Request"), 415: ("15.5.16", "Unsupported Media Type")}
+_PROBLEMS = {
+    400: ("15.5.1", "Bad Request"),
+    404: ("15.5.5", "Not Found"),
+    415: ("15.5.16", "Unsupported Media Type"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,7 @@ def application(
         "/ScheduledTasks": service.tasks,
         "/Library/VirtualFolders": service.folders,
         "/Users/Me": service.me,
+        "/Items/{jellyfin_id}/Images/Primary": service.picture,
     }
     for path, handler in routes.items():
         made.router.add_get(path, handler, allow_head=False)
@@ -139,6 +148,13 @@ class _Jellyfin:
 
     async def folders(self, request: web.Request) -> web.StreamResponse:
         return await _answer(request, [*map(_folder, self._world.folders.values())])
+
+    async def picture(self, request: web.Request) -> web.StreamResponse:
+        number = request.match_info["jellyfin_id"]
+        title = self._world.movies.get(number) or self._world.series.get(number)
+        if title is None or not title.has_poster:
+            return await _problem(request, 404)
+        return await reply(request, [_PICTURE], {"Content-Type": "image/svg+xml"})
 
     async def me(self, request: web.Request) -> web.StreamResponse:
         caller = request[_CALLER]

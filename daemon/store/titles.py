@@ -15,7 +15,7 @@ _DIGITS: Final = 19
 _TITLE: Final = (
     *("id", "title", "media_type", "state", "year", "tmdb_id", "tvdb_id", "imdb_id"),
     *("jellyfin_id", "radarr_id", "sonarr_id", "requested_by", "created_at", "state_changed_at"),
-    "available_at",
+    *("available_at", "poster_url"),
 )
 _DECISION: Final = ("run_id", "kind", "reason", "details", "started_at", "outcome")
 _EVENT: Final = ("at", "action", "actor_name", "run_id", "reason")

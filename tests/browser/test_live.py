@@ -338,6 +338,32 @@ async def test_titles_that_would_break_a_page(browser: Browser, tmp_path: Path) 
         assert {*texts} == {*HOSTILE, "Elsewhere"}
 
 
+@pytest.mark.parametrize(("size", "scheme"), [(PHONE, "dark"), (DESKTOP, "light")])
+async def test_a_title_is_rechecked_and_what_needs_attention_ignored(
+    browser: Browser, tmp_path: Path, size: dict[str, int], scheme: str
+) -> None:
+    """By buttons that can be hit; the page fits the screen with all that is known of a title."""
+    async with a_site(browser, tmp_path, world()) as site:
+        alice = await site.visit(viewport=size, color_scheme=scheme)
+        await alice.log_in()
+        await alice.sync()
+        await alice.go("/status/attention")
+        await alice.shot(f"attention-{size['width']}")
+        for button in await alice.page.get_by_role("button").all():
+            box = await button.bounding_box()
+            assert box is None or min(box["width"], box["height"]) >= 44
+        await alice.page.get_by_role("button", name="Ignore").first.click()
+        await alice.sees("until its reason changes")
+        assert await is_whole(alice.page)
+        [(show,)] = rows(site.file, "SELECT MIN(id) FROM requests WHERE media_type = 'TV'")
+        await alice.go(f"/status/titles/{show}")
+        await alice.page.get_by_role("button", name="Recheck now").click()
+        await alice.sees("What the services say now")
+        assert await alice.page.locator("img.poster").evaluate("one => one.naturalWidth > 0")
+        assert await is_whole(alice.page)
+        await alice.shot(f"title-{size['width']}")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_phones_and_desktops_in_light_and_dark(
     browser: Browser, tmp_path: Path, scheme: str
@@ -521,6 +547,10 @@ async def test_axe_finds_nothing(
         for path in paths:
             await alice.go(path)
             await examiner.look(alice.page)
+        await alice.go("/status/titles/1")
+        await alice.page.get_by_role("button", name="Recheck now").click()
+        await alice.sees("What the services say now")
+        await examiner.look(alice.page)
         slowly(site, 5)
         await alice.go()
         await alice.page.get_by_role("button", name="Sync now").click()

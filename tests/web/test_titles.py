@@ -253,3 +253,36 @@ async def test_a_plain_user_rechecks_nothing_and_sees_no_folder(stand: Stand, bo
     assert re.findall("/media|Recheck|Where it is|timeline", answer.text) == []
     refused = await bob.post("/status/titles/1/recheck", await bob.token())
     assert (refused.status, await stand.audited("title.rechecked")) == (403, [])
+
+
+async def test_a_picture_is_jellyfins_own(stand: Stand, bob: Person) -> None:
+    """Anybody who is logged in gets it from here, and their browser may keep it for a day."""
+    await synced(stand)
+    path = "/status/titles/1/poster"
+    assert f'<img class="poster" src="{path}" alt=""' in (await bob.get("/status/titles/1")).text
+    answer = await bob.get(path)
+    assert (answer.status, answer.headers["Content-Type"][:6]) == (200, "image/")
+    assert answer.headers["Cache-Control"] == "private, max-age=86400"
+    [call] = [call for call in stand.services.calls("jellyfin") if "/Images/" in call.path]
+    assert call.query == "maxHeight=360"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("/Items/", status=404),
+        Fault("/Items/", drop=True, times=None),
+        Fault("/Items/", body=b"<html>", headers={"Content-Type": "text/html"}),
+        Fault("/Items/", body=b"x" * 1_100_000, headers={"Content-Type": "image/png"}),
+    ],
+)
+async def test_what_is_no_small_picture_is_not_handed_on(
+    stand: Stand, alice: Person, fault: Fault
+) -> None:
+    """None, an unreachable Jellyfin, another kind of file, more than a megabyte."""
+    await synced(stand)
+    stand.services.fault("jellyfin", fault)
+    answer = await alice.get("/status/titles/1/poster")
+    assert (answer.status, "There is no picture" in words(answer)) == (404, True)
+    change(stand.file, "UPDATE requests SET poster_url = NULL WHERE id = 1")
+    assert "<img" not in (await alice.get("/status/titles/1")).text

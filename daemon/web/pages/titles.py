@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from daemon.errors import ServiceError
 from daemon.explain import sentences
 from daemon.recheck import Answer, ask
 from daemon.web import known, titles
@@ -16,6 +17,7 @@ from daemon.web.models import TitleRef
 from daemon.web.pages.base import Pages, read
 from daemon.web.problems import Problem
 
+_KEPT: Final = {"Cache-Control": "private, max-age=86400"}
 _TITLE: Final = "/status/titles/{request_id}"
 
 
@@ -26,6 +28,7 @@ class TitlePages(Pages):
         """Addresses, what answers there, and whether only administrators may see it."""
         yield "/status/titles", self._titles, False
         yield _TITLE, self._title, False
+        yield f"{_TITLE}/poster", self._poster, False
 
     def writable(self) -> Iterator[tuple[str, Given]]:
         """Addresses of forms."""
@@ -38,6 +41,15 @@ class TitlePages(Pages):
 
     async def _title(self, visit: Visit) -> web.StreamResponse:
         return self._shown(visit, await self._facts(visit))
+
+    async def _poster(self, visit: Visit) -> web.StreamResponse:
+        """Jellyfin's picture, handed on: a browser need not reach Jellyfin itself."""
+        tracked = (await self._facts(visit))["tracked"]
+        try:
+            kind, body = await self._parts.services.jellyfin.poster(tracked["jellyfin_id"] or "-")
+        except ServiceError:
+            raise Problem(404, "There is no picture.") from None
+        return web.Response(body=body, content_type=kind, headers=_KEPT)
 
     async def _recheck(self, visit: Visit) -> web.StreamResponse:
         """The same page, with what the services say of the title now."""
