@@ -182,9 +182,12 @@ async def test_a_title_tells_where_it_is_and_who_gave_its_ids(stand: Stand, alic
 
 
 async def test_of_what_others_wrote_no_source_is_invented(stand: Stand, alice: Person) -> None:
-    """Nor is a moment at which it was seen."""
+    """Nor is a moment at which it was seen; what this program wrote may have been replaced, too."""
     await synced(stand)
-    change(stand.file, "UPDATE requests SET requested_by = 'carol', tmdb_id = 20 WHERE id = 1")
+    change(stand.file, "UPDATE requests SET requested_by = 'carol', tmdb_id = NULL WHERE id = 1")
+    await synced(stand)
+    assert "tmdb id 19 from Jellyfin, run 2" in words(await alice.get("/status/titles/1"))
+    change(stand.file, "UPDATE requests SET tmdb_id = 20 WHERE id = 1")
     change(stand.file, "DELETE FROM sync_titles WHERE request_id = 1")
     said = words(await alice.get("/status/titles/1"))
     assert "tmdb id 20 tvdb id" in said
@@ -204,6 +207,17 @@ async def test_a_recheck_asks_the_services_about_one_title(stand: Stand, alice: 
     assert [(one["actor_name"], one["target"], one["after"]) for one in events] == [
         ("admin", f"request {number}", {"address": "127.0.0.1"}) for number in (1, 2)
     ]
+
+
+async def test_a_recheck_is_sent_once(stand: Stand, alice: Person) -> None:
+    """Two clicks, or a page that is loaded again, ask nobody twice."""
+    await synced(stand)
+    path = "/status/titles/1"
+    token = await alice.token(path, f"{path}/recheck")
+    await alice.post(f"{path}/recheck", token)
+    again = await alice.post(f"{path}/recheck", token)
+    assert again.headers["Location"] == f"{path}?said=already"
+    assert len(await stand.audited("title.rechecked")) == 1
 
 
 async def test_a_recheck_says_what_is_not_as_it_is_tracked(stand: Stand, alice: Person) -> None:
