@@ -80,6 +80,9 @@ async def test_what_is_ignored_counts_nowhere_until_it_is_restored(
     assert ("Nothing needs you" in said, "ignored 1" in said) == (True, True)
     assert "Metropolis" in words(await alice.get(f"{ATTENTION}?kind=ignored"))
     assert "of this kind. Reset" in words(await alice.get(f"{ATTENTION}?kind=without_ids"))
+    assert (
+        f'action="{ATTENTION}?kind=ignored"' in (await alice.get(f"{ATTENTION}?kind=ignored")).text
+    )
     await does(alice, "restore without_ids request 1", "?kind=ignored")
     assert (await counted(stand), await counted(stand, "?ignored=true")) == (["without_ids"], [])
     events = await stand.audited("finding.ignored", "finding.restored")
