@@ -110,16 +110,11 @@ def _application(
         return await reply(request, _array(texts), {**_JSON, **headers})
 
     async def show_folders(request: web.Request) -> web.StreamResponse:
-        mine = [at for at in world.folders.values() if at.collection_type == kind.holds]
-        roots = [_root(n, at.path, at.name in world.offline) for n, at in enumerate(mine, 1)]
-        return await reply(request, [_document(roots)], {**_JSON, **headers})
+        return await reply(request, [_document(_roots(kind, world))], {**_JSON, **headers})
 
     async def show_one(request: web.Request) -> web.StreamResponse:
-        number = int(request.match_info["number"])
-        if (text := one(number)) is None:
-            missing = {"title": "Not Found", "status": 404}
-            return await reply(request, [_document(missing)], {**_JSON, **headers}, 404)
-        return await reply(request, [textwrap.dedent(text).encode()], {**_JSON, **headers})
+        text = one(int(request.match_info["number"]))
+        return await _shown(request, text, {**_JSON, **headers})
 
     application = new_application(guard, headers)
     application.router.add_get("/ping", ping, allow_head=False)
@@ -130,9 +125,25 @@ def _application(
     return application
 
 
-def _root(number: int, path: str, away: bool) -> dict[str, object]:
-    room: dict[str, object] = {"freeSpace": 77_106_839_552, "unmappedFolders": []}
-    return {"path": path, "accessible": not away, **({} if away else room), "id": number}
+async def _shown(
+    request: web.Request, text: str | None, headers: dict[str, str]
+) -> web.StreamResponse:
+    if text is None:
+        missing = {"title": "Not Found", "status": 404}
+        return await reply(request, [_document(missing)], headers, 404)
+    return await reply(request, [textwrap.dedent(text).encode()], headers)
+
+
+def _roots(kind: _Kind, world: World) -> list[dict[str, object]]:
+    """The root folders; of one that cannot be reached no room is told."""
+    mine = [at for at in world.folders.values() if at.collection_type == kind.holds]
+    room = {"freeSpace": 77_106_839_552, "unmappedFolders": []}
+    return [
+        {"path": at.path, "accessible": False, "id": number}
+        if at.name in world.offline
+        else {"path": at.path, "accessible": True, **room, "id": number}
+        for number, at in enumerate(mine, 1)
+    ]
 
 
 def _document(value: object) -> bytes:
