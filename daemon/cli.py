@@ -355,8 +355,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _of_demo(demo: argparse.ArgumentParser) -> None:
     demo.add_argument("--once", action="store_true", help="end with the story")
-    demo.add_argument("--port", type=int, default=8765, metavar="N", help="default: 8765")
+    demo.add_argument("--port", type=_port, default=8765, metavar="N", help="default: 8765")
     demo.add_argument("--keep", type=Path, metavar="FILE", help="keep the tracker's file there")
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 2**16:
+        raise ValueError
+    return number
 
 
 def _count(text: str) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -125,6 +125,7 @@ class SyncService:
         baseline: of the last full reading; None before the first.
         rescan_wanted: the last full reading met a library at work, and should be done again.
         cancel_requested: the run that is going is to be ended by whoever sets this.
+        ending: the run that is going has come to its end, and cannot be cancelled any more.
     """
 
     def __init__(
@@ -148,6 +149,7 @@ class SyncService:
         self.baseline: Baseline | None = None
         self.rescan_wanted = False
         self.cancel_requested = False
+        self.ending = False
 
     @property
     def removal(self) -> RemovalPolicy:
@@ -173,14 +175,14 @@ class SyncService:
             StoreError: not even the run's own row could be written.
         """
         store, scope = self._writable(), scope or Scope()
-        self.cancel_requested = False
         pictures = scope.kind == "full" and await store.pictures_wanted()
         try:
             number = await store.begin_run(
                 trigger, actor, pictures=pictures, kind=scope.kind, number=number
             )
         except asyncio.CancelledError:
-            await store.interrupt_stale()  # the row was written all the same
+            async with _last_words():
+                await store.interrupt_stale()  # the row was written all the same
             raise
         tally = Tally()
         poster = Pictures(self._services.jellyfin, self._policy)
@@ -194,10 +196,8 @@ class SyncService:
                 await self._guarded(run)
             except asyncio.CancelledError:
                 if not self.cancel_requested:
-                    # Who stops us does not wait for long; a run left open is closed at the start.
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(_LAST_WORDS):
-                            await self._end(run, Outcome.INTERRUPTED, number, actor)
+                    async with _last_words():
+                        await self._end(run, Outcome.INTERRUPTED, number, actor)
                     raise
                 return await self._end(run, Outcome.INTERRUPTED, number, actor)
             return await self._end(run, tally.outcome, number, actor)
@@ -373,6 +373,7 @@ class SyncService:
 
     async def _end(self, run: _Run, outcome: Outcome, number: int, actor: Actor) -> SyncResult:
         """Note how the run ended: in the history, in the audit, and in one line of the log."""
+        self.ending = True
         result = self._result(run, outcome, number)
         document = result.as_dict()
         for problem in document["error_details"][:_MOST_LINES]:
@@ -407,6 +408,14 @@ class SyncService:
         """A reading of every service's meter."""
         clients = (self._services.jellyfin, self._services.radarr, self._services.sonarr)
         return {c.http.service: replace(c.http.meter) for c in clients if c is not None}
+
+
+@asynccontextmanager
+async def _last_words() -> AsyncIterator[None]:
+    """Who stops us does not wait for long; a run left open is closed by the next one."""
+    with suppress(TimeoutError, StoreError):
+        async with asyncio.timeout(_LAST_WORDS):
+            yield
 
 
 @contextmanager

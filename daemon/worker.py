@@ -100,12 +100,14 @@ class Worker:
             _settle(self.waiting, None)
             self.waiting = None
             return True
-        if self.running is not None and self.running.number == number and self._task is not None:
-            if not self._task.cancelling():  # a second time would disturb its orderly end
-                self._service.cancel_requested = True
-                self._task.cancel()
-            return True
-        return False
+        if self.running is None or self.running.number != number or self._task is None:
+            return False
+        if not self._service.cancel_requested:  # a second time would disturb its orderly end
+            if self._service.ending:
+                return False
+            self._service.cancel_requested = True
+            self._task.cancel()
+        return True
 
     @property
     def stuck_seconds(self) -> float:
@@ -137,6 +139,7 @@ class Worker:
 
     async def _one(self, ticket: Ticket) -> None:
         self.running, self.waiting = ticket, None
+        self._service.cancel_requested = self._service.ending = False
         self._moved = time.monotonic()
         ticket.started_at = datetime.now(UTC)
         self._feed.publish("started", ticket.as_dict())
@@ -155,7 +158,10 @@ class Worker:
             serving = asyncio.current_task()
             if serving is None or serving.cancelling():
                 raise
-            # Only the run was cancelled, before it began or after it had come to its end.
+            # Only the run was cancelled, before it began.
+            result = _unseen(ticket, Outcome.INTERRUPTED, Tally())
+            _settle(ticket, result)
+            self._tell(result)
         finally:
             _settle(ticket, None)
             self._task, self.running = None, None
@@ -182,6 +188,8 @@ def _not_begun(ticket: Ticket, error: DaemonError) -> SyncResult:
     """The end of a run of which not even its own row could be written."""
     _log.error("run.not_begun", run=ticket.number, error_kind=error.kind, error=str(error))
     failure = Gap("Tracker", error.kind, str(error))
-    return SyncResult(
-        Outcome.FAILED, Tally(failure=failure), ticket.number, 0, {}, ticket.scope.kind
-    )
+    return _unseen(ticket, Outcome.FAILED, Tally(failure=failure))
+
+
+def _unseen(ticket: Ticket, outcome: Outcome, tally: Tally) -> SyncResult:
+    return SyncResult(outcome, tally, ticket.number, 0, {}, ticket.scope.kind)

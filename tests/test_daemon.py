@@ -25,9 +25,9 @@ from daemon.app import Daemon
 from daemon.demo import Fault, PretendServices, World
 from daemon.lines import Lines
 from daemon.sdnotify import Notifier
-from daemon.store import open_store
+from daemon.store import AuditEvent, open_store
 from daemon.wiring import open_services
-from tests.builders import configured, rows
+from tests.builders import ACTOR, change, configured, rows
 from tests.hosts import restarted
 from tests.running import METROPOLIS, SHOW, a_world, until
 from tests.test_sdnotify import heard, listening
@@ -247,6 +247,35 @@ async def test_a_stop_while_the_tracker_holds_its_file(place: Place) -> None:
     assert daemon.logged("run.interrupted_before")[0]["run"] == 1
 
 
+async def test_a_stop_while_a_run_waits_to_begin(place: Place) -> None:
+    """Neither the run nor those who ask for more of them keep the process from its end."""
+    token = "t" * 32
+    place.configure(http={"port": 0, "admin_token": token})
+    daemon = await (await place.started()).ready()
+    await until(lambda: daemon.told("STATUS=Idle"))
+    url = daemon.logged("daemon.ready")[0]["url"]
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session:
+        with closing(sqlite3.connect(place.database)) as tracker, tracker:
+            tracker.execute("BEGIN IMMEDIATE")
+            asks = [
+                asyncio.create_task(session.post(f"{url}/admin/sync?wait=false")) for _ in range(5)
+            ]
+            await asyncio.sleep(1)
+            code, seconds = await daemon.end()
+        await asyncio.gather(*asks, return_exceptions=True)
+    assert code == 0
+    assert seconds < 5  # three by itself; the rest is for a machine that is busy
+
+
+async def test_only_one_works_on_a_file_through_whatever_name(place: Place) -> None:
+    """A link to the file is the file."""
+    daemon = await (await place.started()).ready()
+    (place.folder / "link.db").symlink_to(place.database)
+    place.configure(database=str(place.folder / "link.db"))
+    assert (await place.ended("run"))[0] == 75
+    assert (await daemon.end())[0] == 0
+
+
 async def test_a_pause_is_survived(place: Place) -> None:
     """A process that was stopped and goes on feeds the watchdog again, works, and ends well."""
     daemon = await (await place.started()).ready()
@@ -316,6 +345,25 @@ class BrokenNotifier(Notifier):
     def alive(self) -> None:
         """Die as a part with a defect does."""
         raise ZeroDivisionError
+
+
+async def test_the_night_verifies_the_audit(tmp_path: Path) -> None:
+    """What comes of it is told to the log and kept for the page."""
+    async with (
+        PretendServices(a_world()) as services,
+        open_store(tmp_path / "tracker.db") as store,
+        open_services(configured(services, tmp_path / "tracker.db")) as clients,
+    ):
+        settings = configured(services, tmp_path / "tracker.db", http={"port": 0})
+        daemon = Daemon(settings, store, clients, 1, Notifier({}), Lines())
+        good = await daemon._schedule.do("housekeeping")
+        assert (store.audit_ok, good.words.endswith("the audit is whole")) == (True, True)
+        await store.record(AuditEvent("access.denied", ACTOR))
+        await store.record(AuditEvent("access.denied", ACTOR))
+        change(tmp_path / "tracker.db", "DROP TRIGGER IF EXISTS sync_audit_no_update")
+        change(tmp_path / "tracker.db", "UPDATE sync_audit SET actor_name = 'x' WHERE seq = 1")
+        bad = await daemon._schedule.do("housekeeping")
+        assert (store.audit_ok, bad.words.endswith("the audit is broken")) == (False, True)
 
 
 async def test_a_part_that_dies_ends_everything(tmp_path: Path) -> None:

@@ -106,6 +106,35 @@ async def test_a_run_can_be_cancelled_while_it_begins(tmp_path: Path, steps: int
         await ticket.result
         assert (await stand.run()).outcome is Outcome.OK
 
+        result = await ticket.result
+        assert result is not None
+        assert result.outcome is Outcome.INTERRUPTED
+        assert (await stand.run()).outcome is Outcome.OK
+
+
+async def test_whoever_heard_of_a_beginning_hears_of_the_end(tmp_path: Path) -> None:
+    """Also where a run is cancelled before its first step."""
+    async with working(tmp_path) as stand:
+        with stand.feed.subscription() as events:
+            ticket = stand.worker.ask(Trigger.ADMIN, ACTOR)
+            await events.queue.get()
+            stand.worker.cancel(ticket.number)
+            async with asyncio.timeout(5):
+                told = await events.queue.get()
+        assert told is not None
+        assert (told.kind, told.data["outcome"]) == ("done", "interrupted")
+
+
+async def test_a_run_at_its_end_cannot_be_cancelled(tmp_path: Path) -> None:
+    """What is written as good would be told as cancelled otherwise."""
+    async with working(tmp_path) as stand:
+        ticket = stand.worker.ask(Trigger.ADMIN, ACTOR)
+        await until(lambda: stand.service.ending)
+        assert not stand.worker.cancel(ticket.number)
+        result = await ticket.result
+        assert result is not None
+        assert result.outcome is Outcome.OK
+
 
 async def test_an_error_reaches_whoever_waits(tmp_path: Path) -> None:
     """Where not even the run's own row can be written, all are told and the worker lives on."""

@@ -641,6 +641,7 @@ async def open_store(
         SchemaMismatchError: its tables are not of the known shape.
         StoreError: it cannot be used.
     """
+    path = path.resolve()  # a lock beside a link to the file would not be met by the next one
     refuse_network(path)
     existed = is_there(path)
     with locked(path):
@@ -674,5 +675,5 @@ async def open_store_to_look(
     """
     if not is_there(path):
         raise StoreError(f"there is no file {path}")
-    async with opened_to_look(path, still=still) as database:
+    async with opened_to_look(path.resolve(), still=still) as database:
         yield Store(database, frozenset(), clock)

@@ -34,7 +34,7 @@ _Work = Callable[[sqlite3.Connection], _T]
 BUSY_BUDGET: Final = 90.0
 """Seconds to wait for another writer; the tracker was seen to hold its lock for 65."""
 
-_ATTEMPT: Final = 1.0
+_ATTEMPT: Final = 0.5
 _NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 _NETWORK: Final = (
@@ -64,6 +64,8 @@ class Database:
         self._writer = writer
         self._reader = reader
         self._budget = budget
+        self._turn = asyncio.Lock()
+        self._blocked = False
 
     async def write(self, work: _Work[_T], told: Callable[[_T], None] = lambda _: None) -> _T:
         """Run one transaction; it ends whole even if the caller is cancelled meanwhile.
@@ -138,17 +140,31 @@ class Database:
         self, function: Callable[..., _T], argument: object, stop: asyncio.Event
     ) -> _T:
         """Run a function in the writer's thread, again while another program holds the lock."""
-        if self._writer is None:
-            raise StoreError("the file was opened for reading only")
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._budget
         while True:
             try:
-                with _translated(self._path):
-                    return await _in_thread(self._writer, function, argument)
+                # Only one waits in the thread: whoever is told to stop must not queue behind it.
+                async with self._turn:
+                    return await self._attempt(function, argument, stop)
             except StoreBusyError:
                 if stop.is_set() or loop.time() >= deadline:
                     raise
+
+    async def _attempt(
+        self, function: Callable[..., _T], argument: object, stop: asyncio.Event
+    ) -> _T:
+        if self._writer is None:
+            raise StoreError("the file was opened for reading only")
+        if stop.is_set() and self._blocked:
+            raise StoreBusyError
+        self._blocked = False
+        try:
+            with _translated(self._path):
+                return await _in_thread(self._writer, function, argument)
+        except StoreBusyError:
+            self._blocked = True
+            raise
 
 
 def _transaction(connection: sqlite3.Connection, work: _Work[_T]) -> _T:

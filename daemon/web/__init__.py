@@ -135,7 +135,8 @@ def application(parts: Parts) -> web.Application:
     site = Site(
         parts=parts,
         gate=Gate(parts.services.jellyfin, parts.store, http, failures, parts.monotonic, reader),
-        door=hooks.Door(parts.settings.webhook, failures),
+        # A sender with an old secret must not lock an administrator out of the same machine.
+        door=hooks.Door(parts.settings.webhook, Failures(parts.limits.failures, parts.monotonic)),
         previews=Previews(parts.service, parts.worker),
         closing=asyncio.Event(),
         boot=secrets.token_hex(4),

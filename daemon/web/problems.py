@@ -27,6 +27,8 @@ STRANGER: Final = Actor("stranger", "unknown")
 _REQUEST_ID: Final = web.RequestKey("REQUEST_ID", str)
 _GOOD_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _RETRY_SECONDS: Final = 5
+_GONE: Final = 499
+"""Of a request whose client did not wait for the reply; the word is of nginx."""
 _BROKEN: Final = "something is broken here; the log tells more, under this id"
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -101,8 +103,12 @@ def front(trusted: Networks) -> Middleware:
         request[ACTOR] = STRANGER
         started = time.monotonic()
         with bound_contextvars(request_id=request[_REQUEST_ID]):
-            reply = await _answered(request, handler)
-            _tell(request, reply.status, time.monotonic() - started)
+            status = _GONE
+            try:
+                reply = await _answered(request, handler)
+                status = reply.status
+            finally:
+                _tell(request, status, time.monotonic() - started)
             return reply
 
     return layer
@@ -162,7 +168,8 @@ async def dress(request: web.Request, reply: web.StreamResponse) -> None:
     """Give a reply the headers that all have, and take away what tells of our own versions."""
     for name, value in _HEADERS.items():
         reply.headers.setdefault(name, value)
-    reply.headers["X-Request-Id"] = request[_REQUEST_ID]
+    if (number := request.get(_REQUEST_ID)) is not None:  # refused by aiohttp before it came to us
+        reply.headers["X-Request-Id"] = number
     del reply.headers["Server"]
 
 
@@ -179,9 +186,11 @@ class Doorkeeper(web.RequestHandler):
         """Answer what is no HTTP, and what went wrong beyond the outermost layer.
 
         Raises:
-            ConnectionError: a part of another reply was sent already.
+            ConnectionError: a part of another reply was sent already, or nobody is there for one.
         """
         del message  # it repeats what was sent
+        if isinstance(exc, ConnectionError):
+            raise exc  # the client is gone
         if status < HTTPStatus.INTERNAL_SERVER_ERROR:
             detail = "this is no proper HTTP"
             _log.info("http.malformed", status=status, source_ip=request.remote)

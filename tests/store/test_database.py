@@ -239,6 +239,33 @@ def test_a_network_file_system_is_refused(mounts: str, *, refused: bool) -> None
         refuse_network(path, mounts)
 
 
+async def test_many_cancelled_waits_end_as_soon_as_one(numbers: Path) -> None:
+    """They do not queue for the file one after the other, each with an attempt of its own."""
+    async with opened(numbers, budget=60) as database:
+        with process(_HOLDS, numbers, 60, "ROLLBACK"):
+            writing = [asyncio.create_task(database.write(insert)) for _ in range(20)]
+            await asyncio.sleep(1)
+            for one in writing:
+                one.cancel()
+            async with asyncio.timeout(3):
+                await asyncio.wait(writing)
+    assert all(one.cancelled() for one in writing)
+    assert rows(numbers, "SELECT number FROM numbers") == [(1,)]
+
+
+async def test_a_write_that_only_waits_for_its_turn_is_done_though_cancelled(
+    numbers: Path,
+) -> None:
+    """Nobody holds the file; so what was begun is ended whole."""
+    async with opened(numbers) as database:
+        first = asyncio.create_task(database.write(lambda connection: insert(connection, 20_000)))
+        second = asyncio.create_task(database.write(lambda connection: insert(connection, 1)))
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.wait({first, second})
+    assert rows(numbers, "SELECT count(*) FROM numbers") == [(20_002,)]
+
+
 async def test_a_full_disk_is_named_and_costs_only_the_batch(numbers: Path) -> None:
     """What was committed stays, and the process lives."""
     async with opened(numbers) as database:

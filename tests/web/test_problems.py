@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from daemon.web import Limits
+from tests.running import until
 from tests.web.support import ADMIN_TOKEN, AS_ADMIN, AS_CRON, Stand, standing
 
 Lines = Callable[[str], list[dict[str, Any]]]
@@ -205,6 +206,31 @@ async def test_a_chunk_that_is_none_is_400(stand: Stand) -> None:
     head = f"POST /admin/sync HTTP/1.1\r\nHost: x\r\n{CRON}Transfer-Encoding: chunked\r\n\r\n"
     status, _, body = await raw(stand, head.encode() + b"zz\r\n{}\r\n0\r\n\r\n")
     assert (status, "aiohttp" in body) == (400, False)
+
+
+async def test_an_expectation_that_nobody_knows_is_417(stand: Stand, lines: Lines) -> None:
+    """It is refused on any path, and is no mistake of ours."""
+    for path in ("/healthz", "/nothing"):
+        sent = f"GET {path} HTTP/1.1\r\nHost: x\r\nExpect: more\r\nConnection: close\r\n\r\n"
+        status, head, _ = await raw(stand, sent.encode())
+        assert (status, "aiohttp" in head) == (417, False)
+    assert lines("aiohttp.server.message") == lines("http.failed") == []
+
+
+async def test_a_client_that_hangs_up_is_one_line_and_no_mistake(
+    stand: Stand, lines: Lines
+) -> None:
+    """In the middle of its own body, for instance."""
+    host, port = re.findall(r"http://(.*):(\d+)", stand.url)[0]
+    _, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST /admin/sync HTTP/1.1\r\nHost: x\r\n{CRON}Content-Length: 9\r\n\r\n{{"
+    writer.write(head.encode())
+    await asyncio.sleep(0.1)
+    writer.transport.abort()
+    await until(lambda: lines("http.request"))
+    [line] = lines("http.request")
+    assert (line["route"], line["status"]) == ("/admin/sync", 499)
+    assert lines("http.failed") == []
 
 
 async def test_a_mistake_of_ours_is_500_without_its_story(tmp_path: Path, lines: Lines) -> None:
