@@ -280,6 +280,7 @@ async def test_a_picture_is_jellyfins_own(stand: Stand, bob: Person) -> None:
     answer = await bob.get(path)
     assert (answer.status, answer.headers["Content-Type"][:6]) == (200, "image/")
     assert answer.headers["Cache-Control"] == "private, max-age=86400"
+    assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
     [call] = [call for call in stand.services.calls("jellyfin") if "/Images/" in call.path]
     assert call.query == "maxHeight=360"
 

@@ -7,30 +7,32 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from daemon import recheck
 from daemon.errors import ServiceError
 from daemon.explain import sentences
-from daemon.recheck import Answer, ask
 from daemon.web import known, titles
-from daemon.web.frame import Answer as Given
-from daemon.web.frame import Visit
+from daemon.web.frame import Answer, Visit
 from daemon.web.models import TitleRef
 from daemon.web.pages.base import Pages, read
 from daemon.web.problems import Problem
 
-_KEPT: Final = {"Cache-Control": "private, max-age=86400"}
+_PICTURE: Final = {
+    "Cache-Control": "private, max-age=86400",
+    "Content-Security-Policy": "default-src 'none'; sandbox",  # an SVG may hold a script
+}
 _TITLE: Final = "/status/titles/{request_id}"
 
 
 class TitlePages(Pages):
     """The pages of titles."""
 
-    def readable(self) -> Iterator[tuple[str, Given, bool]]:
+    def readable(self) -> Iterator[tuple[str, Answer, bool]]:
         """Addresses, what answers there, and whether only administrators may see it."""
         yield "/status/titles", self._titles, False
         yield _TITLE, self._title, False
         yield f"{_TITLE}/poster", self._poster, False
 
-    def writable(self) -> Iterator[tuple[str, Given]]:
+    def writable(self) -> Iterator[tuple[str, Answer]]:
         """Addresses of forms."""
         yield f"{_TITLE}/recheck", self._recheck
 
@@ -49,14 +51,14 @@ class TitlePages(Pages):
             kind, body = await self._parts.services.jellyfin.poster(tracked["jellyfin_id"] or "-")
         except ServiceError:
             raise Problem(404, "There is no picture.") from None
-        return web.Response(body=body, content_type=kind, headers=_KEPT)
+        return web.Response(body=body, content_type=kind, headers=_PICTURE)
 
     async def _recheck(self, visit: Visit) -> web.StreamResponse:
         """The same page, with what the services say of the title now."""
         tracked = (facts := await self._facts(visit))["tracked"]
         target, jellyfin_id = f"request {tracked['id']}", tracked["jellyfin_id"]
         number = await titles.look(self._call(visit), target, jellyfin_id)
-        answers = await ask(self._parts.services, tracked)
+        answers = await recheck.ask(self._parts.services, tracked)
         return self._shown(visit, facts, answers, number)
 
     async def _facts(self, visit: Visit) -> dict[str, Any]:
@@ -70,7 +72,7 @@ class TitlePages(Pages):
         self,
         visit: Visit,
         facts: dict[str, Any],
-        answers: Sequence[Answer] = (),
+        answers: Sequence[recheck.Answer] = (),
         number: int | None = None,
     ) -> web.Response:
         return self._page(
