@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -13,6 +14,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any, Self
@@ -276,6 +278,21 @@ async def test_only_one_works_on_a_file_through_whatever_name(place: Place) -> N
     assert (await daemon.end())[0] == 0
 
 
+async def test_what_is_told_is_of_this_daemon(place: Place) -> None:
+    """When it works next, and how late its own loop is."""
+    place.configure(http={"port": 0, "admin_token": "t" * 32})
+    daemon = await (await place.started()).ready()
+    await until(lambda: daemon.told("STATUS=Idle"))
+    url = daemon.logged("daemon.ready")[0]["url"]
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {'t' * 32}"}) as session:
+        state = await (await session.get(f"{url}/admin/sync")).json()
+        metrics = await (await session.get(f"{url}/metrics")).text()
+    hours = datetime.fromisoformat(state["next_run"]) - datetime.fromisoformat(state["now"])
+    assert timedelta(hours=5.9) < hours < timedelta(hours=6.1)
+    [lag] = re.findall(r"^library_sync_loop_lag_seconds (\S+)$", metrics, re.MULTILINE)
+    assert 0 < float(lag) < 10
+
+
 async def test_a_pause_is_survived(place: Place) -> None:
     """A process that was stopped and goes on feeds the watchdog again, works, and ends well."""
     daemon = await (await place.started()).ready()
@@ -356,6 +373,7 @@ async def test_the_night_verifies_the_audit(tmp_path: Path) -> None:
     ):
         settings = configured(services, tmp_path / "tracker.db", http={"port": 0})
         daemon = Daemon(settings, store, clients, 1, Notifier({}), Lines())
+        assert daemon._schedule in daemon._serving()  # which watches the clock
         good = await daemon._schedule.do("housekeeping")
         assert (store.audit_ok, good.words.endswith("the audit is whole")) == (True, True)
         await store.record(AuditEvent("access.denied", ACTOR))

@@ -132,7 +132,8 @@ def _leaving(
     )
     for title, number, *columns in rows:
         if (missing := evidence.absence(columns, now)) is not None:
-            what = f"nothing to play of it in {missing.sightings} complete listings since"
+            listings = "listing" if missing.sightings == 1 else "listings"
+            what = f"nothing to play of it in {missing.sightings} complete {listings} since"
             what = f"{what} {missing.since:%Y-%m-%d %H:%M} UTC; {_countdown(missing, policy)}"
             todo = "nothing if it was deleted; else see why Jellyfin does not show it"
             yield Finding("leaving", title, number, what, todo)

@@ -102,7 +102,7 @@ async def test_what_needs_attention_is_listed_with_what_to_do(stand: Stand) -> N
     await store.note_evidence(Evidence([], [], [row]))
     found = (await stand.ask("GET", "/admin/attention")).json["findings"]
     assert found[0]["kind"] == "leaving"
-    assert found[0]["what"].startswith("nothing to play of it in 1 complete listings since")
+    assert found[0]["what"].startswith("nothing to play of it in 1 complete listing since")
     assert found[0]["what"].endswith("UTC; removed after 1 more, 24 h from now at the earliest")
     assert found[0]["todo"]
 
