@@ -27,7 +27,7 @@ from daemon.app import Daemon
 from daemon.demo import Fault, PretendServices, World
 from daemon.lines import Lines
 from daemon.sdnotify import Notifier
-from daemon.store import AuditEvent, open_store
+from daemon.store import AuditEvent, Store, open_store
 from daemon.wiring import open_services
 from tests.builders import ACTOR, change, configured, rows
 from tests.hosts import restarted
@@ -364,15 +364,21 @@ class BrokenNotifier(Notifier):
         raise ZeroDivisionError
 
 
-async def test_the_night_verifies_the_audit(tmp_path: Path) -> None:
-    """What comes of it is told to the log and kept for the page."""
+@asynccontextmanager
+async def in_here(path: Path, notifier: Notifier) -> AsyncIterator[tuple[Daemon, Store]]:
+    """A daemon in this process, not at work yet, and its store."""
     async with (
         PretendServices(a_world()) as services,
-        open_store(tmp_path / "tracker.db") as store,
-        open_services(configured(services, tmp_path / "tracker.db")) as clients,
+        open_store(path) as store,
+        open_services(configured(services, path)) as clients,
     ):
-        settings = configured(services, tmp_path / "tracker.db", http={"port": 0})
-        daemon = Daemon(settings, store, clients, 1, Notifier({}), Lines())
+        settings = configured(services, path, http={"port": 0})
+        yield Daemon(settings, store, clients, 1, notifier, Lines()), store
+
+
+async def test_the_night_verifies_the_audit(tmp_path: Path) -> None:
+    """What comes of it is told to the log and kept for the page."""
+    async with in_here(tmp_path / "tracker.db", Notifier({})) as (daemon, store):
         assert daemon._schedule in daemon._serving()  # which watches the clock
         good = await daemon._schedule.do("housekeeping")
         assert (store.audit_ok, good.words.endswith("the audit is whole")) == (True, True)
@@ -386,13 +392,7 @@ async def test_the_night_verifies_the_audit(tmp_path: Path) -> None:
 
 async def test_a_part_that_dies_ends_everything(tmp_path: Path) -> None:
     """Nothing goes on without it: the error gets out, and the process ends with it."""
-    async with (
-        PretendServices(a_world()) as services,
-        open_store(tmp_path / "tracker.db") as store,
-        open_services(configured(services, tmp_path / "tracker.db")) as clients,
-    ):
-        settings = configured(services, tmp_path / "tracker.db", http={"port": 0})
-        daemon = Daemon(settings, store, clients, 1, BrokenNotifier({}), Lines())
+    async with in_here(tmp_path / "tracker.db", BrokenNotifier({})) as (daemon, _):
         with pytest.raises(ExceptionGroup) as caught:
             async with asyncio.timeout(5):
                 await daemon.serve(asyncio.Event(), lambda _: None)

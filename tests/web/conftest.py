@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from daemon import logs
+from daemon.demo.jellyfin import VIEWER
+from tests.web.people import Person, somebody
 from tests.web.support import Stand, standing
 
 
@@ -33,3 +35,19 @@ def lines() -> Iterator[Callable[[str], list[dict[str, Any]]]]:
 
     yield of
     logs.reset()
+
+
+@pytest.fixture
+async def alice(stand: Stand) -> AsyncIterator[Person]:
+    """Give an administrator who is logged in."""
+    async with somebody(stand) as person:
+        await person.log_in()
+        yield person
+
+
+@pytest.fixture
+async def bob(stand: Stand) -> AsyncIterator[Person]:
+    """Give a plain user who is logged in."""
+    async with somebody(stand) as person:
+        await person.log_in(VIEWER)
+        yield person

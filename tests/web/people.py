@@ -12,6 +12,8 @@ from typing import Any
 from aiohttp import ClientSession, CookieJar
 
 from daemon.demo.jellyfin import ADMIN, Account
+from daemon.domain import Trigger
+from tests.builders import ACTOR
 from tests.web.support import Answer, Stand
 
 _TOKEN = re.compile('name="token" value="([^"]+)"')
@@ -66,3 +68,8 @@ async def somebody(stand: Stand) -> AsyncIterator[Person]:
 def words(answer: Answer) -> str:
     """What a page says, without its tags; blanks are single."""
     return " ".join(html.unescape(_TAGS.sub(" ", answer.text)).split())
+
+
+async def synced(stand: Stand) -> None:
+    """Let a run go to its end."""
+    await stand.parts.worker.ask(Trigger.ADMIN, ACTOR).result

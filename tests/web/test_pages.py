@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,11 @@ import pytest
 
 from daemon import __version__, logs
 from daemon.demo import Fault, Service
-from daemon.demo.jellyfin import VIEWER
 from daemon.domain import Add, Gap, Ids, Outcome, Scope, Trigger
 from daemon.removal import Held
 from tests.builders import ACTOR, an_item, change, rows
 from tests.running import METROPOLIS, until
-from tests.web.people import Person, somebody, words
+from tests.web.people import Person, somebody, synced, words
 from tests.web.support import ADMIN_TOKEN, SLOWLY, Answer, Stand, standing
 
 WEEK = timedelta(days=7)
@@ -46,27 +45,6 @@ PAGES = [
     "/status/attention",
     "/status/audit",
 ]
-
-
-@pytest.fixture
-async def alice(stand: Stand) -> AsyncIterator[Person]:
-    """Give an administrator who is logged in."""
-    async with somebody(stand) as person:
-        await person.log_in()
-        yield person
-
-
-@pytest.fixture
-async def bob(stand: Stand) -> AsyncIterator[Person]:
-    """Give a plain user who is logged in."""
-    async with somebody(stand) as person:
-        await person.log_in(VIEWER)
-        yield person
-
-
-async def synced(stand: Stand) -> None:
-    """Let a run go to its end."""
-    await stand.parts.worker.ask(Trigger.ADMIN, ACTOR).result
 
 
 async def held(stand: Stand) -> int:

@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 
 from daemon.demo import Fault
-from daemon.demo.jellyfin import VIEWER
 from daemon.demo.library import Movie
-from daemon.domain import Evidence, Trigger
+from daemon.domain import Evidence
 from daemon.removal import Held
-from tests.builders import ACTOR, change
+from tests.builders import change
 from tests.running import until
-from tests.web.people import Person, somebody, words
+from tests.web.people import Person, synced, words
 from tests.web.support import Answer, Stand
 
 ATTENTION = "/status/attention"
-
-
-@pytest.fixture
-async def alice(stand: Stand) -> AsyncIterator[Person]:
-    """Give an administrator who is logged in."""
-    async with somebody(stand) as person:
-        await person.log_in()
-        yield person
-
-
-@pytest.fixture
-async def bob(stand: Stand) -> AsyncIterator[Person]:
-    """Give a plain user who is logged in."""
-    async with somebody(stand) as person:
-        await person.log_in(VIEWER)
-        yield person
-
-
-async def synced(stand: Stand) -> None:
-    """Let a run go to its end."""
-    await stand.parts.worker.ask(Trigger.ADMIN, ACTOR).result
 
 
 async def without_ids(stand: Stand) -> None:
