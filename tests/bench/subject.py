@@ -54,6 +54,7 @@ class _Watch:
 
 async def _run(settings: Settings) -> dict[str, float]:
     watch = _Watch()
+    gc.freeze()  # as the daemon does when it is ready
     task = asyncio.create_task(watch.loop())
     async with open_sync(settings) as service:
         result = (await service.run(Trigger.CLI, Actor("cli", "bench"))).as_dict()
