@@ -23,6 +23,7 @@ from daemon.settings import Http
 from daemon.store import AuditEvent, Store
 from daemon.web.address import house
 from daemon.web.problems import ACTOR, ADDRESS, STRANGER, Problem, unavailable
+from daemon.web.sessions import EndedError
 
 _MINUTE: Final = 60.0
 _MOST_ADDRESSES: Final = 4096
@@ -151,7 +152,7 @@ class Gate:
         except Problem as problem:
             if isinstance(problem, _Refusal):
                 self._failures.count(request[ADDRESS])
-            if problem.status in _NOTED:
+            if problem.status in _NOTED and not isinstance(problem, EndedError):
                 await self._note(request, _NOTED[problem.status], problem.detail)
             raise
 

@@ -158,7 +158,8 @@ class Frame:
         for name, pages in (("run_id", "runs"), ("request_id", "titles")):
             if (number := request.match_info.get(name)) is not None:
                 return f"/status/{pages}/{number}"
-        return "/status"
+        here = request.path.removeprefix(self.base)
+        return here if here == "/status/attention" else "/status"
 
     def failed(self, request: web.Request, status: int, detail: str) -> web.Response:
         """A page that says what happened."""
@@ -207,6 +208,7 @@ def _environment(**values: Any) -> jinja2.Environment:
     made.globals.update(
         version=__version__,
         icon_of=view.ICON_OF,
+        kinds=view.KINDS,
         reasons=view.DECIDED,
         skipped=report.REASONS,
         nothing=view.NOTHING,

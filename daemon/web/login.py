@@ -26,7 +26,7 @@ from daemon.web.sessions import Sessions
 _AT_ONCE: Final = 4
 _MOST_CODES: Final = 64
 _LONGEST: Final = 512
-_NEXT: Final = re.compile(r"/status(/[A-Za-z0-9/.-]*)?")
+_NEXT: Final = re.compile(r"/status(?!.*\.\.)(/[A-Za-z0-9/.-]*)?(\?[A-Za-z0-9=&%+._:-]*)?")
 _DENIED: Final = {
     Standing.UNKNOWN: "Jellyfin does not know this name with this password.",
     Standing.BARRED: "Jellyfin does not let this user in at present.",
@@ -132,7 +132,11 @@ class Login:
         visitor = self._sessions.visitor(request)
         if (begun := self._codes.get(visitor)) is None:
             return self._frame.to("/login", next=_next(request))
-        bearer = await self._parts.services.jellyfin.quick_connected(begun.secret, self._device)
+        try:
+            bearer = await self._parts.services.jellyfin.quick_connected(begun.secret, self._device)
+        except ServiceError as error:  # the code is still good when Jellyfin is back
+            _log.warning("auth.unknowable", error_kind=error.kind, error=str(error))
+            bearer = None
         if bearer is None:
             return self._frame.page(request, "quick.html", code=begun.code)
         self._codes.pop(visitor, None)

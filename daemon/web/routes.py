@@ -126,13 +126,15 @@ class Call(Generic[_Query, _Body]):
         after = {"address": self.request[ADDRESS]}
         return AuditEvent(action, self.actor, run_id, target, reason, after=after)
 
-    async def record(self, action: str, target: str, run_id: int | None = None) -> None:
+    async def record(
+        self, action: str, target: str, run_id: int | None = None, reason: str | None = None
+    ) -> None:
         """Leave an audit event.
 
         Raises:
             StoreError: it could not be written.
         """
-        event = self.event(action, target, run_id)
+        event = self.event(action, target, run_id, reason)
         tell_audit(await self.site.parts.store.record(event))
 
 

@@ -14,6 +14,7 @@ from typing import Final
 from aiohttp import web
 
 from daemon.domain import Actor
+from daemon.web.problems import Problem
 
 HOURS: Final = 12
 """How long a login lasts."""
@@ -38,6 +39,10 @@ class Session:
     admin: bool
     ends: float
     used: deque[str] = field(default_factory=lambda: deque(maxlen=_FORMS))
+
+
+class EndedError(Problem):
+    """Somebody asks who was logged in, and is not any more."""
 
 
 class Form(Enum):
@@ -78,9 +83,18 @@ class Sessions:
         return self._value(request).startswith(_MARK) and self.find(request) is None
 
     def administrator(self, request: web.Request) -> Actor | None:
-        """The administrator who reads with a cookie; browsers send it unasked, so only to read."""
-        session = self.find(request) if request.method in _SAFE else None
-        return session.actor if session is not None and session.admin else None
+        """The administrator who reads with a cookie; browsers send it unasked, so only to read.
+
+        Raises:
+            Problem: 401, the login has ended; 403, it is a plain user's. That is no attack.
+        """
+        if request.method not in _SAFE:
+            return None
+        if self.ended(request):
+            raise EndedError(401, "this login has ended; log in again at /login")
+        if (session := self.find(request)) is not None and not session.admin:
+            raise Problem(403, "only administrators of Jellyfin may see this")
+        return None if session is None else session.actor
 
     def begin(
         self, request: web.Request, reply: web.StreamResponse, actor: Actor, *, admin: bool
@@ -145,7 +159,7 @@ class Sessions:
         reply.set_cookie(
             self.cookie,
             value,
-            max_age=HOURS * 3600,
+            max_age=2 * HOURS * 3600,  # so that whose login has ended can be told so
             path=self._path,
             secure=_is_https(request),
             httponly=True,

@@ -30,7 +30,7 @@ ICON_OF: Final = {
     "failed": "failed",
     "interrupted": "partial",
 }
-_KINDS: Final = {
+KINDS: Final = {
     "full": "full sync",
     "library": "sync of one library",
     "hinted": "look at single titles",
@@ -163,12 +163,26 @@ def _verdict(facts: Facts) -> Verdict:
         words = f"Held: {count(plan['titles'], 'title')} would be removed. Nothing was."
         return Verdict("held", words, " · ".join(plan["reasons"][:2]))
     if facts.running is not None:
-        return Verdict("running", f"Running: {_KINDS[facts.running.scope.kind]}")
+        return Verdict("running", f"Running: {KINDS[facts.running.scope.kind]}")
     if full is None:
         return Verdict("never", "Never synced")
     if full["outcome"] == "failed":
         return Verdict("failed", "The last sync failed", _first(_problems(full)))
-    return _degraded(facts, full) or Verdict("ok", f"In sync: {_titles(full)}")
+    return _degraded(facts, full) or _missing(full) or Verdict("ok", f"In sync: {_titles(full)}")
+
+
+def _missing(full: Mapping[str, Any]) -> Verdict | None:
+    """Titles that were not in the library, though nothing waits for an admin."""
+    result = full["result"] or {}
+    if not (number := result.get("watched", 0) + result.get("held", 0)):
+        return None
+    doubts = (
+        rule["why"] for rule in result.get("guard", ()) if rule["name"] in {"listed", "share"}
+    )
+    if why := _first(filter(None, doubts)):
+        words = f"{count(number, 'title')} missing, nothing removed; {_titles(full)} in sync"
+        return Verdict("partial", words, why)
+    return Verdict("ok", f"In sync: {_titles(full)}; {number:,} missing, waiting for more evidence")
 
 
 def _degraded(facts: Facts, full: Mapping[str, Any]) -> Verdict | None:
@@ -214,7 +228,7 @@ def going(facts: Facts) -> dict[str, Any] | None:
     waiting = facts.waiting if facts.running else None
     return {
         **ticket.as_dict(),
-        "what": _KINDS[ticket.scope.kind],
+        "what": KINDS[ticket.scope.kind],
         "why": because(ticket.trigger.value, ticket.actor.name),
         "steps": [(step.value, _place(place, at)) for place, step in enumerate(steps)],
         "cells": [*_cells(facts)] if facts.running else [],
@@ -373,7 +387,8 @@ def guarded(run: Mapping[str, Any]) -> Guarded | None:
     result = run["result"] or {}
     if (found := result.get("guard")) is None:
         return None
-    return Guarded(_guarded(result, {rule["name"]: rule for rule in found}), [*map(_rule, found)])
+    words = _guarded(result, {rule["name"]: rule for rule in found})
+    return Guarded(words, [*map(_rule, found)] if result["kind"] == "full" else [])
 
 
 def _guarded(result: Mapping[str, Any], rules: Mapping[str, Mapping[str, Any]]) -> str:

@@ -204,7 +204,29 @@ async def test_the_cookie_opens_the_event_stream_but_starts_nothing(
     assert (await person.post("/admin/sync", "")).status == 401
     async with somebody(stand) as user:
         await user.log_in(VIEWER)
-        assert (await user.get("/admin/sync")).status == 401
+        for _ in range(12):
+            assert (await user.get("/admin/sync")).status == 403
+    assert (await person.get("/admin/sync")).status == 200
+
+
+async def test_pages_whose_login_has_ended_are_no_attack(stand: Stand, person: Person) -> None:
+    """They are told so as often as they ask; nothing is counted, and the audit is silent."""
+    await person.log_in()
+    stand.clock.seconds += 12 * 3600
+    for _ in range(12):
+        assert (await person.get("/admin/sync")).status == 401
+    assert await stand.audited("access.refused", "access.limited") == []
+    await person.log_in()
+    assert (await person.get("/admin/sync")).status == 200
+
+
+async def test_a_login_leads_back_with_all_that_was_asked(person: Person) -> None:
+    """The filters of a page are a part of its address."""
+    wanted = "%2Fstatus%2Fruns%3Foutcome%3Dok%26trigger%3Dcli"
+    token = await person.token(f"/login?next={wanted}")
+    filled = {"user": ADMIN.name, "password": ADMIN.password}
+    entered = await person.post(f"/login?next={wanted}", token, **filled)
+    assert entered.headers["Location"] == "/status/runs?outcome=ok&trigger=cli"
 
 
 async def test_quick_connect_shows_a_code_until_somebody_allows_it(
@@ -221,6 +243,8 @@ async def test_quick_connect_shows_a_code_until_somebody_allows_it(
         True,
         False,
     )
+    stand.services.fault("jellyfin", Fault("/QuickConnect/Connect", status=503, times=None))
+    assert "457137" in words(await person.get(action))  # it is still good when Jellyfin is back
     stand.services.mend("jellyfin")
     quick(stand, Authenticated=True)
     entered = await person.get(action)

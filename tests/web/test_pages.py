@@ -405,6 +405,22 @@ async def test_a_preview_shows_the_plan_and_writes_nothing(stand: Stand, alice: 
     assert (rows(stand.file, TITLES), len(await stand.audited("sync.previewed"))) == ([], 1)
 
 
+async def test_a_preview_that_failed_says_nothing_of_titles(stand: Stand, alice: Person) -> None:
+    """Where the library could not be read, nobody knows what would change."""
+    stand.services.fault("jellyfin", Fault(status=401, times=None))
+    await alice.send("/status", "/status/sync", what="dry")
+    said = words(await alice.get("/status/preview"))
+    assert "could not be read, so nothing can be said" in said
+    assert ("would be added" in said, "Nothing would change" in said) == (False, False)
+
+
+async def test_a_way_to_sync_that_there_is_not_begins_nothing(stand: Stand, alice: Person) -> None:
+    """A form that somebody made up is no full sync."""
+    answer = await alice.send("/status", "/status/sync", what="everything")
+    assert answer.status == 400
+    assert await stand.audited("sync.asked") == []
+
+
 async def test_a_plan_is_approved_behind_one_page_that_says_what_will_go(
     stand: Stand, alice: Person
 ) -> None:

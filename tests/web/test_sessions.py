@@ -7,6 +7,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from daemon.domain import Actor
+from daemon.web.problems import Problem
 from daemon.web.sessions import HOURS, Form, Session, Sessions
 from tests.web.support import Clock
 
@@ -117,7 +118,7 @@ def test_the_cookie_is_for_this_site_alone(
     browser = Browser(sessions, **headers)
     browser.log_in()
     parts = {*browser.written.split("; ")[1:]}
-    expected = {"HttpOnly", "SameSite=Strict", "Path=/sync", "Max-Age=43200"}
+    expected = {"HttpOnly", "SameSite=Strict", "Path=/sync", "Max-Age=86400"}
     assert parts - {part for part in parts if part.startswith("expires")} == (
         expected | ({"Secure"} if secure else set())
     )
@@ -177,4 +178,6 @@ def test_a_cookie_reads_for_administrators_and_writes_nothing(sessions: Sessions
     user.log_in(admin=False)
     assert sessions.administrator(browser.request("GET")) == ALICE
     assert sessions.administrator(browser.request("POST")) is None
-    assert sessions.administrator(user.request("GET")) is None
+    with pytest.raises(Problem) as refused:
+        sessions.administrator(user.request("GET"))
+    assert refused.value.status == 403

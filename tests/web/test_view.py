@@ -127,6 +127,18 @@ def away(name: str) -> dict[str, ServiceHealth]:
             "The last sync was interrupted",
             "The next one does the rest.",
         ),
+        (
+            facts(full(watched=3, guard=[{**GUARD[2], "why": ""}])),
+            "ok",
+            "In sync: 4,812 titles; 3 missing, waiting for more evidence",
+            "",
+        ),
+        (
+            facts(full(watched=30, guard=GUARD)),
+            "partial",
+            "30 titles missing, nothing removed; 4,812 titles in sync",
+            "too many",
+        ),
         (facts(paused=True), "partial", "In sync: 4,812 titles. The full sync is paused", ""),
         (
             facts(full("failed"), paused=True),

@@ -47,12 +47,14 @@ class AttentionPages(Pages):
     async def _done(self, visit: Visit) -> web.StreamResponse:
         verbs = {"ignore": self._ignore, "restore": self._restore, "recheck": self._recheck}
         verb, _, named = visit.form.get("do", "").partition(" ")
-        found = [*await self._found(ignored=False), *await self._found(ignored=True)]
+        kind = visit.request.query.get("kind", "")
+        found = await self._found(
+            ignored=verb == "restore" or (verb == "recheck" and kind == _IGNORED)
+        )
         finding = next((one for one in found if f"{one.kind} {one.target}" == named), None)
         if finding is None or verb not in verbs:
             raise Problem(409, "This is not found any more. Nothing was done.")
         told = await verbs[verb](visit, finding)
-        kind = visit.request.query.get("kind", "")
         return self._frame.to(_PATH, kind=kind, **told)
 
     async def _ignore(self, visit: Visit, finding: Finding) -> dict[str, object]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from daemon.domain import Scope, Trigger
+from daemon.domain import LibraryFolder, Scope, Trigger
 from daemon.schedule import PAUSABLE, Done
 from daemon.store import Glance
 from daemon.web import hooks, view
@@ -107,16 +107,22 @@ class StatusPages(Pages):
                 self._look = asyncio.create_task(self._parts.schedule.do("quick"))
             await asyncio.wait({self._look}, timeout=_SOON)
             return self._frame.to("/status", said="looked")
-        behind = worker.running is not None
-        scope = Scope(library=self._library(visit)) if what == "library" else Scope()
-        ticket = worker.ask(Trigger.ADMIN, call.actor, scope)
-        await call.record("sync.asked", f"run {ticket.number}", ticket.number)
+        if what not in {"full", "library"}:
+            raise Problem(400, "There is no such way to sync. Nothing was done.")
+        behind, only = (
+            worker.running is not None,
+            self._library(visit) if what == "library" else None,
+        )
+        ticket = worker.ask(Trigger.ADMIN, call.actor, Scope(library=only.id if only else None))
+        reason = f"only {only.name}" if only else None
+        await call.record("sync.asked", f"run {ticket.number}", ticket.number, reason)
         return self._frame.to("/status", said="queued" if behind else "asked", run=ticket.number)
 
-    def _library(self, visit: Visit) -> str:
+    def _library(self, visit: Visit) -> LibraryFolder:
         given = visit.form.get("library", "")
-        if given and given in {one.id for one in self._parts.service.libraries}:
-            return given
+        for one in self._parts.service.libraries:
+            if one.id and one.id == given:
+                return one
         raise Problem(400, "Jellyfin had no such library when it was last read.")
 
     async def _pause(self, visit: Visit) -> web.StreamResponse:

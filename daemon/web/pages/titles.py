@@ -20,6 +20,7 @@ _PICTURE: Final = {
     "Cache-Control": "private, max-age=86400",
     "Content-Security-Policy": "default-src 'none'; sandbox",  # an SVG may hold a script
 }
+_NO_PICTURE: Final = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 3"/>'
 _TITLE: Final = "/status/titles/{request_id}"
 
 
@@ -50,7 +51,8 @@ class TitlePages(Pages):
         try:
             kind, body = await self._parts.services.jellyfin.poster(tracked["jellyfin_id"] or "-")
         except ServiceError:
-            raise Problem(404, "There is no picture.") from None
+            none = {**_PICTURE, "Cache-Control": "no-store"}
+            return web.Response(body=_NO_PICTURE, content_type="image/svg+xml", headers=none)
         return web.Response(body=body, content_type=kind, headers=_PICTURE)
 
     async def _recheck(self, visit: Visit) -> web.StreamResponse:

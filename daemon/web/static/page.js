@@ -5,6 +5,7 @@ const body = document.body;
 const find = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en");
 const POLL = 10_000;
+const CALM = 60_000;
 const AGAIN = 2000;
 
 // ---- times: the same words as the server writes
@@ -36,9 +37,10 @@ function tick() {
 }
 
 // ---- the parts of the page that change are taken from the page as the server renders it now
-let asked = 0;
+let asked = 0, renewed = Date.now();
 async function renew() {
   const mine = (asked += 1);
+  renewed = Date.now();
   let page;
   try {
     const reply = await fetch(location.href, { headers: { Accept: "text/html" } });
@@ -188,7 +190,11 @@ document.addEventListener("submit", once);
 document.addEventListener("click", copy);
 for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
 addEventListener("pageshow", (event) => { if (event.persisted) { again(); if (body.dataset.live) renew(); } });
-if (location.search.includes("said=")) history.replaceState(null, "", location.pathname);
+const here = new URL(location.href);
+if (here.searchParams.has("said")) {
+  for (const name of ["said", "run"]) here.searchParams.delete(name);
+  history.replaceState(null, "", here);
+}
 if ("again" in body.dataset) setTimeout(wait, AGAIN);
 for (const part of document.querySelectorAll("[data-part]")) rendered.set(part, part.innerHTML);
 tick();
@@ -200,6 +206,6 @@ if (body.dataset.live) {
   setInterval(() => {
     if (document.hidden || !body.dataset.live) return;
     if (events && !live) connect();
-    if (!events || !live || find("bar")) renew();
+    if (!events || !live || find("bar") || Date.now() - renewed > CALM) renew();
   }, POLL);
 }
