@@ -7,7 +7,7 @@ import contextlib
 import gc
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from daemon.errors import DaemonError
 from daemon.health import Health
@@ -108,10 +108,14 @@ class Daemon:
             ready: told the address once everything is up.
         """
         async with _first_of_ours(), asyncio.TaskGroup() as group:
-            tasks = [group.create_task(part.serve()) for part in self._serving()]
+            tasks: list[asyncio.Task[Any]] = [
+                group.create_task(part.serve()) for part in self._serving()
+            ]
             async with served(self._parts) as url:
                 self._schedule.start()
                 self._notifier.ready(self._pulse.status)
+                # A machine that sleeps at night would never verify its audit.
+                tasks.append(group.create_task(self._schedule.do("housekeeping")))
                 _log.info("daemon.ready", url=url)
                 ready(url)
                 await stop.wait()

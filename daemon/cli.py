@@ -30,6 +30,7 @@ from daemon.settings import Settings, load
 from daemon.store import open_store, open_store_to_look
 from daemon.wiring import open_preview, open_services, open_sync, removal_policy
 
+_log = logs.logger(__name__)
 _EVENT: Final = ("seq", "at", "actor_name", "action", "target", "reason")
 _GLANCE: Final = 1.0
 _AT_ONCE: Final = 500
@@ -128,7 +129,7 @@ async def _daemon(_: argparse.Namespace, settings: Settings) -> int:
     try:
         await run(settings, stop, lines=lines)
     except ExceptionGroup:  # a part of the daemon died of a mistake of ours
-        logs.logger(__name__).exception("daemon.died")
+        _log.exception("daemon.died")
         return Exit.FAILED
     return Exit.DONE
 

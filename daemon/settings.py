@@ -84,6 +84,14 @@ def _is_metadata(host: str) -> bool:
     return packed == _METADATA
 
 
+def _reachable(secret: SecretStr) -> SecretStr:
+    """A query and a user name are welcome here: others' addresses hold tokens in them."""
+    parts = urlsplit(secret.get_secret_value())
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must begin with http:// or https:// and have a host")
+    return secret
+
+
 def _address(text: str) -> str:
     text = text.strip()
     if not text.isprintable() or re.search(r"[\s\\]", text):
@@ -110,6 +118,7 @@ def _entries(value: object) -> object:
 Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_written)]
 Secret = Annotated[SecretStr, BeforeValidator(_secret), PlainSerializer(lambda _: "********")]
 Address = Annotated[str, AfterValidator(_address)]
+SecretAddress = Annotated[Secret, AfterValidator(_reachable)]
 
 
 class _Part(BaseModel):
@@ -188,9 +197,9 @@ class Http(_Part):
 class Notify(_Part):
     """Whom to tell; the addresses may hold a token, and are kept secret."""
 
-    url: Secret | None = None
+    url: SecretAddress | None = None
     shape: Literal["json", "ntfy", "gotify", "discord", "apprise"] = "json"
-    ping_url: Secret | None = None
+    ping_url: SecretAddress | None = None
 
 
 class Log(_Part):

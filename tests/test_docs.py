@@ -255,8 +255,7 @@ def test_environment_variables() -> None:
 @pytest.mark.parametrize(
     "place",
     [
-        *("README.md", "config.yaml", "systemd/install", "systemd/library-sync"),
-        "systemd/library-sync.service",
+        *("README.md", "config.yaml", "systemd/install", "systemd/library-sync.service"),
     ],
 )
 def test_credentials(place: str) -> None:

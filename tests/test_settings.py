@@ -142,7 +142,8 @@ def test_every_secret_comes_from_a_file_of_its_own(
     config: Path, tmp_path: Path, name: str, section: str, key: str
 ) -> None:
     """Each secret may be a systemd credential, and each may be named by a _FILE variable."""
-    (tmp_path / name).write_text(f"\ufeff{name}\n", encoding="utf-8")
+    secret = f"https://{name}.example" if section == "notify" else name
+    (tmp_path / name).write_text(f"\ufeff{secret}\n", encoding="utf-8")
     text = "".join(
         f"{part}: {{url: 'http://{part}'}}\n" for part in ("jellyfin", "radarr", "sonarr")
     )
@@ -154,7 +155,15 @@ def test_every_secret_comes_from_a_file_of_its_own(
     variable = f"LIBRARY_SYNC__{section}__{key}_FILE".upper()
     for source in ({"CREDENTIALS_DIRECTORY": str(tmp_path)}, {variable: str(tmp_path / name)}):
         settings = read(config, text, {**others, **source})
-        assert name == getattr(getattr(settings, section), key).get_secret_value()
+        assert secret == getattr(getattr(settings, section), key).get_secret_value()
+
+
+@pytest.mark.parametrize("address", ["ntfy.sh/topic", "nonsense", "ftp://x/y", "https:///topic"])
+def test_an_address_for_messages_must_be_one(config: Path, address: str) -> None:
+    """It is found out at the start, not when there is something to tell."""
+    given = {**KEY, "LIBRARY_SYNC__NOTIFY__URL": address}
+    with pytest.raises(SettingsError, match=r"notify\.url must begin with http"):
+        read(config, MINIMAL, given)
 
 
 @pytest.mark.parametrize(

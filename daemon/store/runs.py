@@ -202,7 +202,7 @@ class RunCounts(NamedTuple):
         ended: how many runs, by trigger and outcome.
         within: of those that came to their own end, how many took at most so many seconds.
         seconds: what these took together.
-        last_good: when the latest good run ended.
+        last_good: when the latest good full run ended; looks at single titles prove little.
     """
 
     ended: dict[tuple[str, str], int]
@@ -228,7 +228,8 @@ def counted(connection: sqlite3.Connection, bounds: Sequence[float]) -> RunCount
         (*bounds, Outcome.RUNNING.value, Outcome.INTERRUPTED.value),
     ).fetchone()
     last = connection.execute(
-        "SELECT ended_at FROM sync_runs WHERE outcome = ? ORDER BY id DESC LIMIT 1",
+        "SELECT ended_at FROM sync_runs WHERE kind = 'full' AND outcome = ?"
+        " ORDER BY id DESC LIMIT 1",
         (Outcome.OK.value,),
     ).fetchone()
     return RunCounts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from daemon.domain import (
     Outcome,
     Skip,
     SkipReason,
+    Trigger,
     Update,
     UpdateReason,
 )
@@ -124,3 +126,12 @@ async def test_pictures_are_asked_for_as_long_as_titles_may_lack_them(
         else:
             await ended(store, outcome, pictures=pictures, unpictured=unpictured)
     assert await store.pictures_wanted() is wanted
+
+
+async def test_a_look_at_single_titles_is_no_good_run(store: Store) -> None:
+    """The alert on the last good run would stay silent while every full run fails."""
+    full = await store.begin_run(Trigger.INTERVAL, ACTOR)
+    await store.finish_run(full, Outcome.FAILED, {}, [])
+    hinted = await store.begin_run(Trigger.WEBHOOK, ACTOR, kind="hinted")
+    await store.finish_run(hinted, Outcome.OK, {}, [])
+    assert (await store.counted([1.0, inf])).runs.last_good is None

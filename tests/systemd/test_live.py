@@ -216,3 +216,35 @@ def test_commands(running: Machine) -> None:
     assert running.say("library-sync", "check").splitlines()[0].startswith("ok  Jellyfin: ")
     assert " start " in running.say("library-sync", "runs", "--last", "1")
     assert running.run("library-sync", "runs", "999").returncode == 1
+
+
+def test_a_command_has_the_secrets_of_a_drop_in(running: Machine) -> None:
+    """Wherever the unit takes a credential from, so does whatever is run like it."""
+    key = "/etc/credstore/library-sync.jellyfin_api_key"
+    drop_in = running.root / f"etc/systemd/system/{_UNIT}.d/elsewhere.conf"
+    drop_in.write_text("[Service]\nLoadCredential=jellyfin_api_key:/root/key\n")
+    running.say("mv", key, "/root/key")
+    running.say("systemctl", "daemon-reload")
+    try:
+        assert running.say("library-sync", "check").startswith("ok  Jellyfin: ")
+    finally:
+        running.say("mv", "/root/key", key)
+        drop_in.unlink()
+        running.say("systemctl", "daemon-reload")
+
+
+def test_check_sees_what_the_sandbox_closes(running: Machine) -> None:
+    """A directory that the service could not write in is bad, though its owner could."""
+    running.say("install", "-d", "-m2777", "/srv/tracker")
+    file = "database: /srv/tracker/tracker.db\n"
+    with _changed(running, _config(running).read_text() + file):
+        found = running.run("library-sync", "check")
+    assert (found.returncode, "/srv/tracker" in found.stdout) == (1, True)
+
+
+def test_a_command_that_is_interrupted_leaves_nothing_behind(running: Machine) -> None:
+    """Neither the command nor a unit of systemd goes on without anybody."""
+    command = "timeout --signal=TERM 3 library-sync audit --follow > /tmp/followed"
+    running.run("sh", "-c", command)
+    units = ("systemctl", "list-units", "--plain", "--no-legend", "library-sync-command-*")
+    assert eventually(lambda: running.say(*units) == "", 10)

@@ -54,7 +54,7 @@ def ticket(*, began: datetime | None = NOW, **progress: Any) -> Ticket:
     return Ticket(9, Trigger.ADMIN, Actor("user", "alice"), Scope(), future, began, where)
 
 
-GUARD = [
+GUARD: list[dict[str, Any]] = [
     {"name": "mode", "value": "guarded", "limit": "guarded", "about": "", "why": ""},
     {"name": "evidence", "value": 2, "limit": 1200, "about": "2 readings", "why": "they wait"},
     {"name": "share", "value": 1200, "limit": 4000, "about": "/films", "why": "too many"},
