@@ -291,7 +291,7 @@ def jobs(
         "full": ("Full sync", _every(sync.every)),
         "quick": ("Quick look", _every(sync.quick)),
         "webhook": ("Webhooks", "when one comes"),
-        "housekeeping": ("Housekeeping", "every night"),
+        "housekeeping": ("Housekeeping", "every night, and at the start"),
     }
     for name, (title, plan) in plans.items():
         job = schedule.get(name)
