@@ -414,6 +414,13 @@ async def test_a_preview_that_failed_says_nothing_of_titles(stand: Stand, alice:
     assert ("would be added" in said, "Nothing would change" in said) == (False, False)
 
 
+async def test_an_address_that_is_nearly_right_is_helped(alice: Person) -> None:
+    """One slash more leads on, and a filter that fits nothing is named."""
+    assert led(await alice.get("/status/")) == (303, "/status")
+    answer = await alice.get("/status/audit?run_id=abc")
+    assert (answer.status, "what is given as run_id fits none" in words(answer)) == (400, True)
+
+
 async def test_a_way_to_sync_that_there_is_not_begins_nothing(stand: Stand, alice: Person) -> None:
     """A form that somebody made up is no full sync."""
     answer = await alice.send("/status", "/status/sync", what="everything")

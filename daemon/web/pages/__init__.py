@@ -48,9 +48,9 @@ def add(application: web.Application, site: Site, sessions: Sessions, failures: 
     get(f"{base}/login/quick", login.wait)
     post(f"{base}/login/quick", login.begin)
     get(f"{base}/status/static/{{name}}", frame.file)
-    get(f"{base}/status/{{rest:.*}}", frame.handler(_nothing, admin=False))
-    for root in {base or "/", f"{base}/"}:
+    for root in {base or "/", f"{base}/", f"{base}/status/"}:
         get(root, frame.handler(root_page, admin=False))
+    get(f"{base}/status/{{rest:.*}}", frame.handler(_nothing, admin=False))
     application.on_cleanup.append(status.close)
 
 

@@ -53,5 +53,8 @@ def read(model: type[_Model], given: Mapping[str, str], status: int) -> _Model:
     """
     try:
         return model.model_validate({k: v for k, v in given.items() if k in model.model_fields})
-    except ValidationError:
-        raise Problem(status, "There is nothing at this address.") from None
+    except ValidationError as error:
+        names = " and ".join(str(flaw["loc"][0]) for flaw in error.errors())
+        raise Problem(
+            status, f"There is nothing here: what is given as {names} fits none."
+        ) from None
