@@ -29,11 +29,13 @@ class Progress:
     Attributes:
         done: titles decided and, where something was to be written, written.
         total: titles that the library will bring; None while that is unknown.
+        errors: what is known so far to have gone wrong.
     """
 
     phase: Phase
     done: int = 0
     total: int | None = None
+    errors: int = 0
 
 
 class Event(NamedTuple):

@@ -329,7 +329,8 @@ class SyncService:
     def _tell(self, run: _Run, phase: Phase) -> None:
         """Tell how many titles are settled; what still waits to be written is not."""
         run.entered.setdefault(phase, time.monotonic())
-        self._publish(Progress(phase, run.done - run.hand.waiting, run.total))
+        errors = len(run.tally.gaps) + len(run.tally.defects)
+        self._publish(Progress(phase, run.done - run.hand.waiting, run.total, errors))
 
     async def _finish(self, run: _Run, planner: Planner, reading: Reading) -> None:
         """What only the whole can tell, then what is left to write."""

@@ -54,6 +54,7 @@ class Ticket:
             "phase": self.progress.phase.value,
             "done": self.progress.done,
             "total": self.progress.total,
+            "errors": self.progress.errors,
         }
 
 

@@ -290,7 +290,7 @@ async def test_addresses(tmp_path: Path) -> None:
         "/status/pause",
         "/status/resume",
         "/status/hooks/test",
-        "/",
+        *("/", "/status/"),
     }
     assert pages - forms - named == set()
 

@@ -184,6 +184,7 @@ class Ticket(Told):
     phase: str
     done: int
     total: int | None
+    errors: int
 
 
 class Run(Told):

@@ -369,6 +369,15 @@ async def test_other_jobs_cannot_be_paused(stand: Stand, alice: Person, job: str
     assert (answer.status, await stand.audited("job.paused")) == (400, [])
 
 
+async def test_what_went_wrong_so_far_is_told_while_a_run_goes(stand: Stand, alice: Person) -> None:
+    """Sonarr refused its list, and the library is still being read."""
+    stand.services.fault("sonarr", Fault(status=401, times=None))
+    stand.services.fault("jellyfin", Fault("/Items?", query="StartIndex", stall=60))
+    await alice.send("/status", "/status/sync", what="full")
+    await until(lambda: (run := stand.parts.worker.running) and run.progress.errors)
+    assert "1 problem so far" in words(await alice.get())
+
+
 async def test_a_run_that_goes_is_shown_and_can_be_cancelled(stand: Stand, alice: Person) -> None:
     """With its steps, who asked for it, and what waits behind it."""
     stand.services.fault("jellyfin", ENDLESS)
