@@ -15,7 +15,7 @@ from daemon.intake import Intake
 from daemon.lines import Lines
 from daemon.logs import logger
 from daemon.notify import Notifications
-from daemon.observe import Services
+from daemon.observe.sources import Services
 from daemon.progress import Feed, Progress
 from daemon.pulse import Pulse
 from daemon.quick import Quick

@@ -1,33 +1,32 @@
-"""Hands decisions to the store in batches, counts what became of them, and tells of it."""
+"""Writes a plan in batches, counts what became of it, and tells of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from daemon.clients.jellyfin import MOST_IDS, JellyfinClient, Page
-from daemon.domain import Actor, Add, Decision, Evidence, Gap, Policy, Skip, Update
+from daemon.domain import Absent, Actor, Add, Decision, Fate, Gap, Plan, Policy, Skip, Update
 from daemon.errors import ServiceError
 from daemon.logs import logger
-from daemon.removal import Verdict
 from daemon.result import Tally, planned
+from daemon.snapshot import Texts
 from daemon.store import ATTENTION, Applied, Link, Store
 
 _log = logger(__name__)
 _REMOVED_AT_ONCE = 50
 
 
-class Applier:
-    """Writes the decisions of one run.
+class PlanWriter:
+    """Writes the plan of one run.
 
     Args:
         store: the tracker's file.
         run: its number, and who asked for it.
         batch_size: titles a transaction.
-        pictures: finds out which of the given titles have a poster.
-        tally: counts what was decided and written.
+        tally: counts what was written.
         plan_age: after which a held plan is stale.
     """
 
@@ -36,87 +35,53 @@ class Applier:
         store: Store,
         run: tuple[int, Actor],
         batch_size: int,
-        pictures: Pictures,
         tally: Tally,
         plan_age: timedelta,
     ) -> None:
         self._store = store
         self._run = run
         self._batch_size = batch_size
-        self._pictures = pictures
         self._tally = tally
         self._plan_age = plan_age
-        self._pending: list[Decision] = []
-        self._unpictured: list[Add] = []
 
-    @property
-    def waiting(self) -> int:
-        """How many decisions were taken but not written yet."""
-        return len(self._pending) + len(self._unpictured)
+    async def write(self, plan: Plan, texts: Texts, wrote: Callable[[int], None]) -> None:
+        """Write all of it; the evidence and the removals last.
 
-    async def take(self, decisions: Iterable[Decision]) -> None:
-        """Count decisions, and write them once they make a batch.
+        Args:
+            plan: what to write.
+            texts: long ones of its items.
+            wrote: told how many decisions are settled, after their commit.
 
         Raises:
-            StoreError: a batch could not be written.
+            StoreError: a batch could not be written, or the file could not be copied before.
         """
-        for decision in decisions:
-            self._tally.count(decision)
-            _tell(decision)
-            if isinstance(decision, Add) and decision.item.poster is None:
-                self._put_aside(decision)
-            elif not isinstance(decision, Skip) or decision.reason in ATTENTION:
-                self._pending.append(decision)
-            if len(self._pending) >= self._batch_size:
-                await self._write()
+        written = [one for one in plan.decisions if _is_written(one)]
+        settled = len(plan.decisions) - len(written)
+        for start in range(0, len(written), self._batch_size):
+            batch = [_full(one, texts) for one in written[start : start + self._batch_size]]
+            await self._store.apply(*self._run, batch, self._count)
+            settled += len(batch)
+            wrote(settled)
+        left = [rows for rows in plan.doubles if rows not in plan.merges]
+        await self._store.note_doubles(self._run[0], left)
+        for rows in plan.merges:
+            self._count(await self._store.merge(*self._run, rows))
+        await self._store.note_evidence(plan.evidence)
+        await self._remove(plan)
+        if plan.guard and not any(rule.why for rule in plan.guard if rule.name in _PROOF):
+            held = await self._store.hold(self._run[0], plan.held, self._plan_age)
+            self._tally.waiting_plan = held
 
-    async def finish(self) -> None:
-        """Write what is left.
-
-        Raises:
-            StoreError: it could not be written.
-        """
-        waiting, self._unpictured = self._unpictured, []
-        self._pending.extend(await self._pictures.of(waiting, self._tally) if waiting else ())
-        while self._pending:
-            await self._write()
-
-    async def note(self, evidence: Evidence) -> None:
-        """Keep the evidence.
-
-        Raises:
-            StoreError: it could not be written.
-        """
-        await self._store.note_evidence(evidence)
-
-    async def settle(self, verdict: Verdict) -> None:
-        """Remove what may go, hold what has to be approved.
-
-        Raises:
-            StoreError: it could not be written, or the file could not be copied before.
-        """
-        if verdict.remove:
+    async def _remove(self, plan: Plan) -> None:
+        gone = [
+            one for one in plan.decisions if isinstance(one, Absent) and one.fate is Fate.REMOVE
+        ]
+        if gone:
             await self._store.copy_before_removal()
-        for start in range(0, len(verdict.remove), _REMOVED_AT_ONCE):
-            rows = verdict.remove[start : start + _REMOVED_AT_ONCE]
-            applied = await self._store.remove(*self._run, rows)
-            self._tally.removed += applied.removed
-            tell_audit(applied.links)
-        waiting = await self._store.hold(self._run[0], verdict.held, self._plan_age)
-        self._tally.waiting_plan = waiting
-
-    def _put_aside(self, add: Add) -> None:
-        """A few new titles wait for their pictures; many are written without."""
-        self._unpictured.append(add)
-        if self._tally.unpictured or len(self._unpictured) > MOST_IDS:
-            self._tally.unpictured += len(self._unpictured)
-            self._pending.extend(self._unpictured)
-            self._unpictured.clear()
-
-    async def _write(self) -> None:
-        batch = self._pending[: self._batch_size]
-        self._pending = self._pending[self._batch_size :]
-        await self._store.apply(*self._run, batch, self._count)
+        for start in range(0, len(gone), _REMOVED_AT_ONCE):
+            self._count(
+                await self._store.remove(*self._run, gone[start : start + _REMOVED_AT_ONCE])
+            )
 
     def _count(self, applied: Applied) -> None:
         self._tally.added += applied.added
@@ -124,71 +89,85 @@ class Applier:
         self._tally.refreshed += applied.refreshed
         self._tally.relinked += applied.relinked
         self._tally.promoted += applied.promoted
+        self._tally.removed += applied.removed
+        self._tally.merged += applied.merged
         self._tally.overtaken(len(applied.passed))
         tell_audit(applied.links)
 
 
-class Plan:
-    """Collects what would be written, for a run that writes nothing."""
+_PROOF = frozenset({"complete", "idle", "titles", "unusable", "trusted"})
+"""Rules of the guard without which nothing can be said of what is absent, nor of a held plan."""
 
-    waiting = 0
-    """Nothing waits to be written where nothing is."""
+
+def _is_written(decision: Decision) -> bool:
+    if isinstance(decision, Skip):
+        return decision.reason in ATTENTION
+    return not isinstance(decision, Absent)
+
+
+def _full(decision: Decision, texts: Texts) -> Decision:
+    if not isinstance(decision, Add):
+        return decision
+    return replace(decision, item=texts.full(decision.item))
+
+
+class DryRun:
+    """Collects what would be written, for a run that writes nothing."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
         self.entries: list[dict[str, Any]] = []
 
-    async def take(self, decisions: Iterable[Decision]) -> None:
-        """Count decisions, and note those that would write."""
-        for decision in decisions:
-            self._tally.count(decision)
+    async def write(self, plan: Plan, _: Texts, wrote: Callable[[int], None]) -> None:
+        """Note all that would be."""
+        for decision in plan.decisions:
             self._tally.would_write(decision)
-            self.entries.extend(planned(decision))
-
-    async def finish(self) -> None:
-        """Nothing is left to do."""
-
-    async def note(self, _: Evidence) -> None:
-        """What was seen counts in a run that writes."""
-
-    async def settle(self, verdict: Verdict) -> None:
-        """Note what would be removed or held."""
-        self._tally.removed += len(verdict.remove)
-        rows = [("remove", row, "") for row in verdict.remove]
-        rows += [("hold", held.row, held.why) for held in verdict.held]
-        self.entries.extend(
-            {"decision": kind, "request_id": row.id, "library": row.library, "why": why}
-            for kind, row, why in rows
-        )
+        self.entries.extend(planned(plan))
+        wrote(len(plan.decisions))
 
 
 class Pictures:
-    """Asks Jellyfin which of a few titles have a poster."""
+    """Asks Jellyfin which of a few new titles have a poster."""
 
     def __init__(self, jellyfin: JellyfinClient, policy: Policy) -> None:
         self._jellyfin = jellyfin
         self._policy = policy
 
-    async def of(self, adds: list[Add], tally: Tally) -> list[Add]:
-        """The same additions, with their posters; without, where Jellyfin cannot be asked."""
+    async def of(self, plan: Plan, tally: Tally) -> Plan:
+        """The same plan, its additions with their posters; many are added without."""
+        adds = [one for one in plan.decisions if isinstance(one, Add) and one.item.poster is None]
+        if not adds:
+            return plan
+        found = await self._asked(adds, tally) if len(adds) <= MOST_IDS else {}
+        tally.unpictured += sum(add.item.jellyfin_id not in found for add in adds)
+        decisions = [
+            replace(one, poster_url=found[one.item.jellyfin_id])
+            if isinstance(one, Add) and one.item.jellyfin_id in found
+            else one
+            for one in plan.decisions
+        ]
+        return replace(plan, decisions=decisions)
+
+    async def _asked(self, adds: Sequence[Add], tally: Tally) -> dict[str, str | None]:
+        """By Jellyfin id; what the answer leaves out is asked again by a later run."""
         try:
             found = await self._jellyfin.look_up([add.item.jellyfin_id for add in adds], Page())
         except ServiceError as error:
-            tally.unpictured += len(adds)
             tally.gaps.append(Gap(error.service, error.kind, str(error)))
-            return adds
-        posters = {item.jellyfin_id: self._policy.poster_url(item) for item in found.items}
-        return [replace(add, poster_url=posters.get(add.item.jellyfin_id)) for add in adds]
+            return {}
+        return {item.jellyfin_id: self._policy.poster_url(item) for item in found.items}
 
 
-def _tell(decision: Decision) -> None:
-    reason = decision.reason.value if isinstance(decision, Skip | Update) else None
-    _log.debug(
-        f"title.{type(decision).__name__.lower()}",
-        jellyfin_id=decision.item.jellyfin_id,
-        title=decision.item.title,
-        reason=reason,
-    )
+def tell_decisions(decisions: Iterable[Decision]) -> None:
+    """One line of the log for each, for whoever looks for a reason."""
+    for decision in decisions:
+        item = None if isinstance(decision, Absent) else decision.item
+        _log.debug(
+            f"title.{type(decision).__name__.lower()}",
+            jellyfin_id=item.jellyfin_id if item else None,
+            title=item.title if item else None,
+            reason=decision.reason.value if isinstance(decision, Skip | Update) else None,
+        )
 
 
 def tell_audit(links: Iterable[Link]) -> None:

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import aiohttp
 
 from daemon.clients.arr import ArrClient
-from daemon.clients.jellyfin import JellyfinClient
-from daemon.errors import DaemonError, ServiceError, StorePermissionError
-from daemon.observe import Services
+from daemon.clients.jellyfin import SERVICE, JellyfinClient
+from daemon.errors import DaemonError, NotAnApiKeyError, ServiceError, StorePermissionError
+from daemon.observe.sources import Services
 from daemon.store import is_there, open_store_to_look
 from daemon.store.database import refuse_network
 
@@ -55,6 +55,8 @@ async def _jellyfin(client: JellyfinClient) -> str:
     server = await client.server()
     activity = await client.activity()
     counts = await client.counts()
+    if (person := await client.owner()) is not None:
+        raise NotAnApiKeyError(SERVICE, client.http.url, f"the key is the token of {person}")
     state = "scanning its library now" if activity.scanning else "idle"
     libraries = ", ".join(folder.name for folder in activity.libraries) or "no library"
     return (

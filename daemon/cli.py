@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final, NoReturn, cast
@@ -17,14 +17,14 @@ from typing import Any, Final, NoReturn, cast
 from daemon import __version__, logs, report
 from daemon.apply import tell_audit
 from daemon.check import findings, well
-from daemon.domain import Actor, Outcome, Trigger
+from daemon.domain import Actor, Outcome, RemovalPolicy, Trigger
 from daemon.errors import (
     AlreadyRunningError,
     DaemonError,
     SettingsError,
     StorePermissionError,
 )
-from daemon.explain import sentences
+from daemon.explain import of_untracked, sentences
 from daemon.lines import Lines
 from daemon.settings import Settings, load
 from daemon.store import open_store, open_store_to_look
@@ -34,6 +34,7 @@ _log = logs.logger(__name__)
 _EVENT: Final = ("seq", "at", "actor_name", "action", "target", "reason")
 _GLANCE: Final = 1.0
 _AT_ONCE: Final = 500
+_EXPLAINED: Final = 5
 
 
 class Exit(IntEnum):
@@ -167,9 +168,11 @@ async def _runs(options: argparse.Namespace, settings: Settings) -> int:
             _print([_json(runs)] if options.json else _runs_table(runs))
             return Exit.DONE
         run = await store.run(options.id)
+        plan = await store.plan(options.id)
     if run is None:
         _say(f"library-sync: there is no run {options.id}")
         return Exit.FAILED
+    run["plan"] = plan
     _print([_json(run)] if options.json else _run_page(run))
     return Exit.DONE
 
@@ -191,6 +194,16 @@ def _run_page(run: dict[str, Any]) -> Iterable[str]:
         names = ("kind", "reason", "media_type", "title", "request_id", "details")
         yield ""
         yield from report.table(names, [[one[name] for name in names] for one in run["decisions"]])
+    if run["plan"]:
+        yield from _plan_table(run["plan"])
+
+
+def _plan_table(plan: dict[str, Any]) -> Iterable[str]:
+    """What a run held: rows to be removed, and such to lose their id of Radarr or Sonarr."""
+    names = ("kind", "media_type", "title", "request_id", "why")
+    yield ""
+    yield f"Held ({plan['state']}):"
+    yield from report.table(names, [[one[name] for name in names] for one in plan["titles"]])
 
 
 async def _audit(options: argparse.Namespace, settings: Settings) -> int:
@@ -233,23 +246,37 @@ def _verdict(verdict: dict[str, Any]) -> str:
 async def _explain(options: argparse.Namespace, settings: Settings) -> int:
     async with open_store_to_look(settings.database) as store:
         found = await store.search(options.title)
-        known = [facts for number in found[:5] if (facts := await store.facts(number))]
+        known = [
+            {**facts, "found_by": hit.by}
+            for hit in found[:_EXPLAINED]
+            if (facts := await store.facts(hit.request_id))
+        ]
+        others = await store.untracked(options.title)
     policy = removal_policy(settings)
-    told = [{**facts, "because": [*sentences(facts, policy)]} for facts in known]
+    told = [{**facts, "because": [*_because(facts, policy)]} for facts in known]
+    told += [{**one, "tracked": None, "because": [*of_untracked(one)]} for one in others]
     if options.json:
         _print([_json(told)])
     elif not told:
-        _say(f"library-sync: nothing that is tracked is called {options.title}")
-    for facts in () if options.json else told:
-        _print([*facts["because"], ""])
+        _say(f"library-sync: nothing is known of {options.title}: neither tracked nor left out")
+    for one in () if options.json else told:
+        _print([*one["because"], ""])
+    if (more := len(found) - len(known)) > 0 and not options.json:
+        _say(f"library-sync: {more} more fit; say more of the title, or an id")
     return Exit.DONE if told else Exit.FAILED
+
+
+def _because(facts: dict[str, Any], policy: RemovalPolicy) -> Iterator[str]:
+    if facts["found_by"] != "title":
+        yield f"Found by its {facts['found_by']}:"
+    yield from sentences(facts, policy)
 
 
 async def _attention(options: argparse.Namespace, settings: Settings) -> int:
     async with open_store_to_look(settings.database) as store:
         found = await store.attention(removal_policy(settings), ignored=options.ignored)
     if options.json:
-        _print([_json([finding._asdict() for finding in found])])
+        _print([_json([finding.as_dict() for finding in found])])
         return Exit.DONE
     names = ("kind", "title", "request", "what", "what to do")
     rows = [finding[: len(names)] for finding in found]
@@ -268,7 +295,7 @@ async def _undo(options: argparse.Namespace, settings: Settings) -> int:
         what = "as it was before" if one.done else f"left as it is: {one.why}"
         _print([f"{one.title} ({one.action}): {what}"])
     if not done:
-        _say(f"library-sync: run {options.id} removed, relinked and promoted nothing")
+        _say(f"library-sync: run {options.id} removed, merged, relinked and promoted nothing")
     return Exit.DONE if done and all(one.done for one in done) else Exit.FAILED
 
 
@@ -338,11 +365,11 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("--follow", action="store_true", help="go on with what comes, until Ctrl-C")
     for lists in (runs, audit):
         lists.add_argument("--last", type=_count, default=20, metavar="N", help="default: 20")
-    explain = command("explain", _explain, "why a title is tracked as it is")
-    explain.add_argument("title", metavar="TITLE|ID", help="a title, a request's or a Jellyfin id")
+    explain = command("explain", _explain, "why a title is tracked as it is, or is not")
+    explain.add_argument("title", metavar="TITLE|ID", help="a title, a request's number or any id")
     attention = command("attention", _attention, "what needs somebody, and what to do about it")
     attention.add_argument("--ignored", action="store_true", help="what is ignored instead")
-    undo = command("undo", _undo, "take back what a run removed, relinked and promoted")
+    undo = command("undo", _undo, "take back what a run removed, merged, relinked or promoted")
     undo.add_argument("id", type=_count, metavar="ID")
     backup = command("backup", _backup, "copy the tracker's file, also while it is in use")
     backup.add_argument("file", type=Path, metavar="FILE")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -46,10 +44,6 @@ class RequestState(StrEnum):
     MATCH_FAILED = "MATCH_FAILED"
 
 
-_HALF, _LOW = 32, 2**32 - 1
-"""Two numbers of 31 bits stand in one of 64."""
-
-
 class Ids(NamedTuple):
     """A title's ids at the providers, the strongest first; a number alone says nothing."""
 
@@ -69,9 +63,15 @@ class LibraryItem:
 
     Attributes:
         jellyfin_id: 32 lower-case hex digits.
+        path: a film's file, a series' folder.
+        library: the location of the library that the path lies in.
         created_at: when Jellyfin saw the file first, aware UTC; None if it does not say.
-        available: there is something to play.
+        available: there is something to play; None where that is not known.
         poster: whether Jellyfin has a primary image; None if it was not asked.
+        contradicting: names of the providers that it carries with two different ids.
+        unchanged: title, year, overview and path are those of the row of ours that names it, and
+            the long ones of them are left out.
+        texts: where path and overview are kept instead of here; 0 where they are here.
     """
 
     jellyfin_id: str
@@ -81,22 +81,33 @@ class LibraryItem:
     ids: Ids = Ids()
     overview: str | None = None
     path: str | None = None
+    library: str | None = None
     created_at: datetime | None = None
-    available: bool = True
+    available: bool | None = True
     poster: bool | None = None
+    contradicting: tuple[str, ...] = ()
+    unchanged: bool = False
+    texts: int = 0
+
+    @property
+    def face(self) -> int:
+        """`fingerprint` of title, year, overview and path."""
+        return fingerprint(self.title, self.year, self.overview, self.path)
 
 
 class Absence(NamedTuple):
     """How often and for how long a title has been missing from complete readings.
 
     Attributes:
-        waited: time that surely passed since the first; a clock that jumps only shortens it.
+        waited: lower bound of the time since the first; a clock that jumps only shortens it.
         since: when that was, for people to read.
+        library_away: its library was not listed, or empty, at one of them.
     """
 
     sightings: int
     waited: timedelta
     since: datetime
+    library_away: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +116,15 @@ class TrackedRequest:
 
     Attributes:
         state: None where the row is not understood; such a row is never touched.
-        arr_id: Radarr's id of a film, Sonarr's of a series.
+        arr_id: the primary Radarr's id of a film, the primary Sonarr's of a series.
         missing: the fillable columns that are NULL.
         ours: the row was added by this program.
-        face: `fingerprint` of title, year and overview; only for rows of ours.
+        face: `fingerprint` of title, year, overview and path; only for rows of ours.
+        file: `fingerprint` of the file's name; only for rows that are missing, else 0.
         poster: whether the address of a poster stands there that is Jellyfin's own for the row's
             item; None if it is another one.
-        seasons: those that were requested; empty for all.
+        seasons: those that were requested; empty for all, None where they are not understood.
+        episodes: how many the tracker counts of what was requested; None if it does not.
         seen: we have seen the title in the library ourselves.
         library: the library's location that it was seen in.
         absence: what is known of its being missing; None while it is there.
@@ -126,286 +139,71 @@ class TrackedRequest:
     missing: frozenset[str] = frozenset()
     ours: bool = False
     face: int = 0
+    file: int = 0
     poster: bool | None = False
-    seasons: frozenset[int] = frozenset()
+    seasons: frozenset[int] | None = frozenset()
+    episodes: int | None = None
     seen: bool = False
     library: str | None = None
     absence: Absence | None = None
+
+    @property
+    def is_available(self) -> bool:
+        """Whether the tracker shows it as ready to watch."""
+        return self.state is RequestState.AVAILABLE
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it waits to become available."""
+        return self.state is not None and self.state is not RequestState.AVAILABLE
+
+
+class Deletion(NamedTuple):
+    """A title that somebody deleted in the tracker's dashboard, and that has no request any more.
+
+    Attributes:
+        id: of the tracker's deletion log.
+        age: since then; never more than has passed.
+        files_too: its files were to go as well; otherwise it was taken off the list only.
+        overruled: an admin wants it tracked again.
+    """
+
+    id: int
+    media_type: MediaType
+    title: str
+    ids: Ids
+    jellyfin_id: str | None
+    age: timedelta
+    files_too: bool
+    overruled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tracker:
+    """What the tracker's file says in one run.
+
+    Attributes:
+        requests: every row, or in a hinted run those that may belong to the items looked at.
+        deletions: made in the tracker's dashboard.
+        removed_lately: rows that were removed in the last seven days without an admin's word.
+        approved: rows whose removal an admin has approved.
+        unlinks: rows whose id of Radarr or Sonarr may be taken away, as an admin has approved.
+        identified: rows whose title is another one by now, as an admin has confirmed.
+        merges: rows of ours that may become one row, as an admin has approved.
+    """
+
+    requests: Sequence[TrackedRequest] = ()
+    deletions: Sequence[Deletion] = ()
+    removed_lately: int = 0
+    approved: frozenset[int] = frozenset()
+    unlinks: frozenset[int] = frozenset()
+    identified: frozenset[int] = frozenset()
+    merges: frozenset[int] = frozenset()
 
 
 def fingerprint(*values: Column) -> int:
     """Values as one number that is valid within this process, in place of long texts."""
     return hash(values)
-
-
-class IdTable:
-    """Many ids with the number that each stands for, in a tenth of a dictionary's memory.
-
-    IMDb ids are told by their digits. Filled with `add`, and only then asked.
-    """
-
-    __slots__ = ("_pairs", "_sorted")
-
-    def __init__(self) -> None:
-        self._pairs = array("q")
-        self._sorted = True
-
-    def add(self, value: int | str, number: int) -> None:
-        """Note an id; of two notes the lower number counts. What is no such id is left out."""
-        if (key := _digits(value)) is not None:
-            self._pairs.append(key << _HALF | number)
-            self._sorted = False
-
-    def __len__(self) -> int:
-        return len(self._pairs)
-
-    def get(self, value: int | str) -> int | None:
-        """The number of an id; None if it is not known."""
-        if not self._sorted:
-            self._pairs, self._sorted = array("q", sorted(self._pairs)), True
-        if (key := _digits(value)) is None:
-            return None
-        place = bisect_left(self._pairs, key << _HALF)
-        found = place < len(self._pairs) and self._pairs[place] >> _HALF == key
-        return self._pairs[place] & _LOW if found else None
-
-    def items(self) -> Iterator[tuple[int, int]]:
-        """The ids as numbers, with what they stand for."""
-        return ((pair >> _HALF, pair & _LOW) for pair in self._pairs)
-
-
-def _digits(value: int | str) -> int | None:
-    """An id as a number of 31 bits; None if it is none."""
-    if isinstance(value, str):
-        digits = value.removeprefix("tt")
-        value = int(digits) if digits.isascii() and digits.isdigit() else -1
-    return value if 0 <= value <= _LOW >> 1 else None
-
-
-Table = Mapping[int | str, int] | IdTable
-
-
-@dataclass(frozen=True, slots=True)
-class ArrIndex:
-    """The ids under which Radarr or Sonarr keeps its titles, by the providers' ids.
-
-    Attributes:
-        seasons: by Sonarr's id, the number of episodes that each season has, aired or not.
-        whole: it is the service's complete list, so that what is not in it is not there.
-    """
-
-    by_tmdb: Table = field(default_factory=dict)
-    by_tvdb: Table = field(default_factory=dict)
-    by_imdb: Table = field(default_factory=dict)
-    seasons: Mapping[int, Mapping[int, int]] = field(default_factory=dict)
-    whole: bool = False
-
-    def find(self, ids: Ids) -> int | None:
-        """The service's own id of a title, by its strongest id that the service knows."""
-        for table, value in zip((self.by_tmdb, self.by_tvdb, self.by_imdb), ids, strict=True):
-            if value is not None and (found := table.get(value)) is not None:
-                return found
-        return None
-
-    def has_lost(self, media_type: MediaType, ids: Ids) -> bool:
-        """Whether the service surely does not keep a title: by the id that all its titles have.
-
-        An empty list proves nothing: a service that was set up anew has one, too.
-        """
-        film = media_type is MediaType.MOVIE
-        own, index = (ids.tmdb, self.by_tmdb) if film else (ids.tvdb, self.by_tvdb)
-        return self.whole and len(index) > 0 and own is not None and self.find(ids) is None
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """What is known around the library; None where it is unknown, which is never the same as empty.
-
-    Attributes:
-        locations: where the libraries' files are, without a separator at the end.
-        counts_by_sonarr: there is a Sonarr, which says how many episodes a season has.
-    """
-
-    radarr: ArrIndex | None = None
-    sonarr: ArrIndex | None = None
-    locations: tuple[str, ...] = ()
-    counts_by_sonarr: bool = False
-
-    def library_of(self, path: str | None) -> str | None:
-        """The location that a path lies in, the longest that fits."""
-        fits = [place for place in self.locations if path and _lies_in(path, place)]
-        return max(fits, key=len) if len(fits) > 1 else fits[0] if fits else None
-
-
-def _lies_in(path: str, place: str) -> bool:
-    return path.startswith(place) and path[len(place) : len(place) + 1] in {"/", "\\"}
-
-
-class Seasons(NamedTuple):
-    """The episodes of a series by season, as Jellyfin shows them now.
-
-    Attributes:
-        there: those that can be played.
-        known: those that it knows of, the missing ones included.
-    """
-
-    there: Mapping[int, int]
-    known: Mapping[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How the planner is to decide.
-
-    Attributes:
-        public_url: where people's browsers reach Jellyfin, without a slash at its end.
-    """
-
-    public_url: str
-
-    def poster_url(self, item: LibraryItem) -> str | None:
-        """The address of an item's poster, where Jellyfin has one."""
-        return self.address(item.jellyfin_id) if item.poster else None
-
-    def address(self, jellyfin_id: str) -> str:
-        """Where the poster of an item is, if it has one."""
-        return f"{self.public_url}/Items/{jellyfin_id}/Images/Primary"
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """How the reading of the library went.
-
-    Attributes:
-        complete: every title that the server counted was read.
-        scanning: the server was at work on its library before or after.
-        titles: distinct titles read.
-        broken: Jellyfin ids of rows that could not be used; those titles are there all the same.
-    """
-
-    complete: bool
-    scanning: bool
-    titles: int = 0
-    broken: frozenset[str] = frozenset()
-
-    @property
-    def proves_absence(self) -> bool:
-        """Whether what is not in it is not in the library."""
-        return self.complete and not self.scanning
-
-
-class LibraryFolder(NamedTuple):
-    """One of Jellyfin's libraries, and where its files are; the id only if it can hold titles."""
-
-    name: str
-    locations: tuple[str, ...]
-    id: str = ""
-
-
-class Activity(NamedTuple):
-    """What the server is doing.
-
-    Attributes:
-        scanning: it is at work on a library, so that rows may stand there half-made.
-    """
-
-    scanning: bool
-    libraries: tuple[LibraryFolder, ...] = ()
-
-
-class SkipReason(StrEnum):
-    """Why nothing is written for a library item."""
-
-    ALREADY_RIGHT = "already_right"
-    DUPLICATE = "duplicate"
-    NOT_AVAILABLE = "not_available"
-    STILL_READ = "still_read_by_jellyfin"
-    EARLIER_STATE = "tracked_in_an_earlier_state"
-    SEASONS_INCOMPLETE = "requested_seasons_incomplete"
-    NOT_UNDERSTOOD = "row_not_understood"
-    TRACKED_MEANWHILE = "tracked_meanwhile"
-
-
-class UpdateReason(StrEnum):
-    """Why a row that is there is written to."""
-
-    FILL = "fill"
-    REFRESH = "refresh"
-    RELINK = "relink"
-    PROMOTE = "promote"
-
-
-@dataclass(frozen=True, slots=True)
-class Add:
-    """The item is available and not tracked.
-
-    Attributes:
-        library: the location of the library that it lies in.
-    """
-
-    item: LibraryItem
-    radarr_id: int | None = None
-    sonarr_id: int | None = None
-    poster_url: str | None = None
-    library: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Update:
-    """A tracked row gets values.
-
-    Attributes:
-        request_id: the row; None for one that this run added, which `added_as` names.
-        added_as: the Jellyfin id with which this run added the row.
-        fills: columns that are NULL and become known.
-        replaces: columns of a row of ours that now read otherwise.
-        relinks: ids that are proven wrong, with what was there and what belongs there.
-        promotes: the state that the row leaves for AVAILABLE.
-    """
-
-    item: LibraryItem
-    reason: UpdateReason
-    request_id: int | None
-    fills: Mapping[str, Column] = field(default_factory=dict)
-    replaces: Mapping[str, Column] = field(default_factory=dict)
-    relinks: Mapping[str, tuple[Column, Column]] = field(default_factory=dict)
-    promotes: RequestState | None = None
-    added_as: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Skip:
-    """Nothing is written for the item."""
-
-    item: LibraryItem
-    reason: SkipReason
-    request_id: int | None = None
-    details: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """The item's ids point to different titles; a person has to look."""
-
-    item: LibraryItem
-    request_ids: tuple[int, ...]
-
-
-Decision = Add | Update | Skip | Conflict
-
-
-class Evidence(NamedTuple):
-    """What a reading says of the tracked rows as a whole.
-
-    Attributes:
-        seen: rows seen for the first time, or in another library, with the library's location.
-        returned: rows that were missing and are there again.
-        absent: rows that were seen before and are missing now; empty where it proves nothing.
-    """
-
-    seen: list[tuple[int, str | None]]
-    returned: list[int]
-    absent: list[TrackedRequest]
 
 
 class RemovalMode(StrEnum):
@@ -424,7 +222,8 @@ class RemovalPolicy:
         sightings: complete readings without it, this one included.
         grace: that must have passed since the first of them.
         limit_percent: of a library's tracked titles may be missing.
-        limit_titles: may be missing, if that is more.
+        limit_titles: may be missing, if that is more, but never over half of a library.
+        limit_total_percent: of all tracked titles may go in a run, and in seven days.
     """
 
     mode: RemovalMode = RemovalMode.GUARDED
@@ -432,6 +231,237 @@ class RemovalPolicy:
     grace: timedelta = timedelta(hours=24)
     limit_percent: int = 10
     limit_titles: int = 5
+    limit_total_percent: int = 5
+
+    def limit(self, titles: int) -> int:
+        """How many of a library's titles may be missing."""
+        return self._limit(titles, self.limit_percent)
+
+    def total_limit(self, titles: int) -> int:
+        """How many of all titles may go in a run, and in seven days."""
+        return self._limit(titles, self.limit_total_percent)
+
+    def _limit(self, titles: int, percent: int) -> int:
+        """Nought and nought means that an admin is asked about everything."""
+        if not (percent or self.limit_titles):
+            return 0
+        return max(1, titles * percent // 100, min(self.limit_titles, titles // 2))
+
+    def outstanding(self, sightings: int, waited: timedelta) -> tuple[int, timedelta]:
+        """How many more complete readings, and how much more time, until a title may go."""
+        return max(1, self.sightings - sightings), max(timedelta(), self.grace - waited)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How the planner is to decide.
+
+    Attributes:
+        public_url: where people's browsers reach Jellyfin, without a slash at its end.
+        removal: what it takes to remove a title.
+    """
+
+    public_url: str
+    removal: RemovalPolicy = field(default_factory=RemovalPolicy)
+
+    def poster_url(self, item: LibraryItem) -> str | None:
+        """The address of an item's poster, where Jellyfin has one."""
+        return self.address(item.jellyfin_id) if item.poster else None
+
+    def address(self, jellyfin_id: str) -> str:
+        """Where the poster of an item is, if it has one."""
+        return f"{self.public_url}/Items/{jellyfin_id}/Images/Primary"
+
+
+class SkipReason(StrEnum):
+    """Why nothing is written for an item, or for a request."""
+
+    ALREADY_RIGHT = "already_right"
+    DUPLICATE = "duplicate"
+    NOT_AVAILABLE = "not_available"
+    AVAILABILITY_UNKNOWN = "availability_unknown"
+    STILL_READ = "still_read_by_jellyfin"
+    EARLIER_STATE = "tracked_in_an_earlier_state"
+    SEASONS_INCOMPLETE = "requested_seasons_incomplete"
+    NOT_UNDERSTOOD = "row_not_understood"
+    TRACKED_MEANWHILE = "tracked_meanwhile"
+    DELETED_IN_TRACKER = "deleted_in_the_tracker"
+    UNLINK_HELD = "unlink_held"
+    NOT_IN_LIBRARY = "not_in_the_library"
+    NEVER_SEEN = "available_but_never_seen"
+
+
+class UpdateReason(StrEnum):
+    """Why a row that is there is written to."""
+
+    FILL = "fill"
+    REFRESH = "refresh"
+    RELINK = "relink"
+    PROMOTE = "promote"
+
+
+class ConflictReason(StrEnum):
+    """What only a person can settle."""
+
+    DIFFERENT_TITLES = "ids_point_to_different_titles"
+    IDENTIFIED_ANEW = "identified_as_another_title"
+    CONTRADICTING = "ids_contradict_each_other"
+
+
+class Fate(StrEnum):
+    """What becomes of a request whose title is not in the library any more."""
+
+    REMOVE = "remove"
+    HOLD = "hold"
+    WATCH = "watch"
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """The title is available and has no request."""
+
+    item: LibraryItem
+    radarr_id: int | None = None
+    sonarr_id: int | None = None
+    poster_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A tracked row gets values.
+
+    Attributes:
+        item: the copy of the title that they come from.
+        fills: columns that are NULL and become known.
+        replaces: columns of a row of ours that now read otherwise.
+        relinks: ids that are proven wrong, with what was there and what belongs there.
+        promotes: the state that the row leaves for AVAILABLE.
+        details: in plain words, what is worth knowing about it.
+    """
+
+    item: LibraryItem
+    reason: UpdateReason
+    request_id: int
+    fills: Mapping[str, Column] = field(default_factory=dict)
+    replaces: Mapping[str, Column] = field(default_factory=dict)
+    relinks: Mapping[str, tuple[Column, Column]] = field(default_factory=dict)
+    promotes: RequestState | None = None
+    details: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Nothing is written for the item, or for the request; one of them may be None."""
+
+    item: LibraryItem | None
+    reason: SkipReason
+    request_id: int | None = None
+    details: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A person has to look; nothing is written, and nothing of these titles is removed."""
+
+    item: LibraryItem | None
+    request_ids: tuple[int, ...]
+    reason: ConflictReason = ConflictReason.DIFFERENT_TITLES
+    details: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A request whose title was in the library and is not there any more.
+
+    Attributes:
+        why: in plain words, what is said against its removal; "" where nothing is.
+    """
+
+    request: TrackedRequest
+    fate: Fate
+    why: str = ""
+
+
+Decision = Add | Update | Skip | Conflict | Absent
+
+
+class HeldKind(StrEnum):
+    """What a held plan would do to a row."""
+
+    REMOVE = "remove"
+    UNLINK = "unlink"
+
+
+class Held(NamedTuple):
+    """A change that waits for an admin, and why."""
+
+    request: TrackedRequest
+    why: str
+    kind: HeldKind = HeldKind.REMOVE
+
+
+class Rule(NamedTuple):
+    """One rule of the removal guard and what it found; what is decided follows from these alone.
+
+    Attributes:
+        name: the stable word for it.
+        value: what is so.
+        limit: what it is measured by.
+        about: a library's location, or how much evidence it takes; "" for the run as a whole.
+        why: what it holds against a removal; "" where it lets titles go.
+    """
+
+    name: str
+    value: int | str
+    limit: int | str
+    about: str = ""
+    why: str = ""
+
+
+class Missed(NamedTuple):
+    """A row that a complete reading did not show.
+
+    Attributes:
+        library_away: its library was not listed, or empty.
+    """
+
+    request: TrackedRequest
+    library_away: bool
+
+
+class Evidence(NamedTuple):
+    """What a reading says of the tracked rows as a whole.
+
+    Attributes:
+        seen: rows seen for the first time, or in another library, with the library's location.
+        returned: rows that were missing and are there again.
+        missed: rows that were seen before and are missing now; empty where it proves nothing.
+    """
+
+    seen: Sequence[tuple[int, str | None]] = ()
+    returned: Sequence[int] = ()
+    missed: Sequence[Missed] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is to write, and why.
+
+    Attributes:
+        decisions: one for each request, and at least one for each item.
+        evidence: what is noted of the rows that are there, and of those that are not.
+        held: changes that wait for an admin.
+        guard: what the removal guard looked at.
+        doubles: rows of ours that are one title, and could be one row.
+        merges: those of them that become one row, the first of each.
+    """
+
+    decisions: Sequence[Decision] = ()
+    evidence: Evidence = field(default_factory=Evidence)
+    held: Sequence[Held] = ()
+    guard: tuple[Rule, ...] = ()
+    doubles: Sequence[tuple[int, ...]] = ()
+    merges: Sequence[tuple[int, ...]] = ()
 
 
 class Trigger(StrEnum):
@@ -446,22 +476,28 @@ class Trigger(StrEnum):
     CLI = "cli"
 
 
-MOST_HINTS = 500
-"""Titles that are looked at one by one; more of them are a full run's affair."""
+MAX_HINTS = 3000
+"""Titles that are looked at by their ids in one run; for more the whole list costs less."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a run looks at.
+    """What a run looks at, and what an admin has approved for it.
 
     Attributes:
         hints: Jellyfin ids of movies, series and episodes to look at; None means everything.
-        approved: rows that an admin has approved to be removed, if they are still absent.
+        approved: rows that may be removed, if they are still absent.
+        unlinks: rows whose id of Radarr or Sonarr may be taken away, if it is still proven gone.
+        identified: rows that are another title by now, if their item still says so.
+        merges: rows of ours that may become one, if they are still one title.
         library: id of the only library to look at; None means all.
     """
 
     hints: frozenset[str] | None = None
     approved: frozenset[int] = frozenset()
+    unlinks: frozenset[int] = frozenset()
+    identified: frozenset[int] = frozenset()
+    merges: frozenset[int] = frozenset()
     library: str | None = None
 
     @property
@@ -473,12 +509,16 @@ class Scope:
 
     def joined(self, other: Scope) -> Scope:
         """What covers both."""
-        approved = self.approved | other.approved
+        both = Scope(
+            approved=self.approved | other.approved,
+            unlinks=self.unlinks | other.unlinks,
+            identified=self.identified | other.identified,
+            merges=self.merges | other.merges,
+        )
         if self.hints is None or other.hints is None:
-            library = self.library if self.library == other.library else None
-            return Scope(None, approved, library)
+            return replace(both, library=self.library if self.library == other.library else None)
         hints = self.hints | other.hints
-        return Scope(hints if len(hints) <= MOST_HINTS else None, approved)
+        return replace(both, hints=hints) if len(hints) <= MAX_HINTS else both
 
 
 class Outcome(StrEnum):
@@ -525,6 +565,8 @@ class Defect(NamedTuple):
 SCANNING = "scanning"
 INCOMPLETE = "incomplete"
 IMPLAUSIBLE = "implausible"
+MISCOUNTED = "miscounted"
+DISTRUSTED = "distrusted"
 
 
 class Gap(NamedTuple):
@@ -542,4 +584,4 @@ class Gap(NamedTuple):
     @property
     def of_service(self) -> bool:
         """Whether the service itself failed, rather than the library being in motion."""
-        return self.kind not in {SCANNING, INCOMPLETE, IMPLAUSIBLE}
+        return self.kind not in {SCANNING, INCOMPLETE, IMPLAUSIBLE, MISCOUNTED, DISTRUSTED}

@@ -133,6 +133,13 @@ class RefusedKeyError(ServiceError):
     hint = "make a new API key in its settings and put it into the configuration"
 
 
+class NotAnApiKeyError(ServiceError):
+    """The key is a person's own token, which may not see everything."""
+
+    kind = "not_an_api_key"
+    hint = "make an API key in Jellyfin's dashboard, under API Keys, and configure that"
+
+
 class WrongServiceError(ServiceError):
     """Something else answers at this address."""
 

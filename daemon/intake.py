@@ -13,11 +13,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from statistics import median
 from typing import Any, Final
 
 from daemon.clients.hooks import Coming, Note
-from daemon.domain import MOST_HINTS, Actor, LibraryItem, RequestState, Scope, Trigger
+from daemon.domain import Actor, LibraryItem, Scope, Trigger
 from daemon.errors import StoreError
 from daemon.logs import logger
 from daemon.result import SyncResult
@@ -28,6 +29,11 @@ from daemon.worker import Worker
 _log = logger(__name__)
 _ACTOR: Final = Actor("system", "webhook")
 _DAY: Final = 86_400.0
+_MAX_AT_ONCE: Final = 500
+"""Titles of one look; the others are looked at in the next ones."""
+_MAX_KEPT: Final = 100_000
+"""Ids that are kept until they are looked at; what is more waits for a full run."""
+_MAX_IMPORTS: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +41,12 @@ class Pauses:
     """When to look again for what is not there to watch yet, all in seconds.
 
     Attributes:
-        again: between looks at a title that was hinted at; then the interval sees to it.
+        again: between looks at a title that was hinted at; the last one again and again.
         coming: after an import, when Jellyfin is looked at for it.
     """
 
     again: tuple[float, ...] = (10.0, 30.0, 90.0, 270.0, 600.0)
-    coming: tuple[float, ...] = (30.0, 120.0, 300.0)
+    coming: tuple[float, ...] = (30.0, 60.0, 120.0, 180.0, 240.0, 300.0, 420.0, 600.0)
 
 
 def due(first: float, last: float, quiet: float, at_most: float) -> float:
@@ -121,6 +127,7 @@ class Intake:
         self._first = self._last = 0.0
         self._again: dict[str, tuple[float, int]] = {}
         self._coming: dict[Coming, tuple[float, int]] = {}
+        self._looking = False
         self._stirred = asyncio.Event()
         self.statistics = Statistics()
         self._server_id = server_id
@@ -141,7 +148,7 @@ class Intake:
     def expect(self, coming: Coming) -> None:
         """Take the news that a title was imported: look for it until Jellyfin has it."""
         self.statistics.count(coming.kind)
-        if len(self._coming) < MOST_HINTS:
+        if len(self._coming) < _MAX_IMPORTS:
             self._coming[coming] = (time.monotonic() + self._pauses.coming[0], 0)
             self._stirred.set()
 
@@ -161,7 +168,7 @@ class Intake:
         if not self._hints:
             self._first = now
         self._last = now
-        if len(self._hints) <= MOST_HINTS:  # one more than is looked at singly makes a full run
+        if len(self._hints) < _MAX_KEPT:
             self._hints.update(ids)
         for found in ids:
             self._again.pop(found, None)
@@ -169,22 +176,31 @@ class Intake:
 
     def _next(self) -> float:
         """When something is due; far away while nothing is."""
+        if self._looking:
+            return min((when for when, _ in self._coming.values()), default=float("inf"))
         gathered = due(self._first, self._last, self._quiet, self._at_most)
         moments = [when for when, _ in (*self._again.values(), *self._coming.values())]
         return min([*moments, *([gathered] if self._hints else [])], default=float("inf"))
 
     def _act(self, now: float) -> None:
+        """Look at what is due, a few hundred at a time: one run at a time, and all in the end."""
+        if self._looking:
+            return
         if self._hints and now >= due(self._first, self._last, self._quiet, self._at_most):
-            self._ask(frozenset(self._hints), now)
-            self._hints.clear()
-        if ripe := {found: n for found, (when, n) in self._again.items() if now >= when}:
-            for found in ripe:
+            taken = frozenset(islice(self._hints, _MAX_AT_ONCE))
+            self._hints -= taken
+            self._ask(taken, now)
+            return
+        ripe = {found: n for found, (when, n) in self._again.items() if now >= when}
+        if ripe:
+            taken_again = dict(islice(ripe.items(), _MAX_AT_ONCE))
+            for found in taken_again:
                 del self._again[found]
-            self._ask(frozenset(ripe), now, ripe)
+            self._ask(frozenset(taken_again), now, taken_again)
 
     def _ask(self, ids: frozenset[str], now: float, looks: Mapping[str, int] | None = None) -> None:
-        scope = Scope(ids) if len(ids) <= MOST_HINTS else Scope()
-        ticket = self._worker.ask(Trigger.WEBHOOK, _ACTOR, scope)
+        self._looking = True
+        ticket = self._worker.ask(Trigger.WEBHOOK, _ACTOR, Scope(ids))
         ticket.result.add_done_callback(lambda done: self._ended(done, now, ids, looks or {}))
 
     def _ended(
@@ -194,7 +210,9 @@ class Intake:
         ids: frozenset[str],
         looks: Mapping[str, int],
     ) -> None:
-        """What was not there to watch yet is looked at again, ever less often."""
+        """What was not there to watch yet is looked at again, ever less often, until it is."""
+        self._looking = False
+        self._stirred.set()
         if done.cancelled() or done.exception() or (result := done.result()) is None:
             return
         now = time.monotonic()
@@ -202,10 +220,9 @@ class Intake:
             self.statistics.lags.append(now - asked)
         early_ids = result.tally.early if result.kind == "hinted" else result.tally.early & ids
         for early in early_ids:
-            look = looks.get(early, -1) + 1
-            if look < len(self._pauses.again) and len(self._again) < MOST_HINTS:
+            look = min(looks.get(early, -1) + 1, len(self._pauses.again) - 1)
+            if len(self._again) < _MAX_KEPT:
                 self._again.setdefault(early, (now + self._pauses.again[look], look))
-        self._stirred.set()
 
     async def _look_for_imports(self, now: float) -> None:
         ripe = {coming: step for coming, (when, step) in self._coming.items() if now >= when}
@@ -224,11 +241,8 @@ class Intake:
             await self._quick()
 
     async def _is_here(self, coming: Coming) -> bool:
+        """Whether nobody waits for it any more; one season that is there is not another one."""
         item = LibraryItem("", coming.media_type, "", ids=coming.ids)
         rows = (await self._store.tracked([item])).rows
-        return any(
-            row.media_type is coming.media_type
-            and row.state is RequestState.AVAILABLE
-            and row.jellyfin_id is not None
-            for row in rows
-        )
+        mine = [row for row in rows if row.media_type is coming.media_type]
+        return bool(mine) and all(row.is_available and row.jellyfin_id for row in mine)

@@ -83,7 +83,7 @@ class Notifications:
         self._tell_failures(result, failed=failed)
         plan = result.tally.waiting_plan
         if plan is not None and plan != self._held:
-            text = f"{result.tally.held} titles are missing; nothing was changed."
+            text = f"{result.tally.held} changes wait for you; nothing of them was done."
             self._tell("Removals are held", f"{text} Approve or discard: {self._page}/runs/{plan}")
         if not failed:
             self._held = plan

@@ -1,11 +1,16 @@
-"""The quick look: two small calls that tell whether anything in the library has changed."""
+"""The quick check: two small calls that tell whether anything in the library has changed.
+
+It works as long as Jellyfin answers, also while a scan goes on and on: what was saved is looked at
+by its ids. Only what needs the whole list waits until the server is idle.
+"""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
 
 from daemon.clients.jellyfin import Counts, JellyfinClient, Saved
-from daemon.domain import MOST_HINTS, Actor, Gap, Scope, Trigger
+from daemon.domain import MAX_HINTS, Actor, Gap, Scope, Trigger
 from daemon.errors import ServiceError
 from daemon.logs import logger
 from daemon.report import count
@@ -13,8 +18,10 @@ from daemon.sync import Baseline, SyncService
 from daemon.worker import Worker
 
 _log = logger(__name__)
-_SYSTEM = Actor("system", "quick look")
-_OVERLAP = timedelta(seconds=30)
+_SYSTEM: Final = Actor("system", "quick check")
+_OVERLAP: Final = timedelta(seconds=30)
+_MAX_SAVED: Final = 20_000
+"""Rows of 320 bytes that are read at once; a scan can save every title anew."""
 
 
 class Quick:
@@ -22,7 +29,7 @@ class Quick:
 
     Args:
         jellyfin: whom to ask.
-        service: knows what the library was like when it was last read as a whole.
+        service: knows what the library was like when it was last read.
         worker: does the runs.
     """
 
@@ -34,7 +41,7 @@ class Quick:
     async def look(self) -> str:
         """Look once, and say what it came to.
 
-        Pointless while a run goes, or before the library was read as a whole.
+        Pointless while a run goes, or before the library was read.
 
         Raises:
             ServiceError: Jellyfin cannot be asked.
@@ -42,12 +49,11 @@ class Quick:
         baseline = self._service.baseline
         if self._worker.running or self._worker.waiting:
             return "a run goes or waits, and sees what is new"
-        if baseline is None:
-            return "nothing to compare with until a full sync has read the whole library"
         try:
-            words = await (
-                self._once_idle() if self._service.rescan_wanted else self._changes(baseline)
-            )
+            if baseline is None:
+                await self._jellyfin.server()
+                return "nothing to compare with until a full sync has read the library"
+            words = await self._changes(baseline)
         except ServiceError as error:
             self._service.health.bad(Gap(error.service, error.kind, str(error)))
             _log.debug("quick.failed", error_kind=error.kind, error=str(error))
@@ -56,25 +62,24 @@ class Quick:
         return words
 
     async def _changes(self, baseline: Baseline) -> str:
-        saved = await self._jellyfin.saved_since(baseline.date - _OVERLAP, MOST_HINTS)
+        saved = await self._jellyfin.saved_since(baseline.date - _OVERLAP, _MAX_SAVED)
         date = self._jellyfin.http.date or baseline.date
         counts = await self._jellyfin.counts()
-        if saved.total > MOST_HINTS or not _explained(baseline.counts, counts, saved):
+        if baseline.counts is None or not _explained(baseline.counts, counts, saved):
             self._service.rescan_wanted = True
-            return await self._once_idle()
+        if self._service.rescan_wanted and not (await self._jellyfin.activity()).scanning:
+            ticket = self._worker.ask(Trigger.QUICK, _SYSTEM)
+            return f"a full sync is needed: run {ticket.number}"
         self._service.baseline = Baseline(date, counts)
         _log.debug("quick.looked", saved=saved.total)
+        later = " and a full sync follows once Jellyfin is idle" * self._service.rescan_wanted
+        if saved.total > _MAX_SAVED or len(saved.ids) > MAX_HINTS:
+            ticket = self._worker.ask(Trigger.QUICK, _SYSTEM)
+            return f"{saved.total:,} items were saved: run {ticket.number} reads the library"
         if not saved.ids:
-            return "nothing has changed"
+            return f"nothing has changed{later}"
         ticket = self._worker.ask(Trigger.QUICK, _SYSTEM, Scope(saved.ids))
-        return f"run {ticket.number} looks at {count(saved.total, 'saved item')}"
-
-    async def _once_idle(self) -> str:
-        """A full run; while the server is at work on its library the next look sees to it."""
-        if (await self._jellyfin.activity()).scanning:
-            return "a full sync is needed, and begins once Jellyfin has done with its library"
-        ticket = self._worker.ask(Trigger.QUICK, _SYSTEM)
-        return f"a full sync is needed: run {ticket.number}"
+        return f"run {ticket.number} looks at {count(saved.total, 'saved item')}{later}"
 
 
 def _explained(before: Counts, now: Counts, saved: Saved) -> bool:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from daemon.clients.arr import ArrClient
-from daemon.clients.jellyfin import JellyfinClient
-from daemon.domain import Ids, LibraryItem, MediaType
+from daemon.clients.jellyfin import Around
+from daemon.domain import Ids, LibraryItem, MediaType, RequestState, TrackedRequest
 from daemon.errors import ServiceError
-from daemon.hinted import look
-from daemon.observe import Services
+from daemon.identity import jellyfin_id
+from daemon.observe.hints import look
+from daemon.observe.sources import Problems, Services
+from daemon.plan.seasons import tally
 
 _PATIENCE: Final = 8.0
 
@@ -40,7 +42,7 @@ async def ask(services: Services, tracked: Mapping[str, Any]) -> list[Answer]:
 
     A service that fails, or is not quick, is an answer, too.
     """
-    questions = [_patiently(services.jellyfin.http.service, _jellyfin(services.jellyfin, tracked))]
+    questions = [_patiently(services.jellyfin.http.service, _jellyfin(services, tracked))]
     film = tracked["media_type"] == MediaType.MOVIE
     if film and services.radarr is not None:
         questions.append(_patiently("Radarr", _radarr(services.radarr, tracked)))
@@ -59,26 +61,43 @@ async def _patiently(service: str, question: Awaitable[Answer]) -> Answer:
         return Answer(service, str(error))
 
 
-async def _jellyfin(jellyfin: JellyfinClient, tracked: Mapping[str, Any]) -> Answer:
-    service, number = jellyfin.http.service, tracked["jellyfin_id"]
+async def _jellyfin(services: Services, tracked: Mapping[str, Any]) -> Answer:
+    service, number = services.jellyfin.http.service, jellyfin_id(tracked["jellyfin_id"])
     if number is None:
         return Answer(service, "It was not asked: the row has no id of Jellyfin's.")
-    found = await look(jellyfin, [number])
+    problems = Problems()
+    row = _as_open(tracked, number)
+
+    async def rows(_: Sequence[LibraryItem]) -> Sequence[TrackedRequest]:
+        return [row]
+
+    found = await look(services, [number], rows, Around(), problems)
     if not found.items:
-        broken = "; ".join(defect.reason for defect in found.defects)
+        broken = "; ".join(defect.reason for defect in problems.defects)
         words = f"it cannot be used: {broken}" if broken else "there is nothing under this id"
         return Answer(service, f"Jellyfin answers: {words}.", good=False)
     item = found.items[0]
-    series = item.media_type is MediaType.TV
-    seasons = await jellyfin.seasons(item.jellyfin_id) if series else None
+    have, total = tally(found.episodes.get(item.jellyfin_id))
     differing = [*_differing(item, tracked)]
-    words = "there is something to play" if item.available else "there is nothing to play"
-    return Answer(
-        service,
-        ". ".join([f"{item.title}: {words}", *differing]) + ".",
-        good=item.available and not differing,
-        have=seasons.there if seasons else {},
-        total=seasons.known if seasons else {},
+    said = ". ".join([f"{item.title}: {_THERE[item.available]}", *differing]) + "."
+    good = False if differing else item.available
+    return Answer(service, said, good=good, have=have, total=total)
+
+
+_THERE: Final = {
+    True: "there is something to play",
+    False: "nothing to play was found",
+    None: "whether there is something to play could not be told",
+}
+
+
+def _as_open(tracked: Mapping[str, Any], number: str) -> TrackedRequest:
+    """The row as one that waits for all of its seasons, so that these are counted."""
+    return TrackedRequest(
+        id=tracked["id"],
+        media_type=MediaType(tracked["media_type"]),
+        state=RequestState.REQUESTED,
+        jellyfin_id=number,
     )
 
 
@@ -93,7 +112,7 @@ async def _radarr(radarr: ArrClient, tracked: Mapping[str, Any]) -> Answer:
     tmdb, number = tracked["tmdb_id"], tracked["radarr_id"]
     if tmdb is None:
         return Answer("Radarr", "It was not asked: it finds a film by its TMDB id alone.")
-    found = (await radarr.of_tmdb(tmdb)).ids.find(Ids(tmdb))
+    found = (await radarr.of_tmdb(tmdb)).titles.find(Ids(tmdb))
     words = "It does not have the film" if found is None else f"It has the film as number {found}"
     return Answer("Radarr", words + _unlike(found, number), good=found == number)
 

@@ -22,7 +22,8 @@ _COUNTS = (
     ("relinked", "linked anew"),
     ("promoted", "requested, and available now"),
     ("removed", "removed"),
-    ("held", "missing, held until an admin approves"),
+    ("merged", "merged into another row of the same title"),
+    ("held", "held until an admin approves"),
     ("watched", "missing, waiting for more evidence"),
     ("conflicts", "in conflict"),
     ("without_ids", "added without any provider id"),
@@ -31,11 +32,16 @@ REASONS = {
     "already_right": "already right",
     "duplicate": "further copies of a title",
     "not_available": "nothing to play yet",
+    "availability_unknown": "not told whether there is anything to play",
     "still_read_by_jellyfin": "still being read by Jellyfin",
     "tracked_in_an_earlier_state": "requested, in an earlier state",
     "requested_seasons_incomplete": "requested, not all episodes there yet",
     "row_not_understood": "tracked in a way that is not understood",
     "tracked_meanwhile": "tracked by somebody else meanwhile",
+    "deleted_in_the_tracker": "deleted in the tracker's dashboard, so left out",
+    "unlink_held": "id of Radarr or Sonarr gone, held until an admin approves",
+    "not_in_the_library": "requested, not in the library yet",
+    "available_but_never_seen": "tracked as available, never seen in the library",
 }
 """Why items of the library are left as they are, by the reason's code."""
 

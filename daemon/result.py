@@ -9,24 +9,34 @@ from typing import Any, Final
 
 from daemon import __version__
 from daemon.domain import (
-    MOST_HINTS,
     SCANNING,
+    Absent,
     Add,
     Conflict,
     Decision,
     Defect,
+    Fate,
     Gap,
     Outcome,
+    Plan,
+    Rule,
     Skip,
     SkipReason,
     Update,
     UpdateReason,
 )
-from daemon.removal import Rule
 
 _MOST_DETAILS: Final = 100
 _MOST_RULES: Final = 50
-_EARLY: Final = frozenset({SkipReason.NOT_AVAILABLE, SkipReason.STILL_READ})
+_MAX_EARLY: Final = 20_000
+_EARLY: Final = frozenset(
+    {
+        SkipReason.NOT_AVAILABLE,
+        SkipReason.AVAILABILITY_UNKNOWN,
+        SkipReason.STILL_READ,
+        SkipReason.EARLIER_STATE,
+    }
+)
 
 
 @dataclass(slots=True)
@@ -40,6 +50,8 @@ class Tally:
         folders_away: by service, the root folders that Radarr and Sonarr cannot reach.
         early: Jellyfin ids of titles that were not there to watch yet, the first few.
         guard: what the removal guard looked at; empty where it did not come to that.
+        server: id of the Jellyfin that answered; "" where none did.
+        server_known: whether it is the one that is taken for the right one.
     """
 
     scanned: int = 0
@@ -49,6 +61,7 @@ class Tally:
     relinked: int = 0
     promoted: int = 0
     removed: int = 0
+    merged: int = 0
     held: int = 0
     watched: int = 0
     waiting_plan: int | None = None
@@ -63,21 +76,34 @@ class Tally:
     failure: Gap | None = None
     listed: dict[str, int] = field(default_factory=dict)
     folders_away: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    server: str = ""
+    server_known: bool = True
 
-    def count(self, decision: Decision) -> None:
-        """Count a decision as it is made; what was written is counted with `wrote`."""
+    def count(self, plan: Plan) -> None:
+        """Count what was decided; what was written is counted as it is written."""
+        for decision in plan.decisions:
+            self._count(decision)
+        self.held = len(plan.held)
+        self.guard = plan.guard
+
+    def _count(self, decision: Decision) -> None:
         if isinstance(decision, Skip):
-            self.skipped[decision.reason] += 1
-            if decision.reason in _EARLY and len(self.early) < MOST_HINTS:
-                self.early.add(decision.item.jellyfin_id)
+            # What is said of a request alone is no item of the library that was passed over.
+            if decision.item is not None:
+                self.skipped[decision.reason] += 1
+                if decision.reason in _EARLY and len(self.early) < _MAX_EARLY:
+                    self.early.add(decision.item.jellyfin_id)
         elif isinstance(decision, Conflict):
             self.conflicts += 1
+        elif isinstance(decision, Absent):
+            self.watched += decision.fate is Fate.WATCH
         elif isinstance(decision, Add):
             self.without_ids += not decision.item.ids.known
 
     def would_write(self, decision: Decision) -> None:
         """Count a decision that is not carried out."""
         self.added += isinstance(decision, Add)
+        self.removed += isinstance(decision, Absent) and decision.fate is Fate.REMOVE
         if isinstance(decision, Update):
             self.filled += decision.reason is UpdateReason.FILL
             self.refreshed += decision.reason is UpdateReason.REFRESH
@@ -92,7 +118,10 @@ class Tally:
     def wrote_any(self) -> bool:
         """Whether any row was written."""
         return any(
-            (self.added, self.filled, self.refreshed, self.relinked, self.promoted, self.removed)
+            (
+                *(self.added, self.filled, self.refreshed, self.relinked, self.promoted),
+                *(self.removed, self.merged),
+            )
         )
 
     @property
@@ -147,6 +176,7 @@ class SyncResult:
             "updated": tally.filled + tally.refreshed + tally.relinked,
             "promoted": tally.promoted,
             "removed": tally.removed,
+            "merged": tally.merged,
             "held": tally.held,
             "conflicts": tally.conflicts,
             "run_id": self.run_id,
@@ -171,6 +201,8 @@ class SyncResult:
             "guard": _told(tally.guard),
             "listed": tally.listed,
             "folders_away": tally.folders_away,
+            "server": tally.server,
+            "server_known": tally.server_known,
         }
         return document if self.plan is None else {**document, "plan": self.plan}
 
@@ -186,17 +218,35 @@ def _told(rules: Iterable[Rule]) -> list[dict[str, Any]]:
     return [rule._asdict() for rule in holding_first[:_MOST_RULES]]
 
 
-def planned(decision: Decision) -> Iterator[dict[str, Any]]:
-    """A decision as a dry run tells it, if it is worth telling."""
-    entry = {
-        "media_type": decision.item.media_type.value,
-        "title": decision.item.title,
-        "jellyfin_id": decision.item.jellyfin_id,
-    }
-    if isinstance(decision, Add):
-        yield {"decision": "add", **entry}
-    elif isinstance(decision, Update):
-        columns = sorted({*decision.fills, *decision.replaces, *decision.relinks})
-        yield {"decision": decision.reason.value, **entry, "columns": columns}
-    elif isinstance(decision, Conflict):
-        yield {"decision": "conflict", **entry, "request_ids": list(decision.request_ids)}
+def planned(plan: Plan) -> Iterator[dict[str, Any]]:
+    """A plan as a dry run tells it: what would be written, held or left to a person."""
+    for decision in plan.decisions:
+        yield from _planned(decision)
+    for held in plan.held:
+        row = held.request
+        entry = {"request_id": row.id, "library": row.library, "why": held.why}
+        yield {"decision": "hold", **entry, "kind": held.kind.value}
+
+
+def _planned(decision: Decision) -> Iterator[dict[str, Any]]:
+    if isinstance(decision, Absent):
+        row = decision.request
+        if decision.fate is Fate.REMOVE:
+            entry = {"request_id": row.id, "library": row.library, "why": decision.why}
+            yield {"decision": "remove", **entry}
+    elif decision.item is None:
+        if isinstance(decision, Conflict):
+            yield {"decision": "conflict", "request_ids": list(decision.request_ids)}
+    else:
+        entry = {
+            "media_type": decision.item.media_type.value,
+            "title": decision.item.title,
+            "jellyfin_id": decision.item.jellyfin_id,
+        }
+        if isinstance(decision, Add):
+            yield {"decision": "add", **entry}
+        elif isinstance(decision, Update):
+            columns = sorted({*decision.fills, *decision.replaces, *decision.relinks})
+            yield {"decision": decision.reason.value, **entry, "columns": columns}
+        elif isinstance(decision, Conflict):
+            yield {"decision": "conflict", **entry, "request_ids": list(decision.request_ids)}

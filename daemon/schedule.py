@@ -48,6 +48,9 @@ _HEALING: Final = {SCANNING, INCOMPLETE, IMPLAUSIBLE} | {
         CutShortError,
     )
 }
+_STARTING: Final = {UnreachableError.kind, StartingError.kind, BrokenServiceError.kind}
+"""What a service that is being started answers, or does not."""
+_STARTS_WITHIN: Final = timedelta(minutes=15)
 _DRIFT: Final = 30.0
 _JITTER: Final = 10
 _NIGHT: Final = CronTrigger(hour=3, minute=40, jitter=1200, timezone=UTC)
@@ -114,6 +117,7 @@ class Schedule:
         self._pauses = pauses
         self._clock = clock
         self._failures = 0
+        self._failing_since: datetime | None = None
         self._scheduler = AsyncIOScheduler(
             timezone=UTC,
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -155,6 +159,8 @@ class Schedule:
             words, good = str(error), False
             if not isinstance(error, ServiceError):  # of which health tells, once
                 _log.warning("job.failed", job=name, error_kind=error.kind, error=words)
+        if name == "quick" and good:
+            self._contact()
         done = Done(at, time.monotonic() - began, words, good)
         job.done.append(done)
         return done
@@ -179,19 +185,38 @@ class Schedule:
         A hinted run that failed has lost its hints, which a full one makes up for.
         """
         lost = result.outcome is Outcome.FAILED and not self._scheduler.get_job("retry")
+        if result.kind != "full" and result.outcome in {Outcome.OK, Outcome.PARTIAL}:
+            self._contact()
         if result.outcome is Outcome.INTERRUPTED or (result.kind != "full" and not lost):
             return
-        if result.outcome is Outcome.OK or not _passing(result):
-            self._failures = 0
+        if result.outcome is Outcome.OK or not _kinds(result) & _HEALING:
+            self._failures, self._failing_since = 0, None
             self._forget_retry()
+        elif not self.jobs["full"].paused:
+            failure = result.tally.failure
+            self._retry_later(starting=failure is not None and failure.kind in _STARTING)
+
+    def _retry_later(self, *, starting: bool) -> None:
+        """Try again soon while a service may be starting, then ever less often.
+
+        A retry that is planned already is not put off by what somebody tried meanwhile.
+        """
+        now, planned = self._clock(), self.next_of("retry")
+        self._failing_since = (self._failing_since or now) if starting else None
+        if self._failing_since is not None and now - self._failing_since < _STARTS_WITHIN:
+            self._failures = 0
+        due = now + timedelta(seconds=self._pauses[min(self._failures, len(self._pauses) - 1)])
+        if planned is not None and planned <= due:
             return
-        if self.jobs["full"].paused:
-            return
-        pause = self._pauses[min(self._failures, len(self._pauses) - 1)]
         self._failures += 1
-        due = self._clock() + timedelta(seconds=pause)
         self._scheduler.add_job(self._retry, DateTrigger(due), id="retry", replace_existing=True)
-        _log.debug("run.retry_planned", seconds=pause)
+        _log.debug("run.retry_planned", seconds=round((due - now).total_seconds()))
+
+    def _contact(self) -> None:
+        """Jellyfin answers: a run that waits for that need not wait any longer."""
+        if self._failing_since is not None and self.next_of("retry") is not None:
+            self._failing_since = None
+            self._scheduler.modify_job("retry", next_run_time=self._clock())
 
     async def serve(self) -> None:
         """Watch the clock, forever.
@@ -236,7 +261,7 @@ def _every(every: timedelta) -> IntervalTrigger:
     return IntervalTrigger(seconds=int(every.total_seconds()), timezone=UTC, jitter=_JITTER)
 
 
-def _passing(result: SyncResult) -> bool:
-    """Whether something was missing that can come back by itself."""
+def _kinds(result: SyncResult) -> set[str]:
+    """What was missing, by the stable words for it."""
     failure = [result.tally.failure] if result.tally.failure else []
-    return any(gap.kind in _HEALING for gap in (*result.tally.gaps, *failure))
+    return {gap.kind for gap in (*result.tally.gaps, *failure)}

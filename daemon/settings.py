@@ -156,6 +156,7 @@ class Removal(_Part):
     grace: Duration = timedelta(hours=24)
     limit_percent: int = Field(10, ge=0, le=100)
     limit_titles: int = Field(5, ge=0)
+    limit_total_percent: int = Field(5, ge=0, le=100)
     hold_for: Duration = timedelta(days=7)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -14,44 +15,44 @@ from typing import Any, NamedTuple
 
 from structlog.contextvars import bound_contextvars
 
-from daemon.apply import Applier, Pictures, Plan, tell_audit
+from daemon.apply import DryRun, Pictures, PlanWriter, tell_audit, tell_decisions
 from daemon.clients.http import Meter
 from daemon.clients.jellyfin import SERVICE as JELLYFIN
-from daemon.clients.jellyfin import Counts
+from daemon.clients.jellyfin import Around, Counts
 from daemon.domain import (
+    DISTRUSTED,
     IMPLAUSIBLE,
     SCANNING,
     Actor,
-    Decision,
-    Evidence,
     Gap,
-    LibraryFolder,
     LibraryItem,
     Outcome,
     Policy,
-    Reading,
     RemovalPolicy,
-    RequestState,
     Scope,
-    Seasons,
     TrackedRequest,
+    Tracker,
     Trigger,
 )
 from daemon.errors import ServiceError, StoreError
 from daemon.health import Health
-from daemon.hinted import ArrMemory, look
+from daemon.identity import Places
 from daemon.logs import logger
-from daemon.observe import Library, Services, Survey, survey
+from daemon.observe.episodes import EpisodeQuestions
+from daemon.observe.hints import ArrMemory, look
+from daemon.observe.library import Disagreement, Library
+from daemon.observe.sources import Problems, Services, Survey, distrusted, survey
+from daemon.plan import plan
 from daemon.progress import Phase, Progress
-from daemon.reconcile import Planner
-from daemon.removal import judge, proof
 from daemon.result import SyncResult, Tally
+from daemon.snapshot import LibraryFolder, Reading, Snapshot, Texts
 from daemon.store import AuditEvent, Store, Tracked
 
 _log = logger(__name__)
+_SYSTEM = Actor("system", "library-sync")
 _MOST_LINES = 20
 _LAST_WORDS = 1.5
-_MOST_SERIES = 100
+_PIECE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +77,15 @@ class Options:
 
 
 class Baseline(NamedTuple):
-    """What the library was like when it was last read as a whole.
+    """What the library was like when it was last read.
 
     Attributes:
         date: the server's own clock then, aware UTC.
+        counts: None where the server did not tell.
     """
 
     date: datetime
-    counts: Counts
+    counts: Counts | None
 
 
 @dataclass(slots=True)
@@ -91,7 +93,7 @@ class _Run:
     """What one run carries with it."""
 
     tally: Tally
-    hand: Applier | Plan
+    writer: PlanWriter | DryRun
     pictures: bool = False
     scope: Scope = field(default_factory=Scope)
     done: int = 0
@@ -100,6 +102,13 @@ class _Run:
     meters: dict[str, Meter] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
     entered: dict[Phase, float] = field(default_factory=dict)
+    problems: Problems = field(default_factory=Problems)
+
+    def settle_problems(self) -> None:
+        """Count what was met on the way; what comes later is met anew."""
+        self.tally.gaps.extend(self.problems.gaps)
+        self.tally.defects.extend(self.problems.defects)
+        self.problems = Problems()
 
     def phases(self) -> dict[str, float]:
         """How many seconds each phase took, the last one up to now."""
@@ -139,15 +148,18 @@ class SyncService:
         self._services = services
         self._store = store
         self._options = options
-        self._policy = Policy(options.public_url)
+        self._policy = Policy(options.public_url, options.removal)
         self._publish = publish
         self.health = health or Health(self._meters())
         self._arrs = ArrMemory(services)
+        self._places = Places(())
+        self._distrust = "the library was not read yet"
         self.asked_before = self._meters()
         self.libraries: tuple[LibraryFolder, ...] = ()
         self.server_id: str | None = None
         self.baseline: Baseline | None = None
         self.rescan_wanted = False
+        self._disagreement: Disagreement | None = None
         self.cancel_requested = False
         self.ending = False
 
@@ -185,10 +197,9 @@ class SyncService:
                 await store.interrupt_stale()  # the row was written all the same
             raise
         tally = Tally()
-        poster = Pictures(self._services.jellyfin, self._policy)
         size, age = self._options.batch_size, self._options.plan_age
-        hand = Applier(store, (number, actor), size, poster, tally, age)
-        run = _Run(tally, hand, pictures, scope, meters=self._meters())
+        writer = PlanWriter(store, (number, actor), size, tally, age)
+        run = _Run(tally, writer, pictures, scope, meters=self._meters())
         self.asked_before = run.meters
         with bound_contextvars(run_id=number, trigger=trigger.value):
             _log.info("run.started", actor=actor.name, kind=scope.kind)
@@ -205,10 +216,10 @@ class SyncService:
     async def preview(self) -> SyncResult:
         """Reconcile once without writing anything; the result holds the plan."""
         tally = Tally()
-        plan = Plan(tally)
-        run = _Run(tally, plan, meters=self._meters())
+        writer = DryRun(tally)
+        run = _Run(tally, writer, meters=self._meters())
         await self._guarded(run)
-        return replace(self._result(run, tally.outcome, None), plan=plan.entries)
+        return replace(self._result(run, tally.outcome, None), plan=writer.entries)
 
     def _writable(self) -> Store:
         if self._store is None:
@@ -226,139 +237,171 @@ class SyncService:
 
     async def _observe(self, run: _Run) -> None:
         self._tell(run, Phase.ASKING)
-        await (self._full(run) if run.scope.hints is None else self._hinted(run))
+        await (self._full(run) if run.scope.hints is None else self._hinted(run, run.scope.hints))
 
     async def _full(self, run: _Run) -> None:
-        only = run.scope.library
-        seen = await self._survey(run)
-        date = self._services.jellyfin.http.date
+        """Read everything, plan, and write the plan."""
         tracked = await self._tracked(run)
-        run.tally.defects.extend(seen.defects)
-        planner = await self._planner(tracked, seen)
-        library = Library(
-            self._services.jellyfin,
-            seen,
-            self._options.page_size,
-            pictures=run.pictures,
-            only=only,
-        )
-        self._tell(run, Phase.READING)
+        problems = run.problems
         try:
-            async with aclosing(library.items()) as pieces:
-                async for items in pieces:
-                    await self._take(run, planner.decide(items))
-            await self._finish(run, planner, library.reading)
+            seen = await self._survey(run, problems, tracked.server)
+            date = self._services.jellyfin.http.date
+            snapshot = await self._snapshot(run, seen, tracked, problems)
+            seen = replace(seen, first=None)  # of 20,000 series 3 MB
         finally:
-            run.tally.scanned = library.reading.titles
-            run.tally.defects.extend(library.defects)
-            run.tally.gaps.extend(library.gaps)
-        self._judge(run, library.reading, tracked.rows)
-        evidence = planner.evidence()
-        await run.hand.note(evidence)
-        run.tally.guard = proof(library.reading)
-        if not any(rule.why for rule in run.tally.guard):
-            await self._settle(run, planner, evidence, seen.sources.locations)
-        if isinstance(run.hand, Applier) and only is None:
-            self._remember(seen, library.reading, date)
+            run.settle_problems()
+        self._note_health(run)
+        self._judge(run, snapshot.reading, tracked.rows)
+        await self._carry_out(run, snapshot, tracked)
+        if isinstance(run.writer, PlanWriter) and run.scope.library is None:
+            await self._remember(seen, snapshot.reading, date, tracked.server)
+        await _released(snapshot.items, tracked.rows)
 
-    async def _survey(self, run: _Run) -> Survey:
-        seen = await survey(self._services, run.scope.library)
-        run.total = None if run.scope.library else seen.counts.titles
+    async def _survey(self, run: _Run, problems: Problems, known: str | None) -> Survey:
+        seen = await survey(self._services, problems, known, run.scope.library)
+        counted = seen.counts is not None and run.scope.library is None
+        run.total = seen.counts.titles if counted and seen.counts else None
         run.versions = seen.versions
         self.libraries, self.server_id = seen.activity.libraries, seen.server.id
-        run.tally.gaps.extend(seen.gaps)
+        self._distrust = seen.distrust
         run.tally.listed, run.tally.folders_away = seen.listed, seen.folders_away
-        self._note_health(run)
+        run.tally.server, run.tally.server_known = seen.server.id, known in {None, seen.server.id}
         return seen
 
-    def _remember(self, seen: Survey, reading: Reading, date: datetime | None) -> None:
+    async def _snapshot(
+        self, run: _Run, seen: Survey, tracked: Tracked, problems: Problems
+    ) -> Snapshot:
+        """The library as it is now, and whether the server was at work meanwhile."""
+        jellyfin = self._services.jellyfin
+        self._tell(run, Phase.READING)
+        known = await asyncio.to_thread(_comparable, tracked.rows)
+        texts, proven = Texts(), seen.first.proven if seen.first else ()
+        library = Library(
+            jellyfin,
+            Around(Places(seen.activity.locations), known, texts, proven),
+            self._options.page_size,
+            problems,
+            pictures=run.pictures,
+            only=run.scope.library,
+            known=self._disagreement,
+            progress=lambda done: self._progress(run, done),
+        )
+        items: list[LibraryItem] = []
+        try:
+            items = await library.read()
+        finally:
+            run.tally.scanned = len(items)
+        self._disagreement = library.disagreement
+        counted = seen.counts.episodes if seen.counts else 0
+        questions = EpisodeQuestions(jellyfin, problems, counted, run.scope.library)
+        looked = await questions.look(items, tracked.rows, proven)
+        after = await problems.helped(jellyfin.activity())
+        scanning = seen.activity.scanning or after is None or after.scanning
+        reading = library.reading(scanning=scanning, distrust=seen.distrust)
+        run.tally.scanned = reading.titles
+        odd = (*seen.activity.odd, *(after.odd if after else ()))
+        self._note_state(run, reading, odd)
+        around = (seen.reports, seen.activity.locations)
+        return Snapshot(looked.items, reading, *around, looked.episodes, texts)
+
+    def _note_state(self, run: _Run, reading: Reading, odd: Sequence[str]) -> None:
+        if reading.scanning:
+            detail = "Jellyfin is at work on its library; titles without ids wait"
+            detail = f"{odd[0]}, so that it may be at work on its library" if odd else detail
+            run.tally.gaps.append(Gap(JELLYFIN, SCANNING, detail))
+        if reading.distrust:
+            run.tally.gaps.append(Gap(JELLYFIN, DISTRUSTED, reading.distrust))
+
+    async def _carry_out(self, run: _Run, snapshot: Snapshot, tracked: Tracked) -> None:
+        """Plan in a thread, so that the loop answers meanwhile, and write what was planned."""
+        run.done, run.total = 0, None
+        self._tell(run, Phase.FINISHING)
+        tracker = Tracker(
+            tracked.rows,
+            tracked.deletions,
+            tracked.removed_lately,
+            approved=run.scope.approved,
+            unlinks=run.scope.unlinks,
+            identified=run.scope.identified,
+            merges=run.scope.merges,
+        )
+        decided = await asyncio.to_thread(plan, snapshot, tracker, self._policy)
+        await asyncio.to_thread(run.tally.count, decided)
+        await asyncio.to_thread(tell_decisions, decided.decisions)
+        if isinstance(run.writer, PlanWriter) and run.scope.kind != "library":
+            pictures = Pictures(self._services.jellyfin, self._policy)
+            decided = await pictures.of(decided, run.tally)
+        run.done, run.total = 0, len(decided.decisions)
+        await run.writer.write(decided, snapshot.texts, lambda done: self._wrote(run, done))
+        if run.tally.waiting_plan is not None:
+            _log.warning("run.held", plan=run.tally.waiting_plan, titles=len(decided.held))
+        await _released(decided.decisions)
+
+    async def _remember(
+        self, seen: Survey, reading: Reading, date: datetime | None, known: str | None
+    ) -> None:
         """Only what was acted on may spare a later run its work."""
-        self._arrs.remember(seen.sources)
-        if reading.complete and date is not None:
+        self._arrs.remember(seen.reports)
+        self._places = Places(seen.activity.locations)
+        if date is not None:
             self.baseline = Baseline(date, seen.counts)
         self.rescan_wanted = reading.scanning
+        if known is None:
+            event = AuditEvent("server.known", _SYSTEM, target=f"server {seen.server.id}")
+            tell_audit(await self._writable().confirm("server", seen.server.id, event, only=True))
 
-    async def _hinted(self, run: _Run) -> None:
-        """Only what was hinted at; it may add and fill, and proves nothing about what is absent.
+    async def _hinted(self, run: _Run, hints: frozenset[str]) -> None:
+        """Only what was hinted at; it proves nothing about what else is absent.
 
         Whether the server scans is not asked, so that titles without ids wait as in a scan.
         """
-        found = await look(self._services.jellyfin, run.scope.hints or ())
-        run.total = run.tally.scanned = len(found.items)
-        sources = await self._arrs.sources(found)
-        run.tally.gaps.extend(found.gaps)
-        run.tally.defects.extend(found.defects)
+        problems, around = run.problems, Around(self._places)
+        tracked = Tracked([], [])
+
+        async def rows(items: Sequence[LibraryItem]) -> Sequence[TrackedRequest]:
+            nonlocal tracked
+            tracked = await self._tracked(run, items)
+            return tracked.rows
+
+        try:
+            server = await self._services.jellyfin.server()
+            snapshot = await look(self._services, hints, rows, around, problems)
+            reports = await self._arrs.reports(snapshot.items, problems)
+        finally:
+            run.settle_problems()
         self._note_health(run)
-        planner = Planner((await self._tracked(run, found.items)).rows, sources, self._policy)
-        await self._take(run, planner.decide(found.items))
-        reading = Reading(complete=False, scanning=True, titles=len(found.items))
-        await self._finish(run, planner, reading)
-        await run.hand.note(planner.evidence())
+        distrust = distrusted(server, tracked.server) or self._distrust
+        reading = replace(snapshot.reading, distrust=distrust)
+        run.total = run.tally.scanned = len(snapshot.items)
+        await self._carry_out(run, replace(snapshot, reading=reading, reports=reports), tracked)
 
-    async def _settle(
-        self, run: _Run, planner: Planner, evidence: Evidence, listed: tuple[str, ...]
-    ) -> None:
-        """What is absent is watched, held, or goes, as the evidence has it."""
-        policy, approved = self._options.removal, run.scope.approved
-        verdict = judge(evidence.absent, planner.population(), listed, policy, approved)
-        run.tally.guard += verdict.rules
-        run.tally.held, run.tally.watched = len(verdict.held), len(verdict.watched)
-        await run.hand.settle(verdict)
-        if run.tally.waiting_plan is not None:
-            _log.warning("run.held", plan=run.tally.waiting_plan, titles=len(verdict.held))
-
-    async def _tracked(self, run: _Run, items: list[LibraryItem] | None = None) -> Tracked:
+    async def _tracked(self, run: _Run, items: Sequence[LibraryItem] | None = None) -> Tracked:
         url = self._policy.public_url
         if self._store is None:
             return Tracked([], [])
-        tracked = await self._store.tracked(items, url, to_write=isinstance(run.hand, Applier))
+        writes = isinstance(run.writer, PlanWriter)
+        tracked = await self._store.tracked(items, url, to_write=writes)
         run.tally.defects.extend(tracked.defects)
         return tracked
 
-    async def _planner(self, tracked: Tracked, seen: Survey) -> Planner:
-        """Tens of thousands of rows are indexed in a thread, so that the loop answers meanwhile."""
-        return await asyncio.to_thread(Planner, tracked.rows, seen.sources, self._policy)
+    def _progress(self, run: _Run, done: int) -> None:
+        run.done = done
+        self._tell(run, Phase.READING)
 
-    async def _take(
-        self, run: _Run, decisions: list[Decision], phase: Phase = Phase.READING
-    ) -> None:
-        await run.hand.take(decisions)
-        run.done += len(decisions)
-        self._tell(run, phase)
+    def _wrote(self, run: _Run, done: int) -> None:
+        run.done = done
+        self._tell(run, Phase.FINISHING)
 
     def _tell(self, run: _Run, phase: Phase) -> None:
-        """Tell how many titles are settled; what still waits to be written is not."""
+        """Tell how many titles are read, then how many decisions are settled."""
         run.entered.setdefault(phase, time.monotonic())
-        errors = len(run.tally.gaps) + len(run.tally.defects)
-        self._publish(Progress(phase, run.done - run.hand.waiting, run.total, errors))
+        told = (run.tally, run.problems)
+        errors = sum(len(one.gaps) + len(one.defects) for one in told)
+        self._publish(Progress(phase, run.done, run.total, errors))
 
-    async def _finish(self, run: _Run, planner: Planner, reading: Reading) -> None:
-        """What only the whole can tell, then what is left to write."""
-        self._tell(run, Phase.FINISHING)
-        seasons = await self._seasons(run, planner)
-        waited = await asyncio.to_thread(list, planner.finish(reading, seasons))
-        for start in range(0, len(waited), self._options.batch_size):
-            batch = waited[start : start + self._options.batch_size]
-            await self._take(run, batch, Phase.FINISHING)
-        await run.hand.finish()
-        self._tell(run, Phase.FINISHING)
-
-    async def _seasons(self, run: _Run, planner: Planner) -> dict[str, Seasons]:
-        """What Jellyfin shows of the series that were requested; the first few of them a run."""
-        wanted = planner.unfinished_series()[:_MOST_SERIES]
-        try:
-            return {found: await self._services.jellyfin.seasons(found) for found in wanted}
-        except ServiceError as error:
-            run.tally.gaps.append(Gap(error.service, error.kind, str(error)))
-            return {}
-
-    def _judge(self, run: _Run, reading: Reading, rows: list[TrackedRequest]) -> None:
+    def _judge(self, run: _Run, reading: Reading, rows: Sequence[TrackedRequest]) -> None:
         """What the reading as a whole says of its own worth."""
-        if reading.scanning:
-            detail = "Jellyfin is at work on its library; titles without ids wait"
-            run.tally.gaps.append(Gap(JELLYFIN, SCANNING, detail))
-        tracked = any(row.state is RequestState.AVAILABLE for row in rows)
-        if reading.complete and reading.titles == 0 and tracked:
+        if reading.complete and reading.titles == 0 and any(row.is_available for row in rows):
             detail = "Jellyfin lists no title, though some are tracked; is its storage there?"
             run.tally.gaps.append(Gap(JELLYFIN, IMPLAUSIBLE, detail))
 
@@ -379,7 +422,7 @@ class SyncService:
         document = result.as_dict()
         for problem in document["error_details"][:_MOST_LINES]:
             _log.warning("run.problem", problem=problem)
-        counts = {key: value for key, value in document.items() if isinstance(value, int)}
+        counts = {key: value for key, value in document.items() if type(value) is int}
         event = AuditEvent("run.ended", actor, number, reason=outcome.value, after=counts)
         told = [] if outcome is Outcome.OK and not run.tally.wrote_any else [event]
         try:
@@ -409,6 +452,40 @@ class SyncService:
         """A reading of every service's meter."""
         clients = (self._services.jellyfin, self._services.radarr, self._services.sonarr)
         return {c.http.service: replace(c.http.meter) for c in clients if c is not None}
+
+
+def _comparable(rows: Sequence[TrackedRequest]) -> Mapping[str, TrackedRequest]:
+    """By Jellyfin id, the rows whose texts need not be kept in memory where they are the same.
+
+    Not of an item that several rows of ours name, nor of a title of which any row lacks an
+    overview: its text has to be at hand.
+    """
+    hungry: set[tuple[object, ...]] = set()
+    for row in rows:
+        if "overview" in row.missing:
+            hungry.update((row.media_type, *one) for one in _identities(row))
+    named = Counter(row.jellyfin_id for row in rows if row.ours)
+    return {
+        row.jellyfin_id: row
+        for row in rows
+        if row.jellyfin_id
+        and row.ours
+        and named[row.jellyfin_id] == 1
+        and not (hungry and any((row.media_type, *one) in hungry for one in _identities(row)))
+    }
+
+
+def _identities(row: TrackedRequest) -> list[tuple[object, object]]:
+    ids = [(at, value) for at, value in enumerate(row.ids) if value is not None]
+    return [*ids, ("item", row.jellyfin_id)]
+
+
+async def _released(*lists: object) -> None:
+    """Forget what long lists hold in pieces: all at once would stop the loop for 0.1 s."""
+    for values in lists:
+        while isinstance(values, list) and values:
+            del values[-_PIECE:]
+            await asyncio.sleep(0)
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from daemon.clients.http import Patience, ServiceHttp
 from daemon.clients.jellyfin import SERVICE as JELLYFIN
 from daemon.clients.jellyfin import JellyfinClient
 from daemon.domain import RemovalMode, RemovalPolicy
-from daemon.observe import Services
+from daemon.observe.sources import Services
 from daemon.progress import Progress
 from daemon.settings import Service, Settings
 from daemon.store import Store, is_there, open_store, open_store_to_look
@@ -55,6 +55,7 @@ def removal_policy(settings: Settings) -> RemovalPolicy:
         grace=removal.grace,
         limit_percent=removal.limit_percent,
         limit_titles=removal.limit_titles,
+        limit_total_percent=removal.limit_total_percent,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,25 +19,26 @@ from daemon.domain import (
     Ids,
     LibraryItem,
     MediaType,
+    Plan,
     Policy,
-    Reading,
     RequestState,
-    Sources,
     TrackedRequest,
+    Tracker,
     Trigger,
-    fingerprint,
 )
+from daemon.identity import Catalogue
+from daemon.plan import plan
 from daemon.progress import Progress
-from daemon.reconcile import Planner
 from daemon.settings import Settings
+from daemon.snapshot import Reading, Report, Snapshot
 from daemon.store import Store, open_store
 from daemon.sync import Options, SyncService
 from daemon.wiring import open_services
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 POLICY = Policy(public_url="http://media.test")
-COMPLETE = Reading(complete=True, scanning=False)
-SCANNING = Reading(complete=True, scanning=True)
+COMPLETE = Reading(complete=True, scanning=False, titles=1)
+SCANNING = Reading(complete=True, scanning=True, titles=1)
 ACTOR = Actor("cli", "somebody")
 QUICK = Patience(attempts=2, base=0.001, cap=0.002, reply=10, listing=10, silence=5)
 
@@ -57,8 +58,9 @@ def an_item(name: object = "item", **overrides: Any) -> LibraryItem:
         "ids": Ids(tmdb=603),
         "overview": "What it is about.",
         "created_at": NOW,
+        **overrides,
     }
-    return LibraryItem(**{**values, **overrides})
+    return LibraryItem(**values)
 
 
 def a_request(number: int = 1, **overrides: Any) -> TrackedRequest:
@@ -80,24 +82,56 @@ def our_request(item: LibraryItem, number: int = 1, **overrides: Any) -> Tracked
         "ids": item.ids,
         "jellyfin_id": item.jellyfin_id,
         "ours": True,
-        "face": fingerprint(item.title, item.year, item.overview),
+        "face": item.face,
         "poster": bool(item.poster),
     }
     return a_request(number, **{**values, **overrides})
 
 
-def decide(
-    items: list[LibraryItem],
-    tracked: list[TrackedRequest] | None = None,
-    sources: Sources | None = None,
+def a_report(
+    titles: dict[int, Ids] | None, *, media_type: MediaType = MediaType.MOVIE, **overrides: Any
+) -> Report:
+    """The complete list of a Radarr, or of a Sonarr, by its own numbers; None if it is away."""
+    values: dict[str, Any] = {"instance": "Radarr", "whole": titles is not None}
+    if media_type is MediaType.TV:
+        values["instance"] = "Sonarr"
+    if titles is not None:
+        values["titles"] = Catalogue(media_type)
+        for number, ids in titles.items():
+            values["titles"].add(number, ids)
+    return Report(media_type=media_type, **{**values, **overrides})
+
+
+def a_snapshot(*items: LibraryItem, reading: Reading = COMPLETE, **overrides: Any) -> Snapshot:
+    """A complete reading of an idle server."""
+    return Snapshot(items, reading, **overrides)
+
+
+def planned(
+    items: Sequence[LibraryItem],
+    tracked: Sequence[TrackedRequest] = (),
+    reports: Sequence[Report] = (),
     reading: Reading = COMPLETE,
+    **tracker: Any,
+) -> Plan:
+    """The plan of one run."""
+    locations = tuple({item.library for item in items if item.library})
+    snapshot = Snapshot(items, reading, reports, locations)
+    return plan(snapshot, Tracker(tracked, **tracker), POLICY)
+
+
+def decide(
+    items: Sequence[LibraryItem],
+    tracked: Sequence[TrackedRequest] = (),
+    reports: Sequence[Report] = (),
+    reading: Reading = COMPLETE,
+    **tracker: Any,
 ) -> list[Decision]:
     """All decisions of one run."""
-    planner = Planner(tracked or [], sources or Sources(), POLICY)
-    return [*planner.decide(items), *planner.finish(reading)]
+    return [*planned(items, tracked, reports, reading, **tracker).decisions]
 
 
-def added(decisions: list[Decision]) -> list[str]:
+def added(decisions: Sequence[Decision]) -> list[str]:
     """The titles that get a row."""
     return [one.item.title for one in decisions if isinstance(one, Add)]
 

@@ -86,6 +86,20 @@ async def test_pictures_that_cannot_be_had_do_not_hold_up_a_title(tmp_path: Path
         assert rows(stand.path, POSTERS) == [(4, 4)]
 
 
+async def test_a_picture_that_the_answer_leaves_out_is_asked_for_again(tmp_path: Path) -> None:
+    """An empty reply is not the same as a title without a poster."""
+    body = b'{"Items":[],"TotalRecordCount":0,"StartIndex":0}'
+    async with working(tmp_path) as stand:
+        stand.services.fault("jellyfin", Fault("/Items?", query="Ids=", times=None, body=body))
+        result = await arrived(stand, some_films(2))
+        stand.services.mend("jellyfin")
+        assert (result["outcome"], result["added"], result["unpictured"]) == ("ok", 2, 2)
+        assert rows(stand.path, POSTERS) == [(4, 2)]
+        result = (await stand.run()).as_dict()
+        assert (result["outcome"], result["updated"]) == ("ok", 2)
+        assert rows(stand.path, POSTERS) == [(4, 4)]
+
+
 async def test_every_audit_event_is_a_log_line_with_its_hash(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -99,5 +113,5 @@ async def test_every_audit_event_is_a_log_line_with_its_hash(
             if isinstance(line, dict) and line["event"] == "audit.recorded"
         ]
         table = rows(stand.path, "SELECT seq, action, hash FROM sync_audit ORDER BY seq")
-        assert len(table) == 3
+        assert len(table) == 4
         assert logged == table

@@ -14,6 +14,7 @@ import pytest
 from daemon.check import Finding, findings, well
 from daemon.demo import Fault, PretendServices
 from daemon.demo.catalogue import world
+from daemon.demo.jellyfin import ADMIN
 from daemon.store import open_store
 from daemon.wiring import open_services
 from tests.builders import QUICK, change, configured, files
@@ -112,6 +113,26 @@ async def test_a_library_at_work_and_a_wrong_clock_are_told(tmp_path: Path) -> N
     assert "scanning its library now; 1 movies and 2 series" in answers["Jellyfin"][1]
     assert not answers["clock"][0]
     assert "ahead of Jellyfin's; let both machines keep time by NTP" in answers["clock"][1]
+
+
+async def test_a_key_that_is_a_persons_token_is_bad(tmp_path: Path) -> None:
+    """It passes every call, and may not see everything; who it is is said, and what to do."""
+    async with PretendServices(world()) as services:
+        services.jellyfin_key = ADMIN.token
+        answers = await found(services, tmp_path / "tracker.db")
+    good, text = answers["Jellyfin"]
+    assert not good
+    assert "the key is the token of admin" in text
+    assert [thing for thing, (fine, _) in answers.items() if not fine] == ["Jellyfin"]
+
+
+async def test_a_library_that_is_described_oddly_is_no_fault(tmp_path: Path) -> None:
+    """Whether it is at work is not known then, which is not the same as a wrong address."""
+    async with PretendServices(world()) as services:
+        services.world.folders_extra.append(None)
+        services.world.tasks_extra.append(None)
+        good, text = (await found(services, tmp_path / "tracker.db"))["Jellyfin"]
+    assert (good, "31 movies and 10 series" in text) == (True, True)
 
 
 @pytest.mark.parametrize(

@@ -106,15 +106,16 @@ async def test_a_run_is_told_to_people(shell: Shell) -> None:
     titles = (await shell("audit")).out
     assert "titles.added" in titles
     head = [line["hash"] for line in logged if line["event"] == "audit.recorded"][-1]
-    assert (await shell("audit", "verify")).out == f"2 events, unbroken; head {head}\n"
+    assert (await shell("audit", "verify")).out == f"3 events, unbroken; head {head}\n"
 
 
 async def test_what_is_ignored_is_listed_when_asked_for(shell: Shell) -> None:
     """And otherwise counts no more."""
     await shell("sync")
     assert "without_ids" in (await shell("attention")).out
-    values = "('without_ids', 'request 40', 'no provider knows it', '2026', 'alice')"
-    change(shell.database, f"INSERT INTO sync_ignored VALUES {values}")
+    bare = "FROM requests WHERE tmdb_id IS NULL AND tvdb_id IS NULL AND imdb_id IS NULL"
+    values = "'without_ids', 'request ' || id, 'no provider knows it', '2026', 'alice'"
+    change(shell.database, f"INSERT INTO sync_ignored SELECT {values} {bare}")
     assert "without_ids" not in (await shell("attention")).out
     assert "no provider knows it" in (await shell("attention", "--ignored")).out
 
@@ -309,7 +310,7 @@ async def test_the_audit_is_followed_until_somebody_ends_it(shell: Shell) -> Non
     """A line an event, the oldest first, and the new ones as they come."""
     await shell("sync")
     following = await shell.start("audit", "--follow", "--json")
-    told = [json.loads(await following.stdout.readline()) for _ in range(2)]
+    told = [json.loads(await following.stdout.readline()) for _ in range(3)]
     change(shell.database, "DELETE FROM requests WHERE id = 1")
     await shell("sync")
     told += [json.loads(await asyncio.wait_for(following.stdout.readline(), 10)) for _ in range(2)]
@@ -317,8 +318,67 @@ async def test_the_audit_is_followed_until_somebody_ends_it(shell: Shell) -> Non
     _, complaints = await following.communicate()
     assert [(one["seq"], one["action"]) for one in told] == [
         (1, "titles.added"),
-        (2, "run.ended"),
-        (3, "titles.added"),
-        (4, "run.ended"),
+        (2, "server.known"),
+        (3, "run.ended"),
+        (4, "titles.added"),
+        (5, "run.ended"),
     ]
     assert (following.returncode, complaints) == (130, b"")
+
+
+async def test_a_title_is_explained_by_any_id(shell: Shell) -> None:
+    """And it is said which one it was; of many that fit only some are told."""
+    await shell("sync")
+    known = "FROM requests WHERE tmdb_id > 1000 AND imdb_id NOT NULL AND title NOT LIKE 'The %'"
+    [(title, tmdb, imdb)] = rows(
+        shell.database, f"SELECT title, tmdb_id, imdb_id {known} ORDER BY title LIMIT 1"
+    )
+    for text, by in ((str(tmdb), "TMDB id"), (imdb, "IMDb id")):
+        first, second, *_ = (await shell("explain", text)).out.splitlines()
+        assert (first, second.partition(" is ")[0]) == (f"Found by its {by}:", title)
+    [told] = json.loads((await shell("explain", imdb, "--json")).out)
+    assert (told["found_by"], told["tracked"]["title"]) == ("IMDb id", title)
+    many = await shell("explain", "the")
+    assert (many.code, " more fit; say more" in many.err) == (0, True)
+    assert "nothing is known of zzz" in (await shell("explain", "zzz")).err
+
+
+async def test_a_title_that_is_not_tracked_is_explained(shell: Shell) -> None:
+    """What was deleted in the dashboard, and is left out since then."""
+    await shell("sync")
+    change(
+        shell.database,
+        "INSERT INTO deletion_logs (title, media_type, tmdb_id, is_anime, source,"
+        " deleted_by_username, status, initiated_at) SELECT title, media_type, tmdb_id, 0,"
+        " 'DASHBOARD', 'carol', 'COMPLETE', '2026-11-19 10:00:00' FROM requests"
+        " WHERE title = 'Metropolis'",
+    )
+    change(shell.database, "DELETE FROM requests WHERE title = 'Metropolis'")
+    await shell("sync")
+    said = await shell("explain", "metrópolis")
+    assert said.code == 0
+    assert said.out.splitlines()[:2] == [
+        "Metropolis is not tracked.",
+        "It was deleted in the tracker's dashboard at 2026-11-19T10:00 by carol.",
+    ]
+    assert "it was left out" in said.out
+    [known] = json.loads((await shell("explain", "metropolis", "--json")).out)
+    assert (known["tracked"], known["decision"]["run_id"]) == (None, 2)
+    assert "left_out" in (await shell("attention")).out
+
+
+async def test_a_held_plan_is_shown_with_its_run(shell: Shell, services: PretendServices) -> None:
+    """What would be removed, and what would only lose an id."""
+    await shell("sync")
+    services.world.radarr.clear()
+    services.world.radarr_knows(Movie.named("Other", 2000, {"Tmdb": "9000"}))
+    held = await shell("sync")
+    assert held.code == 4
+    assert "held until an admin approves" in held.out
+    said = (await shell("runs", "2")).out.splitlines()
+    at = said.index("Held (open):")
+    assert said[at + 1].split() == ["kind", "media_type", "title", "request_id", "why"]
+    assert said[at + 2].startswith("unlink")
+    document = json.loads((await shell("runs", "2", "--json")).out)
+    assert {one["kind"] for one in document["plan"]["titles"]} == {"unlink"}
+    assert json.loads((await shell("runs", "1", "--json")).out)["plan"] is None

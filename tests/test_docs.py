@@ -26,7 +26,7 @@ from daemon.demo.catalogue import world
 from daemon.demo.library import Movie
 from daemon.settings import Settings, load
 from daemon.web import ROUTES, application
-from tests.builders import rows
+from tests.builders import change, rows
 from tests.running import a_world, until
 from tests.test_daemon import Place, Running
 from tests.web.support import standing
@@ -48,6 +48,10 @@ NONE: Final = "\N{EN DASH}"
 
 TOKEN: Final = "admin-canary-1234"
 SECRET: Final = "webhook-canary-1234"
+STALE: Final = (
+    "INSERT INTO requests (id, title, media_type, state, tmdb_id, created_at, updated_at,"
+    " state_changed_at) VALUES (900, 'Gone', 'MOVIE', 'AVAILABLE', 900, '2026', '2026', '2026')"
+)
 
 
 # --- reading a document ----------------------------------------------------------------------
@@ -305,7 +309,8 @@ def test_every_kind_of_error_is_in_the_readme_and_the_other_way_round() -> None:
     )
     documented = {code_of(kind)[0]: todo for kind, _, todo in found}
     classes = {one.kind: one for one in _errors(errors.DaemonError)}
-    gaps = {domain.SCANNING, domain.INCOMPLETE, domain.IMPLAUSIBLE}
+    gaps = {domain.SCANNING, domain.INCOMPLETE, domain.IMPLAUSIBLE, domain.DISTRUSTED}
+    gaps.add(domain.MISCOUNTED)
     assert classes.keys() - {"service"} | gaps == documented.keys()
     for kind, one in classes.items():
         if kind != "service" and issubclass(one, errors.ServiceError):
@@ -440,6 +445,10 @@ class Admin:
             title = next(iter(services.world.movies))
             services.world.remove(title)
             await self._ask("/admin/sync")
+        elif "never_seen" in line:
+            change(self.place.database, STALE)
+            await self._ask("/admin/sync")
+            self.values["request"] = "900"
         elif "/undo" in line:
             await until(lambda: self._runs("ok")[-1] > int(self.values["run"]))
         self.values["run"] = str(self._runs("%")[-1])
@@ -497,6 +506,7 @@ async def test_the_lines_with_curl_work(tmp_path: Path) -> None:
     assert {(route.method, route.path) for route in ROUTES} == asked
     audit = dict(rows(admin.place.database, "SELECT hash, action FROM sync_audit"))
     done = {"run.cancelled", "plan.approved", "title.removed", "title.undone", "plan.discarded"}
+    done |= {"removal.approved"}
     assert done <= set(audit.values())
     assert audit.keys() == {line["hash"] for line in admin.daemon.logged("audit.recorded")}
     _check_metrics(metrics)

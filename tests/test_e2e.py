@@ -372,7 +372,7 @@ async def test_a_webhook_in_a_pause_is_answered_after_it(tmp_path: Path) -> None
 
 @ONE_LOOP
 async def test_jellyfin_goes_and_comes_back_without_anybody_doing_anything(tmp_path: Path) -> None:
-    """One line when it went, one when it is back, and what arrived meanwhile is tracked."""
+    """One line when it went, one when it is back; what arrived is tracked, what failed retried."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     world = a_world()
@@ -386,7 +386,7 @@ async def test_jellyfin_goes_and_comes_back_without_anybody_doing_anything(tmp_p
             put(world, MATRIX, IDENTITIES[MATRIX])
             async with a_jellyfin(world, port):
                 await until(lambda: MATRIX in house.rows(), 20)
-                await house.ran(FIRST, ("admin", "failed"), ("quick", "ok"))
+                await house.ran(FIRST, ("admin", "failed"), ("quick", "ok"), ("retry", "ok"))
                 assert (await house.ask("GET", "/readyz"))["ready"]
             lines = [line["event"] for line in house.log if line["event"].startswith("service.")]
             assert lines == ["service.down", "service.up"]

@@ -112,7 +112,7 @@ def _is_log(node: ast.expr) -> bool:
 def _methods(call: ast.Call, spokesmen: dict[str, set[str]]) -> set[str]:
     match call.func:
         case ast.Attribute(value=value, attr=name) if _is_log(value):
-            return {name}
+            return {name} & LEVELS.keys()
         case ast.Name(id=name) if name != "_log" and name in spokesmen:
             return spokesmen[name]
         case _:

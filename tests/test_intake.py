@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from daemon.clients.hooks import Coming, Note
 from daemon.demo.library import Episode, Movie, Series, World
-from daemon.domain import MOST_HINTS, Ids, MediaType
+from daemon.domain import Ids, MediaType
 from daemon.intake import Intake, Pauses, due
 from daemon.progress import Feed
 from daemon.quick import Quick
@@ -45,6 +45,12 @@ class Station:
         """Wait until so many runs have ended."""
         async with asyncio.timeout(patience):
             while len(self.runs()) < runs or self.worker.running or self.worker.waiting:
+                await asyncio.sleep(0.01)
+
+    async def idle(self) -> None:
+        """Wait until nothing is to be looked at again."""
+        async with asyncio.timeout(3):
+            while self.intake._again or self.worker.running or self.worker.waiting:
                 await asyncio.sleep(0.01)
 
     def runs(self) -> list[tuple[str, str]]:
@@ -97,7 +103,7 @@ def test_hints_wait_for_quiet_but_never_for_long(
 
 
 async def test_a_film_is_tracked_right_after_its_hint(station: Station) -> None:
-    """One call of Jellyfin and one of Radarr are enough."""
+    """Two calls of Jellyfin, which say who it is and what the title is, and one of Radarr."""
     new = film(2)
     station.place.world.add_movie(new)
     for service in ("jellyfin", "radarr", "sonarr"):
@@ -106,7 +112,7 @@ async def test_a_film_is_tracked_right_after_its_hint(station: Station) -> None:
     await station.settled(2)
     assert "Film 2" in station.place.rows()
     assert [len(station.place.services.calls(s)) for s in ("jellyfin", "radarr", "sonarr")] == [
-        1,
+        2,
         1,
         0,
     ]
@@ -142,13 +148,38 @@ async def test_hints_of_another_server_are_counted_and_ignored(station: Station)
     assert station.intake.statistics.foreign == 1
 
 
-async def test_a_flood_becomes_a_full_run_and_takes_no_memory(station: Station) -> None:
-    """Ten thousand hints at once are looked at as a whole."""
-    for number in range(10_000):
+async def test_a_flood_is_looked_at_piece_by_piece(station: Station) -> None:
+    """Of a few thousand hints five hundred at a time, one run at a time, and all in the end."""
+    new = [film(number) for number in range(1000, 2200)]
+    for one in new:
+        station.place.world.add_movie(one)
+    for one in new:
+        station.hint(one.jellyfin_id)
+    await station.settled(4)
+    assert station.runs() == [("full", "ok"), *[("hinted", "ok")] * 3]
+    assert len(station.place.rows()) == 1 + len(new)
+    asked = [call.query for call in station.place.services.calls("jellyfin")]
+    looked = [query.partition("Ids=")[2].count(",") + 1 for query in asked if "Ids=" in query]
+    assert (max(looked), sum(looked)) == (150, 1200)
+
+
+async def test_a_flood_takes_little_memory(station: Station) -> None:
+    """Of a hundred thousand ids and more those that came first are kept."""
+    for number in range(100_200):
+        station.hint(f"{number:032x}")
+    assert len(station.intake._hints) == 100_000
+
+
+async def test_hints_are_looked_at_one_run_at_a_time(station: Station) -> None:
+    """However many come while a run looks, no second one waits beside it."""
+    for number in range(1200):
         station.hint(jellyfin_id(number))
-    assert len(station.intake._hints) <= MOST_HINTS + 1
-    await station.settled(2)
-    assert station.runs() == [("full", "ok"), ("full", "ok")]
+    beside = False
+    async with asyncio.timeout(5):
+        while len(station.runs()) < 4:
+            beside |= bool(station.worker.running and station.worker.waiting)
+            await asyncio.sleep(0.001)
+    assert not beside
 
 
 async def test_a_title_that_is_not_there_to_watch_yet_is_looked_at_again(station: Station) -> None:
@@ -165,14 +196,62 @@ async def test_a_title_that_is_not_there_to_watch_yet_is_looked_at_again(station
             await asyncio.sleep(0.02)
 
 
-async def test_a_title_that_never_comes_is_left_to_the_interval(station: Station) -> None:
-    """Looking again ends by itself."""
+async def test_a_title_is_looked_at_again_until_it_is_there(station: Station) -> None:
+    """However often that takes; the last pause is that of all later looks."""
     show = Series.named("A show", 1990, {"Tvdb": "77"})
     station.place.world.add_series(show)
     station.hint(show.jellyfin_id)
-    await station.settled(5)
+    await station.settled(7)
+    station.place.world.add_episode(show.jellyfin_id, Episode(1, 1))
+    async with asyncio.timeout(3):
+        while not station.place.rows(where="media_type = 'TV'"):
+            await asyncio.sleep(0.02)
+    await station.idle()
+    assert station.intake._again == {}
+
+
+async def test_a_title_that_is_gone_is_not_looked_at_again(station: Station) -> None:
+    """Nothing is left to wait for."""
+    show = Series.named("A show", 1990, {"Tvdb": "77"})
+    station.place.world.add_series(show)
+    station.hint(show.jellyfin_id)
+    await station.settled(3)
+    station.place.world.remove(show.jellyfin_id)
+    await station.idle()
+    runs = len(station.runs())
     await asyncio.sleep(0.3)
-    assert len(station.runs()) == 5
+    assert (len(station.runs()), station.intake._again) == (runs, {})
+
+
+async def test_a_scan_that_never_ends_does_not_hold_hints_up(station: Station) -> None:
+    """A title that has its ids is tracked at once, and one that has none as soon as it has."""
+    world = station.place.world
+    world.scanning = True
+    bare = replace(film(3), provider_ids={})
+    for one in (film(2), bare):
+        world.add_movie(one)
+        station.hint(one.jellyfin_id)
+    await station.settled(4)
+    assert station.place.rows() == ["Film 1", "Film 2"]
+    world.add_movie(film(3))
+    async with asyncio.timeout(3):
+        while "Film 3" not in station.place.rows():
+            await asyncio.sleep(0.02)
+
+
+async def test_everything_that_came_too_early_is_looked_at_again(station: Station) -> None:
+    """Also of more titles than one look is for; a few hundred in each."""
+    world = station.place.world
+    bare = [replace(film(number), provider_ids={}) for number in range(1000, 1700)]
+    for one in bare:
+        world.add_movie(one)
+        station.hint(one.jellyfin_id)
+    await station.settled(3)
+    for one in bare:
+        world.add_movie(film(int(one.title.split()[1])))
+    async with asyncio.timeout(5):
+        while len(station.place.rows()) < 1 + len(bare):
+            await asyncio.sleep(0.02)
 
 
 async def test_an_import_is_looked_for_until_jellyfin_has_it(station: Station) -> None:

@@ -21,7 +21,7 @@ RUNS = "SELECT trigger, json_extract(result, '$.kind'), outcome FROM sync_runs O
 FIRST = ("admin", "full", "ok")
 HINTED = ("quick", "hinted", "ok")
 FULL = ("quick", "full", "ok")
-SAVED, COUNTS = "/Items", "/Items/Counts"
+SERVER, SAVED, COUNTS = "/System/Info/Public", "/Items", "/Items/Counts"
 TASKS, FOLDERS = "/ScheduledTasks", "/Library/VirtualFolders"
 HALF_A_MINUTE = timedelta(seconds=30)
 
@@ -95,32 +95,74 @@ async def test_a_loss_asks_for_a_full_run(tmp_path: Path) -> None:
 
 
 async def test_a_full_run_waits_while_the_library_is_at_work(tmp_path: Path) -> None:
-    """Each look then only asks whether it is over, and the first that finds it so begins it."""
+    """Each look then also asks whether it is over, and the first that finds it so begins it."""
     async with working(tmp_path) as stand:
         await stand.run()
         stand.world.remove(METROPOLIS.jellyfin_id)
         stand.world.scanning = True
         assert await looked(stand) == [SAVED, COUNTS, TASKS, FOLDERS]
-        assert await looked(stand) == [TASKS, FOLDERS]
+        assert await looked(stand) == [SAVED, COUNTS, TASKS, FOLDERS]
         assert rows(stand.path, RUNS) == [FIRST]
         stand.world.scanning = False
-        assert await looked(stand) == [TASKS, FOLDERS]
+        assert await looked(stand) == [SAVED, COUNTS, TASKS, FOLDERS]
         assert rows(stand.path, RUNS) == [FIRST, FULL]
         assert await looked(stand) == [SAVED, COUNTS]
 
 
-@pytest.mark.parametrize(("saved", "run"), [(500, HINTED), (501, FULL)])
-async def test_many_changes_are_a_full_runs_affair(
+async def test_a_scan_that_never_ends_does_not_hold_the_looks_up(tmp_path: Path) -> None:
+    """What was saved is looked at by its ids; only what needs a full reading waits."""
+    async with working(tmp_path) as stand:
+        stand.world.scanning = True
+        await stand.run()
+        assert stand.service.rescan_wanted
+        stand.world.add_movie(KIDS)
+        assert "looks at 1 saved item and a full sync follows once" in await said(stand)
+        assert titles(stand) == {METROPOLIS.title, SHOW.title, KIDS.title}
+        stand.world.scanning = False
+        assert await said(stand) == "a full sync is needed: run 3"
+
+
+async def test_a_total_that_never_agrees_does_not_hold_the_looks_up(tmp_path: Path) -> None:
+    """What a reading was compared with is known all the same, and the library is read once."""
+    world = a_world()
+    world.extra_total = 3
+    async with working(tmp_path, world) as stand:
+        first, second = await stand.run(), await stand.run()
+        listings = [path for path in stand.asked("jellyfin") if "StartIndex=0" in path]
+        assert ([first.outcome, second.outcome], len(listings)) == ([Outcome.PARTIAL] * 2, 2 + 1)
+        assert await looked(stand) == [SAVED, COUNTS]
+        stand.world.add_movie(KIDS)
+        assert await said(stand) == "run 3 looks at 1 saved item"
+        assert titles(stand) == {METROPOLIS.title, SHOW.title, KIDS.title}
+
+
+@pytest.mark.parametrize(("saved", "run"), [(500, HINTED), (3000, HINTED), (3001, FULL)])
+async def test_very_many_changes_are_a_full_runs_affair(
     tmp_path: Path, saved: int, run: tuple[str, ...]
 ) -> None:
-    """More than 500 are not looked at one by one."""
-    world = World.of_size(movies=510, overview_chars=10)
+    """Up to three thousand titles are looked at by their ids; the whole list costs less then."""
+    world = World.of_size(movies=3010, overview_chars=10)
     async with working(tmp_path, world) as stand:
         await stand.run()
         now = datetime.now(UTC)
         world.saved_at.update(dict.fromkeys([*world.movies][:saved], now))
         await looked(stand)
         assert rows(stand.path, RUNS) == [FIRST, run]
+
+
+async def test_a_library_that_is_saved_anew_is_asked_for_in_bulk(tmp_path: Path) -> None:
+    """As by each scan while a metadata provider is down: a few calls, and none for one series."""
+    world = World.of_size(movies=60, series=60, episodes_per_series=3, overview_chars=10)
+    async with working(tmp_path, world) as stand:
+        await stand.run()
+        world.saved_again()
+        stand.asked("jellyfin")
+        await quick(stand).look()
+        await stand.idle()
+        calls = stand.asked("jellyfin")
+        assert rows(stand.path, RUNS) == [FIRST, HINTED]
+        assert len(calls) <= 8
+        assert not any("ParentId=" in call for call in calls)
 
 
 async def test_one_library_is_read_alone(tmp_path: Path) -> None:
@@ -157,12 +199,12 @@ async def test_only_a_full_run_brings_the_missing_pictures(tmp_path: Path, scope
 
 
 async def test_before_the_library_was_read_nothing_is_asked(tmp_path: Path) -> None:
-    """There is nothing that an answer could be compared with."""
+    """There is nothing to compare with; that the server is there is worth to know all the same."""
     async with working(tmp_path) as stand:
-        assert await looked(stand) == []
+        assert await looked(stand) == [SERVER]
         stand.services.fault("jellyfin", Fault("/Items?", times=None, status=500))
         await stand.run()
-        assert await looked(stand) == []
+        assert await looked(stand) == [SERVER]
         assert [trigger for trigger, *_ in rows(stand.path, RUNS)] == ["admin"]
 
 
@@ -191,9 +233,10 @@ async def test_a_look_says_what_it_came_to(tmp_path: Path) -> None:
         assert await said(stand) == "run 2 looks at 1 saved item"
         stand.world.remove(METROPOLIS.jellyfin_id)
         stand.world.scanning = True
-        assert "once Jellyfin has done" in await said(stand)
+        later = " and a full sync follows once Jellyfin is idle"
+        assert await said(stand) == f"run 3 looks at 1 saved item{later}"
         stand.world.scanning = False
-        assert await said(stand) == "a full sync is needed: run 3"
+        assert await said(stand) == "a full sync is needed: run 4"
         stand.worker.ask(Trigger.ADMIN, ACTOR)
         assert "sees what is new" in await said(stand)
 

@@ -8,21 +8,28 @@ import pytest
 
 from daemon.domain import (
     SCANNING,
+    Absent,
     Add,
     Conflict,
+    ConflictReason,
     Decision,
     Defect,
+    Fate,
     Gap,
+    Held,
+    HeldKind,
     Ids,
     Outcome,
+    Plan,
+    RequestState,
+    Rule,
     Skip,
     SkipReason,
     Update,
     UpdateReason,
 )
-from daemon.removal import Rule
 from daemon.result import SyncResult, Tally, planned
-from tests.builders import an_item
+from tests.builders import a_request, an_item
 
 GAP = Gap("Radarr", "unreachable", "Radarr is away")
 LOST = Defect("Jellyfin", "b" * 32, "it has no name")
@@ -68,8 +75,8 @@ def test_of_many_rules_those_that_hold_are_kept() -> None:
 def test_the_first_keys_are_those_that_the_trackers_page_shows() -> None:
     """Their order is a contract; further keys come after them."""
     tally = Tally(scanned=9, added=3)
-    for reason in (SkipReason.DUPLICATE, SkipReason.DUPLICATE, SkipReason.ALREADY_RIGHT):
-        tally.count(Skip(an_item(), reason))
+    reasons = (SkipReason.DUPLICATE, SkipReason.DUPLICATE, SkipReason.ALREADY_RIGHT)
+    tally.count(Plan([Skip(an_item(), reason) for reason in reasons]))
     document = told(tally)
     first = {"total_scanned": 9, "added": 3, "skipped": 3, "errors": 0, "error_details": []}
     assert [*document.items()][:5] == [*first.items()]
@@ -88,23 +95,65 @@ def test_many_errors_are_all_counted_but_not_all_told() -> None:
 def test_decisions_are_counted_and_planned_by_what_they_would_do() -> None:
     """A dry run tells what would be written and what is in conflict, and passes over the rest."""
     item, bare = an_item(), an_item("bare", ids=Ids())
+    gone = a_request(8, library="/films")
     decisions: list[Decision] = [
         Add(item),
         Add(bare),
         Update(item, UpdateReason.FILL, 1, {"year": 1, "imdb_id": "x"}),
         Update(item, UpdateReason.REFRESH, 2, {}, {"title": "x"}),
+        Update(item, UpdateReason.RELINK, 3, {"year": 1}, {}, {"radarr_id": (7, None)}),
+        Update(item, UpdateReason.PROMOTE, 4, promotes=RequestState.REQUESTED),
         Conflict(item, (4, 9)),
+        Conflict(None, (4,), ConflictReason.IDENTIFIED_ANEW),
+        Absent(gone, Fate.REMOVE, "why"),
+        Absent(gone, Fate.WATCH),
+        Absent(gone, Fate.HOLD),
         Skip(item, SkipReason.ALREADY_RIGHT, 1),
+        Skip(None, SkipReason.NOT_IN_LIBRARY, 1),
     ]
-    tally = Tally()
+    held = [Held(gone, "too many"), Held(gone, "all at once", HeldKind.UNLINK)]
+    plan, tally = Plan(decisions, held=held), Tally()
+    tally.count(plan)
     for decision in decisions:
-        tally.count(decision)
         tally.would_write(decision)
-    document = told(tally, plan=[entry for one in decisions for entry in planned(one)])
-    counts = ("added", "without_ids", "filled", "refreshed", "updated", "conflicts", "skipped")
-    assert [document[name] for name in counts] == [2, 1, 1, 1, 2, 1, 1]
+    document = told(tally, plan=[*planned(plan)])
+    counts = ("added", "without_ids", "filled", "refreshed", "relinked", "updated", "promoted")
+    assert [document[name] for name in counts] == [2, 1, 1, 1, 1, 3, 1]
+    others = ("conflicts", "removed", "watched", "held", "skipped")
+    assert [document[name] for name in others] == [2, 1, 1, 2, 1]
     about = {"media_type": "MOVIE", "title": item.title, "jellyfin_id": item.jellyfin_id}
-    assert document["plan"][0] == {"decision": "add", **about}
-    assert document["plan"][2] == {"decision": "fill", **about, "columns": ["imdb_id", "year"]}
-    assert document["plan"][4] == {"decision": "conflict", **about, "request_ids": [4, 9]}
-    assert (len(document["plan"]), document["dry_run"]) == (5, True)
+    row = {"request_id": 8, "library": "/films"}
+    other = {"media_type": "MOVIE", "title": bare.title, "jellyfin_id": bare.jellyfin_id}
+    assert document["plan"] == [
+        {"decision": "add", **about},
+        {"decision": "add", **other},
+        {"decision": "fill", **about, "columns": ["imdb_id", "year"]},
+        {"decision": "refresh", **about, "columns": ["title"]},
+        {"decision": "relink", **about, "columns": ["radarr_id", "year"]},
+        {"decision": "promote", **about, "columns": []},
+        {"decision": "conflict", **about, "request_ids": [4, 9]},
+        {"decision": "conflict", "request_ids": [4]},
+        {"decision": "remove", **row, "why": "why"},
+        {"decision": "hold", **row, "why": "too many", "kind": "remove"},
+        {"decision": "hold", **row, "why": "all at once", "kind": "unlink"},
+    ]
+    assert document["dry_run"] is True
+
+
+@pytest.mark.parametrize(
+    ("reason", "early"),
+    [
+        (SkipReason.NOT_AVAILABLE, True),
+        (SkipReason.AVAILABILITY_UNKNOWN, True),
+        (SkipReason.STILL_READ, True),
+        (SkipReason.EARLIER_STATE, True),
+        (SkipReason.ALREADY_RIGHT, False),
+        (SkipReason.DUPLICATE, False),
+    ],
+)
+def test_what_came_too_early_is_remembered(reason: SkipReason, *, early: bool) -> None:
+    """It is looked at again; what is said of a request alone is no item."""
+    item, tally = an_item(), Tally()
+    tally.count(Plan([Skip(item, reason), Skip(None, reason, 1)]))
+    assert tally.early == ({item.jellyfin_id} if early else set())
+    assert tally.skipped == {reason: 1}

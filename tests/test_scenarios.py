@@ -10,16 +10,19 @@ from pathlib import Path
 import pytest
 
 from daemon.demo import Fault, PretendServices
+from daemon.demo.jellyfin import ADMIN as ADMINISTRATOR
 from daemon.demo.library import (
+    ABSENT,
     LONG_AGO,
     Episode,
     Folder,
     Movie,
     Series,
+    SonarrSeason,
     World,
     jellyfin_id,
 )
-from daemon.domain import Outcome, RemovalPolicy, Scope, SkipReason
+from daemon.domain import Absent, Fate, Outcome, RemovalPolicy, Scope, SkipReason
 from daemon.store import AuditEvent, PlanState
 from tests.worlds import ADMIN, Clock, Place, a_place, another_process, settings_of
 
@@ -117,7 +120,11 @@ async def test_a_run_keeps_what_the_guard_looked_at(place: Place) -> None:
     place.world.add_movie(in_library("Anime", "Elsewhere", 1960, {"Tmdb": "5"}))
     await days(place, 2)
     assert place.results[-1].tally.held == 20
-    assert holding(place) == ["nothing is left of /media/movies; is its disk there?"]
+    assert holding(place) == [
+        "nothing is left of /media/movies; is its disk there?",
+        "20 of all 21 titles are missing at once",
+        "with 0 removed in the last seven days it would be 20 of 21",
+    ]
 
 
 def holding(place: Place) -> list[str]:
@@ -423,7 +430,7 @@ async def test_a_row_that_the_tracker_changed_meanwhile_is_left_alone(place: Pla
     tracked = await place.store.tracked()
     [row] = [row for row in tracked.rows if row.absence]
     place.execute("UPDATE requests SET state = 'REQUESTED' WHERE id = ?", row.id)
-    applied = await place.store.remove(2, ADMIN, [row])
+    applied = await place.store.remove(2, ADMIN, [Absent(row, Fate.REMOVE)])
     assert applied.removed == 0
     assert len(place.rows()) == 20
 
@@ -538,3 +545,327 @@ async def test_an_undo_tells_the_audit_of_every_title(place: Place) -> None:
     undoing = await place.store.undo(run, ADMIN)
     assert [link.action for link in undoing.links] == ["title.undone"]
     assert (await place.store.verify_audit()).broken_at is None
+
+
+# --- who answers, and what may be said by it -----------------------------------------------------
+
+
+async def replaced(place: Place, title: str) -> tuple[Movie, Movie]:
+    """A film whose file got another name, and with it another id; before and after."""
+    old = lose(place, title)
+    new = in_library("Movies", f"{title} 2160p", old.year, old.provider_ids)
+    place.world.add_movie(new)
+    return old, new
+
+
+async def test_another_server_adds_but_neither_removes_nor_relinks(place: Place) -> None:
+    """Until an admin says that it is the right one; then what is missing is missing."""
+    place.world.server_id = "f" * 32
+    lose(place, "Film 3")
+    old, new = await replaced(place, "Film 5")
+    place.world.add_movie(films(21)[20])
+    await days(place, 4)
+    assert len(place.rows()) == 21
+    assert place.rows("jellyfin_id", where="title = 'Film 5'") == [old.jellyfin_id]
+    assert place.rows("*", "sync_absences") == []
+    gaps = [gap.kind for gap in place.results[-1].tally.gaps]
+    assert (gaps, place.results[-1].tally.server_known) == (["distrusted"], False)
+    confirmed = AuditEvent("server.confirmed", ADMIN, target="f" * 32)
+    await place.store.confirm("server", "f" * 32, confirmed, only=True)
+    await days(place, 3)
+    assert len(place.rows()) == 20
+    assert place.rows("jellyfin_id", where="tmdb_id = 1005") == [new.jellyfin_id]
+
+
+async def test_the_first_server_is_taken_for_the_right_one(place: Place) -> None:
+    """That is kept in the file, and told by the audit."""
+    [(kind, target)] = place.rows("kind, target", "sync_confirmed")
+    assert (kind, target) == ("server", place.service.server_id)
+    [told] = place.rows("target", "sync_audit", "action = 'server.known'")
+    assert told.endswith(target)
+
+
+async def test_a_persons_token_adds_and_promotes_but_neither_removes_nor_relinks(
+    tmp_path: Path,
+) -> None:
+    """An administrator's own token passes every call, and does not see what is hidden."""
+    world, clock = World(), Clock()
+    for film in films(20):
+        world.movies[film.jellyfin_id] = film
+    async with PretendServices(world) as services:
+        key = services.jellyfin_key
+        async with another_process(
+            services, settings_of(services, tmp_path / "tracker.db"), clock
+        ) as place:
+            await place.sync()
+        services.jellyfin_key = ADMINISTRATOR.token
+        settings = settings_of(services, tmp_path / "tracker.db")
+        async with another_process(services, settings, clock) as place:
+            hidden = next(film for film in world.movies.values() if film.title == "Film 3")
+            world.hidden.add(hidden.jellyfin_id)
+            old, copy = await replaced(place, "Film 5")
+            new = films(22)[20:]
+            for film in new:
+                world.add_movie(film)
+            request(place, "Film 21", "MOVIE", "REQUESTED", tmdb_id=1021)
+            await days(place, 4)
+            assert len(place.rows()) == 22
+            assert place.rows("state", where="tmdb_id = 1021") == ["AVAILABLE"]
+            assert place.rows("jellyfin_id", where="title = 'Film 5'") == [old.jellyfin_id]
+            assert {gap.kind for gap in place.results[-1].tally.gaps} == {"distrusted"}
+            hinted = await place.sync(Scope(frozenset({copy.jellyfin_id})))
+            assert hinted.tally.relinked == 0
+        services.jellyfin_key = key
+        settings = settings_of(services, tmp_path / "tracker.db")
+        async with another_process(services, settings, clock) as place:
+            assert (await place.sync()).outcome is Outcome.OK
+
+
+@pytest.mark.parametrize(
+    ("raw", "kept", "gone"),
+    [
+        ({"Name": None}, ["Film 3"], ["Film 4"]),
+        ({"LocationType": "Remote"}, ["Film 3"], ["Film 4"]),
+        ({"LocationType": ABSENT}, ["Film 3"], ["Film 4"]),
+        ({"Id": None}, ["Film 3", "Film 4"], []),
+        ({"Id": "f" * 32, "Name": None}, ["Film 3", "Film 4"], []),
+    ],
+    ids=["no name", "an odd place", "no place", "no id", "no row has its id"],
+)
+async def test_what_cannot_be_used_is_not_gone(
+    place: Place, raw: dict[str, object], kept: list[str], gone: list[str]
+) -> None:
+    """A record that names a tracked row keeps that; one that names none may be any title."""
+    [film] = [film for film in place.world.movies.values() if film.title == "Film 3"]
+    film.raw.update(raw)
+    lose(place, "Film 4")
+    await days(place, 3)
+    there = place.rows()
+    assert [title in there for title in (*kept, *gone)] == [True] * len(kept) + [False] * len(gone)
+
+
+@pytest.mark.parametrize("location", ["/media/movies/", "/media//movies", "/", "/media"])
+async def test_a_place_is_one_place_however_it_is_written(tmp_path: Path, location: str) -> None:
+    """A slash more or less does not make another library, and nothing is held for it."""
+    world = World()
+    world.folders["Movies"].paths = (location,)
+    for film in films(20):
+        world.movies[film.jellyfin_id] = film
+    async with a_place(tmp_path, world) as place:
+        await place.sync()
+        lose(place, "Film 3")
+        await days(place, 3)
+        assert place.results[-1].tally.held == 0
+        assert len(place.rows()) == 19
+
+
+# --- series --------------------------------------------------------------------------------------
+
+
+def a_show(number: int, *episodes: Episode) -> Series:
+    """A series with these episodes."""
+    show = Series.named(f"Show {number}", 1990, {"Tvdb": str(7000 + number)})
+    show.episodes.extend(episodes)
+    return show
+
+
+def wanted(place: Place, show: Series, seasons: str | None = None, **more: object) -> None:
+    """A request for a series."""
+    tvdb = int(show.provider_ids["Tvdb"])
+    values = {"tvdb_id": tvdb, "requested_seasons": seasons, **more}
+    request(place, show.title, "TV", str(values.pop("state", "REQUESTED")), **values)
+
+
+async def test_a_series_whose_key_is_stale_is_never_taken_for_gone(tmp_path: Path) -> None:
+    """In a library that merges series a question about a new one finds nothing until the scan."""
+    world = World()
+    world.folders["TV"].merges_series = True
+    async with a_place(tmp_path, world) as place:
+        for number in range(1, 5):
+            world.add_series(a_show(number, Episode(1, 2), Episode(1, 3)))
+        await days(place, 4)
+        assert len(world.stale) == 4
+        assert place.rows("state") == ["AVAILABLE"] * 4
+        assert place.rows("*", "sync_absences") == []
+
+
+async def test_a_series_that_lost_its_last_episode_goes(tmp_path: Path) -> None:
+    """The list of all episodes is proof enough."""
+    world = World()
+    for number in range(1, 21):
+        world.add_series(a_show(number, Episode(1, 1)))
+    async with a_place(tmp_path, world) as place:
+        await place.sync()
+        next(iter(world.series.values())).episodes.clear()
+        await days(place, 3)
+        assert len(place.rows()) == 19
+
+
+async def test_many_requested_series_are_all_judged(tmp_path: Path) -> None:
+    """However many of them are incomplete, each run looks at every one of them."""
+    world = World()
+    shows = [a_show(number, Episode(1, 1), Episode(1, 2)) for number in range(120)]
+    for show in shows:
+        world.add_series(show)
+        world.sonarr_knows(show, seasons=(SonarrSeason(1, 2, 3, 3),))
+    for show in shows[100:]:
+        show.episodes.append(Episode(1, 3))
+    async with a_place(tmp_path, world) as place:
+        for show in shows:
+            wanted(place, show, "1")
+        result = await place.sync()
+        assert (result.tally.promoted, result.outcome) == (20, Outcome.OK)
+        assert result.calls["Jellyfin"]["calls"] <= 12
+        result = await place.sync()
+        assert result.tally.skipped[SkipReason.SEASONS_INCOMPLETE] == 100
+
+
+INCOMPLETE = {
+    "a second file of an episode": [Episode(1, 1), Episode(1, 2), Episode(1, 2, version="4K")],
+    "a range that was read wrongly": [Episode(1, 1, end=45)],
+    "missing ones that are known": [Episode(1, 1), Episode(1, 2), Episode(1, 3, virtual=True)],
+    "a stub": [Episode(1, 1), Episode(1, 2), Episode(1, 3, placeholder=True)],
+    "an odd place": [Episode(1, 1), Episode(1, 2), Episode(1, 3, location="Remote")],
+    "another season": [Episode(1, 1), Episode(1, 2), Episode(2, 3)],
+}
+
+
+@pytest.mark.parametrize("episodes", INCOMPLETE.values(), ids=INCOMPLETE)
+@pytest.mark.parametrize("by_sonarr", [True, False])
+async def test_two_of_three_episodes_are_not_all(
+    tmp_path: Path, episodes: list[Episode], *, by_sonarr: bool
+) -> None:
+    """Whatever makes them look like three, and whoever says how many there are."""
+    show, world = a_show(1, *episodes), World()
+    world.add_series(show)
+    if by_sonarr:
+        world.sonarr_knows(show, seasons=(SonarrSeason(1, 2, 3, 3),))
+    async with a_place(tmp_path, world) as place:
+        wanted(place, show, "1", total_episodes=3)
+        await days(place, 2)
+        assert place.rows("state") == ["REQUESTED"]
+        show.episodes[:] = [Episode(1, 1, end=2), Episode(1, 3)]
+        await place.sync()
+        assert place.rows("state") == ["AVAILABLE"]
+
+
+async def test_copies_of_a_series_complete_each_other(tmp_path: Path) -> None:
+    """A season in one folder and a season in the other are two seasons; two halves are not four."""
+    one, world = a_show(1, Episode(1, 1), Episode(1, 2)), World()
+    path = "/media/anime/Show 1"
+    other = Series(
+        jellyfin_id("Series", path),
+        *("Show 1", 1990, one.provider_ids, "", path, LONG_AGO),
+        library="Anime",
+        episodes=[Episode(1, 1), Episode(1, 2)],
+    )
+    for show in (one, other):
+        world.add_series(show)
+    world.sonarr_knows(one, seasons=(SonarrSeason(1, 2, 3, 3), SonarrSeason(2, 1, 1, 1)))
+    async with a_place(tmp_path, world) as place:
+        wanted(place, one, "1,2")
+        await place.sync()
+        assert place.rows("state") == ["REQUESTED"]
+        other.episodes[:] = [Episode(1, 3), Episode(2, 1)]
+        await place.sync()
+        assert place.rows("state") == ["AVAILABLE"]
+
+
+# --- what a person has to settle -----------------------------------------------------------------
+
+
+async def test_numbers_that_vanish_at_once_wait_for_an_admin(place: Place) -> None:
+    """A Radarr that was set up anew lacks nearly all; what an admin approves is taken away."""
+    [kept] = [film for film in place.world.movies.values() if film.title == "Film 7"]
+    place.world.radarr.clear()
+    place.world.radarr_knows(kept, number=500)
+    held = await place.sync()
+    assert (held.outcome, held.tally.held, held.tally.relinked) == (Outcome.HELD, 19, 1)
+    assert None not in place.rows("radarr_id")
+    plan = await place.store.plan(held.tally.waiting_plan or 0)
+    assert plan is not None
+    assert {title["kind"] for title in plan["titles"]} == {"unlink"}
+    rows = frozenset(title["request_id"] for title in plan["titles"])
+    result = await place.sync(Scope(unlinks=rows))
+    assert (result.outcome, result.tally.relinked) == (Outcome.OK, 19)
+    assert place.rows("radarr_id", where="radarr_id IS NOT NULL") == [500]
+
+
+async def test_rows_of_ours_for_one_title_are_listed_and_merged_on_demand(place: Place) -> None:
+    """Both are kept alike until an admin has them merged."""
+    place.execute(
+        "INSERT INTO requests (title, media_type, state, tmdb_id, requested_by, is_anime,"
+        " created_at, updated_at, state_changed_at) VALUES ('Film 3', 'MOVIE', 'AVAILABLE', 1003,"
+        f" 'Library Sync', 0, '{AT}', '{AT}', '{AT}')"
+    )
+    result = await place.sync()
+    [first] = place.rows("id", where="title = 'Film 3' AND id < 21")
+    told = place.rows("request_id, details", "sync_decisions", "kind = 'double'")
+    assert told == [(first, "21")]
+    ids = "COUNT(DISTINCT jellyfin_id), COUNT(jellyfin_id)"
+    assert place.rows(ids, where="tmdb_id = 1003") == [(1, 2)]
+    result = await place.sync(Scope(merges=frozenset({first, 21})))
+    assert (result.tally.merged, result.tally.removed) == (1, 0)
+    assert place.rows("id", where="tmdb_id = 1003") == [first]
+    [undone] = (await place.store.undo(result.run_id or 0, ADMIN)).titles
+    assert undone.done
+    assert len(place.rows("id", where="tmdb_id = 1003")) == 2
+
+
+async def test_a_film_that_is_identified_anew_is_a_conflict(place: Place) -> None:
+    """Its row is not missing and gets no second one; an admin may confirm the new identity."""
+    place.execute("UPDATE requests SET requested_by = 'Ann' WHERE title = 'Film 3'")
+    [film] = [film for film in place.world.movies.values() if film.title == "Film 3"]
+    film.provider_ids["Tmdb"] = "4711"
+    await days(place, 4)
+    assert len(place.rows()) == 20
+    assert place.rows("tmdb_id", where="title = 'Film 3'") == [1003]
+    assert place.results[-1].tally.conflicts > 0
+    [number] = place.rows("id", where="title = 'Film 3'")
+    await place.sync(Scope(identified=frozenset({number})))
+    assert place.rows("tmdb_id", where="title = 'Film 3'") == [4711]
+    assert (await place.sync()).tally.conflicts == 0
+
+
+@pytest.mark.parametrize(("service", "files_too"), [("radarr", True), ("jellyfin", False)])
+async def test_what_was_deleted_in_the_dashboard_is_not_added_again(
+    place: Place, service: str, *, files_too: bool
+) -> None:
+    """If its files were to go, only once they are surely still there; else by an admin's word."""
+    place.execute("DELETE FROM timeline_events WHERE request_id = 3")
+    place.execute("DELETE FROM requests WHERE id = 3")
+    deleted = f"{place.clock.now.replace(tzinfo=None).isoformat(' ')}.000000"
+    [title] = {film.title for film in place.world.movies.values()} - {*place.rows()}
+    place.execute(
+        "INSERT INTO deletion_logs (title, media_type, tmdb_id, is_anime, source, status,"
+        " initiated_at) VALUES (?, 'MOVIE', ?, 0, 'DASHBOARD', 'COMPLETE', ?)",
+        *(title, 1000 + int(title.split()[1]), deleted),
+    )
+    place.execute(
+        "INSERT INTO deletion_sync_events (deletion_log_id, service, status, timestamp)"
+        " VALUES (1, ?, 'CONFIRMED', ?)",
+        *(service, deleted),
+    )
+    result = await place.sync()
+    assert (result.tally.added, result.tally.skipped[SkipReason.DELETED_IN_TRACKER]) == (0, 1)
+    place.clock.pass_by(timedelta(hours=2))
+    assert (await place.sync()).tally.added == int(files_too)
+    if not files_too:
+        again = AuditEvent("tracking.resumed", ADMIN)
+        await place.store.confirm("track_again", "1", again)
+        assert (await place.sync()).tally.added == 1
+
+
+async def test_a_library_that_was_away_begins_its_evidence_anew(place: Place) -> None:
+    """What was missing with all of it proves nothing once it is back."""
+    other = in_library("Anime", "Elsewhere", 1960, {"Tmdb": "5"})
+    place.world.add_movie(other)
+    place.world.library_offline("Movies")
+    await days(place, 3)
+    assert place.results[-1].tally.held == 20
+    place.world.library_online("Movies")
+    lose(place, "Film 3")
+    result = await place.sync()
+    assert (result.tally.removed, result.tally.watched) == (0, 1)
+    place.clock.pass_by(DAY)
+    assert (await place.sync()).tally.removed == 1

@@ -229,10 +229,7 @@ def test_a_loop_that_is_blocked_loses_no_run(seconds: float) -> None:
 @pytest.mark.parametrize(
     "result",
     [
-        *(
-            a_result(Outcome.FAILED, kind, failed=True)
-            for kind in ("unreachable", "starting", "broken", "timed_out", "cut_short")
-        ),
+        *(a_result(Outcome.FAILED, kind, failed=True) for kind in ("timed_out", "cut_short")),
         *(a_result(Outcome.FAILED, kind, failed=True) for kind in ("store_busy", "disk_full")),
         *(a_result(Outcome.PARTIAL, kind) for kind in (SCANNING, INCOMPLETE, IMPLAUSIBLE)),
         a_result(Outcome.PARTIAL, "unreachable"),
@@ -245,6 +242,30 @@ def test_what_can_heal_is_tried_again(result: SyncResult) -> None:
     assert life.times(Trigger.START, Trigger.RETRY) == [0, 60, 360, 1260, 2160]
 
 
+@pytest.mark.parametrize("kind", ["unreachable", "starting", "broken"])
+def test_a_service_that_starts_is_asked_every_minute(kind: str) -> None:
+    """For a quarter of an hour; whatever does not answer for longer is asked ever less often."""
+    starting = a_result(Outcome.FAILED, kind, failed=True)
+    life = lived(HOUR, ends=[*[starting] * 4, OK], quick="0")
+    assert life.times(Trigger.START, Trigger.RETRY) == [0, 60, 120, 180, 240]
+    life = lived(HOUR, ends=[starting], quick="0")
+    minutes = [when / 60 for when in life.times(Trigger.START, Trigger.RETRY)]
+    assert minutes == [*range(16), 20, 35, 50]
+
+
+def test_an_attempt_of_an_admin_does_not_put_a_retry_off() -> None:
+    """It failed as well, and the next retry comes when it was due."""
+    failed = a_result(Outcome.FAILED, "timed_out", failed=True)
+    life = lived(20 * MINUTE, ends=[failed, failed, OK], at={300: ran(failed)}, quick="0")
+    assert life.times(Trigger.START, Trigger.RETRY) == [0, 60, 360]
+
+
+def test_whatever_reaches_jellyfin_brings_a_retry_forward() -> None:
+    """A quick look or a hint that it answered shows that it is there now."""
+    life = lived(HOUR, ends=[AWAY, OK], at={30: ran(a_result(of="hinted"))}, quick="0")
+    assert life.times() == [0, 30]
+
+
 @pytest.mark.parametrize("kind", ["refused_key", "wrong_service", "not_json", "schema_mismatch"])
 def test_what_cannot_heal_is_left_to_the_interval(kind: str) -> None:
     """A refused key stays refused until somebody does something."""
@@ -254,7 +275,8 @@ def test_what_cannot_heal_is_left_to_the_interval(kind: str) -> None:
 
 def test_a_good_run_ends_the_retries() -> None:
     """The next trouble begins with a minute again."""
-    life = lived(2 * HOUR, ends=[AWAY, AWAY, OK, OK], at={HOUR: ran(AWAY)})
+    away = a_result(Outcome.FAILED, "timed_out", failed=True)
+    life = lived(2 * HOUR, ends=[away, away, OK, OK], at={HOUR: ran(away)})
     assert life.times(Trigger.START, Trigger.RETRY) == [0, 60, 360, HOUR + 60]
 
 
@@ -267,8 +289,6 @@ def ran(result: SyncResult) -> Act:
     "result",
     [
         a_result(Outcome.INTERRUPTED),
-        a_result(of="hinted"),
-        a_result(Outcome.PARTIAL, "unreachable", of="hinted"),
         a_result(Outcome.FAILED, "unreachable", failed=True, of="hinted"),
     ],
     ids=lambda result: f"{result.kind}-{result.outcome}",

@@ -443,6 +443,7 @@ def test_masked_shows_everything_but_the_secrets() -> None:
         "grace": "24h",
         "limit_percent": 10,
         "limit_titles": 5,
+        "limit_total_percent": 5,
         "hold_for": "168h",
     }
     assert "key-" not in str(masked)

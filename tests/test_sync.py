@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer
 from daemon import __version__
 from daemon.demo import Fault, PretendServices, World
 from daemon.demo.catalogue import world as catalogue
-from daemon.demo.library import Movie
+from daemon.demo.library import ABSENT, Episode, Movie, Series
 from daemon.domain import Trigger
 from daemon.progress import Phase, Progress
 from daemon.settings import Settings
@@ -147,19 +147,69 @@ async def test_a_failing_jellyfin_never_looks_like_success(
     assert rows(path, "SELECT outcome FROM sync_runs ORDER BY id DESC LIMIT 1") == [("failed",)]
 
 
-@pytest.mark.parametrize(
-    "path_", ["/System", "/ScheduledTasks", "/Library", "/Items/Counts", "/Items?Recursive"]
-)
-async def test_every_question_to_jellyfin_must_be_answered(
+@pytest.mark.parametrize("path_", ["/System", "/ScheduledTasks", "/Library", "/Items?Recursive"])
+async def test_what_is_needed_of_jellyfin_must_be_answered(
     path: Path, services: PretendServices, path_: str
 ) -> None:
-    """Without any one of its answers nothing can be said."""
+    """Without any one of these answers nothing can be said."""
     services.fault("jellyfin", Fault(path=path_, body=b"null", times=None))
     assert (await synced(services, path))["outcome"] == "failed"
     assert snapshot(path) == [[], [], [], []]
 
 
-FIRST_TWO = [{**GOOD, "Id": film(n).jellyfin_id, "Name": f"Film {n}"} for n in (0, 1)]
+HELPING = {
+    "counts": Fault(path="/Items/Counts"),
+    "first episodes": Fault(path="/Items?", query="IndexNumber=1"),
+    "owner": Fault(path="/Users/Me"),
+    "pictures": Fault(path="/Items?", query="Ids="),
+}
+
+
+@pytest.mark.parametrize("status", [401, 404, 500])
+@pytest.mark.parametrize("name", HELPING)
+async def test_a_helping_answer_that_fails_leaves_a_gap_and_the_rest_is_done(
+    path: Path, services: PretendServices, world: World, name: str, status: int
+) -> None:
+    """All titles are tracked; the run is PARTIAL, says what was missing, and the next is good."""
+    if name == "pictures":
+        await synced(services, path)
+        world.add_movie(film(1))
+    services.fault("jellyfin", replace(HELPING[name], status=status, times=None))
+    result = await synced(services, path)
+    services.mend("jellyfin")
+    assert (result["outcome"], result["added"]) == ("partial", 1 if name == "pictures" else 40)
+    assert [gap["service"] for gap in result["gaps"]][:1] == ["Jellyfin"]
+    assert (await synced(services, path))["outcome"] == "ok"
+
+
+async def test_seasons_that_cannot_be_read_leave_doubtful_series_out(path: Path) -> None:
+    """Whether there is anything to play of them is unknown; films and proven series are added."""
+    made = with_films(2)
+    doubtful = Series.named("Doubtful", 1990, {"Tvdb": "1"})
+    doubtful.episodes.append(Episode(1, 7))
+    sure = Series.named("Sure", 1990, {"Tvdb": "2"})
+    sure.episodes.append(Episode(1, 1))
+    for show in (doubtful, sure):
+        made.add_series(show)
+    async with PretendServices(made) as services:
+        services.fault("jellyfin", Fault(query="IncludeItemTypes=Season", status=500, times=None))
+        first = await synced(services, path)
+        services.mend("jellyfin")
+        second = await synced(services, path)
+    assert (first["outcome"], first["added"]) == ("partial", 3)
+    assert first["skip_reasons"] == {"availability_unknown": 1}
+    assert (second["outcome"], second["added"]) == ("ok", 1)
+
+
+FIRST_TWO = [
+    {
+        **GOOD,
+        "Id": film(n).jellyfin_id,
+        "Name": f"Film {n}",
+        "ProviderIds": film(n).provider_ids,
+    }
+    for n in (0, 1)
+]
 
 
 @pytest.mark.parametrize(
@@ -240,16 +290,91 @@ async def test_a_run_knows_how_long_its_phases_took_and_under_what_it_ran(path: 
     assert (result["version"], result["configuration"]) == (__version__, "c0ffee")
 
 
-async def test_a_scan_that_begins_while_the_library_is_read_counts(path: Path) -> None:
-    """The state is asked after the reading too, also that of a single library."""
+@pytest.mark.parametrize("when", ["before", "after", "a library", "a library after", "never"])
+async def test_a_scan_before_or_after_counts(path: Path, when: str) -> None:
+    """The state is asked before and after the reading, also that of a single library."""
     made = World()
     made.add_movie(film(1, Other="1"))
+    made.scanning = when == "before"
+    made.folders["Movies"].refresh_status = "Active" if when == "a library" else "Idle"
+
+    def publish(progress: Progress) -> None:
+        if progress.phase is Phase.READING and progress.done:
+            made.scanning = when == "after"
+            status = "Queued" if when == "a library after" else "Idle"
+            made.folders["Movies"].refresh_status = status
+
+    async with PretendServices(made) as services, a_sync(services, path, publish) as service:
+        result = (await service.run(Trigger.CLI, ACTOR)).as_dict()
+        assert service.rescan_wanted is (when != "never")
+    skipped = {} if when == "never" else {"still_read_by_jellyfin": 1}
+    assert result["skip_reasons"] == skipped
+    assert [gap["kind"] for gap in result["gaps"]] == [] if when == "never" else ["scanning"]
+
+
+@pytest.mark.parametrize("path_", ["/ScheduledTasks", "/Library/VirtualFolders"])
+async def test_a_state_that_cannot_be_read_afterwards_may_be_a_scan(path: Path, path_: str) -> None:
+    """What was read is good, titles without ids wait, and nothing is taken for gone."""
+    made = with_films(1)
+    made.add_movie(film(1, Other="1"))
+    running = PretendServices(made)
+    broken = Fault(path_, times=None, status=500)
+
+    def publish(progress: Progress) -> None:
+        if progress.phase is Phase.READING and progress.done:
+            running.fault("jellyfin", broken)
+
+    async with running, a_sync(running, path, publish) as service:
+        result = (await service.run(Trigger.CLI, ACTOR)).as_dict()
+    assert (result["outcome"], result["added"]) == ("partial", 1)
+    assert {gap["kind"] for gap in result["gaps"]} == {"broken", "scanning"}
+    assert [rule["name"] for rule in result["guard"] if rule["why"]] == ["idle"]
+
+
+ODD_STATES: dict[str, Callable[[World], object]] = {
+    "a null task": lambda world: world.tasks_extra.append(None),
+    "a task without state": lambda world: world.tasks_extra.append({"Key": "Another"}),
+    "a null library": lambda world: world.folders_extra.append(None),
+    "a library without status": lambda world: world.folders["TV"].raw.update(RefreshStatus=ABSENT),
+    "a library without a name": lambda world: world.folders["TV"].raw.update(Name=None),
+}
+
+
+@pytest.mark.parametrize("how", ODD_STATES)
+async def test_a_state_that_is_not_understood_may_be_a_scan(path: Path, how: str) -> None:
+    """The run goes on, says what is odd, and takes nothing for gone."""
+    made = with_films(2)
+    ODD_STATES[how](made)
     async with PretendServices(made) as services:
-        idle = json.dumps([{"Name": "Movies", "RefreshStatus": "Idle"}]).encode()
-        services.fault("jellyfin", Fault(path="/Library", body=idle))
-        made.folders["Movies"].refresh_status = "Active"
         result = await synced(services, path)
-    assert result["skip_reasons"] == {"still_read_by_jellyfin": 1}
+    assert (result["outcome"], result["added"]) == ("partial", 2)
+    [gap] = result["gaps"]
+    assert gap["kind"] == "scanning"
+    assert "that Jellyfin does not describe as usual, so that it may be at work" in gap["detail"]
+
+
+async def test_a_total_that_never_agrees_is_read_twice_once(path: Path) -> None:
+    """Two readings in the first run, one in the next; titles are added in each."""
+    made = with_films(4)
+    made.extra_total = 3
+    async with PretendServices(made) as services, a_sync(services, path) as service:
+        readings = []
+        for number in (4, 5, 6):
+            services.calls("jellyfin").clear()
+            result = (await service.run(Trigger.CLI, ACTOR)).as_dict()
+            asked = [call for call in services.calls("jellyfin") if "StartIndex=0" in call.query]
+            readings.append(len(asked))
+            assert (result["outcome"], result["added"]) == ("partial", 4 if number == 4 else 1)
+            detail = f"read {number} titles where Jellyfin counts {number + 3}; "
+            assert result["error_details"][0].startswith(detail)
+            if number == 4:
+                again = (await service.run(Trigger.CLI, ACTOR)).as_dict()
+                asked = [
+                    call for call in services.calls("jellyfin") if "StartIndex=0" in call.query
+                ]
+                assert (len(asked), again["outcome"]) == (3, "partial")
+            made.add_movie(film(number))
+    assert readings == [2, 2, 2]
 
 
 async def test_an_empty_library_with_tracked_titles_is_not_believed(
@@ -301,22 +426,27 @@ async def test_without_radarr_or_sonarr_titles_are_added_and_linked_later(
         ({"Id": None}, "item without an id", "partial", 1),
         ({"Id": ""}, "item without an id", "partial", 1),
         ({"Id": 7}, "item without an id", "partial", 1),
+        ({"Id": "b" * 31}, "item without an id", "partial", 1),
         ({"Name": None}, BAD["Id"], "partial", 1),
         ({"Name": "  "}, BAD["Id"], "partial", 1),
         ({"Name": {"a": 1}}, BAD["Id"], "partial", 1),
-        ({"Name": "\ud800"}, BAD["Id"], "partial", 1),
-        ({"ProviderIds": None}, BAD["Id"], "partial", 1),
-        ({"ProviderIds": {"Tmdb": 10**22}}, BAD["Id"], "partial", 1),
+        ({"Name": "Half \ud800"}, BAD["Id"], "ok", 2),
+        ({"ProviderIds": {"Tmdb": 10**22}}, BAD["Id"], "ok", 2),
         ({"ProviderIds": {"Tmdb": str(10**22)}}, BAD["Id"], "ok", 2),
         ({"ProviderIds": {"Tmdb": "-1", "Imdb": "x"}}, BAD["Id"], "ok", 2),
+        ({"ProviderIds": {"Tmdb": None}}, BAD["Id"], "ok", 2),
+        ({"ProviderIds": []}, BAD["Id"], "ok", 2),
+        ({"ProductionYear": "1999"}, BAD["Id"], "ok", 2),
         ({"Type": "BoxSet"}, BAD["Id"], "partial", 1),
-        ({"ProductionYear": 10**30}, BAD["Id"], "partial", 1),
+        ({"Type": None}, BAD["Id"], "partial", 1),
+        ({"LocationType": "Remote"}, BAD["Id"], "ok", 1),
+        ({"LocationType": None}, BAD["Id"], "ok", 1),
     ],
 )
 async def test_a_broken_item_is_counted_and_named_and_the_others_are_written(
     path: Path, services: PretendServices, broken: Any, named: str, outcome: str, added: int
 ) -> None:
-    """Only an id that cannot be used is left out by itself; its title is there to watch."""
+    """A value that cannot be used is left out by itself; its title is there to watch."""
     listed = body(GOOD, {**BAD, **broken}, {**GOOD, "Id": "c" * 32})
     services.fault("jellyfin", Fault(path="/Items?", query=LISTING, body=listed, times=None))
     result = await synced(services, path)
@@ -324,6 +454,17 @@ async def test_a_broken_item_is_counted_and_named_and_the_others_are_written(
     assert any(named in detail for detail in result["error_details"])
     assert result["errors"] == len(result["error_details"])
     assert ("Good", 5) in rows(path, "SELECT title, tmdb_id FROM requests")
+
+
+@pytest.mark.parametrize("broken", [{"ProviderIds": None}, {"ProductionYear": 10**30}])
+async def test_what_says_nothing_is_simply_not_known(
+    path: Path, services: PretendServices, broken: Any
+) -> None:
+    """A null, or a year that is none, is no error."""
+    listed = body(GOOD, {**BAD, **broken})
+    services.fault("jellyfin", Fault(path="/Items?", query=LISTING, body=listed, times=None))
+    result = await synced(services, path)
+    assert (result["outcome"], result["added"], result["errors"]) == ("ok", 2, 0)
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.001, 0.004, 0.01])
@@ -334,7 +475,7 @@ async def test_a_cancelled_run_is_interrupted_and_keeps_what_was_committed(
     reached = asyncio.Event()
 
     def publish(progress: Progress) -> None:
-        if progress.done > 200:
+        if progress.phase is Phase.FINISHING and progress.done > 200:
             reached.set()
 
     async with PretendServices(with_films(1500)) as services:
@@ -352,24 +493,27 @@ async def test_a_cancelled_run_is_interrupted_and_keeps_what_was_committed(
     assert (result["outcome"], result["added"]) == ("ok", 1500 - kept)
 
 
-async def test_progress_tells_only_what_is_committed(path: Path) -> None:
-    """Whoever hears that so many titles are done finds them in the file."""
-    heard: list[tuple[int, int]] = []
-    phases: list[Phase] = []
+async def test_progress_tells_what_is_read_and_then_what_is_committed(path: Path) -> None:
+    """Whoever hears in the end that so many titles are done finds them in the file."""
+    heard: list[tuple[Phase, int, int]] = []
 
     def publish(progress: Progress) -> None:
         there = rows(path, "SELECT COUNT(*) FROM requests")[0][0]
-        heard.append((progress.done, there))
-        phases.append(progress.phase)
+        heard.append((progress.phase, progress.done, there))
 
     async with (
         PretendServices(with_films(700)) as services,
         a_sync(services, path, publish, batch_size=200) as service,
     ):
         await service.run(Trigger.CLI, ACTOR)
-    assert [told for told in heard if told[0] > told[1]] == []
-    assert heard[-1] == (700, 700)
+    phases = [phase for phase, *_ in heard]
     assert phases == sorted(phases, key=[*Phase].index)
+    read = [done for phase, done, there in heard if phase is Phase.READING and there == 0]
+    assert (read == sorted(read), read[-1]) == (True, 700)
+    written = [told for phase, *told in heard if phase is Phase.FINISHING]
+    assert [told for told in written if told[0] > told[1]] == []
+    assert [done for done, _ in written] == [0, 200, 400, 600, 700]
+    assert heard[-1][1:] == (700, 700)
 
 
 @pytest.mark.parametrize("later", [False, True])
@@ -464,15 +608,24 @@ async def recorded_services() -> AsyncIterator[Settings]:
         for name in ("library.json", "episodes.json")
     )
 
+    unknown = json.loads((RECORDED / "jellyfin" / "series.json").read_text())["all_seasons"]
+    nameless = {row["SeriesId"]: row["Id"] for row in unknown["Items"]}
+    seasons: dict[str, dict[str, Any]] = {}
+    for row in episodes:
+        row["SeasonId"] = number = row["SeasonId"] or nameless[row["SeriesId"]]
+        index = row.get("ParentIndexNumber")
+        seasons[number] = {"Id": number, "SeriesId": row["SeriesId"], "IndexNumber": index}
+
     async def listing(request: web.Request) -> web.Response:
         query = request.query
-        found = episodes if query["IncludeItemTypes"] == "Episode" else items
+        lists = {"Episode": episodes, "Season": [*seasons.values()]}
+        found = lists.get(query["IncludeItemTypes"], items)
         wanted = query.get("Ids", "").split(",") if "Ids" in query else None
         kept = [
             row
             for row in found
             if (wanted is None or row["Id"] in wanted)
-            and query.get("ParentId") in {None, row.get("SeriesId")}
+            and query.get("ParentId") in {None, row.get("SeasonId")}
             and query.get("IndexNumber") in {None, str(row.get("IndexNumber"))}
         ]
         return web.json_response({"Items": kept, "TotalRecordCount": len(kept), "StartIndex": 0})
@@ -483,12 +636,16 @@ async def recorded_services() -> AsyncIterator[Settings]:
 
         return answer
 
+    async def answers_a_key(_: web.Request) -> web.Response:
+        return web.Response(status=400)
+
     info = {"ProductName": "Jellyfin Server", "StartupWizardCompleted": True, "Version": "10.11.11"}
     counts = {"MovieCount": 34, "SeriesCount": 23, "EpisodeCount": 25}
     routes: dict[str, Callable[[web.Request], Any]] = {
         "/Items": listing,
         "/System/Info/Public": answers({**info, "Id": "1"}),
-        "/ScheduledTasks": answers([]),
+        "/Users/Me": answers_a_key,
+        "/ScheduledTasks": answers([{"Key": "RefreshLibrary", "State": "Idle"}]),
         "/Library/VirtualFolders": answers([]),
         "/Items/Counts": answers(counts),
     }

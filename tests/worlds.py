@@ -13,7 +13,7 @@ from typing import Any
 from daemon.clients.http import Patience
 from daemon.demo import PretendServices, World
 from daemon.domain import Actor, Scope, Trigger
-from daemon.observe import Services
+from daemon.observe.sources import Services
 from daemon.result import SyncResult
 from daemon.settings import Settings
 from daemon.store import Moment, Store, open_store

@@ -9,9 +9,10 @@ import msgspec
 import pydantic
 
 from daemon.clients.http import ServiceHttp
-from daemon.clients.records import Broken, Int32, MalformedError, RecordReader
-from daemon.domain import ArrIndex, Defect, IdTable
+from daemon.clients.records import Broken, Int32, MalformedError, RecordReader, salvaged
+from daemon.domain import Defect, Ids, MediaType
 from daemon.errors import WrongServiceError
+from daemon.identity import Catalogue
 
 
 class _Status(pydantic.BaseModel):
@@ -66,57 +67,71 @@ class _Ref(msgspec.Struct, gc=False):
     id: Int32 | None = None
 
 
-class _Index:
-    """Gathers the ids of a list; of two records with one id the first counts."""
+class Listing(NamedTuple):
+    """What one list said.
 
-    def __init__(self, service: str) -> None:
+    Attributes:
+        counts: by the service's own number, all episodes of each season, aired or not.
+        defects: what in it was broken.
+        records: how many it had.
+        whole: it is everything that the service keeps, and every record could be read.
+    """
+
+    titles: Catalogue
+    counts: dict[int, dict[int, int]]
+    defects: list[Defect]
+    records: int
+    whole: bool
+
+
+class _Reading:
+    """Gathers the ids and the counts of a list."""
+
+    def __init__(self, service: str, media_type: MediaType) -> None:
         self._service = service
-        self._tables = (IdTable(), IdTable(), IdTable())
-        self._seasons: dict[int, dict[int, int]] = {}
+        self._titles = Catalogue(media_type)
+        self._counts: dict[int, dict[int, int]] = {}
         self._shapes: dict[tuple[tuple[int, int], ...], dict[int, int]] = {}
         self._defects: list[Defect] = []
         self._records = 0
 
     def add(self, records: list[_Record | Broken]) -> None:
         self._records += len(records)
-        for record in records:
-            if isinstance(record, Broken):
-                self._defects.append(Defect(self._service, _ref(record.raw), record.reason))
+        for each in records:
+            record, lost = (each, []) if isinstance(each, _Record) else salvaged(each, _Record)
+            if record is None or record.id <= 0:
+                reason = each.reason if isinstance(each, Broken) else "its number is none"
+                self._defects.append(Defect(self._service, _ref(each), reason))
                 continue
-            ids: tuple[int | str, ...] = (record.tmdbId, record.tvdbId, record.imdbId)
-            for table, value in zip(self._tables, ids, strict=True):
-                if value:
-                    table.add(value, record.id)
-            counted = tuple(
-                (season.seasonNumber, season.statistics.totalEpisodeCount)
-                for season in record.seasons
-                if season.statistics is not None
-            )
-            if counted:  # most series are of few shapes, so that the shapes are shared
-                shape = self._shapes.setdefault(counted, dict(counted))
-                self._seasons[record.id] = shape
+            for name in lost:
+                what = f"its {name} is not understood"
+                self._defects.append(Defect(self._service, str(record.id), what, lost=False))
+            imdb = record.imdbId.lower() or None
+            self._titles.add(record.id, Ids(record.tmdbId or None, record.tvdbId or None, imdb))
+            self._count(record)
+
+    def _count(self, record: _Record) -> None:
+        counted = tuple(
+            (season.seasonNumber, season.statistics.totalEpisodeCount)
+            for season in record.seasons
+            if season.statistics is not None
+        )
+        if counted:  # most series are of few shapes, so that the shapes are shared
+            self._counts[record.id] = self._shapes.setdefault(counted, dict(counted))
 
     def listing(self, *, whole: bool) -> Listing:
-        by_tmdb, by_tvdb, by_imdb = self._tables
-        whole = whole and not self._defects
-        ids = ArrIndex(by_tmdb, by_tvdb, by_imdb, self._seasons, whole=whole)
-        return Listing(ids, self._defects, self._records)
+        whole = whole and not any(defect.lost for defect in self._defects)
+        return Listing(self._titles, self._counts, self._defects, self._records, whole)
 
 
-def _ref(raw: bytes) -> str:
+def _ref(each: _Record | Broken) -> str:
+    if isinstance(each, _Record):
+        return str(each.id)
     try:
-        number = msgspec.json.decode(raw, type=_Ref).id
+        number = msgspec.json.decode(each.raw, type=_Ref).id
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         number = None
     return "" if number is None else str(number)
-
-
-class Listing(NamedTuple):
-    """What one list said, what in it was broken, and how many records it had."""
-
-    ids: ArrIndex
-    defects: list[Defect]
-    records: int
 
 
 class ArrClient:
@@ -128,10 +143,12 @@ class ArrClient:
     Args:
         http: how to reach it; its `service` is the name that the server must own up to.
         path: of the list.
+        media_type: of what it keeps.
     """
 
-    def __init__(self, http: ServiceHttp, path: str) -> None:
+    def __init__(self, http: ServiceHttp, path: str, media_type: MediaType) -> None:
         self.http = http
+        self.media_type = media_type
         self._path = path
 
     async def version(self) -> str:
@@ -171,23 +188,23 @@ class ArrClient:
             raise
 
     async def _listed(self, query: dict[str, str]) -> Listing:
-        index = _Index(self.http.service)
+        reading = _Reading(self.http.service, self.media_type)
         reader = RecordReader(_Record, list[msgspec.Raw], lambda records: records)
         async with self.http.stream(self._path, query) as chunks:
             try:
                 async for chunk in chunks:
-                    index.add(reader.feed(chunk))
-                index.add(reader.close()[0])
+                    reading.add(reader.feed(chunk))
+                reading.add(reader.close()[0])
             except MalformedError as error:
                 raise self.http.not_json(self._path, f"the list is not whole: {error}") from None
-        return index.listing(whole=not query)
+        return reading.listing(whole=not query)
 
 
 def radarr(http: ServiceHttp) -> ArrClient:
     """A client of Radarr."""
-    return ArrClient(http, "/api/v3/movie")
+    return ArrClient(http, "/api/v3/movie", MediaType.MOVIE)
 
 
 def sonarr(http: ServiceHttp) -> ArrClient:
     """A client of Sonarr."""
-    return ArrClient(http, "/api/v3/series")
+    return ArrClient(http, "/api/v3/series", MediaType.TV)

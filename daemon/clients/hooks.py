@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
 from daemon.domain import Ids, MediaType
+from daemon.identity import imdb_id, jellyfin_id
 
 _LIBRARY: Final = frozenset({"ItemAdded", "ItemDeleted"})
 _COMING: Final = frozenset({"Download", "MovieAdded", "SeriesAdd", "Rename"})
+_OF_A_SERIES: Final = frozenset({"Season", "Episode"})
+"""With a deleted series come hooks of its seasons that do not name it (seen on 12.0-rc5)."""
 _ALL: Final = "switch on “Send All Properties” in the plugin"
 _CONNECT: Final = "this address is for the webhooks of Radarr and Sonarr"
-_ID: Final = re.compile(r"[0-9a-f]{32}")
 _T = TypeVar("_T")
 
 
@@ -78,10 +79,10 @@ def jellyfin_note(body: bytes) -> Note | None:
     if hook.NotificationType not in _LIBRARY:
         return None
     given = (hook.SeriesId,) if hook.ItemType == "Season" else (hook.ItemId, hook.SeriesId)
-    ids = frozenset(found for text in given if (found := _id(text)) is not None)
-    if not ids:
+    ids = frozenset(found for text in given if (found := jellyfin_id(text)) is not None)
+    if not ids and hook.ItemType not in _OF_A_SERIES:
         raise HookError(f"ItemId is missing or no id; {_ALL}")
-    return Note(hook.NotificationType, ids, _id(hook.ServerId) or "")
+    return Note(hook.NotificationType, ids, jellyfin_id(hook.ServerId) or "")
 
 
 def arr_note(body: bytes) -> Coming | None:
@@ -99,7 +100,7 @@ def arr_note(body: bytes) -> Coming | None:
     if hook.eventType not in _COMING or title is None:
         return None
     media_type = MediaType.MOVIE if hook.movie else MediaType.TV
-    ids = Ids(title.tmdbId or None, title.tvdbId or None, title.imdbId.lower() or None)
+    ids = Ids(title.tmdbId or None, title.tvdbId or None, imdb_id(title.imdbId))
     return Coming(hook.eventType, media_type, ids) if ids.known else None
 
 
@@ -110,8 +111,3 @@ def _decoded(body: bytes, shape: type[_T], advice: str) -> _T:
         raise HookError(f"unexpected JSON: {error}; {advice}") from None
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise HookError(f"the body is no JSON; {advice}") from None
-
-
-def _id(text: str) -> str | None:
-    text = text.replace("-", "").lower()
-    return text if _ID.fullmatch(text) else None

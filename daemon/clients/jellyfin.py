@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
 from http import HTTPStatus
 from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -19,8 +18,8 @@ import pydantic
 
 from daemon import __version__
 from daemon.clients.http import Patience, ServiceHttp
-from daemon.clients.records import Broken, Int32, MalformedError, RecordReader
-from daemon.domain import Activity, Defect, Ids, LibraryFolder, LibraryItem, MediaType, Seasons
+from daemon.clients.records import Broken, MalformedError, RecordReader, salvaged
+from daemon.domain import Defect, LibraryItem, MediaType, TrackedRequest, fingerprint
 from daemon.errors import (
     RefusedKeyError,
     RejectedError,
@@ -28,12 +27,13 @@ from daemon.errors import (
     StartingError,
     WrongServiceError,
 )
+from daemon.identity import Places, jellyfin_id, provider_ids
+from daemon.snapshot import Activity, Episode, LibraryFolder, Texts
 
 SERVICE: Final = "Jellyfin"
 _TYPES: Final = {"Movie": MediaType.MOVIE, "Series": MediaType.TV}
-_LONGEST: Final = 19
-"""Digits: any shorter number fits a column of 64 bits."""
-_IMDB = re.compile("tt[0-9]{5,12}")
+_YEARS: Final = range(1870, 2200)
+"""Anything else in a year's place is none: dates and negative numbers were seen there."""
 
 _PLAIN: Final = {
     "Recursive": "true",
@@ -49,10 +49,11 @@ _LISTING: Final = {
 _EPISODES: Final = {
     **_PLAIN,
     "IncludeItemTypes": "Episode",
-    "IsMissing": "false",
     "EnableImages": "false",
     "SortBy": "SeriesSortName",  # six times cheaper for the server than its default order
 }
+_FIRST_EPISODES: Final = {**_EPISODES, "IsMissing": "false", "IndexNumber": "1"}
+_SEASONS: Final = {**_PLAIN, "IncludeItemTypes": "Season", "EnableImages": "false"}
 
 MOST_IDS: Final = 150
 """Titles that are asked for by their ids at once; together they cost the server as much as one."""
@@ -75,15 +76,15 @@ class _Row(msgspec.Struct, gc=False):
 
     Id: str
     Type: str
-    Name: str
-    ProviderIds: dict[str, str]
-    ProductionYear: Int32 | None = None
+    Name: str = ""
+    ProviderIds: dict[str, object] = {}
+    ProductionYear: int | None = None
     Overview: str | None = None
     Path: str | None = None
     DateCreated: str | None = None
     LocationType: str | None = None
     IsPlaceHolder: bool | None = None
-    ImageTags: dict[str, str] | None = None
+    ImageTags: dict[str, object] | None = None
     SeriesId: str | None = None
 
 
@@ -96,36 +97,25 @@ class _Saved(msgspec.Struct, gc=False):
 
 
 class _Episode(msgspec.Struct, gc=False):
-    """An episode, as far as it proves its series."""
+    """An episode by its place; a file may hold several.
 
-    SeriesId: str | None = None
-    LocationType: str | None = None
-    IsPlaceHolder: bool | None = None
-
-
-@dataclass(slots=True)
-class _Episodes:
-    """What a list of episodes says.
-
-    Attributes:
-        proven: ids of the series of those that can be played.
-        read: how many could be read.
-        all_read: that is as many as the server counts.
+    From first sight until Jellyfin has read the file, `SeriesId` and the numbers are null (seen on
+    10.11.11).
     """
 
-    proven: set[str] = field(default_factory=set)
-    read: int = 0
-    all_read: bool = False
-
-
-class _Numbered(msgspec.Struct, gc=False):
-    """An episode by its place; a file may hold several."""
-
+    SeriesId: str | None = None
     ParentIndexNumber: int | None = None
     IndexNumber: int | None = None
     IndexNumberEnd: int | None = None
+    PremiereDate: str | None = None
     LocationType: str | None = None
     IsPlaceHolder: bool | None = None
+
+
+class _Season(msgspec.Struct, gc=False):
+    Id: str
+    SeriesId: str | None = None
+    IndexNumber: int | None = None
 
 
 class _Envelope(msgspec.Struct, gc=False):
@@ -141,17 +131,16 @@ class _Ref(msgspec.Struct, gc=False):
     Id: str | None = None
 
 
-class _Named(pydantic.BaseModel):
-    Key: str = ""
-    State: str = "Idle"
+class _Task(pydantic.BaseModel):
+    Key: str
+    State: str
 
 
 class _Folder(pydantic.BaseModel):
     Name: str
+    RefreshStatus: str
     ItemId: str = ""
     CollectionType: str | None = None
-    Locations: tuple[str, ...] = ()
-    RefreshStatus: str = "Idle"
 
 
 class _Policy(pydantic.BaseModel):
@@ -245,10 +234,41 @@ class LookUp(NamedTuple):
 
     Attributes:
         proven: ids of the series of those episodes that can be played.
+        series: ids of the series of all those episodes.
+        whole: all that the server found could be read, so that what is not in it is not there.
     """
 
     items: list[LibraryItem]
     proven: frozenset[str]
+    series: frozenset[str]
+    whole: bool
+
+
+@dataclass(slots=True)
+class EpisodeList:
+    """What a list of episodes says; each row counts for the series that its own SeriesId names.
+
+    Attributes:
+        rows: by series, those of the series that were wanted.
+        proven: ids of the series that have an episode to play.
+        unread: rows that do not say yet which series they belong to.
+        whole: all that the server counts could be read.
+        partial: series of which rows may be missing.
+    """
+
+    rows: dict[str, list[Episode]] = field(default_factory=dict)
+    proven: set[str] = field(default_factory=set)
+    unread: int = 0
+    whole: bool = False
+    partial: set[str] = field(default_factory=set)
+
+
+class SeasonRef(NamedTuple):
+    """A season of a series; the number is None where Jellyfin has none for it."""
+
+    id: str
+    series_id: str
+    number: int | None
 
 
 class Saved(NamedTuple):
@@ -272,11 +292,13 @@ class Page:
     Attributes:
         rows: how many rows it held, the broken ones included.
         foreign: rows of a type that was not asked for.
+        nameless: rows that could not be used and do not even say which item they are.
         total: titles in the library as the server counts them; None until the reply has ended.
     """
 
     rows: int = 0
     foreign: int = 0
+    nameless: int = 0
     total: int | None = None
     defects: list[Defect] = field(default_factory=list)
 
@@ -290,6 +312,7 @@ class JellyfinClient:
 
     def __init__(self, http: ServiceHttp) -> None:
         self.http = http
+        self._has_api_key = False
 
     async def server(self) -> Server:
         """Which server answers, once it is ready.
@@ -410,23 +433,40 @@ class JellyfinClient:
         """Whether the server is at work on its libraries, and which libraries it has.
 
         A library's own scan and what the file monitor finds show in the folders only, a scan of
-        everything in the task (seen on 10.11).
+        everything in the task (seen on 10.11). What is not understood may be a scan.
         """
-        tasks = await self.http.get("/ScheduledTasks", list[_Named])
-        folders = await self.http.get("/Library/VirtualFolders", list[_Folder])
-        task = any(task.Key == "RefreshLibrary" and task.State != "Idle" for task in tasks)
-        busy = [folder.Name for folder in folders if folder.RefreshStatus != "Idle"]
-        return Activity(
-            scanning=task or bool(busy),
-            libraries=tuple(
-                LibraryFolder(
-                    folder.Name,
-                    folder.Locations,
-                    folder.ItemId if folder.CollectionType in _HOLD_TITLES else "",
-                )
-                for folder in folders
-            ),
-        )
+        tasks = await self.http.get("/ScheduledTasks", list[Any])
+        folders = await self.http.get("/Library/VirtualFolders", list[Any])
+        busy, odd = _scan_task(tasks)
+        libraries = []
+        for one in folders:
+            folder = _parsed(_Folder, one)
+            if folder is None:
+                odd.append("a library that Jellyfin does not describe as usual")
+            elif folder.RefreshStatus != "Idle":
+                busy = True
+            libraries.append(_library(one, folder))
+        return Activity(busy or bool(odd), tuple(libraries), tuple(odd))
+
+    async def owner(self) -> str | None:
+        """The name of the person whose token our key is; None for a real API key.
+
+        An administrator's own token passes every other call, and does not see what is hidden from
+        that person. `/Users/Me` answers an API key with 400 (seen on 10.11.11 and 12.0-rc5). What
+        was an API key once is not asked about again.
+
+        Raises:
+            ServiceError: Jellyfin cannot be asked.
+        """
+        if self._has_api_key:
+            return None
+        try:
+            return (await self.http.get("/Users/Me", _User)).Name
+        except RejectedError as error:
+            if error.status != HTTPStatus.BAD_REQUEST:
+                raise
+        self._has_api_key = True
+        return None
 
     async def counts(self) -> Counts:
         """How many titles and episodes there are, without the virtual ones."""
@@ -434,21 +474,28 @@ class JellyfinClient:
         return Counts(found.MovieCount, found.SeriesCount, found.EpisodeCount)
 
     async def page(
-        self, page: Page, start: int, limit: int, *, pictures: bool, library: str | None = None
+        self,
+        page: Page,
+        start: int,
+        limit: int,
+        around: Around,
+        *,
+        pictures: bool,
+        library: str | None = None,
     ) -> AsyncGenerator[list[LibraryItem], None]:
         """Movies and series from `start` on, at most `limit`, while the reply streams in.
 
-        A series comes as not available: that has to be proven by its episodes. Of an id that is no
-        library any more the server makes a question for all (read in the source of 10.11).
+        Whether a series is available is not known: that is proven by its episodes. Of an id that is
+        no library any more the server makes a question for all (read in the source of 10.11).
         """
         images = _PICTURES if pictures else _NO_PICTURES
         query = {**_LISTING, **images, "StartIndex": str(start), "Limit": str(limit)}
         query |= {} if library is None else {"ParentId": library}
         async with aclosing(self._rows(query, _Row, page)) as pieces:
             async for rows in pieces:
-                yield list(_items(rows, page))
+                yield list(_items(rows, page, around))
 
-    async def look_up(self, ids: Sequence[str], page: Page) -> LookUp:
+    async def look_up(self, ids: Sequence[str], page: Page, around: Around | None = None) -> LookUp:
         """Given movies, series and episodes as they are now, with pictures; at most 150 ids.
 
         The server refuses a request line of over 8 KiB. Ids that it does not know are absent from
@@ -460,10 +507,18 @@ class JellyfinClient:
         async with aclosing(self._rows(query, _Row, page)) as pieces:
             async for rows in pieces:
                 for row in rows:
-                    of_series = isinstance(row, _Row) and row.Type == "Episode"
-                    (episodes if of_series else titles).append(row)
-        proven = {row.SeriesId for row in episodes if row.SeriesId and _playable(row)}
-        return LookUp(list(_items(titles, page)), frozenset(proven))
+                    one = salvaged(row, _Row)[0] if isinstance(row, Broken) else row
+                    if one is not None and one.Type == "Episode":
+                        episodes.append(one)
+                    else:
+                        titles.append(row)
+        named = [(jellyfin_id(row.SeriesId), _playable(row)) for row in episodes]
+        return LookUp(
+            list(_items(titles, page, around or Around())),
+            frozenset(series for series, there in named if series and there),
+            frozenset(series for series, _ in named if series),
+            whole=not page.nameless and len(titles) + len(episodes) == page.total,
+        )
 
     async def saved_since(self, moment: datetime, limit: int) -> Saved:
         """What was saved since a moment of the server's own clock: arrivals and changes, no losses.
@@ -478,43 +533,49 @@ class JellyfinClient:
         async with aclosing(self._rows(query, _Saved, page)) as pieces:
             async for rows in pieces:
                 saved.extend(row for row in rows if isinstance(row, _Saved))
-        ids = frozenset(found for row in saved for found in (row.Id, row.SeriesId) if found)
+        named = (jellyfin_id(text) for row in saved for text in (row.Id, row.SeriesId))
+        ids = frozenset(found for found in named if found)
         kinds = Counter(row.Type for row in saved)
         counts = Counts(kinds["Movie"], kinds["Series"], kinds["Episode"])
         return Saved(ids, counts, page.total or 0)
 
-    async def series_with_episodes(
-        self, *, first_only: bool, library: str | None = None
-    ) -> frozenset[str]:
-        """The ids of series that have an episode to play.
+    async def first_episodes(self, library: str | None = None) -> EpisodeList:
+        """Episodes numbered 1, a tenth of all; they prove that most series have something to play.
 
         Args:
-            first_only: look only at episodes numbered 1, a tenth of all; that proves most series.
             library: id of the only library to look at; None means all.
-
-        Raises:
-            ServiceError: of all episodes, not every one could be read: the others prove nothing.
         """
-        query = {**_EPISODES, "IndexNumber": "1"} if first_only else _EPISODES
-        query = query if library is None else {**query, "ParentId": library}
-        found = await self._episodes(query)
-        if not first_only and not found.all_read:
-            raise self.http.not_json("/Items", "not every episode could be read")
-        return frozenset(found.proven)
+        return await self._episodes(_FIRST_EPISODES, library)
 
-    async def seasons(self, series_id: str) -> Seasons:
-        """The episodes of one series, the missing ones that Jellyfin knows of included."""
-        query = {**_EPISODES, "ParentId": series_id}
-        del query["IsMissing"]
-        there, known = Counter[int](), Counter[int]()
-        async with aclosing(self._rows(query, _Numbered, Page())) as pieces:
+    async def episodes(self, wanted: Collection[str], library: str | None = None) -> EpisodeList:
+        """All episodes, the missing ones that Jellyfin knows of included, in one list.
+
+        Args:
+            wanted: ids of the series whose rows are kept.
+            library: id of the only library to look at; None means all.
+        """
+        return await self._episodes(_EPISODES, library, wanted)
+
+    async def episodes_of_season(self, season_id: str, wanted: Collection[str]) -> EpisodeList:
+        """The episodes of one season, the missing ones included.
+
+        `ParentId` of a season asks for its children. That of a series does not: it compares a copy
+        of the series' key, which is stale until the next scan, and in a library that merges series
+        it answers those of other folders (seen on 10.11.11 and 12.0-rc5).
+        """
+        return await self._episodes(_EPISODES, season_id, wanted)
+
+    async def seasons(self) -> list[SeasonRef]:
+        """All seasons of all series, in one list."""
+        found: list[SeasonRef] = []
+        async with aclosing(self._rows(_SEASONS, _Season, Page())) as pieces:
             async for rows in pieces:
                 for row in rows:
-                    if isinstance(row, _Numbered) and row.ParentIndexNumber is not None:
-                        number = _episodes_in(row)
-                        known[row.ParentIndexNumber] += number
-                        there[row.ParentIndexNumber] += number if _playable(row) else 0
-        return Seasons(there, known)
+                    one, _ = salvaged(row, _Season) if isinstance(row, Broken) else (row, [])
+                    ids = one and (jellyfin_id(one.Id), jellyfin_id(one.SeriesId))
+                    if one and ids and ids[0] and ids[1]:
+                        found.append(SeasonRef(ids[0], ids[1], one.IndexNumber))
+        return found
 
     async def poster(self, jellyfin_id: str) -> tuple[str, bytes]:
         """An item's picture in a small size, with its content type.
@@ -526,27 +587,19 @@ class JellyfinClient:
             path = f"/Items/{quote(jellyfin_id, safe='')}/Images/Primary"
             return await http.picture(path, {"maxHeight": "360"})
 
-    async def has_episode(self, series_id: str) -> bool:
-        """Whether one series has an episode to play; nearly always its first ones tell.
-
-        Raises:
-            ServiceError: none can be played of those that could be read, and some could not.
-        """
-        query = {**_EPISODES, "ParentId": series_id}
-        found = await self._episodes({**query, "Limit": "5"})
-        if not found.proven and not found.all_read:
-            found = await self._episodes(query)
-        if not found.proven and not found.all_read:
-            raise self.http.not_json("/Items", "not every episode of a series could be read")
-        return bool(found.proven)
-
-    async def _episodes(self, query: dict[str, str]) -> _Episodes:
-        found, page = _Episodes(), Page()
+    async def _episodes(
+        self, query: dict[str, str], parent: str | None, wanted: Collection[str] = ()
+    ) -> EpisodeList:
+        query = query if parent is None else {**query, "ParentId": parent}
+        found, page, read = EpisodeList(), Page(), 0
         async with aclosing(self._rows(query, _Episode, page)) as pieces:
             async for rows in pieces:
-                found.read += sum(isinstance(row, _Episode) for row in rows)
-                found.proven.update(_proven(rows))
-        found.all_read = found.read == page.total
+                for row in rows:
+                    one, _ = salvaged(row, _Episode) if isinstance(row, Broken) else (row, [])
+                    if one is not None:
+                        read += 1
+                        _note_episode(found, one, wanted)
+        found.whole = read == page.total
         return found
 
     async def _rows(
@@ -565,75 +618,142 @@ class JellyfinClient:
         yield rows
 
 
-def _items(rows: Iterable[_Row | Broken], page: Page) -> Iterator[LibraryItem]:
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What is known when the library is read.
+
+    Attributes:
+        places: tells which library a path lies in.
+        tracked: by Jellyfin id, requests whose texts need not be kept where they are the same.
+        texts: keeps the long texts of the items; None leaves them in the items.
+        proven: ids of series that are known to have something to play.
+    """
+
+    places: Places = field(default_factory=lambda: Places(()))
+    tracked: Mapping[str, TrackedRequest] = field(default_factory=dict)
+    texts: Texts | None = None
+    proven: Collection[str] = ()
+
+
+def _items(rows: Iterable[_Row | Broken], page: Page, around: Around) -> Iterator[LibraryItem]:
     """The good items among the rows; what is broken is noted on the page."""
-    for row in rows:
+    for each in rows:
         page.rows += 1
-        if isinstance(row, Broken):
-            page.defects.append(Defect(SERVICE, _ref(row.raw), row.reason))
+        row, lost = (each, []) if isinstance(each, _Row) else salvaged(each, _Row)
+        number = jellyfin_id(row.Id if row else _ref(each))
+        if number is None:
+            page.nameless += 1
+            page.defects.append(Defect(SERVICE, "", "a record that does not say which item it is"))
+        elif row is None:
+            reason = each.reason if isinstance(each, Broken) else ""
+            page.defects.append(Defect(SERVICE, number, reason))
         elif (media_type := _TYPES.get(row.Type)) is None:
             page.foreign += 1
-            page.defects.append(Defect(SERVICE, row.Id, f"a {row.Type} was not asked for"))
-        elif not row.Id or not row.Name.strip():
-            page.defects.append(Defect(SERVICE, row.Id, "it has no id or no name"))
+            page.defects.append(Defect(SERVICE, number, f"a {row.Type} was not asked for"))
+        elif not row.Name.strip():
+            page.defects.append(Defect(SERVICE, number, "it has no name"))
         else:
-            yield _item(row, media_type, page.defects)
+            page.defects.extend(_odd(number, row, lost))
+            yield _item(number, row, media_type, page.defects, around)
 
 
-def _item(row: _Row, media_type: MediaType, defects: list[Defect]) -> LibraryItem:
-    jellyfin_id = row.Id.replace("-", "").lower()
-    ids, unusable = provider_ids(row.ProviderIds)
+def _odd(number: str, row: _Row, lost: Iterable[str]) -> Iterator[Defect]:
+    """Values that are left out of an item which is good but for them."""
+    for name in lost:
+        yield Defect(SERVICE, number, f"{_called(row)}: its {name} is not understood", lost=False)
+
+
+def _called(row: _Row) -> str:
+    """A title as people can look for it."""
+    return f"{row.Name} ({row.Path})" if row.Path else row.Name
+
+
+def _item(
+    number: str, row: _Row, media_type: MediaType, defects: list[Defect], around: Around
+) -> LibraryItem:
+    ids, unusable, contradicting = provider_ids(row.ProviderIds)
     defects.extend(
-        Defect(SERVICE, jellyfin_id, f"its {name} id is unusable", lost=False) for name in unusable
+        Defect(SERVICE, number, f"{_called(row)}: its {name} id is unusable", lost=False)
+        for name in unusable
     )
+    film = media_type is MediaType.MOVIE
+    available = _playable(row) if film else True if number in around.proven else None
+    if film and available is None:
+        where = f"{_called(row)}: its location type {row.LocationType!r} is not understood"
+        defects.append(Defect(SERVICE, number, where, lost=False))
+    year = row.ProductionYear if row.ProductionYear in _YEARS else None
+    overview, path, unchanged = row.Overview or None, row.Path, False
+    if (known := around.tracked.get(number)) is not None:
+        number = known.jellyfin_id or number
+        ids = known.ids if known.ids == ids else ids
+        if known.face == fingerprint(row.Name, year, overview, path):
+            overview, path, unchanged = None, None, True
+    texts = 0
+    if around.texts is not None and not unchanged:
+        overview, path, texts = None, None, around.texts.put(path, overview)
     return LibraryItem(
-        jellyfin_id=jellyfin_id,
+        jellyfin_id=number,
         media_type=media_type,
         title=row.Name,
-        year=row.ProductionYear,
+        year=year,
         ids=ids,
-        overview=row.Overview or None,
-        path=row.Path,
+        overview=overview,
+        path=path,
+        library=around.places.find(row.Path),
         created_at=_moment(row.DateCreated),
-        available=media_type is MediaType.MOVIE and _playable(row),
+        available=available,
         poster=None if row.ImageTags is None else "Primary" in row.ImageTags,
+        contradicting=contradicting,
+        unchanged=unchanged,
+        texts=texts,
     )
 
 
-def provider_ids(given: Mapping[str, str]) -> tuple[Ids, list[str]]:
-    """The usable ids, and the names of the providers whose id is not usable.
-
-    Names compare without case. Values come from file names and .nfo files unchecked: padded, empty,
-    no number, or larger than any column (all seen on 10.11).
-    """
-    found: dict[str, int | str] = {}
-    unusable = []
-    for name, value in given.items():
-        known, text = name.lower(), value.strip()
-        if (parse := _PARSERS.get(known)) is None or not text:
-            continue
-        if (parsed := parse(text)) is None:
-            unusable.append(name)
-        else:
-            found[known] = parsed
-    return Ids(**found), unusable  # type: ignore[arg-type]
+def _note_episode(found: EpisodeList, row: _Episode, wanted: Collection[str]) -> None:
+    series = jellyfin_id(row.SeriesId)
+    if series is None:
+        found.unread += 1
+        return
+    there = _playable(row)
+    if there:
+        found.proven.add(series)
+    if series in wanted:
+        date = row.PremiereDate[:10] if row.PremiereDate else None
+        numbers = (row.ParentIndexNumber, row.IndexNumber, row.IndexNumberEnd)
+        found.rows.setdefault(series, []).append(Episode(*numbers, date, there))
 
 
-def _number(text: str) -> int | None:
-    if not (text.isascii() and text.isdigit() and len(text) < _LONGEST):
+def _scan_task(tasks: Iterable[object]) -> tuple[bool, list[str]]:
+    """Whether the task of a whole scan runs, and what of the tasks is not understood."""
+    odd, known, busy = [], False, False
+    for one in tasks:
+        task = _parsed(_Task, one)
+        if task is None:
+            odd.append("a scheduled task that Jellyfin does not describe as usual")
+        elif task.Key == "RefreshLibrary":
+            known, busy = True, busy or task.State != "Idle"
+    return busy, odd if known else [*odd, "Jellyfin names no task that scans the library"]
+
+
+def _library(given: object, folder: _Folder | None) -> LibraryFolder:
+    """A library as far as it is understood: where it is counts even where its name does not."""
+    locations = given.get("Locations") if isinstance(given, dict) else None
+    told = locations if isinstance(locations, list) else []
+    places = [one for one in told if isinstance(one, str)]
+    if folder is None:
+        return LibraryFolder("", tuple(places))
+    holds = folder.ItemId if folder.CollectionType in _HOLD_TITLES else ""
+    return LibraryFolder(folder.Name, tuple(places), holds)
+
+
+def _parsed(model: type[_Model], given: object) -> _Model | None:
+    try:
+        return model.model_validate(given, strict=True)
+    except pydantic.ValidationError:
         return None
-    return int(text) or None
 
 
-def _imdb(text: str) -> str | None:
-    return text.lower() if _IMDB.fullmatch(text.lower()) else None
-
-
-_PARSERS: Final[dict[str, Callable[[str], int | str | None]]] = {
-    "tmdb": _number,
-    "tvdb": _number,
-    "imdb": _imdb,
-}
+_Model = TypeVar("_Model", bound=pydantic.BaseModel)
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -646,24 +766,19 @@ def _moment(text: str | None) -> datetime | None:
     return moment if moment.year > 1 else None
 
 
-def _playable(row: _Row | _Episode | _Numbered) -> bool:
-    """On disk, and no placeholder: a `.disc` stub is a file too (seen on 10.11)."""
-    return row.LocationType == "FileSystem" and not row.IsPlaceHolder
+def _playable(row: _Row | _Episode) -> bool | None:
+    """On disk, and no placeholder: a `.disc` stub is a file too (seen on 10.11).
+
+    Returns:
+        None where the server says something else: that is neither there nor gone.
+    """
+    if row.IsPlaceHolder or row.LocationType == "Virtual":
+        return False
+    return True if row.LocationType == "FileSystem" else None
 
 
-def _episodes_in(row: _Numbered) -> int:
-    first, last = row.IndexNumber, row.IndexNumberEnd
-    return last - first + 1 if first is not None and last is not None and last > first else 1
-
-
-def _proven(rows: Iterable[_Episode | Broken]) -> Iterator[str]:
-    for row in rows:
-        if isinstance(row, _Episode) and row.SeriesId and _playable(row):
-            yield row.SeriesId
-
-
-def _ref(raw: bytes) -> str:
+def _ref(broken: _Row | Broken) -> str | None:
     try:
-        return (msgspec.json.decode(raw, type=_Ref).Id or "")[:64]
+        return msgspec.json.decode(broken.raw, type=_Ref).Id if isinstance(broken, Broken) else None
     except (msgspec.DecodeError, RecursionError, UnicodeError):
-        return ""
+        return None

@@ -22,6 +22,8 @@ _Any = TypeVar("_Any")
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
 _LARGEST = 4 * 1024 * 1024
 _TOO_DEEP = "nested too deeply"
+_TORN = "half a surrogate pair in its text"
+_NULL = msgspec.Raw(b"null")
 
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 """A number as all these services keep it; a larger one would not fit into a column."""
@@ -36,6 +38,34 @@ class Broken(NamedTuple):
 
     raw: bytes
     reason: str
+
+
+def salvaged(broken: Broken, shape: type[_Row]) -> tuple[_Row | None, list[str]]:
+    """A broken record without the values that are not of their shape, and the names of those.
+
+    A null stands for a value that is absent, and is not named.
+
+    Returns:
+        None if a value is lost that the record cannot be without.
+    """
+    try:
+        given = msgspec.json.decode(broken.raw, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return None, []
+    kept: dict[str, object] = {}
+    lost = ["text"] if broken.reason == _TORN else []
+    parts = msgspec.structs.fields(shape)  # type: ignore[arg-type]
+    for part in parts:
+        text = given.get(part.encode_name, _NULL)
+        if text == _NULL:
+            continue
+        try:
+            kept[part.name] = msgspec.json.decode(text, type=part.type)
+        except (msgspec.DecodeError, RecursionError, UnicodeError):
+            lost.append(part.encode_name)
+    if any(part.required and part.name not in kept for part in parts):
+        return None, lost
+    return shape(**kept), lost
 
 
 class MalformedError(ValueError):
@@ -69,7 +99,7 @@ def _mended(text: bytes) -> bytes:
 
 
 def _torn(raw: msgspec.Raw) -> Broken:
-    return Broken(bytes(raw), "half a surrogate pair in its text")
+    return Broken(bytes(raw), _TORN)
 
 
 class RecordReader(Generic[_Row, _Envelope]):

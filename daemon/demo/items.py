@@ -1,38 +1,36 @@
-"""Pretend Jellyfin's great query: which rows `GET /Items` answers, and how a row is written."""
+"""Pretend Jellyfin's great query: which rows `GET /Items` answers."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, Self
+from typing import Self
 
-from daemon.demo.library import Episode, Folder, Movie, Series, World, jellyfin_id
-from daemon.demo.wire import template
+from daemon.demo.library import Movie, Series, World
+from daemon.demo.rows import EpisodeRow, Item, Part, SeasonRow, write
 
 _BATCH = 250
-_RUN_TIME_TICKS = 57_000_000_000
+_TITLES = frozenset({"movie", "series"})
 _TYPES = frozenset({"movie", "series", "season", "episode", "boxset", "folder", "video"})
 _FIELDS = frozenset({"DateCreated", "Path", "Overview", "ProviderIds"})
 _IMAGES = frozenset({"ImageTags", "BackdropImageTags"})
 _GUID = re.compile("[0-9a-f]{32}")
 
 
-class EpisodeRow(NamedTuple):
-    """An episode together with the series that it belongs to."""
-
-    series: Series
-    episode: Episode
-
-
-Item = Movie | Series | EpisodeRow | Folder
-
-
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a query asks for; `hidden` are the keys that its rows shall not have."""
+    """What a query asks for.
+
+    Attributes:
+        missing: only what has no file, or only what has one.
+        number: of the episode or season.
+        season: of the episode.
+        hidden: the keys that its rows shall not have.
+        person: somebody asks who may not see everything.
+    """
 
     types: frozenset[str]
     ids: frozenset[str]
@@ -40,13 +38,15 @@ class Ask:
     parent: str
     missing: bool | None
     number: int | None
+    season: int | None
     since: datetime | None
     hidden: frozenset[str]
     start: int
     limit: int | None
+    person: bool = False
 
     @classmethod
-    def read(cls, query: Mapping[str, str]) -> Self:
+    def read(cls, query: Mapping[str, str], *, person: bool = False) -> Self:
         """Read a query as Jellyfin does: names and enum values in any case, unknown ones dropped.
 
         Raises:
@@ -63,10 +63,12 @@ class Ask:
             parent=given.get("parentid", "").replace("-", "").lower(),
             missing=_missing(given),
             number=int(given["indexnumber"]) if "indexnumber" in given else None,
+            season=int(given["parentindexnumber"]) if "parentindexnumber" in given else None,
             since=datetime.fromisoformat(since).astimezone(UTC) if since else None,
             hidden=_hidden(given),
             start=int(given.get("startindex") or 0),
             limit=limit if limit >= 0 else None,
+            person=person,
         )
 
     @property
@@ -74,16 +76,32 @@ class Ask:
         """Whether 10.11.11 breaks on it: all types at once meet a row that it cannot build."""
         return self.recursive and not self.types and not self.ids
 
+    @property
+    def lists_titles(self) -> bool:
+        """Whether it is the listing of films and series."""
+        return self.recursive and bool(self.types) and self.types <= _TITLES
+
+    def matches(self, world: World, part: Part) -> bool:
+        """Say whether an episode or a season is asked for, wherever it is."""
+        return (
+            (self.number is None or part.number == self.number)
+            and (self.season is None or part.season == self.season)
+            and (self.missing is None or part.missing == self.missing)
+            and (not self.since or world.saved(part.id, part.series) >= self.since)
+            and (not self.ids or part.id in self.ids)
+        )
+
 
 def listing(world: World, ask: Ask) -> Iterator[bytes]:
     """Write the reply in pieces; which rows are in it is settled before the first of them."""
     found = select(world, ask)
     page = found[ask.start :][: ask.limit]
+    total = len(found) + (world.extra_total if ask.lists_titles else 0)
     yield b'{"Items":['
     for at in range(0, len(page), _BATCH):
-        rows = [_row(item, ask.hidden) for item in page[at : at + _BATCH]]
+        rows = [write(world, item, ask.hidden) for item in page[at : at + _BATCH]]
         yield (b"," if at else b"") + encode(rows)[1:-1]
-    yield b'],"TotalRecordCount":%d,"StartIndex":%d}' % (len(found), ask.start)
+    yield b'],"TotalRecordCount":%d,"StartIndex":%d}' % (total, ask.start)
 
 
 def encode(value: object) -> bytes:
@@ -95,21 +113,21 @@ def encode(value: object) -> bytes:
 
 
 def select(world: World, ask: Ask) -> list[Item]:
-    """Find all rows that a query matches: titles by name, then episodes by series; no other order.
+    """Find all rows that a query matches: titles by name, then seasons and episodes by series.
 
-    An episode is found by its id only if its type is asked for. Without `Recursive` only the
-    libraries themselves are there.
+    A season or episode is found by its id only if its type is asked for. Without `Recursive` only
+    the libraries themselves are there.
     """
     if not (ask.recursive or ask.ids):
         return [] if ask.types or ask.parent else list(world.folders.values())
-    return [*_titles(world, ask), *_episodes(world, ask)]
+    return [*_titles(world, ask), *_parts(world, ask)]
 
 
 def _titles(world: World, ask: Ask) -> Iterator[Movie | Series]:
-    types = ask.types or {"movie", "series"}
-    movies = world.listed_movies() if "movie" in types else []
-    series = world.listed_series() if "series" in types else []
-    if ask.missing or ask.number is not None:
+    types = ask.types or _TITLES
+    movies = world.listed_movies(person=ask.person) if "movie" in types else []
+    series = world.listed_series(person=ask.person) if "series" in types else []
+    if ask.missing or ask.number is not None or ask.season is not None:
         return
     shelf = _library(world, ask.parent)
     titles: list[Movie | Series] = [*movies, *series]
@@ -122,20 +140,51 @@ def _titles(world: World, ask: Ask) -> Iterator[Movie | Series]:
             yield title
 
 
-def _episodes(world: World, ask: Ask) -> Iterator[EpisodeRow]:
-    all_series = world.listed_series() if "episode" in ask.types else []
+def _parts(world: World, ask: Ask) -> Iterator[Part]:
+    """List seasons, then episodes; of a series never the missing ones, whatever is asked for."""
+    parent, season = world.series.get(ask.parent), _season(world, ask.parent)
+    if parent:
+        ask = replace(ask, missing=False)
+    all_series = _leads_to(world, ask, season)
+    for kind, parts in (("season", _seasons), ("episode", _episodes)):
+        for series in all_series if kind in ask.types else []:
+            for part in parts(world, series):
+                inside = part.of_series if parent else season in (None, part.folder)
+                if inside and ask.matches(world, part):
+                    yield part
+
+
+def _leads_to(world: World, ask: Ask, season: tuple[str, int | None] | None) -> list[Series]:
+    """Find the series that the parent leads to.
+
+    From a series it is all that carry its key now; its own may still carry the key of before.
+    For a person a season is asked in that way, too.
+    """
+    listed = world.listed_series(person=ask.person)
+    if parent := world.series.get(ask.parent):
+        key = world.presentation_key(parent)
+        fresh = (one for one in listed if one.jellyfin_id not in world.stale)
+        return [one for one in fresh if world.presentation_key(one) == key]
+    if season:
+        stale = world.stale if ask.person else ()
+        return [one for one in listed if one.jellyfin_id == season[0] and season[0] not in stale]
     shelf = _library(world, ask.parent)
-    for series in all_series:
-        if ask.parent and ask.parent != series.jellyfin_id and series.library != shelf:
-            continue
-        for episode in series.episodes:
-            if (
-                (ask.number is None or episode.number == ask.number)
-                and (ask.missing is None or episode.virtual == ask.missing)
-                and (not ask.since or world.saved(series.key(episode), series) >= ask.since)
-                and (not ask.ids or _episode_id(series, episode) in ask.ids)
-            ):
-                yield EpisodeRow(series, episode)
+    return [one for one in listed if not ask.parent or one.library == shelf]
+
+
+def _episodes(world: World, series: Series) -> Iterator[EpisodeRow]:
+    for episode in series.episodes:
+        yield EpisodeRow(series, episode, world.in_season(series, episode))
+
+
+def _seasons(world: World, series: Series) -> Iterator[SeasonRow]:
+    """List the seasons by number, then the one for what has no number."""
+    placed = [one for one in series.episodes if world.in_season(series, one)]
+    numbers = {one.season for one in placed}
+    for number in sorted(numbers, key=lambda number: (number is None, number)):
+        mine = [one for one in placed if one.season == number]
+        has_folder = any(one.in_folder and not one.virtual for one in mine)
+        yield SeasonRow(series, number, has_folder, all(one.virtual for one in mine))
 
 
 def _library(world: World, parent: str) -> str | None:
@@ -143,102 +192,15 @@ def _library(world: World, parent: str) -> str | None:
     return next(named, None)
 
 
-def _row(item: Item, hidden: frozenset[str]) -> dict[str, Any]:
-    match item:
-        case EpisodeRow():
-            row = _episode_row(item.series, item.episode)
-        case Folder():
-            row = _folder_row(item)
-        case _:
-            row = _title_row(item)
-    return {
-        key: value
-        for key, value in row.items()
-        if key not in hidden and (value is not None or key == "ChannelId")
-    }
-
-
-def _title_row(title: Movie | Series) -> dict[str, Any]:
-    film = isinstance(title, Movie)
-    probed = film and not title.placeholder and not title.path.endswith(".strm")
-    return {
-        **_head(title.title, title.jellyfin_id),
-        "DateCreated": _stamp(title.created_at),
-        "Container": title.path.rpartition(".")[2] if probed else None,
-        "Path": title.path,
-        "ChannelId": None,
-        "Overview": title.overview or None,
-        "RunTimeTicks": _RUN_TIME_TICKS if probed else None,
-        "ProductionYear": title.year,
-        "IsPlaceHolder": title.placeholder or None,
-        "ProviderIds": dict(sorted(title.provider_ids.items())),
-        "IsFolder": not film,
-        "Type": type(title).__name__,
-        "VideoType": "VideoFile" if film else None,
-        "AirDays": None if film else [],
-        "ImageTags": {"Primary": title.jellyfin_id} if title.has_poster else {},
-        **_tail("Video" if film else "Unknown"),
-    }
-
-
-def _episode_row(series: Series, episode: Episode) -> dict[str, Any]:
-    probed = not (episode.placeholder or episode.virtual)
-    path = series.episode_path(episode)
-    return {
-        **_head(path.rpartition("/")[2].removesuffix(".mkv"), jellyfin_id("Episode", path)),
-        "DateCreated": _stamp(series.created_at),
-        "Container": "mkv" if probed else None,
-        "Path": None if episode.virtual else path,
-        "ChannelId": None,
-        "RunTimeTicks": _RUN_TIME_TICKS if probed else None,
-        "ProductionYear": series.year if probed else None,
-        "IsPlaceHolder": episode.placeholder or None,
-        "IndexNumber": episode.number,
-        "ParentIndexNumber": episode.season,
-        "ProviderIds": {},
-        "IsFolder": False,
-        "Type": "Episode",
-        "SeriesName": series.title,
-        "SeriesId": series.jellyfin_id,
-        "SeasonId": jellyfin_id("Season", series.season_path(episode.season)),
-        "SeasonName": f"Season {episode.season}" if episode.season else "Specials",
-        "VideoType": "Dvd" if episode.placeholder else "VideoFile",
-        "ImageTags": {},
-        **_tail("Video", "Virtual" if episode.virtual else "FileSystem"),
-    }
-
-
-def _folder_row(folder: Folder) -> dict[str, Any]:
-    return {
-        **_head(folder.name, folder.jellyfin_id),
-        "ChannelId": None,
-        "ProviderIds": {},
-        "IsFolder": True,
-        "Type": "Folder",
-        "ImageTags": {},
-        **_tail("Unknown"),
-    }
-
-
-def _head(name: str, identity: str) -> dict[str, Any]:
-    return {"Name": name, "ServerId": template("jellyfin_info")["Id"], "Id": identity}
-
-
-def _tail(media_type: str, location: str = "FileSystem") -> dict[str, Any]:
-    return {
-        "BackdropImageTags": [],
-        "ImageBlurHashes": {},
-        "LocationType": location,
-        "MediaType": media_type,
-    }
-
-
-def _episode_id(series: Series, episode: Episode) -> str:
-    return jellyfin_id("Episode", series.episode_path(episode))
-
-
-def _stamp(moment: datetime) -> str:
-    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}0Z"
+def _season(world: World, parent: str) -> tuple[str, int | None] | None:
+    """Find a season by its id: its series' id, and its number."""
+    if not parent or parent in world.series:
+        return None
+    for series in world.series.values():
+        for number in {episode.season for episode in series.episodes}:
+            if series.season_id(number) == parent:
+                return series.jellyfin_id, number
+    return None
 
 
 def _words(given: Mapping[str, str], name: str, drop: str = " ") -> frozenset[str]:

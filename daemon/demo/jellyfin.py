@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from daemon.demo.items import Ask, encode, listing
-from daemon.demo.library import Folder, World
+from daemon.demo.library import Folder, World, overridden
 from daemon.demo.wire import empty, new_application, reply, template
 
 if TYPE_CHECKING:
@@ -115,15 +115,14 @@ class _Jellyfin:
         return await reply(request, [b"Healthy"], _HEALTH)
 
     async def public_info(self, request: web.Request) -> web.StreamResponse:
-        public = list(template("jellyfin_info").items())[-_PUBLIC:]
-        return await _answer(request, dict(public))
+        return await _answer(request, dict(list(self._description().items())[-_PUBLIC:]))
 
     async def info(self, request: web.Request) -> web.StreamResponse:
-        return await _answer(request, template("jellyfin_info"))
+        return await _answer(request, self._description())
 
     async def items(self, request: web.Request) -> web.StreamResponse:
         try:
-            ask = Ask.read(request.query)
+            ask = Ask.read(request.query, person=bool(request[_CALLER].name))
         except ValueError:
             return await _problem(request, 400)
         if ask.fails:
@@ -131,9 +130,10 @@ class _Jellyfin:
         return await reply(request, listing(self._world, ask), _JSON)
 
     async def counts(self, request: web.Request) -> web.StreamResponse:
-        series = self._world.listed_series()
+        person = bool(request[_CALLER].name)
+        series = self._world.listed_series(person=person)
         numbers = {
-            "MovieCount": len(self._world.listed_movies()),
+            "MovieCount": len(self._world.listed_movies(person=person)),
             "SeriesCount": len(series),
             "EpisodeCount": sum(not one.virtual for show in series for one in show.episodes),
         }
@@ -144,10 +144,12 @@ class _Jellyfin:
         idle = {name: scan[name] for name in scan if name != "CurrentProgressPercentage"}
         idle["State"] = "Idle"
         other = {**idle, "Name": "Optimize database", "Key": "OptimizeDatabaseTask"}
-        return await _answer(request, [other, scan if self._world.scanning else idle])
+        tasks = [other, scan if self._world.scanning else idle, *self._world.tasks_extra]
+        return await _answer(request, tasks)
 
     async def folders(self, request: web.Request) -> web.StreamResponse:
-        return await _answer(request, [*map(_folder, self._world.folders.values())])
+        libraries = map(_folder, self._world.folders.values())
+        return await _answer(request, [*libraries, *self._world.folders_extra])
 
     async def picture(self, request: web.Request) -> web.StreamResponse:
         number = request.match_info["jellyfin_id"]
@@ -160,7 +162,7 @@ class _Jellyfin:
         caller = request[_CALLER]
         if not caller.name:
             return await _problem(request, 400)
-        return await _answer(request, _user(caller))
+        return await _answer(request, _user(caller, self._server_id))
 
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
         if request.content_type != "application/json":
@@ -171,8 +173,15 @@ class _Jellyfin:
         given = await request.json()
         for account in self._accounts:
             if (given.get("Username"), given.get("Pw")) == (account.name, account.password):
-                return await _answer(request, _session(account, client))
+                return await _answer(request, _session(account, client, self._server_id))
         return await _failure(request, 401)
+
+    @property
+    def _server_id(self) -> str:
+        return self._world.server_id or str(template("jellyfin_info")["Id"])
+
+    def _description(self) -> dict[str, Any]:
+        return {**template("jellyfin_info"), "Id": self._server_id}
 
 
 async def _answer(request: web.Request, value: object, status: int = 200) -> web.StreamResponse:
@@ -201,25 +210,31 @@ def _credentials(request: web.Request) -> dict[str, str]:
 
 def _folder(folder: Folder) -> dict[str, Any]:
     options = template("jellyfin_folder_options")
-    active = folder.refresh_status == "Active"
-    return {
+    places = folder.paths or (folder.path,)
+    told = {
         "Name": folder.name,
-        "Locations": [folder.path],
+        "Locations": places,
         "CollectionType": folder.collection_type,
-        "LibraryOptions": {**options, "PathInfos": [{"Path": folder.path}]},
+        "LibraryOptions": {
+            **options,
+            "PathInfos": [{"Path": place} for place in places],
+            "EnableAutomaticSeriesGrouping": folder.merges_series,
+        },
         "ItemId": folder.jellyfin_id,
-        **({"RefreshProgress": 0} if active else {}),
+        **({"RefreshProgress": 0} if folder.refresh_status == "Active" else {}),
         "RefreshStatus": folder.refresh_status,
     }
+    return overridden(told, folder.raw)
 
 
-def _user(account: Account) -> dict[str, Any]:
+def _user(account: Account, server_id: str) -> dict[str, Any]:
     user = template("jellyfin_user")
     policy = {**user["Policy"], "IsAdministrator": account.administrator}
-    return {**user, "Name": account.name, "Id": account.id, "Policy": policy}
+    whose = {"Name": account.name, "ServerId": server_id, "Id": account.id}
+    return {**user, **whose, "Policy": policy}
 
 
-def _session(account: Account, client: dict[str, str]) -> dict[str, Any]:
+def _session(account: Account, client: dict[str, str], server_id: str) -> dict[str, Any]:
     session = {
         **template("jellyfin_session"),
         "UserId": account.id,
@@ -228,10 +243,11 @@ def _session(account: Account, client: dict[str, str]) -> dict[str, Any]:
         "DeviceName": client["Device"],
         "DeviceId": client["DeviceId"],
         "ApplicationVersion": client["Version"],
+        "ServerId": server_id,
     }
     return {
-        "User": _user(account),
+        "User": _user(account, server_id),
         "SessionInfo": session,
         "AccessToken": account.token,
-        "ServerId": session["ServerId"],
+        "ServerId": server_id,
     }

@@ -6,16 +6,24 @@ import hashlib
 import random
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Self, TypeVar
+from datetime import UTC, date, datetime, timedelta
+from enum import Enum
+from typing import Any, Final, Self, TypeVar
 
 LONG_AGO = datetime(2024, 1, 1, 12, tzinfo=UTC)
 """When titles came into the library, unless they say otherwise."""
 
-EpisodeKey = tuple[str, int, int]
-"""Series id, season and number."""
+
+class _Marker(Enum):
+    """A value that is no value; being an enum it stays itself in every copy."""
+
+    ABSENT = "absent"
+
+
+ABSENT: Final = _Marker.ABSENT
+"""As an override it means that the key is not there at all; None is written as null."""
 
 _CLASSES = {
     "Movie": "MediaBrowser.Controller.Entities.Movies.Movie",
@@ -42,6 +50,11 @@ def jellyfin_id(kind: str, path: str) -> str:
     return uuid.UUID(bytes_le=hashlib.md5(text, usedforsecurity=False).digest()).hex
 
 
+def overridden(record: Mapping[str, Any], raw: Mapping[str, object]) -> dict[str, Any]:
+    """Put raw values into what is sent, wherever they are wrong; leave out what is `ABSENT`."""
+    return {key: value for key, value in {**record, **raw}.items() if value is not ABSENT}
+
+
 @dataclass(frozen=True, slots=True)
 class Title:
     """What Jellyfin lists of a film or a series.
@@ -52,6 +65,8 @@ class Title:
         created_at: aware UTC.
         placeholder: a `.disc` stub stands for the film: listed, but nothing to play.
         library: the name of its folder.
+        location: its LocationType; without one the key is absent.
+        raw: overrides of its row, by Jellyfin's names, put there as they are.
     """
 
     jellyfin_id: str
@@ -64,6 +79,8 @@ class Title:
     placeholder: bool = False
     has_poster: bool = True
     library: str = "Movies"
+    location: str | None = field(default="FileSystem", kw_only=True)
+    raw: dict[str, object] = field(default_factory=dict, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +104,55 @@ class Movie(Title):
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One episode; a virtual one is known but has no file, a placeholder is a `.disc` stub."""
+    """One episode, or one file of it.
 
-    season: int
-    number: int
+    Attributes:
+        season: None in absolute numbering; the file is then right below the series' folder.
+        number: None where only a date is known.
+        placeholder: a `.disc` stub stands for it.
+        virtual: it is known but has no file.
+        end: the last number that the file holds, if it holds several.
+        premiered: when it was first shown.
+        location: its LocationType; without one the key is absent.
+        version: what tells a second file of the same number from the first.
+        unread: 2 in the first moments, when neither its series nor its numbers are known yet; 1
+            when only the numbers are not; 0 afterwards.
+        in_season_folder: whether the file is in a season's folder; if not, it belongs to no season
+            until the next scan.
+    """
+
+    season: int | None
+    number: int | None
     placeholder: bool = False
     virtual: bool = False
+    end: int | None = None
+    premiered: date | None = None
+    location: str | None = "FileSystem"
+    version: str = ""
+    unread: int = 0
+    in_season_folder: bool = True
+
+    @property
+    def in_folder(self) -> bool:
+        """Whether it is in a season's folder, or would be."""
+        return self.in_season_folder and self.season is not None
+
+    @property
+    def parts(self) -> list[object]:
+        """Name the episodes that it holds, within its season."""
+        if self.number is None:
+            return [self.premiered or self.version]
+        return list(range(self.number, (self.end or self.number) + 1))
+
+    @property
+    def label(self) -> str:
+        """Say in a file's name what it holds: S01E02-E03, 101 or a date."""
+        if self.number is None:
+            return f"{self.premiered}" if self.premiered else ""
+        if self.season is None:
+            return f"{self.number}"
+        several = f"-E{self.end:02}" if self.end else ""
+        return f"S{self.season:02}E{self.number:02}{several}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,18 +176,24 @@ class Series(Title):
         identity = jellyfin_id("Series", path)
         return cls(identity, title, year, provider_ids, overview, path, created_at)
 
-    def key(self, episode: Episode) -> EpisodeKey:
-        """Name an episode among all episodes of the world."""
-        return (self.jellyfin_id, episode.season, episode.number)
+    def key(self, episode: Episode) -> str:
+        """Give an episode's id, which follows from its path."""
+        return jellyfin_id("Episode", self.episode_path(episode))
 
-    def season_path(self, season: int) -> str:
-        """Say where a season's folder is."""
-        return f"{self.path}/Season {season:02}"
+    def season_id(self, season: int | None) -> str:
+        """Give a season's id; the season without a number holds what has none."""
+        return jellyfin_id("Season", self.season_path(season))
+
+    def season_path(self, season: int | None) -> str:
+        """Say where a season's folder is, or would be."""
+        return f"{self.path}/Season {'Unknown' if season is None else f'{season:02}'}"
 
     def episode_path(self, episode: Episode) -> str:
         """Say where an episode's file is, or would be."""
-        name = f"{self.title} S{episode.season:02}E{episode.number:02}.mkv"
-        return f"{self.season_path(episode.season)}/{name}"
+        folder = self.season_path(episode.season) if episode.in_folder else self.path
+        name = " ".join(filter(None, (self.title, episode.label)))
+        version = f" - {episode.version}" if episode.version else ""
+        return f"{folder}/{name}{version}.mkv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +227,23 @@ class SonarrSeries:
 
 @dataclass(slots=True)
 class Folder:
-    """One library of Jellyfin; `refresh_status` is Idle, Active or Queued."""
+    """One library of Jellyfin.
+
+    Attributes:
+        name: its path and its id follow from it.
+        collection_type: "movies" or "tvshows".
+        refresh_status: Idle, Active or Queued.
+        merges_series: it takes folders of series with the same id for one series.
+        paths: where it is said to be, if that is not `path`.
+        raw: overrides of what is told of it, by Jellyfin's names, put there as they are.
+    """
 
     name: str
     collection_type: str
     refresh_status: str = "Idle"
+    merges_series: bool = False
+    paths: tuple[str, ...] = ()
+    raw: dict[str, object] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
@@ -196,10 +274,18 @@ class World:
         radarr: by Radarr's id.
         sonarr: by Sonarr's id.
         folders: Jellyfin's libraries by name.
-        saved_at: when Jellyfin last saved an item, by Jellyfin id or `EpisodeKey`; what is not in
-            it was saved when its title was created.
+        saved_at: when Jellyfin last saved an item, by Jellyfin id; what is not in it was saved
+            when its title was created.
         scanning: whether Jellyfin's library scan is running.
         offline: names of the libraries whose disk is away.
+        stale: ids of series whose episodes still carry the key of before, so that questions about
+            the series do not find them.
+        placed: ids of episodes without a season's folder that a scan has put into a season.
+        hidden: ids of titles that a person does not see, but an API key does.
+        server_id: the server's own id, if it is another one.
+        extra_total: so many more films and series are counted than listed.
+        tasks_extra: raw entries after the scheduled tasks.
+        folders_extra: raw entries after the libraries.
     """
 
     movies: dict[str, Movie] = field(default_factory=dict)
@@ -207,9 +293,16 @@ class World:
     radarr: dict[int, RadarrMovie] = field(default_factory=dict)
     sonarr: dict[int, SonarrSeries] = field(default_factory=dict)
     folders: dict[str, Folder] = field(default_factory=_folders)
-    saved_at: dict[str | EpisodeKey, datetime] = field(default_factory=dict)
+    saved_at: dict[str, datetime] = field(default_factory=dict)
     scanning: bool = False
     offline: set[str] = field(default_factory=set)
+    stale: set[str] = field(default_factory=set)
+    placed: set[str] = field(default_factory=set)
+    hidden: set[str] = field(default_factory=set)
+    server_id: str | None = None
+    extra_total: int = 0
+    tasks_extra: list[object] = field(default_factory=list)
+    folders_extra: list[object] = field(default_factory=list)
 
     def add_movie(self, movie: Movie) -> None:
         """Let a film appear in Jellyfin, or its metadata change."""
@@ -217,7 +310,17 @@ class World:
         self._save(movie.jellyfin_id)
 
     def add_series(self, series: Series) -> None:
-        """Let a series appear with its episodes, or its metadata change."""
+        """Let a series appear with its episodes, or its metadata change.
+
+        Where series are merged its episodes carry a stale key until the next scan, because they
+        are read before the series gets its ids.
+        """
+        before = self.series.get(series.jellyfin_id)
+        read_as = series.jellyfin_id
+        if before and before.library not in self.offline:
+            read_as = self.presentation_key(before)
+        if self.presentation_key(series) != read_as:
+            self.stale.add(series.jellyfin_id)
         self.series[series.jellyfin_id] = series
         self._save(series.jellyfin_id, *map(series.key, series.episodes))
 
@@ -238,39 +341,80 @@ class World:
 
     def library_online(self, name: str) -> None:
         """Bring the disk back: the rows return with their ids, newly saved."""
-        self.offline.discard(name)
         for movie in [movie for movie in self.movies.values() if movie.library == name]:
             self.add_movie(movie)
         for series in [series for series in self.series.values() if series.library == name]:
             self.add_series(series)
+        self.offline.discard(name)
 
-    def radarr_knows(self, movie: Movie, *, has_file: bool = True) -> RadarrMovie:
-        """Let Radarr have a film, under its old number or else the next."""
+    def scan(self) -> None:
+        """Let a whole scan end: keys are right again, and every file belongs to a season."""
+        self.stale.clear()
+        for series in self.series.values():
+            loose = (episode for episode in series.episodes if not episode.in_folder)
+            self.placed.update(map(series.key, loose))
+
+    def saved_again(self) -> None:
+        """Let Jellyfin save everything anew, as in a scan while a metadata provider fails."""
+        self._save(*self.movies)
+        for series in self.series.values():
+            self._save(series.jellyfin_id, *map(series.key, series.episodes))
+
+    def radarr_knows(
+        self, movie: Movie, *, has_file: bool = True, number: int | None = None
+    ) -> RadarrMovie:
+        """Let Radarr have a film, under this number, or its old one, or else the next."""
         ids = {known.movie.jellyfin_id: number for number, known in self.radarr.items()}
-        known = RadarrMovie(_number(ids, movie), movie, has_file)
+        if number is not None:
+            self.radarr.pop(ids.get(movie.jellyfin_id, number), None)
+        known = RadarrMovie(_number(ids, movie) if number is None else number, movie, has_file)
         self.radarr[known.id] = known
         return known
 
-    def sonarr_knows(self, series: Series) -> SonarrSeries:
-        """Let Sonarr have a series as its episodes are now, under its old number or the next."""
+    def sonarr_knows(
+        self, series: Series, *, seasons: tuple[SonarrSeason, ...] | None = None
+    ) -> SonarrSeries:
+        """Let Sonarr have a series, under its old number or the next.
+
+        Args:
+            series: what it is.
+            seasons: what Sonarr knows of it; else that is as its episodes are now.
+        """
         ids = {known.series.jellyfin_id: number for number, known in self.sonarr.items()}
-        known = SonarrSeries(_number(ids, series), series, _seasons(series.episodes))
+        told = _seasons(series.episodes) if seasons is None else seasons
+        known = SonarrSeries(_number(ids, series), series, told)
         self.sonarr[known.id] = known
         return known
 
-    def listed_movies(self) -> list[Movie]:
-        """List what Jellyfin has of films now, by name."""
-        return _on_shelf(self.movies.values(), self.offline)
+    def listed_movies(self, *, person: bool = False) -> list[Movie]:
+        """List what Jellyfin has of films now, by name, or what of them a person sees."""
+        return _on_shelf(self.movies.values(), self.offline, self.hidden if person else ())
 
-    def listed_series(self) -> list[Series]:
-        """List what Jellyfin has of series now, by name."""
-        return _on_shelf(self.series.values(), self.offline)
+    def listed_series(self, *, person: bool = False) -> list[Series]:
+        """List what Jellyfin has of series now, by name, or what of them a person sees."""
+        return _on_shelf(self.series.values(), self.offline, self.hidden if person else ())
 
-    def saved(self, key: str | EpisodeKey, title: Title) -> datetime:
+    def presentation_key(self, series: Series) -> str:
+        """Name what Jellyfin takes for one series: a series' own id, unless its library merges.
+
+        Then it is the TVDB id, or else the IMDb id, together with the library: series of two
+        libraries are never merged, nor are those that have neither id.
+        """
+        folder = self.folders.get(series.library)
+        known = series.provider_ids.get("Tvdb") or series.provider_ids.get("Imdb")
+        if folder and folder.merges_series and known:
+            return f"{known}-{folder.jellyfin_id}"
+        return series.jellyfin_id
+
+    def in_season(self, series: Series, episode: Episode) -> bool:
+        """Say whether Jellyfin has found an episode's season already."""
+        return episode.in_folder or series.key(episode) in self.placed
+
+    def saved(self, key: str, title: Title) -> datetime:
         """Say when a title, or an episode of it, was last saved."""
         return self.saved_at.get(key, title.created_at)
 
-    def _save(self, *keys: str | EpisodeKey) -> None:
+    def _save(self, *keys: str) -> None:
         self.saved_at.update(dict.fromkeys(keys, datetime.now(UTC)))
 
     @classmethod
@@ -307,9 +451,10 @@ class World:
         return world
 
 
-def _on_shelf(titles: Iterable[_T], offline: set[str]) -> list[_T]:
+def _on_shelf(titles: Iterable[_T], offline: Collection[str], hidden: Collection[str]) -> list[_T]:
     there = (title for title in titles if title.library not in offline)
-    return sorted(there, key=lambda title: title.title.lower())
+    seen = (title for title in there if title.jellyfin_id not in hidden)
+    return sorted(seen, key=lambda title: title.title.lower())
 
 
 def _number(numbers: Mapping[str, int], title: Title) -> int:
@@ -317,11 +462,14 @@ def _number(numbers: Mapping[str, int], title: Title) -> int:
 
 
 def _seasons(episodes: Iterable[Episode]) -> tuple[SonarrSeason, ...]:
-    by_number: defaultdict[int, list[bool]] = defaultdict(list)
+    """Count each episode once, however many files it has; what has no season is in the first."""
+    by_number: defaultdict[int, dict[object, bool]] = defaultdict(dict)
     for episode in episodes:
-        by_number[episode.season].append(not (episode.virtual or episode.placeholder))
+        there = not (episode.virtual or episode.placeholder)
+        season = by_number[1 if episode.season is None else episode.season]
+        season.update({part: there or season.get(part, False) for part in episode.parts})
     return tuple(
-        SonarrSeason(number, sum(files), len(files), len(files))
+        SonarrSeason(number, sum(files.values()), len(files), len(files))
         for number, files in sorted(by_number.items())
     )
 

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from daemon.domain import (
+    Absent,
     Actor,
     Add,
     Conflict,
     Decision,
     Defect,
+    Deletion,
     Evidence,
+    Held,
     LibraryItem,
     Outcome,
     RemovalPolicy,
@@ -27,7 +30,6 @@ from daemon.domain import (
     Update,
 )
 from daemon.errors import StoreError
-from daemon.removal import Held
 from daemon.store import (
     attention,
     audit,
@@ -55,6 +57,7 @@ from daemon.store.evidence import Moment
 from daemon.store.glance import SHOWN, SHOWN_TO_ADMINS, Glance, RunView, Wanted
 from daemon.store.plans import PlanState
 from daemon.store.runs import EVERY_RUN, Decided, RunCounts, RunFilter
+from daemon.store.titles import Hit
 from daemon.store.undo import Undoing, Undone
 
 __all__ = [
@@ -67,6 +70,7 @@ __all__ = [
     "Counted",
     "Finding",
     "Glance",
+    "Hit",
     "Link",
     "Moment",
     "PlanState",
@@ -85,6 +89,7 @@ __all__ = [
 ]
 
 _BATCH = 2000
+_WEEK = timedelta(days=7)
 _T = TypeVar("_T")
 
 ATTENTION = frozenset(
@@ -92,17 +97,31 @@ ATTENTION = frozenset(
         SkipReason.NOT_UNDERSTOOD,
         SkipReason.STILL_READ,
         SkipReason.NOT_AVAILABLE,
+        SkipReason.AVAILABILITY_UNKNOWN,
         SkipReason.SEASONS_INCOMPLETE,
+        SkipReason.EARLIER_STATE,
+        SkipReason.DELETED_IN_TRACKER,
+        SkipReason.UNLINK_HELD,
+        SkipReason.NEVER_SEEN,
     }
 )
 """Skips that are kept in the history, because somebody may ask about them."""
 
 
 class Tracked(NamedTuple):
-    """What the tracker holds now, and what of it is not understood."""
+    """What the tracker holds now, and what of it is not understood.
+
+    Attributes:
+        deletions: made in the tracker's dashboard.
+        removed_lately: rows that were removed in the last seven days without an admin's word.
+        server: id of the Jellyfin that an admin, or the first run, took for the right one.
+    """
 
     rows: list[TrackedRequest]
     defects: list[Defect]
+    deletions: Sequence[Deletion] = ()
+    removed_lately: int = 0
+    server: str | None = None
 
 
 class Counted(NamedTuple):
@@ -132,6 +151,7 @@ class Applied:
     relinked: int = 0
     promoted: int = 0
     removed: int = 0
+    merged: int = 0
     passed: list[LibraryItem] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
 
@@ -161,6 +181,8 @@ class Store:
         self._clock = clock
         self._moment = moment
         self._version = -1
+        self._highest = 0
+        self._newcomers: list[requests.Newcomer] = []
         self.audit_ok: bool | None = None
         self._counted: tuple[tuple[int, tuple[float, ...]], Counted] | None = None
 
@@ -179,12 +201,42 @@ class Store:
             to_write: what is applied from now on was decided by these rows.
         """
         if to_write:
-            self._version = await self._database.write(_data_version)
-        return Tracked(
-            *await self._database.read(
-                lambda connection: requests.tracked(connection, self._moment(), items, public_url)
+            self._newcomers = []
+            self._version, self._highest = await self._database.write(
+                lambda connection: (_data_version(connection), requests.highest(connection))
             )
-        )
+        now, moment = self._clock(), self._moment()
+
+        def read(connection: sqlite3.Connection) -> Tracked:
+            rows, defects = requests.tracked(connection, moment, items, public_url)
+            deleted = requests.deletions(connection, now)
+            if migrate.version(connection) is None:
+                return Tracked(rows, defects, deleted)
+            lately = audit.removed_since(connection, now - _WEEK)
+            return Tracked(rows, defects, deleted, lately, _server(connection))
+
+        return await self._database.read(read)
+
+    async def confirm(
+        self, kind: str, target: str, event: AuditEvent, *, only: bool = False
+    ) -> list[Link]:
+        """Keep what an admin has said; `only` replaces all that was said of that kind.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        now = self._clock()
+
+        def work(connection: sqlite3.Connection) -> list[Link]:
+            if only:
+                connection.execute("DELETE FROM sync_confirmed WHERE kind = ?", (kind,))
+            connection.execute(
+                "INSERT OR REPLACE INTO sync_confirmed (kind, target, at, by) VALUES (?, ?, ?, ?)",
+                (kind, target, now.isoformat(), event.actor.name),
+            )
+            return audit.append(connection, [event], now)
+
+        return await self._database.write(work)
 
     async def next_run(self) -> int:
         """The number that the next run will have."""
@@ -243,15 +295,39 @@ class Store:
         for start in range(0, len(found.seen), _BATCH):
             seen = found.seen[start : start + _BATCH]
             await self._database.write(lambda connection, rows=seen: evidence.saw(connection, rows))  # type: ignore[misc]
-        if found.returned or found.absent:
+        if found.returned or found.missed:
 
             def work(connection: sqlite3.Connection) -> None:
                 evidence.returned(connection, found.returned)
-                evidence.missed(connection, found.absent, now, moment)
+                evidence.missed(connection, found.missed, now, moment)
 
             await self._database.write(work)
 
-    async def remove(self, run_id: int, actor: Actor, rows: Sequence[TrackedRequest]) -> Applied:
+    async def note_doubles(self, run_id: int, doubles: Sequence[tuple[int, ...]]) -> None:
+        """Keep in the history which rows of ours are one title.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        if not doubles:
+            return
+        await self._database.write(
+            lambda connection: runs.note(
+                connection, run_id, [_double(connection, rows) for rows in doubles]
+            )
+        )
+
+    async def merge(self, run_id: int, actor: Actor, rows: Sequence[int]) -> Applied:
+        """Make one row of several of ours, in one short transaction.
+
+        Raises:
+            StoreError: nothing was written.
+        """
+        return await self._database.write(
+            lambda connection: self._merge(connection, run_id, actor, rows)
+        )
+
+    async def remove(self, run_id: int, actor: Actor, rows: Sequence[Absent]) -> Applied:
         """Remove rows that are still as they were, in one short transaction.
 
         Raises:
@@ -311,12 +387,22 @@ class Store:
 
         return await self._database.write(work)
 
-    async def search(self, text: str) -> list[int]:
-        """The rows that a title, a request's number or a Jellyfin id means."""
+    async def search(self, text: str) -> list[Hit]:
+        """The rows that a title or any of their ids means, and which of these it was."""
         return await self._ours(lambda connection: titles.search(connection, text))
 
+    async def untracked(self, text: str) -> list[dict[str, Any]]:
+        """What is known of titles without a row that a text means."""
+        return await self._ours(lambda connection: titles.untracked(connection, text))
+
+    async def deletion(self, finding: Finding) -> int | None:
+        """The entry of the tracker's deletion log by which a title is left out; None if unknown."""
+        now = self._clock()
+        what = (finding.media_type, finding.title, finding.jellyfin_id)
+        return await self._ours(lambda connection: titles.deletion(connection, now, *what))
+
     async def found(self, text: str) -> list[dict[str, Any]]:
-        """The same rows, with their titles, types, states and years."""
+        """The same rows, with their titles, types, states and years, and what each was found by."""
         return await self._database.read(
             lambda connection: glance.found(connection, titles.search(connection, text))
         )
@@ -504,7 +590,7 @@ class Store:
         """Read what is ours in the file; without a word about tables where it has nothing yet."""
 
         def read(connection: sqlite3.Connection) -> _T:
-            if migrate.version(connection) is None:
+            if not migrate.is_current(connection):
                 raise StoreError("library-sync has not worked on this file yet; sync once")
             return work(connection)
 
@@ -518,15 +604,18 @@ class Store:
         decisions: Sequence[Decision],
     ) -> Applied:
         now = self._clock()
-        overtaken = _data_version(connection) != self._version
-        writer = requests.Writer(connection, self._columns, now)
-        writer.add([one for one in decisions if isinstance(one, Add)], check=overtaken)
+        self._look_for_newcomers(connection)
+        writer = requests.Writer(connection, self._columns, now, self._newcomers)
+        writer.add([one for one in decisions if isinstance(one, Add)])
         for decision in decisions:
             if isinstance(decision, Update):
                 writer.update(decision, actor, run_id)
         written = writer.written
-        runs.note(connection, run_id, [*_decided(written), *_attention(decisions)])
+        entries = (_named(connection, one) for one in (*_decided(written), *_attention(decisions)))
+        runs.note(connection, run_id, entries)
         events = [*_added_event(written, actor, run_id), *written.events]
+        if written.added:
+            self._highest = written.added[-1][0]
         reasons = [update.reason.value for _, update in written.updated]
         return Applied(
             added=len(written.added),
@@ -538,12 +627,20 @@ class Store:
             links=audit.append(connection, events, now),
         )
 
+    def _look_for_newcomers(self, connection: sqlite3.Connection) -> None:
+        """One question a batch, and only where somebody else has written since the last one."""
+        version = _data_version(connection)
+        if version != self._version:
+            self._newcomers += requests.newcomers(connection, self._columns, self._highest)
+            self._highest = max(self._highest, requests.highest(connection))
+            self._version = version
+
     def _remove(
         self,
         connection: sqlite3.Connection,
         run_id: int,
         actor: Actor,
-        rows: Sequence[TrackedRequest],
+        rows: Sequence[Absent],
     ) -> Applied:
         now = self._clock()
         writer = requests.Writer(connection, self._columns, now)
@@ -554,17 +651,49 @@ class Store:
         links = audit.append(connection, written.events, now)
         return Applied(removed=len(written.removed), links=links)
 
+    def _merge(
+        self, connection: sqlite3.Connection, run_id: int, actor: Actor, rows: Sequence[int]
+    ) -> Applied:
+        now = self._clock()
+        writer = requests.Writer(connection, self._columns, now)
+        writer.merge(rows, actor, run_id)
+        written = writer.written
+        entries = [_removed(*one, kind="merge", why="merged") for one in written.merged]
+        runs.note(connection, run_id, entries)
+        links = audit.append(connection, written.events, now)
+        return Applied(merged=len(written.merged), links=links)
 
-def _why(row: TrackedRequest) -> str:
+
+def _server(connection: sqlite3.Connection) -> str | None:
+    if not requests.has_table(connection, "sync_confirmed"):
+        return None
+    row = connection.execute("SELECT target FROM sync_confirmed WHERE kind = 'server'").fetchone()
+    return None if row is None else str(row[0])
+
+
+def _double(connection: sqlite3.Connection, rows: tuple[int, ...]) -> Decided:
+    first, *others = rows
+    media_type, title, item = connection.execute(
+        "SELECT media_type, title, jellyfin_id FROM requests WHERE id = ?", (first,)
+    ).fetchone() or (None, None, None)
+    also = ", ".join(str(number) for number in others)
+    return Decided("double", "tracked_twice", media_type, title, item, first, also)
+
+
+def _why(absent: Absent) -> str:
+    row = absent.request
     sightings = (row.absence.sightings if row.absence else 0) + 1
     since = f" since {row.absence.since:%Y-%m-%d %H:%M} UTC" if row.absence else ""
-    return f"nothing to play of it in {sightings} complete listings of the library{since}"
+    approved = f"{audit.APPROVED}: " if absent.why else ""
+    return f"{approved}nothing to play of it in {sightings} complete listings of the library{since}"
 
 
-def _removed(number: int, row: dict[str, Any]) -> Decided:
+def _removed(
+    number: int, row: dict[str, Any], kind: str = "remove", why: str = "gone_from_the_library"
+) -> Decided:
     return Decided(
-        "remove",
-        "gone_from_the_library",
+        kind,
+        why,
         row["media_type"],
         row["title"],
         row["jellyfin_id"],
@@ -600,21 +729,36 @@ def _decided(written: requests.Written) -> Iterable[Decided]:
         yield _entry("add", reason, add.item, number)
     for number, update in written.updated:
         names = ", ".join(sorted({*update.fills, *update.replaces, *update.relinks}))
-        yield _entry("update", update.reason.value, update.item, number, names)
+        details = "; ".join(filter(None, (names, update.details)))
+        yield _entry("update", update.reason.value, update.item, number, details)
 
 
 def _attention(decisions: Iterable[Decision]) -> Iterable[Decided]:
     for one in decisions:
         if isinstance(one, Conflict):
             rows = ", ".join(str(number) for number in one.request_ids)
-            yield _entry("conflict", "ids_point_to_different_titles", one.item, None, rows)
+            details = "; ".join(filter(None, (one.details, rows and f"requests {rows}")))
+            alone = one.request_ids[0] if len(one.request_ids) == 1 else None
+            yield _entry("conflict", one.reason.value, one.item, alone, details)
         elif isinstance(one, Skip) and one.reason in ATTENTION:
             yield _entry("skip", one.reason.value, one.item, one.request_id, one.details)
 
 
+def _named(connection: sqlite3.Connection, one: Decided) -> Decided:
+    """An entry about a request without an item is called as its row is."""
+    if one.title or one.request_id is None:
+        return one
+    row = connection.execute(
+        "SELECT media_type, title, jellyfin_id FROM requests WHERE id = ?", (one.request_id,)
+    ).fetchone()
+    return one if row is None else one._replace(media_type=row[0], title=row[1], jellyfin_id=row[2])
+
+
 def _entry(
-    kind: str, reason: str, item: LibraryItem, number: int | None, details: str | None = None
+    kind: str, reason: str, item: LibraryItem | None, number: int | None, details: str | None = None
 ) -> Decided:
+    if item is None:
+        return Decided(kind, reason, None, None, None, number, details)
     return Decided(
         kind, reason, item.media_type.value, item.title, item.jellyfin_id, number, details
     )

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from daemon.domain import Absence, RemovalMode, RemovalPolicy, SkipReason
-from daemon.removal import outstanding
+from daemon.domain import DISTRUSTED, Absence, HeldKind, RemovalMode, RemovalPolicy, SkipReason
 from daemon.store import evidence, plans
 from daemon.store.evidence import Moment
 
 _MOST: Final = 100
-_NEVER_IGNORED: Final = frozenset({"held", "leaving", "problem"})
+_NEVER_IGNORED: Final = frozenset({"held", "leaving", "problem", "server"})
 """A title that may go, or one that could not be read, is nothing to look away from."""
 
 
@@ -23,10 +23,13 @@ class Finding(NamedTuple):
 
     Attributes:
         kind: "held", "leaving", "conflict" and the like.
-        request_id: the tracked row, if there is one.
+        request_id: the tracked row, if it is about one alone.
         what: what is so, in plain words.
         todo: what to do about it.
         jellyfin_id: the item that it was found at, if it was at one.
+        action: what an admin can have done about it, e.g. "merge"; "" where that is nothing.
+        request_ids: all rows that it is about.
+        subject: what it is about where that is neither a row nor an item.
     """
 
     kind: str
@@ -35,18 +38,37 @@ class Finding(NamedTuple):
     what: str
     todo: str
     jellyfin_id: str | None = None
+    media_type: str | None = None
+    action: str = ""
+    request_ids: tuple[int, ...] = ()
+    subject: str = ""
 
     @property
     def target(self) -> str:
         """What it is about, as the audit names it."""
+        if self.request_id is not None:
+            return f"request {self.request_id}"
         if self.jellyfin_id is not None:
-            return f"item {self.jellyfin_id}"
-        return "library" if self.request_id is None else f"request {self.request_id}"
+            return self._item
+        return self.subject or "library"
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The same, and how version 1.0 named it."""
+        return (self.target,) if self.jellyfin_id is None else (self.target, self._item)
+
+    @property
+    def _item(self) -> str:
+        return f"item {self.jellyfin_id}"
 
     @property
     def ignorable(self) -> bool:
         """Whether somebody may ignore it."""
         return self.kind not in _NEVER_IGNORED
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it is told to machines, with the name that it is settled under."""
+        return {**self._asdict(), "target": self.target}
 
 
 def attention(
@@ -60,13 +82,18 @@ def attention(
     known, most = {(*row,) for row in rows}, _MOST + len(rows)
     found = [
         *_held(connection),
+        *_server(connection),
         *_unread(connection),
         *_leaving(connection, policy, now),
         *_decided(connection, most),
         *_without_ids(connection, most),
         *_copies(connection),
     ]
-    return [one for one in found if ((one.kind, one.target, one.what) in known) is ignored]
+    return [one for one in found if _is_among(one, known) is ignored]
+
+
+def _is_among(one: Finding, known: set[tuple[Any, ...]]) -> bool:
+    return any((one.kind, target, one.what) in known for target in one.targets)
 
 
 def ignore(connection: sqlite3.Connection, finding: Finding, by: str, at: datetime) -> None:
@@ -79,25 +106,56 @@ def ignore(connection: sqlite3.Connection, finding: Finding, by: str, at: dateti
 
 def heed(connection: sqlite3.Connection, finding: Finding) -> None:
     """Let it count again."""
-    connection.execute(
-        "DELETE FROM sync_ignored WHERE kind = ? AND target = ?", (finding.kind, finding.target)
+    connection.executemany(
+        "DELETE FROM sync_ignored WHERE kind = ? AND target = ?",
+        [(finding.kind, target) for target in finding.targets],
     )
 
 
-def _held(connection: sqlite3.Connection) -> list[Finding]:
+_HELD: Final = {
+    HeldKind.REMOVE: (
+        "it would be removed",
+        "approve or discard plan {}; if a disk is away, bring it back instead",
+    ),
+    HeldKind.UNLINK: (
+        "its id of Radarr or Sonarr would be taken away",
+        "approve or discard plan {}; if that list is to come back, let it come back first",
+    ),
+}
+
+
+def _held(connection: sqlite3.Connection) -> Iterator[Finding]:
     if (run_id := plans.open_plan(connection)) is None:
-        return []
-    todo = f"approve or discard plan {run_id}; if a disk is away, bring it back instead"
-    return [
-        Finding("held", one["title"], one["request_id"], one["why"], todo)
-        for one in plans.titles(connection, run_id, _MOST)
-    ]
+        return
+    for one in plans.titles(connection, run_id, _MOST):
+        what, todo = _HELD[HeldKind(one["kind"])]
+        told, number = f"{what}: {one['why']}", one["request_id"]
+        yield Finding("held", one["title"], number, told, todo.format(run_id))
+
+
+def _server(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """Another Jellyfin than before, unless an admin has said since that it is the right one."""
+    run_id, result = _latest(connection, "'ok', 'partial', 'held'")
+    server = str(result.get("server") or "")
+    right = connection.execute("SELECT target FROM sync_confirmed WHERE kind = 'server'").fetchone()
+    if result.get("server_known", True) or not server or right == (server,):
+        return
+    before = f" ({right[0]})" if right else ""
+    what = f"Jellyfin's address leads to another server ({server}) than before{before}; nothing is"
+    what = f"{what} removed or linked anew"
+    todo = "correct the address, or confirm that this is the right server by now"
+    yield Finding(
+        "server", f"run {run_id}", None, what, todo, action="confirm", subject=f"server {server}"
+    )
 
 
 def _unread(connection: sqlite3.Connection) -> list[Finding]:
     """What the latest full run met that was not as it should be, the broken items among it."""
     number, result = _latest(connection, "'ok', 'partial', 'held', 'failed'")
     details = result.get("error_details", ())
+    if not result.get("server_known", True):  # which is a finding of its own
+        own = {gap["detail"] for gap in result.get("gaps", ()) if gap["kind"] == DISTRUSTED}
+        details = [one for one in details if one not in own]
     todo = "see to what it names; the next full run tells whether it is well again"
     return [Finding("problem", f"run {number}", None, str(one), todo) for one in details[:_MOST]]
 
@@ -123,12 +181,16 @@ def _latest(connection: sqlite3.Connection, outcomes: str) -> tuple[int, dict[st
 def _leaving(
     connection: sqlite3.Connection, policy: RemovalPolicy, now: Moment
 ) -> Iterator[Finding]:
+    """What is missing and waits for more evidence; what is held waits for an admin instead."""
     rows = connection.execute(
         f"SELECT requests.title, requests.id, {', '.join(evidence.COLUMNS[2:])}"
         " FROM sync_absences JOIN sync_titles USING (request_id)"
         " JOIN requests ON requests.id = sync_titles.request_id"
-        " AND requests.created_at = sync_titles.created_at ORDER BY since LIMIT ?",
-        (_MOST,),
+        " AND requests.created_at = sync_titles.created_at"
+        " WHERE NOT EXISTS (SELECT 1 FROM sync_held"
+        "  WHERE sync_held.run_id = ? AND sync_held.request_id = requests.id)"
+        " ORDER BY since LIMIT ?",
+        (plans.open_plan(connection), _MOST),
     )
     for title, number, *columns in rows:
         if (missing := evidence.absence(columns, now)) is not None:
@@ -142,55 +204,180 @@ def _leaving(
 def _countdown(missing: Absence, policy: RemovalPolicy) -> str:
     if policy.mode is RemovalMode.OFF:
         return "it stays, as removals are switched off"
-    more, left = outstanding(missing.sightings, missing.waited, policy)
+    more, left = policy.outstanding(missing.sightings, missing.waited)
     end = "put to an admin" if policy.mode is RemovalMode.ASK else "removed"
     return f"{end} after {more} more, {left.total_seconds() / 3600:.0f} h from now at the earliest"
 
 
-_KINDS: Final = {
-    "ids_point_to_different_titles": (
+class _Kind(NamedTuple):
+    """What the reason of a decision means to people."""
+
+    name: str
+    what: str
+    todo: str
+    action: str = ""
+
+
+_KINDS: Final[Mapping[str, _Kind]] = {
+    "identified_as_another_title": _Kind(
+        "identified",
+        "its item in Jellyfin is another title by now",
+        "correct the item in Jellyfin, or confirm that the row is this title by now",
+        "confirm",
+    ),
+    "ids_point_to_different_titles": _Kind(
         "conflict",
         "its ids belong to different requests",
         "correct the ids in Jellyfin, or merge the requests in the tracker",
     ),
-    "row_not_understood": (
+    "ids_contradict_each_other": _Kind(
+        "conflict",
+        "Jellyfin has two different ids of one provider for it",
+        "correct the ids in Jellyfin",
+    ),
+    "tracked_twice": _Kind(
+        "double",
+        "Library Sync tracks it more than once",
+        "have its rows merged into the first one",
+        "merge",
+    ),
+    "unlink_held": _Kind(
+        "unlink_held",
+        "its id of Radarr or Sonarr would be taken away, with many others",
+        "nothing if that list comes back; else have the id taken away",
+        "unlink",
+    ),
+    "deleted_in_the_tracker": _Kind(
+        "left_out",
+        "somebody deleted it in the tracker's dashboard, and Jellyfin still lists it",
+        "nothing if that was meant; else have it tracked again",
+        "track_again",
+    ),
+    "available_but_never_seen": _Kind(
+        "never_seen",
+        "it is tracked as available, and was in no reading of the library so far",
+        "see why Jellyfin does not show it, or have it removed from the tracker",
+        "remove",
+    ),
+    "row_not_understood": _Kind(
         "not_understood",
         "the tracker's row has a state, type or id that is not known",
         "upgrade library-sync, or correct the row",
     ),
-    "not_available": (
+    "availability_unknown": _Kind(
+        "unknown",
+        "whether there is anything to play of it could not be told",
+        "nothing, it is looked at again; if it stays, see to the problems here, and Jellyfin's log",
+    ),
+    "not_available": _Kind(
         "nothing_to_play",
         "Jellyfin lists it, but there is no file to play",
         "add an episode or the film, or delete its empty folder",
     ),
-    "requested_seasons_incomplete": (
+    "tracked_in_an_earlier_state": _Kind(
+        "waiting",
+        "it was requested, and whether all of that is there could not be told",
+        "nothing, it is looked at again; if it stays, see to what the brackets name",
+    ),
+    "requested_seasons_incomplete": _Kind(
         "incomplete",
         "not all requested episodes are there",
         "nothing; it becomes available with the last of them",
     ),
-    "still_read_by_jellyfin": (
+    "still_read_by_jellyfin": _Kind(
         "being_read",
         "Jellyfin has no ids for it yet",
         "nothing, it is looked at again; if it stays, identify it in Jellyfin",
     ),
 }
+"""By the reason's code, the most urgent first."""
+
+_URGENCY: Final = {reason: at for at, reason in enumerate(_KINDS)}
+_OTHERS: Final = re.compile(r"requests ([0-9, ]+)$")
+_ROW: Final = (
+    *("reason", "media_type", "title", "request_id", "details", "jellyfin_id", "tracked"),
+)
+LATEST: Final = (
+    "(SELECT MAX(id) FROM sync_runs WHERE kind = 'full' AND outcome IN ('ok', 'partial', 'held'))"
+)
+"""The number of the latest full run that decided about everything."""
+_NAME: Final = "(SELECT title FROM requests WHERE id = request_id)"
 
 
 def _decided(connection: sqlite3.Connection, most: int) -> list[Finding]:
     """What the latest full run could not settle."""
     rows = connection.execute(
-        "SELECT reason, title, request_id, details, jellyfin_id FROM sync_decisions WHERE run_id ="
-        " (SELECT MAX(id) FROM sync_runs WHERE kind = 'full'"
-        "  AND outcome IN ('ok', 'partial', 'held'))"
-        " AND kind IN ('conflict', 'skip') ORDER BY reason, title LIMIT ?",
-        (most * 3,),
+        f"SELECT {', '.join(_ROW[:-1])}, {_NAME} FROM ("
+        "SELECT *, ROW_NUMBER() OVER (PARTITION BY reason ORDER BY title) AS place"
+        f" FROM sync_decisions WHERE run_id = {LATEST}"
+        " AND kind IN ('conflict', 'skip', 'double')) WHERE place <= ? ORDER BY reason, place",
+        (most,),
     )
-    found = []
-    for reason, title, request_id, details, jellyfin_id in rows:
-        kind, what, todo = _KINDS.get(reason, (reason, reason.replace("_", " "), "look at it"))
-        told = f"{what} ({details})" if details else what
-        found.append(Finding(kind, title, request_id, told, todo, jellyfin_id))
-    return found
+    found = _findings(connection, [dict(zip(_ROW, row, strict=True)) for row in rows])
+    if plans.open_plan(connection) is not None:  # which tells of them
+        found = (one for one in found if one.kind != "unlink_held")
+    return [*dict.fromkeys(found)]
+
+
+def of_row(connection: sqlite3.Connection, request_id: int) -> list[Finding]:
+    """What the latest full run could not settle about one row."""
+    rows = connection.execute(
+        f"SELECT {', '.join(_ROW[:-1])}, {_NAME} FROM sync_decisions WHERE run_id = {LATEST}"
+        " AND kind IN ('conflict', 'skip', 'double') AND (request_id = ? OR kind <> 'skip')",
+        (request_id,),
+    )
+    found = _findings(connection, [dict(zip(_ROW, row, strict=True)) for row in rows])
+    return [*dict.fromkeys(one for one in found if request_id in one.request_ids)]
+
+
+def _findings(connection: sqlite3.Connection, rows: Sequence[dict[str, Any]]) -> Iterator[Finding]:
+    for row in sorted(rows, key=lambda row: _URGENCY.get(row["reason"], len(_URGENCY))):
+        numbers = _numbers(row)
+        least = 2 if row["reason"] == "tracked_twice" else min(1, len(numbers))
+        if len(_present(connection, numbers)) < least:
+            continue  # what it was about is gone meanwhile
+        if row["reason"] == "identified_as_another_title" and row["request_id"] is None:
+            continue  # each of its rows is a finding of its own
+        yield _finding(row, numbers)
+
+
+def _numbers(row: Mapping[str, Any]) -> tuple[int, ...]:
+    """The rows that a decision is about."""
+    details, first = row["details"] or "", row["request_id"]
+    if row["reason"] == "tracked_twice":
+        return (first, *map(int, re.findall("[0-9]+", details)))
+    others = _OTHERS.search(details)
+    if first is None and others:
+        return tuple(map(int, re.findall("[0-9]+", others[1])))
+    return () if first is None else (first,)
+
+
+def _present(connection: sqlite3.Connection, numbers: Iterable[int]) -> list[int]:
+    select = "SELECT 1 FROM requests WHERE id = ?"
+    return [one for one in numbers if connection.execute(select, (one,)).fetchone()]
+
+
+def _finding(row: Mapping[str, Any], numbers: tuple[int, ...]) -> Finding:
+    reason = row["reason"]
+    unknown = _Kind(reason, reason.replace("_", " "), "look at it")
+    kind, what, todo, action = _KINDS.get(reason, unknown)
+    rows = f"requests {', '.join(map(str, numbers))}"
+    details = rows if reason == "tracked_twice" else row["details"]
+    if reason == "identified_as_another_title" and details:
+        details = f"{row['title']}: {_OTHERS.sub('', details).removesuffix('; ')}"
+    title = row["tracked"] or row["title"] or rows
+    return Finding(
+        kind,
+        title,
+        row["request_id"],
+        f"{what} ({details})" if details else what,
+        todo,
+        row["jellyfin_id"],
+        row["media_type"],
+        action,
+        numbers,
+        "" if row["jellyfin_id"] or not numbers else rows,
+    )
 
 
 def _without_ids(connection: sqlite3.Connection, most: int) -> list[Finding]:

@@ -16,6 +16,9 @@ from typing import Any, Final, NamedTuple
 
 from daemon.domain import Actor
 
+APPROVED: Final = "approved by an admin"
+"""What the reason of a removal begins with that an admin has approved."""
+
 _FIRST: Final = "0" * 64
 _HASHED: Final = (
     "seq",
@@ -93,6 +96,18 @@ class Verdict(NamedTuple):
     events: int
     broken_at: int | None
     head: str
+
+
+def removed_since(connection: sqlite3.Connection, since: datetime) -> int:
+    """How many titles were removed since then without an admin's word, and not brought back."""
+    [removed] = connection.execute(
+        "SELECT COUNT(*) FROM sync_audit AS gone WHERE action = 'title.removed' AND at >= ?"
+        " AND IFNULL(reason, '') NOT LIKE ? AND NOT EXISTS ("
+        "SELECT 1 FROM sync_audit AS back WHERE back.target = gone.target"
+        " AND back.run_id = gone.run_id AND back.seq > gone.seq AND back.action = 'title.undone')",
+        (_stamp(since), f"{APPROVED}%"),
+    ).fetchone()
+    return int(removed)
 
 
 def append(

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from daemon.domain import Absence, TrackedRequest
+from daemon.domain import Absence, Missed
 
 
 class Moment(NamedTuple):
@@ -60,18 +60,28 @@ SEEN = (
 COLUMNS = (
     *("sync_titles.request_id IS NOT NULL", "sync_titles.library"),
     *("sync_absences.sightings", "sync_absences.waited", "sync_absences.since"),
-    *("sync_absences.boot", "sync_absences.monotonic", "sync_absences.wall"),
+    *("sync_absences.library_away", "sync_absences.boot", "sync_absences.monotonic"),
+    "sync_absences.wall",
 )
+
+
+def columns(connection: sqlite3.Connection) -> Sequence[str] | None:
+    """`COLUMNS` as this file has them; None if it never met this program."""
+    known = {name for _, name, *_ in connection.execute("PRAGMA table_info(sync_absences)")}
+    if not known:
+        return None
+    later = "sync_absences.library_away"  # absent in a file of version 1.0 that is only looked at
+    return ["0" if name == later and "library_away" not in known else name for name in COLUMNS]
 
 
 def absence(values: Sequence[object], now: Moment) -> Absence | None:
     """What `COLUMNS` say after the first two."""
-    sightings, waited, since, *then = values
+    sightings, waited, since, away, *then = values
     if sightings is None:
         return None
     passed = float(waited) + now.since(Moment(*then))  # type: ignore[arg-type]
     began = datetime.fromisoformat(str(since))
-    return Absence(int(sightings), timedelta(seconds=passed), began)  # type: ignore[call-overload]
+    return Absence(int(sightings), timedelta(seconds=passed), began, bool(away))  # type: ignore[call-overload]
 
 
 def saw(connection: sqlite3.Connection, rows: Sequence[tuple[int, str | None]]) -> None:
@@ -92,22 +102,23 @@ def returned(connection: sqlite3.Connection, rows: Sequence[int]) -> None:
 
 
 def missed(
-    connection: sqlite3.Connection, rows: Sequence[TrackedRequest], at: datetime, now: Moment
+    connection: sqlite3.Connection, found: Sequence[Missed], at: datetime, now: Moment
 ) -> None:
     """Note one more complete reading that did not show these rows."""
     connection.executemany(
         "INSERT OR REPLACE INTO sync_absences"
-        " (request_id, since, sightings, waited, boot, monotonic, wall)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        " (request_id, since, sightings, waited, library_away, boot, monotonic, wall)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 row.id,
                 (row.absence.since if row.absence else at).isoformat(),
                 (row.absence.sightings if row.absence else 0) + 1,
                 row.absence.waited.total_seconds() if row.absence else 0.0,
+                away or (row.absence is not None and row.absence.library_away),
                 *now,
             )
-            for row in rows
+            for row, away in found
         ],
     )
 

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from daemon.store import plans, runs, titles
 from daemon.store.runs import EVERY_RUN, RunFilter
+from daemon.store.titles import Hit
 
 STRIP: Final = 40
 """Runs that are shown at a glance."""
@@ -20,7 +21,7 @@ _JOBS: Final = {"full": "kind = 'full'", "webhook": "trigger = 'webhook'"}
 _LINE: Final = (
     *("id", "trigger", "kind", "actor", "started_at", "ended_at", "outcome", "added", "updated"),
 )
-_IN_RESULT: Final = ("promoted", "removed", "held", "errors", "total_scanned")
+_IN_RESULT: Final = ("promoted", "removed", "merged", "held", "errors", "total_scanned")
 _ENTRY: Final = (
     *("seq", "kind", "reason", "media_type", "title", "request_id", "details", "jellyfin_id"),
 )
@@ -29,17 +30,25 @@ _DECIDED: Final[Mapping[str, tuple[str, ...]]] = {
     "changed": ("fill", "refresh"),
     "available": ("promote",),
     "gone": ("gone_from_the_library",),
+    "merged": ("merged",),
     "linked": ("relink",),
     "unmatched": (
-        *("ids_point_to_different_titles", "still_read_by_jellyfin", "available_without_ids"),
+        *("ids_point_to_different_titles", "identified_as_another_title"),
+        *("ids_contradict_each_other", "still_read_by_jellyfin", "available_without_ids"),
     ),
-    "skipped": ("not_available", "requested_seasons_incomplete", "row_not_understood"),
+    "doubles": ("tracked_twice",),
+    "skipped": (
+        *("not_available", "availability_unknown", "requested_seasons_incomplete"),
+        *("tracked_in_an_earlier_state", "row_not_understood", "deleted_in_the_tracker"),
+        *("unlink_held", "available_but_never_seen"),
+    ),
 }
 HELD: Final = "held"
 RESTORED: Final = "restored"
 ERROR: Final = "error"
 SHOWN: Final = (
-    *("added", "changed", "available", "gone", HELD, RESTORED, "linked", "unmatched", "skipped"),
+    *("added", "changed", "available", "gone", "merged", HELD, RESTORED, "linked"),
+    *("unmatched", "doubles", "skipped"),
 )
 """The groups that a run's outcome is shown in; what is restored was taken back of it since."""
 
@@ -54,7 +63,7 @@ _FILM: Final = (
 """By which Radarr's pages know the film of a row, if it is one that Radarr has."""
 
 _TAKEN_BACK: Final = "title.undone"
-_CAN_BE_TAKEN_BACK: Final = ("title.removed", "title.relink", "title.promote")
+_CAN_BE_TAKEN_BACK: Final = ("title.removed", "title.merged", "title.relink", "title.promote")
 
 
 class Glance(NamedTuple):
@@ -64,7 +73,8 @@ class Glance(NamedTuple):
         lines: the newest runs, the newest first.
         full: the latest full run that came to an end of its own, with its result.
         checked: when the library was last read as a whole, as ISO text.
-        plan: the plan that waits: its run, when it was made, how many titles, the main reasons.
+        plan: the plan that waits: its run, when it was made, the main reasons, and how many titles,
+            of which some would be removed and the others would lose an id.
         lately: the titles that were added last.
         jobs: the newest runs that have ended, by job: full runs, and those that webhooks began.
     """
@@ -177,11 +187,14 @@ def _plan(connection: sqlite3.Connection, run_id: int) -> dict[str, Any] | None:
     head = plans.head(connection, run_id)
     if head is None:
         return None
-    reasons = connection.execute(
-        "SELECT why, COUNT(*) FROM sync_held WHERE run_id = ? GROUP BY why ORDER BY 2 DESC",
+    rows = connection.execute(
+        "SELECT why, COUNT(*), SUM(kind = 'unlink') FROM sync_held WHERE run_id = ?"
+        " GROUP BY why ORDER BY 2 DESC",
         (run_id,),
     ).fetchall()
-    return {**head, "titles": sum(n for _, n in reasons), "reasons": [why for why, _ in reasons]}
+    titles, unlinks = (sum(row[at] for row in rows) for at in (1, 2))
+    counts = {"titles": titles, "removals": titles - unlinks, "unlinks": unlinks}
+    return {**head, **counts, "reasons": [why for why, *_ in rows]}
 
 
 def _lately(connection: sqlite3.Connection, run_ids: Iterable[int]) -> list[dict[str, Any]]:
@@ -246,14 +259,14 @@ def _decided(
 def _held(
     connection: sqlite3.Connection, run: Mapping[str, Any], wanted: Wanted
 ) -> list[dict[str, Any]]:
-    names = ("request_id", "media_type", "title", "library", "why", "since", "sightings")
+    names = ("request_id", "media_type", "title", "library", "why", "since", "sightings", "kind")
     rows = connection.execute(
         f"SELECT {', '.join(names)}, {_FILM} FROM sync_held WHERE run_id = ? AND request_id > ?"
         " AND title LIKE ? ESCAPE '\\' ORDER BY request_id LIMIT ?",
         (run["id"], wanted.after, titles.like(wanted.text), wanted.limit),
     )
     held = [dict(zip((*names, "tmdb_id"), row, strict=True)) for row in rows]
-    return [{**one, "seq": one["request_id"], "kind": HELD} for one in held]
+    return [{**one, "seq": one["request_id"], "kind": HELD, "would": one["kind"]} for one in held]
 
 
 def _restored(
@@ -316,8 +329,8 @@ def _undoable(connection: sqlite3.Connection, run_id: int) -> dict[str, int]:
     return {name: number for name, number in left.items() if number > 0}
 
 
-def found(connection: sqlite3.Connection, numbers: Iterable[int]) -> list[dict[str, Any]]:
-    """Rows of the tracker by their numbers, in that order, as far as they are there."""
+def found(connection: sqlite3.Connection, hits: Iterable[Hit]) -> list[dict[str, Any]]:
+    """Rows of the tracker in the order in which they were found, and by what each was."""
     select = f"SELECT {', '.join(_FOUND)} FROM requests WHERE id = ?"
-    rows = (connection.execute(select, (number,)).fetchone() for number in numbers)
-    return [dict(zip(_FOUND, row, strict=True)) for row in rows if row]
+    rows = ((connection.execute(select, (hit.request_id,)).fetchone(), hit.by) for hit in hits)
+    return [{**dict(zip(_FOUND, row, strict=True)), "by": by} for row, by in rows if row]

@@ -36,6 +36,11 @@ def version(connection: sqlite3.Connection) -> int | None:
     return int(number)
 
 
+def is_current(connection: sqlite3.Connection) -> bool:
+    """Whether every step is taken."""
+    return (version(connection) or 0) >= migrations()[-1].number
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Take the steps that are missing, inside the caller's transaction.
 

@@ -9,10 +9,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from daemon.removal import Held
+from daemon.domain import Held, HeldKind
 
 _COLUMNS: Final = ("run_id", "state", "at", "fingerprint", "settled_by", "settled_at")
-_TITLES: Final = (*("request_id", "media_type", "title", "library", "why", "since", "sightings"),)
+_TITLES: Final = (
+    *("request_id", "media_type", "title", "library", "why", "since", "sightings", "kind"),
+)
 
 
 class PlanState(StrEnum):
@@ -62,18 +64,18 @@ def hold(
     )
     connection.executemany(
         "INSERT INTO sync_held"
-        " (run_id, request_id, media_type, title, library, why, since, sightings)"
-        " SELECT ?1, id, media_type, title, ?3, ?4, ?5, ?6 FROM requests WHERE id = ?2",
+        " (run_id, request_id, media_type, title, library, why, since, sightings, kind)"
+        " SELECT ?1, id, media_type, title, ?3, ?4, ?5, ?6, ?7 FROM requests WHERE id = ?2",
         [_entry(run_id, one, at) for one in held],
     )
     return run_id
 
 
 def _entry(run_id: int, held: Held, at: datetime) -> tuple[Any, ...]:
-    absence = held.row.absence
+    row, absence = held.request, held.request.absence
     since = (absence.since if absence else at).isoformat()
     sightings = (absence.sightings if absence else 0) + 1
-    return (run_id, held.row.id, held.row.library, held.why, since, sightings)
+    return (run_id, row.id, row.library, held.why, since, sightings, held.kind.value)
 
 
 def settle(
@@ -142,5 +144,8 @@ def _settle_open(connection: sqlite3.Connection, state: PlanState, at: datetime)
 
 def _fingerprint(held: Sequence[Held]) -> str:
     """The same for the same set of rows."""
-    text = ",".join(str(number) for number in sorted(one.row.id for one in held))
+    marks = sorted(
+        (one.request.id, "" if one.kind is HeldKind.REMOVE else one.kind) for one in held
+    )
+    text = ",".join(f"{number}{kind}" for number, kind in marks)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -7,17 +7,19 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from daemon.domain import (
     FILLABLE,
     OUR_NAME,
+    Absent,
     Actor,
     Add,
     Column,
     Defect,
+    Deletion,
     Ids,
     LibraryItem,
     MediaType,
@@ -27,6 +29,7 @@ from daemon.domain import (
     fingerprint,
 )
 from daemon.errors import SchemaMismatchError
+from daemon.identity import file_name, jellyfin_id, same
 from daemon.store import evidence
 from daemon.store.audit import AuditEvent
 from daemon.store.evidence import Moment
@@ -56,6 +59,7 @@ class Written:
         updated: the updates that changed their row.
         passed: items whose row came, went or changed meanwhile.
         removed: numbers of rows that are gone, with what they held.
+        merged: numbers of rows that became part of another one, with what they held.
         events: what has to go into the audit.
     """
 
@@ -63,6 +67,7 @@ class Written:
     updated: list[tuple[int, Update]] = field(default_factory=list)
     passed: list[LibraryItem] = field(default_factory=list)
     removed: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    merged: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     events: list[AuditEvent] = field(default_factory=list)
 
 
@@ -118,7 +123,7 @@ def tracked(
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     if "requests" not in tables:
         return [], []
-    reader = _Reader(check(connection), now, remembers="sync_absences" in tables)
+    reader = _Reader(check(connection), now, evidence.columns(connection))
     where, values = ("", {}) if items is None else reader.narrowed(items)
     found = connection.execute(
         reader.query + where, {"ours": OUR_NAME, "public_url": public_url, **values}
@@ -130,28 +135,30 @@ def tracked(
 class _Reader:
     """Turns rows of the tracker into values; keeps what it met that it does not understand."""
 
-    def __init__(self, columns: frozenset[str], now: Moment, *, remembers: bool) -> None:
+    def __init__(
+        self, columns: frozenset[str], now: Moment, remembered: Sequence[str] | None
+    ) -> None:
         self.defects: list[Defect] = []
         self._now = now
         self._fillable = [name for name in FILLABLE if name in columns]
         self._missing: dict[tuple[Any, ...], frozenset[str]] = {}
         self._libraries: dict[str | None, str | None] = {}
-        self._imdb_id = imdb_id = "imdb_id" if "imdb_id" in columns else "NULL"
-        face = ["title", "year", "overview" if "overview" in columns else "NULL"]
+        self._imdb_id = imdb_id = _present("imdb_id", columns)
+        texts = ["title", "year", *(_present(name, columns) for name in ("overview", "final_path"))]
         picture = (
             "CASE WHEN poster_url IS NULL THEN 0"
             " WHEN poster_url = :public_url || '/Items/' || jellyfin_id || '/Images/Primary' THEN 1"
             " END"
         )
-        seasons = "requested_seasons" if "requested_seasons" in columns else "NULL"
+        asked = (_present(name, columns) for name in ("requested_seasons", "total_episodes"))
         selected = (
             *("id", "media_type", "state", "tmdb_id", "tvdb_id", imdb_id, "jellyfin_id"),
-            *("radarr_id", "sonarr_id", seasons, "requested_by IS :ours"),
-            *(f"CASE WHEN requested_by IS :ours THEN {name} END" for name in (*face, picture)),
-            *(evidence.COLUMNS if remembers else ("NULL",) * len(evidence.COLUMNS)),
-            *(f"{name} IS NULL" for name in self._fillable),
+            *("radarr_id", "sonarr_id", *asked, "requested_by IS :ours"),
+            *(f"CASE WHEN requested_by IS :ours THEN {name} END" for name in (*texts, picture)),
+            *(remembered or ("NULL",) * len(evidence.COLUMNS)),
+            *(f"IFNULL({name}, '') = ''" for name in self._fillable),
         )
-        joined = evidence.SEEN if remembers else ""
+        joined = evidence.SEEN if remembered else ""
         self.query = f"SELECT {', '.join(map(_qualified, selected))} FROM requests {joined}"
 
     def narrowed(self, items: Sequence[LibraryItem]) -> tuple[str, dict[str, str]]:
@@ -173,33 +180,37 @@ class _Reader:
 
     def rows(self, values: tuple[Any, ...]) -> Iterator[TrackedRequest]:
         """The row; twice if its media type is not understood, so that it hides both titles."""
-        number, media_type, state, tmdb, tvdb, imdb, jellyfin_id, *rest = values
-        radarr_id, sonarr_id, seasons, ours, title, year, overview, poster, *rest = rest
+        number, media_type, state, tmdb, tvdb, imdb, item, *rest = values
+        radarr_id, sonarr_id, seasons, episodes, ours, *rest = rest
+        title, year, overview, path, poster, *rest = rest
         (seen, library, *absence), nulls = (
             rest[: len(evidence.COLUMNS)],
             rest[len(evidence.COLUMNS) :],
         )
         kind = _MEDIA_TYPES.get(media_type)
         known = _STATES.get(state)
-        if known is None or kind is None or not {type(tmdb), type(tvdb)} <= _INTEGER:
+        if known is None or kind is None or not _are_ids(tmdb, tvdb):
             self.defects.append(_not_understood(number, media_type, state))
             known = None
+        gone = evidence.absence(absence, self._now)
         for each in (kind,) if kind else MediaType:
             yield TrackedRequest(
                 id=number,
                 media_type=each,
                 state=known,
-                ids=Ids(_integer(tmdb), _integer(tvdb), _text(imdb)),
-                jellyfin_id=_text(jellyfin_id, "-"),
-                arr_id=_integer(radarr_id if each is MediaType.MOVIE else sonarr_id),
+                ids=Ids(_positive(tmdb), _positive(tvdb), _text(imdb)),
+                jellyfin_id=jellyfin_id(item) or _text(item),
+                arr_id=_positive(radarr_id if each is MediaType.MOVIE else sonarr_id),
                 missing=self._names(each, tuple(nulls)),
                 ours=bool(ours),
-                face=fingerprint(title, year, overview) if ours else 0,
+                face=fingerprint(title, year, overview, path) if ours else 0,
+                file=fingerprint(file_name(path)) if gone and path else 0,
                 poster=None if poster is None else bool(poster),
                 seasons=_seasons(seasons),
+                episodes=_positive(episodes),
                 seen=bool(seen),
                 library=self._libraries.setdefault(library, library),
-                absence=evidence.absence(absence, self._now),
+                absence=gone,
             )
 
     def _names(self, media_type: MediaType, nulls: tuple[int, ...]) -> frozenset[str]:
@@ -216,25 +227,35 @@ def _qualified(column: str) -> str:
     return f"requests.{column}" if column in {"id", "created_at"} else column
 
 
-def _seasons(text: object) -> frozenset[int]:
-    """The tracker writes them as 1 or 1,2,3."""
-    if not text:
+def _present(name: str, columns: frozenset[str]) -> str:
+    """A column that older versions of the tracker do not have."""
+    return name if name in columns else "NULL"
+
+
+def _seasons(text: object) -> frozenset[int] | None:
+    """The tracker writes them as 1 or 1,2,3; None if that is not what stands there."""
+    if text is None or text == "":
         return _NO_SEASONS
-    return frozenset(int(part) for part in str(text).split(",") if part.strip().isdigit())
+    parts = str(text).split(",")
+    if not all(part.strip().isascii() and part.strip().isdigit() for part in parts):
+        return None
+    return frozenset(int(part) for part in parts)
 
 
 _NO_SEASONS: Final = frozenset[int]()
-_INTEGER: Final = {int, type(None)}
 
 
-def _integer(value: object) -> int | None:
-    return value if isinstance(value, int) else None
+def _are_ids(*values: object) -> bool:
+    """The first version of the tracker wrote an empty text for an id that is not known."""
+    return all(value is None or value == "" or isinstance(value, int) for value in values)
 
 
-def _text(value: object, without: str = "") -> str | None:
-    if not isinstance(value, str) or not value:
-        return None
-    return value.replace(without, "").lower() if without else value.lower()
+def _positive(value: object) -> int | None:
+    return value if isinstance(value, int) and value > 0 else None
+
+
+def _text(value: object) -> str | None:
+    return value.lower() if isinstance(value, str) and value else None
 
 
 _MEDIA_TYPES: Final[dict[object, MediaType]] = {member.value: member for member in MediaType}
@@ -244,6 +265,60 @@ _STATES: Final[dict[object, RequestState]] = {member.value: member for member in
 def _not_understood(number: int, media_type: object, state: object) -> Defect:
     reason = f"media type {media_type!r}, state {state!r} or an id is not understood; left alone"
     return Defect(SERVICE, f"request {number}", reason, lost=False)
+
+
+def deletions(connection: sqlite3.Connection, now: datetime) -> list[Deletion]:
+    """Titles whose latest deletion was made in the tracker's dashboard, the newest first.
+
+    The app deletes through Radarr and Sonarr what it has their ids for, and says so in an event of
+    each; without one of those the title was only taken off its list.
+    """
+    columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(deletion_logs)")}
+    needed = {"source", "media_type", "initiated_at", "tmdb_id", "tvdb_id"}
+    if not (needed <= columns and has_table(connection, "deletion_sync_events")):
+        return []
+    overruled: set[str] = set()
+    if has_table(connection, "sync_confirmed"):
+        again = "SELECT target FROM sync_confirmed WHERE kind = 'track_again'"
+        overruled.update(target for (target,) in connection.execute(again))
+    item = "jellyfin_id" if "jellyfin_id" in columns else "NULL"
+    rows = connection.execute(
+        f"SELECT id, media_type, title, tmdb_id, tvdb_id, {item}, source, initiated_at, EXISTS ("
+        "SELECT 1 FROM deletion_sync_events WHERE deletion_log_id = deletion_logs.id"
+        " AND service IN ('radarr', 'sonarr')"
+        " AND status IN ('PENDING', 'ACKNOWLEDGED', 'CONFIRMED', 'VERIFIED', 'FAILED'))"
+        " FROM deletion_logs ORDER BY id DESC"
+    )
+    found: list[Deletion] = []
+    known: set[tuple[object, ...]] = set()
+    for number, media_type, title, tmdb, tvdb, jellyfin, source, at, files in rows:
+        kind = _MEDIA_TYPES.get(media_type)
+        number_there = jellyfin_id(jellyfin)
+        keys = {(kind, "tmdb", tmdb), (kind, "tvdb", tvdb), (kind, "item", number_there)}
+        keys = {key for key in keys if key[2]}
+        if kind is not None and source == "DASHBOARD" and not keys & known:
+            ids = Ids(_positive(tmdb), _positive(tvdb))
+            over = str(number) in overruled
+            age = _age(at, now)
+            found.append(Deletion(number, kind, title, ids, number_there, age, bool(files), over))
+        known |= keys
+    return found
+
+
+def has_table(connection: sqlite3.Connection, name: str) -> bool:
+    """Whether the file has a table; one that is only looked at may be of an older version."""
+    known = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+    return connection.execute(known, (name,)).fetchone() is not None
+
+
+def _age(at: object, now: datetime) -> timedelta:
+    """How long ago that was; nothing where it lies ahead or is not understood."""
+    try:
+        then = datetime.fromisoformat(str(at))
+    except ValueError:
+        return timedelta()
+    then = then if then.tzinfo else then.replace(tzinfo=UTC)
+    return max(timedelta(), now - then)
 
 
 # --- writing ---------------------------------------------------------------------------------
@@ -260,6 +335,33 @@ _ADD_EVENT: Final = (
 )
 
 
+class Newcomer(NamedTuple):
+    """A row that somebody else has made while a run was going on."""
+
+    media_type: MediaType
+    ids: Ids
+    jellyfin_id: str | None
+
+
+def newcomers(
+    connection: sqlite3.Connection, columns: frozenset[str], above: int
+) -> list[Newcomer]:
+    """The rows with a number above a given one."""
+    names = f"media_type, tmdb_id, tvdb_id, {_present('imdb_id', columns)}, jellyfin_id"
+    return [
+        Newcomer(kind, Ids(_positive(tmdb), _positive(tvdb), _text(imdb)), jellyfin_id(item))
+        for media_type, tmdb, tvdb, imdb, item in connection.execute(
+            f"SELECT {names} FROM requests WHERE id > ?", (above,)
+        )
+        if (kind := _MEDIA_TYPES.get(media_type)) is not None
+    ]
+
+
+def highest(connection: sqlite3.Connection) -> int:
+    """The number of the last row."""
+    return int(connection.execute("SELECT COALESCE(MAX(id), 0) FROM requests").fetchone()[0])
+
+
 class Writer:
     """Writes decisions, inside the caller's transaction.
 
@@ -267,11 +369,17 @@ class Writer:
         connection: in a transaction that holds the write lock.
         columns: those of `requests`.
         now: the moment of the transaction.
+        newcomers: rows that somebody else has made since the plan was.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, columns: frozenset[str], now: datetime
+        self,
+        connection: sqlite3.Connection,
+        columns: frozenset[str],
+        now: datetime,
+        newcomers: Sequence[Newcomer] = (),
     ) -> None:
+        self._newcomers = newcomers
         self._connection = connection
         self._columns = columns
         self._now = now
@@ -283,14 +391,9 @@ class Writer:
         )
         self.written = Written()
 
-    def add(self, adds: Sequence[Add], *, check: bool) -> None:
-        """Insert the titles with their timeline events.
-
-        Args:
-            adds: what to insert.
-            check: somebody else wrote meanwhile, so look whether a title is tracked by now.
-        """
-        if check:
+    def add(self, adds: Sequence[Add]) -> None:
+        """Insert the titles that are still untracked, with their timeline events."""
+        if self._newcomers:
             adds = [add for add in adds if not self._tracked_meanwhile(add.item)]
         if not adds:
             return
@@ -303,7 +406,7 @@ class Writer:
         self._connection.executemany(self._add_request, rows)
         events = [(number, at) for (number, _), at in zip(numbered, times, strict=True)]
         self._connection.executemany(_ADD_EVENT, events)
-        evidence.saw(self._connection, [(number, add.library) for number, add in numbered])
+        evidence.saw(self._connection, [(number, add.item.library) for number, add in numbered])
         self.written.added.extend(numbered)
 
     def update(self, update: Update, actor: Actor, run_id: int) -> None:
@@ -339,7 +442,7 @@ class Writer:
             elif name in update.replaces:
                 writable = row["requested_by"] == OUR_NAME and old != new
             else:
-                writable = old is None
+                writable = old is None or old == ""
             if writable:
                 changes[name] = new
         if update.promotes is not None and row["state"] == update.promotes.value:
@@ -371,21 +474,17 @@ class Writer:
         )
         return [list(episode) for episode in episodes], int(cursor.lastrowid or 0)
 
-    def remove(self, gone: TrackedRequest, actor: Actor, run_id: int, why: str) -> bool:
+    def remove(self, absent: Absent, actor: Actor, run_id: int, why: str) -> bool:
         """Remove a row the tracker's own way: a deletion log, then its children, then itself.
 
         Returns:
             Whether it was still as it was when that was decided.
         """
+        gone = absent.request
         row = self._whole("requests", "id", gone.id)
         if not row or not _still(row[0], gone):
             return False
-        before: dict[str, Any] = {"requests": row}
-        for table in ("timeline_events", "episodes"):
-            before[table] = self._whole(table, "request_id", gone.id)
-            self._connection.execute(f"DELETE FROM {table} WHERE request_id = ?", (gone.id,))
-        self._connection.execute("DELETE FROM requests WHERE id = ?", (gone.id,))
-        evidence.forget(self._connection, gone.id)
+        before = self._taken_out(gone.id)
         after = {"deletion_log_id": self._log_deletion(row[0], why)}
         target = f"request {gone.id}"
         self.written.events.append(
@@ -393,6 +492,31 @@ class Writer:
         )
         self.written.removed.append((gone.id, row[0]))
         return True
+
+    def merge(self, numbers: Sequence[int], actor: Actor, run_id: int) -> None:
+        """Leave the first of several rows of one title, if all of them are still ours."""
+        first, *others = sorted(numbers)
+        rows = {number: self._whole("requests", "id", number) for number in (first, *others)}
+        if not all(row and row[0]["requested_by"] == OUR_NAME for row in rows.values()):
+            return
+        for number in others:
+            before, after = self._taken_out(number), {"merged_into": first}
+            why = f"the same title as request {first}"
+            target = f"request {number}"
+            self.written.events.append(
+                AuditEvent("title.merged", actor, run_id, target, why, before, after)
+            )
+            self.written.merged.append((number, rows[number][0]))
+
+    def _taken_out(self, number: int) -> dict[str, Any]:
+        """What stood of a row in all tables, from which it is gone now."""
+        before: dict[str, Any] = {"requests": self._whole("requests", "id", number)}
+        for table in ("timeline_events", "episodes"):
+            before[table] = self._whole(table, "request_id", number)
+            self._connection.execute(f"DELETE FROM {table} WHERE request_id = ?", (number,))
+        self._connection.execute("DELETE FROM requests WHERE id = ?", (number,))
+        evidence.forget(self._connection, number)
+        return before
 
     def _whole(self, table: str, column: str, value: int) -> list[dict[str, Any]]:
         found = self._connection.execute(f"SELECT * FROM {table} WHERE {column} = ?", (value,))
@@ -414,6 +538,9 @@ class Writer:
             "initiated_at": now,
             "completed_at": now,
         }
+        table = self._connection.execute("PRAGMA table_info(deletion_logs)")
+        present = {name for _, name, *_ in table}  # older versions of the tracker have fewer
+        values = {name: value for name, value in values.items() if name in present}
         names = ", ".join(values)
         marks = ", ".join(f":{name}" for name in values)
         cursor = self._connection.execute(
@@ -439,17 +566,13 @@ class Writer:
         return int(number) + 1
 
     def _tracked_meanwhile(self, item: LibraryItem) -> bool:
-        ids = item.ids
-        where, values = "jellyfin_id = ?3", (ids.tmdb, ids.tvdb, item.jellyfin_id)
-        if ids.tmdb is not None or ids.tvdb is not None:
-            where = "(tmdb_id = ?1 OR tvdb_id = ?2)"  # both have an index, jellyfin_id has none
-        found = self._connection.execute(
-            f"SELECT 1 FROM requests WHERE {where} AND media_type = ?4 LIMIT 1",
-            (*values, item.media_type.value),
-        ).fetchone()
-        if found is not None:
-            self.written.passed.append(item)
-        return found is not None
+        for row in self._newcomers:
+            agrees = row.media_type is item.media_type and same(row.media_type, row.ids, item.ids)
+            named = row.media_type is item.media_type and row.jellyfin_id == item.jellyfin_id
+            if agrees or (named and agrees is None):
+                self.written.passed.append(item)
+                return True
+        return False
 
     def _request(self, number: int, add: Add, at: str) -> list[Column]:
         """The values of a new row, in the order of the statement that writes them."""
@@ -467,16 +590,12 @@ class Writer:
         always += ["state_changed_at", "updated_at"] + ["available_at"] * self._has_available_at
         names = [*dict.fromkeys([*always, *columns])]
         query = f"SELECT {', '.join(names)} FROM requests WHERE "
-        if update.request_id is not None:
-            found = self._connection.execute(query + "id = ?", (update.request_id,))
-        else:
-            where = "tmdb_id = ? AND jellyfin_id = ?"
-            found = self._connection.execute(query + where, (item.ids.tmdb, update.added_as))
+        found = self._connection.execute(query + "id = ?", (update.request_id,))
         if (values := found.fetchone()) is None:
             return None
         row = dict(zip(names, values, strict=True))
-        same = row["media_type"] == item.media_type.value
-        return row if same and _is_of(row, item) else None
+        right = row["media_type"] == item.media_type.value
+        return row if right and _is_of(row, update) else None
 
     @property
     def _has_available_at(self) -> bool:
@@ -494,11 +613,15 @@ def _known(item: LibraryItem) -> dict[str, Column]:
     }
 
 
-def _is_of(row: Mapping[str, Any], item: LibraryItem) -> bool:
-    """Numbers of deleted rows are given again, so the strongest id that both have must agree."""
-    for name, value in _known(item).items():
-        if value is not None and row.get(name) is not None:
-            return _same(row[name], value)
+def _is_of(row: Mapping[str, Any], update: Update) -> bool:
+    """Numbers of deleted rows are given again, so the strongest id that both have must agree.
+
+    An id that the update replaces must be the one that it replaces.
+    """
+    for name, value in _known(update.item).items():
+        expected = update.relinks[name][0] if name in update.relinks else value
+        if expected is not None and row.get(name) not in {None, ""}:
+            return _same(row[name], expected)
     return False
 
 
@@ -514,6 +637,6 @@ def _still(row: Mapping[str, Any], gone: TrackedRequest) -> bool:
     return (
         row["state"] == RequestState.AVAILABLE.value
         and row["media_type"] == gone.media_type.value
-        and (row["tmdb_id"], row["tvdb_id"]) == (gone.ids.tmdb, gone.ids.tvdb)
+        and (_positive(row["tmdb_id"]), _positive(row["tvdb_id"])) == gone.ids[:2]
         and _same(row["jellyfin_id"], gone.jellyfin_id)
     )

@@ -1,16 +1,20 @@
-"""What is known of single titles: finding them, and explaining one."""
+"""What is known of single titles: finding them, and explaining one, tracked or not."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from datetime import timedelta
-from typing import Any, Final
+import unicodedata
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
 
-from daemon.store import evidence
+from daemon.domain import OUR_NAME
+from daemon.store import attention, evidence, requests
 from daemon.store.evidence import Moment
 
 _MOST: Final = 100
+_FEW: Final = 10
 _DIGITS: Final = 19
 _TITLE: Final = (
     *("id", "title", "media_type", "state", "year", "tmdb_id", "tvdb_id", "imdb_id"),
@@ -23,16 +27,86 @@ _TIMELINE: Final = ("timestamp", "service", "event_type", "state", "details")
 _MOMENTS: Final = 30
 
 
-def search(connection: sqlite3.Connection, text: str) -> list[int]:
-    """The rows that a title, a request's number or a Jellyfin id means, the likeliest first."""
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else -1
+# --- finding ---------------------------------------------------------------------------------
+
+
+class Hit(NamedTuple):
+    """A row that was found.
+
+    Attributes:
+        by: what of it was looked for, e.g. "title" or "TMDB id".
+    """
+
+    request_id: int
+    by: str
+
+
+_IDS: Final = (
+    ("id = :number", "request number"),
+    ("tmdb_id = :number", "TMDB id"),
+    ("tvdb_id = :number", "TVDB id"),
+    ("lower(imdb_id) = :text", "IMDb id"),
+    ("lower(replace(jellyfin_id, '-', '')) = :hex", "Jellyfin id"),
+)
+"""Ids that may be looked for, the likeliest first."""
+
+_LETTERS: Final = str.maketrans(
+    {
+        "æ": "ae",
+        "œ": "oe",
+        "ø": "o",
+        "đ": "d",
+        "ð": "d",
+        "ł": "l",
+        "þ": "th",
+        "\N{LATIN SMALL LETTER DOTLESS I}": "i",
+        "ħ": "h",
+    }
+)
+"""Letters that Unicode does not take apart."""
+
+
+def folded(text: object) -> str:
+    """A text without case and accents, however its letters are composed."""
+    apart = unicodedata.normalize("NFKD", str(text or "").casefold())
+    bare = "".join(letter for letter in apart if not unicodedata.combining(letter))
+    return bare.translate(_LETTERS)
+
+
+def search(connection: sqlite3.Connection, text: str) -> list[Hit]:
+    """The rows that a title or one of their ids means, the likeliest first."""
+    columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(requests)")}
+    ids = [one for one in _IDS if "imdb_id" in columns or "imdb_id" not in one[0]]
+    place = " ".join(f"WHEN {term} THEN {at}" for at, (term, _) in enumerate(ids))
     rows = connection.execute(
-        "SELECT id FROM requests WHERE id = ?1 OR lower(replace(jellyfin_id, '-', '')) = ?2"
-        " OR title LIKE ?3 ESCAPE '\\'"
-        " ORDER BY id = ?1 DESC, lower(title) = lower(?4) DESC, title LIMIT ?5",
-        (number, text.replace("-", "").lower(), like(text), text, _MOST),
+        f"SELECT id, CASE {place} ELSE {len(ids)} END AS place FROM requests"
+        f" WHERE {' OR '.join(term for term, _ in ids)} OR {_named(connection)}"
+        " ORDER BY place, folded(title) = :folded DESC, title LIMIT :most",
+        {**_wanted(text), "most": _MOST},
     )
-    return [found for (found,) in rows]
+    return [Hit(number, ids[at][1] if at < len(ids) else "title") for number, at in rows]
+
+
+def _named(connection: sqlite3.Connection) -> str:
+    """The condition that a title holds the wanted text; plain letters need no function."""
+    connection.create_function("folded", 1, folded, deterministic=True)
+    return (
+        "CASE WHEN length(title) = length(CAST(title AS BLOB)) THEN title ELSE folded(title) END"
+        " LIKE :pattern ESCAPE '\\'"
+    )
+
+
+def _wanted(text: str) -> dict[str, Any]:
+    """What is looked for, as each column has it."""
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else -1
+    wanted = folded(text) or text
+    return {
+        "number": number,
+        "text": text.lower(),
+        "hex": text.replace("-", "").lower(),
+        "folded": wanted,
+        "pattern": like(wanted),
+    }
 
 
 def like(text: str) -> str:
@@ -40,6 +114,23 @@ def like(text: str) -> str:
     for sign in ("\\", "%", "_"):
         text = text.replace(sign, "\\" + sign)
     return f"%{text}%"
+
+
+# --- a row -----------------------------------------------------------------------------------
+
+
+class _Birth(NamedTuple):
+    """Where a row's own story begins; its number may have been another title's before.
+
+    Attributes:
+        seq: of the audit; what is above it is the row's.
+        run_id: of the first run that may have decided about it.
+        at: nothing from before it is the row's, as ISO text.
+    """
+
+    seq: int = 0
+    run_id: int = 0
+    at: str = ""
 
 
 def facts(connection: sqlite3.Connection, request_id: int, now: Moment) -> dict[str, Any] | None:
@@ -56,6 +147,7 @@ def facts(connection: sqlite3.Connection, request_id: int, now: Moment) -> dict[
     seen, library, *absence = row[len(names) :]
     missing = evidence.absence(absence, now)
     tracked = dict(zip(names, row, strict=False))
+    birth = _birth(connection, tracked)
     return {
         "tracked": tracked,
         "seen": bool(seen),
@@ -63,12 +155,63 @@ def facts(connection: sqlite3.Connection, request_id: int, now: Moment) -> dict[
         "missing": None if missing is None else _missing(missing.sightings, missing.waited),
         "missing_since": None if missing is None else missing.since.isoformat(),
         "checked": _checked(connection),
-        "decisions": _decisions(connection, request_id, tracked.get("jellyfin_id")),
-        "history": _history(connection, request_id),
-        "origins": _origins(connection, request_id, tracked),
+        "decisions": _decisions(connection, tracked, birth),
+        "history": _history(connection, request_id, birth),
+        "origins": _origins(connection, tracked, birth),
         "seasons": _seasons(connection, request_id),
         "timeline": _timeline(connection, request_id),
+        "needs": [one.as_dict() for one in attention.of_row(connection, request_id)],
     }
+
+
+def _birth(connection: sqlite3.Connection, tracked: Mapping[str, Any]) -> _Birth:
+    """By its addition where we made it; by its own age where the tracker did.
+
+    A row of ours is as old as its file says, which may be long before it was made.
+    """
+    gone, added = _gone(connection, tracked["id"]), _added(connection, tracked["id"])
+    made = "" if tracked["requested_by"] == OUR_NAME else _iso(tracked["created_at"])
+    return _Birth(max(gone.seq, added.seq), max(gone.run_id, added.run_id), made)
+
+
+def _gone(connection: sqlite3.Connection, number: int) -> _Birth:
+    """Behind the latest removal of a row of this number that was not taken back."""
+    rows = connection.execute(
+        "SELECT seq, run_id, action FROM sync_audit WHERE target = ? AND (action IN"
+        " ('title.removed', 'title.merged') OR action = 'title.undone' AND"
+        " (reason LIKE 'title.removed%' OR reason LIKE 'title.merged%')) ORDER BY seq DESC",
+        (f"request {number}",),
+    )
+    back = 0
+    for seq, run_id, action in rows:
+        if action == "title.undone":
+            back += 1
+        elif back:
+            back -= 1
+        else:
+            return _Birth(seq, run_id + 1)
+    return _Birth()
+
+
+def _added(connection: sqlite3.Connection, number: int) -> _Birth:
+    """At the latest addition of a row of this number; one event tells of a whole batch."""
+    row = connection.execute(
+        "SELECT seq, run_id FROM sync_audit WHERE action = 'titles.added' AND EXISTS"
+        " (SELECT 1 FROM json_each(after, '$.request_ids') WHERE value = ?)"
+        " ORDER BY at DESC LIMIT 1",
+        (number,),
+    ).fetchone()
+    return _Birth(*row) if row else _Birth()
+
+
+def _iso(text: object) -> str:
+    """A time of the tracker's as the audit writes it; "" where it is none."""
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        return ""
+    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    return found.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _checked(connection: sqlite3.Connection) -> str | None:
@@ -85,33 +228,38 @@ def _missing(sightings: int, waited: timedelta) -> dict[str, Any]:
 
 
 def _decisions(
-    connection: sqlite3.Connection, request_id: int, jellyfin_id: str | None
+    connection: sqlite3.Connection, tracked: Mapping[str, Any], birth: _Birth
 ) -> list[dict[str, Any]]:
+    """What runs decided about the row, or about its item as a whole."""
     rows = connection.execute(
         "SELECT run_id, sync_decisions.kind, reason, details, started_at, outcome"
         " FROM sync_decisions JOIN sync_runs ON sync_runs.id = run_id"
-        " WHERE request_id = ? OR jellyfin_id = ? ORDER BY run_id DESC, seq DESC LIMIT 10",
-        (request_id, jellyfin_id),
+        " WHERE request_id = ? AND run_id >= ? AND IFNULL(ended_at, '9') >= ?"
+        " OR request_id IS NULL AND jellyfin_id = ? ORDER BY run_id DESC, seq DESC LIMIT 10",
+        (tracked["id"], birth.run_id, birth.at, tracked.get("jellyfin_id")),
     )
     return [dict(zip(_DECISION, row, strict=True)) for row in rows]
 
 
-def _history(connection: sqlite3.Connection, request_id: int) -> list[dict[str, Any]]:
+def _history(
+    connection: sqlite3.Connection, request_id: int, birth: _Birth
+) -> list[dict[str, Any]]:
     rows = connection.execute(
-        f"SELECT {', '.join(_EVENT)} FROM sync_audit WHERE target = ? ORDER BY seq DESC LIMIT 10",
-        (f"request {request_id}",),
+        f"SELECT {', '.join(_EVENT)} FROM sync_audit WHERE target = ? AND seq > ? AND at >= ?"
+        " ORDER BY seq DESC LIMIT 10",
+        (f"request {request_id}", birth.seq, birth.at),
     )
     return [dict(zip(_EVENT, row, strict=True)) for row in rows]
 
 
 def _origins(
-    connection: sqlite3.Connection, request_id: int, tracked: dict[str, Any]
+    connection: sqlite3.Connection, tracked: Mapping[str, Any], birth: _Birth
 ) -> dict[str, dict[str, Any]]:
     """By column, the run that wrote the value that stands there now, as far as that is known."""
     rows = connection.execute(
-        "SELECT run_id, at, after FROM sync_audit WHERE target = ? AND after NOT NULL"
-        " ORDER BY seq DESC LIMIT ?",
-        (f"request {request_id}", _MOST),
+        "SELECT run_id, at, after FROM sync_audit WHERE target = ? AND seq > ? AND at >= ?"
+        " AND after NOT NULL ORDER BY seq DESC LIMIT ?",
+        (f"request {tracked['id']}", birth.seq, birth.at, _MOST),
     )
     found: dict[str, dict[str, Any]] = {}
     for run_id, at, after in rows:
@@ -138,3 +286,103 @@ def _timeline(connection: sqlite3.Connection, request_id: int) -> list[dict[str,
         (request_id, _MOMENTS),
     )
     return [dict(zip(_TIMELINE, row, strict=True)) for row in rows]
+
+
+# --- what is not tracked ---------------------------------------------------------------------
+
+
+_LOG: Final = ("id", "title", "media_type", "jellyfin_id", "source", "by", "at")
+_LEFT: Final = ("title", "media_type", "jellyfin_id", "run_id", "reason", "details", "started_at")
+
+
+def untracked(connection: sqlite3.Connection, text: str) -> list[dict[str, Any]]:
+    """Titles without a row that a text means: what runs said of them, and how they were deleted.
+
+    Each has `title`, `media_type`, `jellyfin_id`, and of `decision` and `deletion` what there is.
+    """
+    found: dict[tuple[object, ...], dict[str, Any]] = {}
+    for one in _left_out(connection, text):
+        found.setdefault(_key(one), _entry(one, decision=one))
+    for one in _deleted(connection, text):
+        entry = found.setdefault(_key(one), _entry(one))
+        entry["deletion"] = entry["deletion"] or one
+    return [*found.values()][:_FEW]
+
+
+def _key(one: Mapping[str, Any]) -> tuple[object, ...]:
+    return (one["media_type"], folded(one["title"]))
+
+
+def _entry(one: Mapping[str, Any], decision: object = None) -> dict[str, Any]:
+    names = ("title", "media_type", "jellyfin_id")
+    return {**{name: one[name] for name in names}, "decision": decision, "deletion": None}
+
+
+def _left_out(connection: sqlite3.Connection, text: str) -> Iterator[dict[str, Any]]:
+    """What the latest full run left out, in which no row was meant."""
+    rows = connection.execute(
+        f"SELECT {', '.join(_LEFT)} FROM sync_decisions JOIN sync_runs ON sync_runs.id = run_id"
+        f" WHERE run_id = {attention.LATEST} AND sync_decisions.kind IN ('skip', 'conflict')"
+        " AND request_id IS NULL AND title NOT NULL"
+        f" AND (jellyfin_id = :hex OR {_named(connection)})"
+        " ORDER BY folded(title) = :folded DESC, title LIMIT :most",
+        {**_wanted(text), "most": _FEW},
+    )
+    for row in rows:
+        one = dict(zip(_LEFT, row, strict=True))
+        # A row that was made since, e.g. by a look at this title alone, is found as a row.
+        if not _tracked(connection, one["media_type"], None, None, one["jellyfin_id"]):
+            yield one
+
+
+def _deleted(connection: sqlite3.Connection, text: str) -> Iterator[dict[str, Any]]:
+    """What the tracker's own log tells of titles that have no row any more, the newest first."""
+    columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(deletion_logs)")}
+    if not {"source", "media_type", "initiated_at", "tmdb_id", "tvdb_id"} <= columns:
+        return
+    item, by = (
+        name if name in columns else "NULL" for name in ("jellyfin_id", "deleted_by_username")
+    )
+    rows = connection.execute(
+        f"SELECT id, title, media_type, {item}, source, {by}, initiated_at, tmdb_id, tvdb_id"
+        f" FROM deletion_logs WHERE {_named(connection)} OR tmdb_id = :number OR tvdb_id = :number"
+        f" OR lower(replace({item}, '-', '')) = :hex ORDER BY id DESC LIMIT :most",
+        {**_wanted(text), "most": _MOST},
+    )
+    for *values, tmdb, tvdb in rows:
+        one = dict(zip(_LOG, values, strict=True))
+        if not _tracked(connection, one["media_type"], tmdb, tvdb, one["jellyfin_id"]):
+            yield {**one, "removal": _removal(connection, one["id"])}
+
+
+def _tracked(connection: sqlite3.Connection, media_type: str, *ids: object) -> bool:
+    found = connection.execute(
+        "SELECT 1 FROM requests WHERE media_type = ?"
+        " AND (tmdb_id = ? OR tvdb_id = ? OR jellyfin_id = ?) LIMIT 1",
+        (media_type, *ids),
+    )
+    return found.fetchone() is not None
+
+
+def _removal(connection: sqlite3.Connection, log: int) -> dict[str, Any] | None:
+    """The run of ours that left this entry in the log, and why it removed the row."""
+    row = connection.execute(
+        "SELECT run_id, reason FROM sync_audit WHERE action = 'title.removed'"
+        " AND json_extract(after, '$.deletion_log_id') = ? ORDER BY at DESC LIMIT 1",
+        (log,),
+    ).fetchone()
+    return None if row is None else {"run_id": row[0], "reason": row[1]}
+
+
+def deletion(
+    connection: sqlite3.Connection,
+    now: datetime,
+    media_type: str | None,
+    title: str,
+    jellyfin_id: str | None,
+) -> int | None:
+    """The entry of the tracker's log by which a title of the library is left out."""
+    logs = [one for one in requests.deletions(connection, now) if one.media_type == media_type]
+    by_item = (one.id for one in logs if jellyfin_id and one.jellyfin_id == jellyfin_id)
+    by_title = (one.id for one in logs if folded(one.title) == folded(title))
+    return next(by_item, None) or next(by_title, None)

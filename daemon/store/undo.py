@@ -15,7 +15,7 @@ from daemon.domain import Actor
 from daemon.store import audit
 from daemon.store.audit import AuditEvent, Link
 
-_ACTIONS: Final = ("title.removed", "title.relink", "title.promote")
+_ACTIONS: Final = ("title.removed", "title.merged", "title.relink", "title.promote")
 _CHILDREN: Final = ("timeline_events", "episodes")
 
 
@@ -76,8 +76,8 @@ def _undone(
     try:
         was, became = json.loads(before), json.loads(after)
         number = int(target.removeprefix("request "))
-        if action == "title.removed":
-            title = _restore(connection, was, became)
+        if action in {"title.removed", "title.merged"}:
+            title = _restore(connection, was, became, alone=action == "title.removed")
         else:
             title = _revert(connection, number, was, became)
     except _RefusedError as error:
@@ -92,11 +92,23 @@ def _undone(
 
 
 def _restore(
-    connection: sqlite3.Connection, was: Mapping[str, Any], became: Mapping[str, Any]
+    connection: sqlite3.Connection,
+    was: Mapping[str, Any],
+    became: Mapping[str, Any],
+    *,
+    alone: bool,
 ) -> str:
-    """Put a removed row back with its children; it has to be seen again before it can be missed."""
+    """Put a removed row back with its children; it has to be seen again before it can be missed.
+
+    Args:
+        connection: in a transaction.
+        was: what stood of it in each table.
+        became: what was written in its place.
+        alone: no other row of its title may be there.
+    """
     [row] = was["requests"]
-    _refuse_if_tracked(connection, row)
+    if alone:
+        _refuse_if_tracked(connection, row)
     taken = connection.execute("SELECT 1 FROM requests WHERE id = ?", (row["id"],)).fetchone()
     if taken:
         raise _RefusedError("the tracker has given its number to another title")
@@ -104,7 +116,7 @@ def _restore(
     for table in _CHILDREN:
         for child in was[table]:
             _insert(connection, table, child)
-    log = became["deletion_log_id"]
+    log = became.get("deletion_log_id")
     connection.execute("DELETE FROM deletion_sync_events WHERE deletion_log_id = ?", (log,))
     connection.execute("DELETE FROM deletion_logs WHERE id = ?", (log,))
     return str(row["title"])

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from daemon.errors import AddressError
 from daemon.settings import Http, netloc
-from daemon.web import admin, hooks, machines, pages, plans, titles
+from daemon.web import admin, hooks, machines, pages, plans, settle, titles
 from daemon.web.auth import Failures, Gate
 from daemon.web.events import STREAM, events
 from daemon.web.metrics import CONTENT_TYPE
@@ -34,7 +34,9 @@ from daemon.web.models import (
     RunRef,
     Runs,
     RunsQuery,
+    SettleBody,
     Settled,
+    SettledFinding,
     SyncBody,
     SyncQuery,
     SyncResult,
@@ -113,6 +115,15 @@ ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         (404,),
     ),
     Route("GET", "/admin/attention", titles.attention, AttentionQuery, Asked, {200: Attention}),
+    Route(
+        "POST",
+        "/admin/attention",
+        settle.settle,
+        Asked,
+        SettleBody,
+        {200: SettledFinding, 202: SettledFinding},
+        (409,),
+    ),
     Route("GET", "/admin/hooks", hooks.state, Asked, Asked, {200: Hooks}),
     Route("POST", "/admin/hooks/test", hooks.test, Asked, Asked, {200: HookTest}, (409,)),
     _hook("jellyfin", hooks.jellyfin),

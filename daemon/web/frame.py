@@ -214,6 +214,7 @@ def _environment(**values: Any) -> jinja2.Environment:
         nothing=view.NOTHING,
         because=view.because,
         came_to=view.came_to,
+        would=view.would,
         duration=view.duration,
         **values,
     )

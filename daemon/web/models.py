@@ -116,6 +116,16 @@ class AttentionQuery(Asked):
     ignored: _Flag = Field(default=False, description="true: those that somebody chose to ignore")
 
 
+class SettleBody(Asked):
+    """What is to be done about one finding."""
+
+    do: Literal[
+        "merge", "confirm", "remove", "unlink", "track_again", "ignore", "restore", "recheck"
+    ] = Field(description="its action; or ignore, restore or recheck, which most of them know")
+    kind: _Text
+    target: _Text
+
+
 class RunQuery(RunRef):
     """One run, and which of its decisions."""
 
@@ -163,12 +173,17 @@ class SyncResult(BaseModel):
     updated: int
     promoted: int
     removed: int
+    merged: int = Field(0, description="rows that became part of another one")
     held: int
     conflicts: int
     run_id: int | None = Field(description="null for a dry run")
     outcome: Outcome
     dry_run: bool
     duration_ms: int
+    server: str = Field("", description="id of the Jellyfin that answered")
+    server_known: bool = Field(
+        default=True, description="false: it is another one than before, and nothing is removed"
+    )
     plan: list[dict[str, Any]] = Field([], description="what a dry run would write")
 
 
@@ -230,7 +245,7 @@ class Decision(Told):
 
 
 class HeldTitle(Told):
-    """A title that would be removed, and why it is not."""
+    """A title that would be removed, or would lose its id of Radarr or Sonarr, and why not yet."""
 
     request_id: int
     media_type: str
@@ -239,10 +254,11 @@ class HeldTitle(Told):
     why: str
     since: str
     sightings: int
+    kind: Literal["remove", "unlink"]
 
 
 class Plan(Told):
-    """Removals that wait, or waited, for an admin."""
+    """Changes that wait, or waited, for an admin."""
 
     run_id: int
     state: str
@@ -344,6 +360,7 @@ class TitleFacts(Told):
     origins: dict[str, dict[str, Any]]
     seasons: list[dict[str, int]]
     timeline: list[dict[str, Any]]
+    needs: list[Finding]
     because: list[str]
 
 
@@ -356,12 +373,28 @@ class Finding(Told):
     what: str
     todo: str
     jellyfin_id: str | None
+    media_type: str | None
+    action: Literal["", "merge", "confirm", "remove", "unlink", "track_again"] = Field(
+        description="what POST /admin/attention can have done about it"
+    )
+    request_ids: list[int] = Field(description="all rows that it is about")
+    subject: str
+    target: str = Field(description="names it in POST /admin/attention, with its kind")
 
 
 class Attention(Told):
     """All that needs somebody, the most urgent first."""
 
     findings: list[Finding]
+
+
+class SettledFinding(Told):
+    """What becomes of a finding."""
+
+    do: str
+    kind: str
+    target: str
+    run_id: int | None = Field(description="the run that sees to it; null where none has to")
 
 
 class Taken(Told):

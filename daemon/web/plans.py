@@ -1,11 +1,14 @@
-"""Held removals and what was removed: approve, discard, undo."""
+"""Held plans and what was removed: approve, discard, undo."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from aiohttp import web
 
 from daemon.apply import tell_audit
-from daemon.domain import Scope, Trigger
+from daemon.domain import HeldKind, Scope, Trigger
 from daemon.store import PlanState, Undone
 from daemon.web.models import Asked, RunRef
 from daemon.web.problems import Problem
@@ -13,18 +16,23 @@ from daemon.web.routes import Call
 
 
 async def approve(call: Call[RunRef, Asked]) -> web.StreamResponse:
-    """Let the titles of a held plan be removed, those that are still missing.
+    """Let a held plan be carried out: its titles removed, its ids of Radarr or Sonarr taken away.
 
-    A full run begins, which looks at the library as it is now; the reply names it.
+    Only as far as that still is to be done: a full run begins, which looks at the library as it is
+    now; the reply names it.
     """
     number, parts = call.query.run_id, call.site.parts
     plan = await parts.store.plan(number)
     await _settle(call, PlanState.APPROVED)
     held = plan["titles"] if plan else []
-    approved = frozenset(int(title["request_id"]) for title in held)
-    ticket = parts.worker.ask(Trigger.ADMIN, call.actor, Scope(approved=approved))
+    scope = Scope(approved=_rows(held, HeldKind.REMOVE), unlinks=_rows(held, HeldKind.UNLINK))
+    ticket = parts.worker.ask(Trigger.ADMIN, call.actor, scope)
     where = f"{parts.settings.http.base_path}/admin/runs/{ticket.number}"
     return web.json_response(ticket.as_dict(), status=202, headers={"Location": where})
+
+
+def _rows(held: Iterable[Mapping[str, Any]], kind: HeldKind) -> frozenset[int]:
+    return frozenset(int(one["request_id"]) for one in held if one["kind"] == kind)
 
 
 async def discard(call: Call[RunRef, Asked]) -> web.StreamResponse:
@@ -34,7 +42,7 @@ async def discard(call: Call[RunRef, Asked]) -> web.StreamResponse:
 
 
 async def undo(call: Call[RunRef, Asked]) -> web.StreamResponse:
-    """Take back what a run removed, relinked and promoted.
+    """Take back what a run removed, merged, relinked and promoted.
 
     Each title by itself: one whose row has changed since stays as it is, and says why.
     """

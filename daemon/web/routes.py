@@ -19,7 +19,7 @@ from daemon.domain import Actor
 from daemon.health import Health
 from daemon.intake import Intake
 from daemon.lines import Lines
-from daemon.observe import Services
+from daemon.observe.sources import Services
 from daemon.progress import Feed
 from daemon.schedule import Schedule
 from daemon.settings import Settings

@@ -43,4 +43,4 @@ async def attention(call: Call[AttentionQuery, Asked]) -> web.StreamResponse:
     """What needs somebody now, the most urgent first, each with what to do."""
     parts = call.site.parts
     found = await parts.store.attention(parts.service.removal, ignored=call.query.ignored)
-    return web.json_response({"findings": [finding._asdict() for finding in found]})
+    return web.json_response({"findings": [finding.as_dict() for finding in found]})

@@ -51,11 +51,20 @@ DECIDED: Final = {
     "relink": "linked anew",
     "promote": "requested, and available now",
     "gone_from_the_library": "gone from the library",
+    "merged": "became part of another row of the same title",
+    "tracked_twice": "tracked more than once by Library Sync",
     "not_available": "listed, but there is nothing to play",
+    "availability_unknown": "not told whether there is anything to play",
     "still_read_by_jellyfin": "Jellyfin is still reading it",
     "requested_seasons_incomplete": "not all requested episodes are there",
     "row_not_understood": "its row is not understood and is left alone",
+    "tracked_in_an_earlier_state": "requested, and not told whether all of that is there",
+    "deleted_in_the_tracker": "deleted in the tracker's dashboard, so left out",
+    "unlink_held": "its id of Radarr or Sonarr is gone with many others; kept for now",
+    "available_but_never_seen": "tracked as available, but never seen in the library",
     "ids_point_to_different_titles": "its ids belong to different requests",
+    "identified_as_another_title": "its item in Jellyfin is another title by now",
+    "ids_contradict_each_other": "Jellyfin has two different ids of one provider for it",
 }
 """Why something was decided about a title, by the reason's code."""
 
@@ -64,8 +73,10 @@ NOTHING: Final = {
     "changed": "Nothing was changed.",
     "available": "No requested title became available.",
     "gone": "Nothing was removed.",
+    "merged": "No row was merged into another one.",
     "linked": "No link was replaced.",
     "unmatched": "Every title was matched.",
+    "doubles": "No title has more than one row of Library Sync's.",
     "skipped": "No title was left out.",
     "restored": "Nothing was taken back of this run.",
     "held": "Nothing was held.",
@@ -78,31 +89,51 @@ _NOTES: Final = {
     "asked": "Run {} begins now.",
     "queued": "A run is going. Run {} begins after it, and sees what is so then.",
     "cancelled": "Run {} is being stopped. What it has written stays.",
-    "approved": "Approved. A full sync looks once more, and removes what is still missing.",
-    "discarded": "Discarded. Nothing was removed, and these titles stay tracked.",
+    "approved": "Approved. A full sync looks once more, and does what still is to be done.",
+    "discarded": "Discarded. Nothing was changed, and these titles stay as they are.",
     "paused": "Paused, until it is resumed or the daemon restarts.",
     "resumed": "Resumed. It comes again when it is due.",
     "ignored": "Ignored, until its reason changes. It is kept under “ignored”.",
     "restored": "It counts again.",
     "rechecked": "Run {} looks at this title.",
+    "merging": "Run {} makes one row of them, if they are still one title.",
+    "confirmed": "Confirmed. Run {} goes by that.",
+    "removing": "Run {} looks once more, and removes it if it is still missing.",
+    "unlinking": "Run {} looks once more, and takes the id away if it is still gone.",
+    "tracking": "Run {} adds it again, if it is still in the library.",
     "already": "That was sent already. Nothing was done twice.",
 }
 _RULES: Final = {
     "complete": ("The library was read to its end", "{value}", "{limit}"),
     "idle": ("Jellyfin was not at work on its library", "{value}", "{limit}"),
     "titles": ("Jellyfin lists titles", "{value}", "at least {limit}"),
+    "unusable": ("Records that may be any title", "{value}", "at most {limit}"),
+    "trusted": ("The server is the known one, and its key sees everything", "{value}", "{limit}"),
     "mode": ("Removal mode", "{value}", "{limit}"),
     "evidence": ("Missing from {about}", "{value} of {limit} titles", "all of them"),
     "listed": ("{about} is listed by Jellyfin", "{value}", "{limit}"),
     "share": ("Missing in {about}", "{value}", "at most {limit}"),
+    "total": ("Missing of all titles", "{value}", "at most {limit}"),
+    "week": ("Removed in seven days, with those of this run", "{value}", "at most {limit}"),
 }
 """The rules of the removal guard: what each is about, what was found, and what lets titles go."""
+_DOUBTS: Final = frozenset({"listed", "share", "total", "week", "unusable", "trusted"})
+"""Rules that hold a removal because something looks wrong, not because it is too early."""
+
 _NEEDS: Final = {
     "problem": "went wrong",
     "leaving": "waiting to be gone",
     "conflict": "sources disagree",
     "being_read": "unmatched",
     "without_ids": "missing ids",
+    "server": "another server",
+    "identified": "another title by now",
+    "double": "tracked twice",
+    "unlink_held": "ids kept for now",
+    "left_out": "deleted in the dashboard",
+    "never_seen": "never seen",
+    "unknown": "not told whether it is there",
+    "waiting": "not told whether all is there",
 }
 _STUCK: Final = 60.0
 _BEST: Final = 10
@@ -160,7 +191,7 @@ def verdict(facts: Facts) -> Verdict:
 def _verdict(facts: Facts) -> Verdict:
     plan, full = facts.glance.plan, facts.glance.full
     if plan is not None:
-        words = f"Held: {count(plan['titles'], 'title')} would be removed. Nothing was."
+        words = f"Held: {would(plan)}. Nothing was."
         return Verdict("held", words, " · ".join(plan["reasons"][:2]))
     if facts.running is not None:
         return Verdict("running", f"Running: {KINDS[facts.running.scope.kind]}")
@@ -171,14 +202,23 @@ def _verdict(facts: Facts) -> Verdict:
     return _degraded(facts, full) or _missing(full) or Verdict("ok", f"In sync: {_titles(full)}")
 
 
+def would(plan: Mapping[str, Any]) -> str:
+    """What a held plan would do, in numbers."""
+    removals, unlinks = plan["removals"], plan["unlinks"]
+    if not unlinks:
+        return f"{count(removals, 'title')} would be removed"
+    links = f"{count(unlinks, 'id')} of Radarr or Sonarr"
+    if not removals:
+        return f"{links} would be taken away"
+    return f"{count(removals, 'title')} would be removed, and {links} taken away"
+
+
 def _missing(full: Mapping[str, Any]) -> Verdict | None:
     """Titles that were not in the library, though nothing waits for an admin."""
     result = full["result"] or {}
     if not (number := result.get("watched", 0) + result.get("held", 0)):
         return None
-    doubts = (
-        rule["why"] for rule in result.get("guard", ()) if rule["name"] in {"listed", "share"}
-    )
+    doubts = (rule["why"] for rule in result.get("guard", ()) if rule["name"] in _DOUBTS)
     if why := _first(filter(None, doubts)):
         words = f"{count(number, 'title')} missing, nothing removed; {_titles(full)} in sync"
         return Verdict("partial", words, why)
@@ -369,7 +409,7 @@ def duration(run: Mapping[str, Any]) -> float | None:
 
 def came_to(line: Mapping[str, Any]) -> str:
     """A run's counts in a few words."""
-    names = ("added", "updated", "promoted", "removed", "held")
+    names = ("added", "updated", "promoted", "removed", "merged", "held")
     parts = [f"{line[name]:,} {name}" for name in names if line[name]]
     parts += [count(line["errors"], "problem")] if line["errors"] else []
     return ", ".join(parts) or "nothing new"

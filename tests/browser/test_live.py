@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,8 @@ async def test_from_the_first_visit_to_the_first_rows(browser: Browser, tmp_path
         await alice.sees("Running: full sync")
         await alice.shot("running")
         seen = await watched(alice)
-        assert sorted(seen) == seen
+        falls = sum(later < earlier for earlier, later in pairwise(seen))
+        assert falls <= 1  # what was read is then written, counted anew
         assert len({*seen}) >= 3
         await expect(alice.page).to_have_title(re.compile("In sync: 2,000 titles"))
         await expect(alice.page.locator("#icon")).to_have_attribute("href", re.compile("/ok.svg"))
@@ -261,7 +263,7 @@ async def test_a_log_is_followed_while_its_run_goes_and_can_be_copied(
         await expect(page.get_by_role("button", name="Copied")).to_be_visible()
         copied = await page.evaluate("navigator.clipboard.readText()")
         assert [line.split()[2] for line in copied.strip().splitlines()] == [
-            *("run.started", "audit.recorded", "audit.recorded", "run.done")
+            *("run.started", *["audit.recorded"] * 3, "run.done")
         ]
         await alice.shot("log")
 

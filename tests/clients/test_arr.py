@@ -39,21 +39,33 @@ SERIES = """
 """
 
 
-def written(table: str) -> list[dict[int | str, int]]:
-    """The service's ids by those of TMDB, TVDB and IMDb, from a table."""
-    numbers: list[dict[int | str, int]] = [{}, {}, {}]
+def written(table: str) -> dict[int, Ids]:
+    """What a service keeps under each of its own numbers, from a table."""
+    titles: dict[int, Ids] = {}
     for entry in table.split(","):
-        own, *others = entry.split()
-        for index, text in zip(numbers, others, strict=True):
-            if text != "-":
-                index[int(text.removeprefix("tt"))] = int(own)
-    return numbers
+        own, *numbers, imdb = entry.split()
+        tmdb, tvdb = (None if text == "-" else int(text) for text in numbers)
+        titles[int(own)] = Ids(tmdb, tvdb, None if imdb == "-" else imdb)
+    return titles
 
 
-def maps(found: Listing) -> list[Any]:
-    """The same of a listing."""
-    tables = (found.ids.by_tmdb, found.ids.by_tvdb, found.ids.by_imdb)
-    return [dict(table.items()) for table in tables]
+def each_alone(ids: Ids) -> list[Ids]:
+    """Every id of a title by itself."""
+    return [
+        Ids()._replace(**{name: value})
+        for name, value in ids._asdict().items()
+        if value is not None
+    ]
+
+
+def assert_keeps(found: Listing, titles: dict[int, Ids]) -> None:
+    """A listing holds these titles, each found by any of its ids, and nothing else."""
+    assert found.titles.size == len(titles)
+    for number, ids in titles.items():
+        assert [found.titles.find(one) for one in each_alone(ids)] == [number] * len(
+            each_alone(ids)
+        )
+        assert found.titles.holds(number, ids)
 
 
 async def listing(body: bytes, service: str = "Radarr", client: Client = radarr) -> Listing:
@@ -68,30 +80,57 @@ async def listing(body: bytes, service: str = "Radarr", client: Client = radarr)
 async def test_a_real_list_becomes_an_index(service: str, client: Client, table: str) -> None:
     """Every id that a real server knows leads to its own, and 0 or an empty text is no id."""
     found = await listing(text_of(service.lower(), "list"), service, client)
-    assert (maps(found), found.defects) == (written(table), [])
+    titles = written(table)
+    assert_keeps(found, titles)
+    assert (found.defects, found.records, found.whole) == ([], len(titles), True)
 
 
-async def test_a_title_is_found_by_its_strongest_id() -> None:
-    """Of a title's ids the first that the service knows decides."""
-    index = (await listing(text_of("sonarr", "list"), "Sonarr", sonarr)).ids
-    assert index.find(Ids(tmdb=1399, tvdb=81189)) == 19
-    assert index.find(Ids(tmdb=7, tvdb=81189)) == 1
-    assert index.find(Ids(imdb="tt0944947")) == 19
-    assert index.find(Ids(tmdb=0, imdb="")) is None
+@pytest.mark.parametrize(
+    ("ids", "number"),
+    [
+        (Ids(tmdb=1399, tvdb=81189), 1),
+        (Ids(tmdb=7, tvdb=81189), 1),
+        (Ids(tmdb=1399), 19),
+        (Ids(imdb="tt0944947"), 19),
+        (Ids(tmdb=1399, tvdb=999_999), None),
+        (Ids(tmdb=0, imdb=""), None),
+        (Ids(), None),
+    ],
+)
+async def test_a_series_is_found_by_sonarrs_own_key_first(ids: Ids, number: int | None) -> None:
+    """TVDB decides; another id finds only what has no other TVDB id."""
+    titles = (await listing(text_of("sonarr", "list"), "Sonarr", sonarr)).titles
+    assert titles.find(ids) == number
+
+
+SEASONS = [
+    {"seasonNumber": 0},
+    {"seasonNumber": 1, "statistics": {"totalEpisodeCount": 10, "episodeCount": 3}},
+    {"seasonNumber": 2, "statistics": None},
+]
+
+
+async def test_all_episodes_of_a_season_are_counted() -> None:
+    """Aired or not, monitored or not; a season without statistics is not counted."""
+    records = [{"id": 7, "tvdbId": 77, "seasons": SEASONS}, {"id": 8, "tvdbId": 78}]
+    found = await listing(json.dumps(records).encode(), "Sonarr", sonarr)
+    assert (found.counts, found.defects) == ({7: {1: 10}}, [])
 
 
 @pytest.mark.parametrize(("service", "client", "noun"), ARRS)
 async def test_a_list_is_asked_for_in_one_piece(service: str, client: Client, noun: str) -> None:
     """The list's path is asked for once, without a query that could carry or cost something."""
     async with Upstream([reply(body=b"[]")]) as upstream, http(upstream.url, service) as asking:
-        assert maps(await client(asking).listing()) == [{}, {}, {}]
+        found = await client(asking).listing()
+    assert (found.records, found.titles.size, found.whole) == (0, 0, True)
     assert [(asked.path, asked.query) for asked in upstream.asked] == [(f"/api/v3/{noun}", {})]
 
 
 async def test_one_film_is_asked_for_by_its_tmdb_id() -> None:
-    """Radarr narrows its list to one film, and not knowing it is no failure."""
+    """Radarr narrows its list to one film; not knowing it is no failure, and no whole list."""
     async with Upstream([reply(body=b"[]")]) as upstream, http(upstream.url) as asking:
-        assert maps(await radarr(asking).of_tmdb(603)) == [{}, {}, {}]
+        found = await radarr(asking).of_tmdb(603)
+    assert (found.titles.size, found.whole) == (0, False)
     [asked] = upstream.asked
     assert (asked.path, asked.query) == ("/api/v3/movie", {"tmdbId": "603"})
 
@@ -183,31 +222,65 @@ async def test_a_list_that_is_refused_is_not_empty(
                 await client(asking).listing()
 
 
+AROUND = [{"title": "a", "tmdbId": 1, "id": 11}, {"title": "b", "tmdbId": 2, "id": 12}]
+
+
+def between(record: Any) -> bytes:
+    """A list in which a record stands between two sound ones."""
+    return json.dumps([AROUND[0], record, AROUND[1]], indent=2).encode()
+
+
 @pytest.mark.parametrize(
     ("record", "ref", "reason"),
     [
         ({"title": "x", "tmdbId": 5}, "", "Object missing required field `id`"),
-        ({"title": "x", "tmdbId": "5", "id": 7}, "7", "Expected `int`, got `str` - at `$.tmdbId`"),
-        ({"tmdbId": None, "id": 7}, "7", "Expected `int`, got `null` - at `$.tmdbId`"),
         ({"title": "x", "tmdbId": 5, "id": 10**22}, "", "Expected `int` <= 2147483647 - at `$.id`"),
-        ({"title": "\ud83c", "tmdbId": 5, "id": 7}, "7", "half a surrogate pair in its text"),
+        ({"title": "x", "tmdbId": 5, "id": "7"}, "", "Expected `int`, got `str` - at `$.id`"),
+        ({"title": "x", "tmdbId": 5, "id": 0}, "0", "its number is none"),
+        ({"title": "x", "tmdbId": 5, "id": -3}, "-3", "its number is none"),
         (7, "", "Expected `object`, got `int`"),
     ],
 )
-async def test_a_broken_record_is_a_defect(record: Any, ref: str, reason: str) -> None:
-    """A record that cannot be used is named, and the rest is read."""
-    records = [{"title": "a", "tmdbId": 1, "id": 11}, record, {"title": "b", "tmdbId": 2, "id": 12}]
-    found = await listing(json.dumps(records, indent=2).encode())
-    assert maps(found) == [{1: 11, 2: 12}, {}, {}]
+async def test_a_record_without_a_number_is_a_defect(record: Any, ref: str, reason: str) -> None:
+    """It is named as far as it can be, the rest is read, and the list is not whole."""
+    found = await listing(between(record))
+    assert_keeps(found, {11: Ids(1), 12: Ids(2)})
     assert found.defects == [Defect("Radarr", ref, reason)]
+    assert (found.records, found.whole) == (3, False)
 
 
-async def test_of_two_records_with_one_id_the_lower_number_counts() -> None:
-    """Where two records share a provider's id, the same one is taken in any order."""
+@pytest.mark.parametrize(
+    ("record", "ids", "lost"),
+    [
+        ({"tmdbId": "5", "imdbId": "tt0000009"}, Ids(imdb="tt0000009"), ["tmdbId"]),
+        ({"tmdbId": 10**22, "tvdbId": 9}, Ids(tvdb=9), ["tmdbId"]),
+        ({"tmdbId": 5, "imdbId": 9}, Ids(5), ["imdbId"]),
+        ({"tmdbId": 5, "seasons": {}}, Ids(5), ["seasons"]),
+        ({"tmdbId": 5, "seasons": [{"seasonNumber": "1"}]}, Ids(5), ["seasons"]),
+        ({"tmdbId": [], "imdbId": {}, "tvdbId": 9}, Ids(tvdb=9), ["tmdbId", "imdbId"]),
+        ({"tmdbId": 5, "imdbId": None}, Ids(5), []),
+        ({"tmdbId": 5, "seasons": None, "tvdbId": None}, Ids(5), []),
+        ({"tmdbId": None, "tvdbId": 9}, Ids(tvdb=9), []),
+        ({"title": "\ud83c", "tmdbId": 5}, Ids(5), ["text"]),
+    ],
+)
+async def test_a_bad_value_costs_only_itself(
+    record: dict[str, Any], ids: Ids, lost: list[str]
+) -> None:
+    """The record counts without it; what is null is simply not known."""
+    found = await listing(between({**record, "id": 7}))
+    assert_keeps(found, {11: Ids(1), 7: ids, 12: Ids(2)})
+    told = [Defect("Radarr", "7", f"its {name} is not understood", lost=False) for name in lost]
+    assert (found.defects, found.whole) == (told, True)
+
+
+async def test_an_id_that_several_records_share_leads_to_none_of_them() -> None:
+    """Their own other ids still tell them apart, in whatever order they come."""
     records = [{"id": 1, "tmdbId": 5, "imdbId": "tt1"}, {"id": 2, "tmdbId": 5, "imdbId": "tt2"}]
     for listed in (records, records[::-1]):
-        ids = (await listing(json.dumps(listed).encode())).ids
-        assert [ids.by_tmdb.get(5), ids.by_imdb.get("tt1"), ids.by_imdb.get("tt2")] == [1, 1, 2]
+        titles = (await listing(json.dumps(listed).encode())).titles
+        found = [titles.find(ids) for ids in (Ids(5), Ids(imdb="tt1"), Ids(imdb="tt2"))]
+        assert found == [None, 1, 2]
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"{}", b'{"message": "database is locked"}'])

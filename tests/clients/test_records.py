@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from daemon.clients.records import Broken, Int32, MalformedError, RecordReader
+from daemon.clients.records import Broken, Int32, MalformedError, RecordReader, salvaged
 from tests.upstream import cases, text_of
 
 MIB = 1024 * 1024
@@ -276,3 +276,29 @@ def test_rows_come_as_soon_as_they_are_complete() -> None:
     assert reading.feed(b"}") == []
     rows, whole = reading.close()
     assert (rows, whole.TotalRecordCount) == ([Row("4")], 4)
+
+
+ENDLESS = "1" + "0" * 5000
+
+
+@pytest.mark.parametrize(
+    ("record", "row", "lost"),
+    [
+        ('{"Id":"1","Year":"1999"}', Row("1"), ["Year"]),
+        ('{"Id":"1","Year":1e400,"ProviderIds":{"a":"b"}}', Row("1", {"a": "b"}), ["Year"]),
+        ('{"Id":"1","Year":' + ENDLESS + "}", Row("1"), ["Year"]),
+        ('{"Id":"1","ProviderIds":[],"Year":"x"}', Row("1"), ["ProviderIds", "Year"]),
+        ('{"Id":"1","ProviderIds":null,"Year":7}', Row("1", Year=7), []),
+        ('{"Id":7,"Year":1}', None, ["Id"]),
+        ('{"Id":null}', None, []),
+        ("{}", None, []),
+        ("[]", None, []),
+        ("7", None, []),
+        ("{", None, []),
+    ],
+)
+def test_a_broken_record_is_used_without_its_bad_values(
+    record: str, row: Row | None, lost: list[str]
+) -> None:
+    """They are named; only without a value that it cannot be without is the record lost."""
+    assert salvaged(Broken(record.encode(), "x"), Row) == (row, lost)

@@ -191,3 +191,21 @@ async def test_a_long_list_is_whole(services: PretendServices, world: World) -> 
     assert [movie["id"] for movie in answer.json] == list(world.radarr)
     assert laid_out(answer.text)
     assert 4_000 < len(answer.text) / len(world.radarr) < 6_000
+
+
+async def test_two_series_of_one_tmdb_id(services: PretendServices, world: World) -> None:
+    """TMDB holds as one series what TVDB holds as two."""
+    for title, tvdb in (("Part One", "455003"), ("Part Two", "455004")):
+        world.sonarr_knows(Series.named(title, 2020, {"Tvdb": tvdb, "Tmdb": "1930"}))
+    answer = await ask(services, "sonarr", "/api/v3/series")
+
+    assert [series["tmdbId"] for series in answer.json] == [1930, 1930, 1930]
+    assert len({series["id"] for series in answer.json}) == 3
+
+
+async def test_a_season_with_more_than_is_shown(services: PretendServices, world: World) -> None:
+    """Sonarr's own count is told, whatever Jellyfin has."""
+    world.sonarr_knows(world.sonarr[1].series, seasons=(SonarrSeason(1, 3, 4, 36),))
+    [series] = (await ask(services, "sonarr", "/api/v3/series")).json
+
+    assert series["statistics"]["totalEpisodeCount"] == 36

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from daemon.demo import PretendServices, World
 from daemon.demo.items import Ask, encode, select
-from daemon.demo.library import Episode, Movie
+from daemon.demo.jellyfin import ADMIN
+from daemon.demo.library import ABSENT, Episode, Movie
 from tests.demo.support import ask, recorded, shape
 
 LISTING = (
@@ -233,6 +235,70 @@ async def test_an_offline_library_is_not_listed(services: PretendServices, world
     answer = await ask(services, "jellyfin", LISTING)
 
     assert answer.names == ["Metropolis", "On The Shelf"]
+
+
+async def test_odd_rows(services: PretendServices, world: World) -> None:
+    """Values of a row can be replaced by any others, by null or by nothing."""
+    odd = {"Id": "DASHED-0001", "ProductionYear": "1999", "Name": None}
+    raw: dict[str, object] = {**odd, "ProviderIds": {"Tmdb": None}, "Type": ABSENT}
+    world.add_movie(replace(Movie.named("A", 1999, {"Tmdb": "1"}), raw=raw))
+    first = (await ask(services, "jellyfin", LISTING)).json["Items"][0]
+    bare = await ask(services, "jellyfin", LISTING.replace("ProviderIds,", ""))
+
+    assert {key: first.get(key, ABSENT) for key in raw} == raw
+    assert "ProviderIds" not in bare.json["Items"][0]
+
+
+async def test_where_a_title_is_said_to_be(services: PretendServices, world: World) -> None:
+    """LocationType may be another one, or not be there at all."""
+    for title, location in (("A Remote", "Remote"), ("An Unknown", None)):
+        world.add_movie(replace(Movie.named(title, 1999, {}), location=location))
+    rows = (await ask(services, "jellyfin", LISTING)).json["Items"]
+
+    assert [row.get("LocationType", "absent") for row in rows[:3]] == [
+        "Remote",
+        "absent",
+        "FileSystem",
+    ]
+
+
+async def test_rows_name_another_server(services: PretendServices, world: World) -> None:
+    """Every row has the server's id, whichever that is."""
+    world.server_id = "ab" * 16
+    types = "Movie,Series,Season,Episode"
+    answer = await ask(services, "jellyfin", f"/Items?Recursive=true&IncludeItemTypes={types}")
+    libraries = await ask(services, "jellyfin", "/Items")
+    rows = [*answer.json["Items"], *libraries.json["Items"]]
+
+    assert {row["ServerId"] for row in rows} == {"ab" * 16}
+
+
+async def test_a_total_that_is_too_high(services: PretendServices, world: World) -> None:
+    """More films and series can be counted than listed; other totals stay right."""
+    world.extra_total = 3
+    titles = await ask(services, "jellyfin", LISTING)
+    episodes = await ask(services, "jellyfin", EPISODES)
+
+    assert (len(titles.json["Items"]), titles.json["TotalRecordCount"]) == (6, 9)
+    assert len(episodes.json["Items"]) == episodes.json["TotalRecordCount"] == 7
+
+
+async def test_what_a_person_does_not_see(services: PretendServices, world: World) -> None:
+    """Hidden titles, seasons and episodes are there for the key, not for an administrator."""
+    hidden = {one.title: one.jellyfin_id for one in world.series.values()}
+    world.hidden = {hidden["The Beverly Hillbillies"], next(iter(world.movies))}
+    query = "/Items?Recursive=true&IncludeItemTypes=Movie,Series,Season,Episode"
+    person = {"Authorization": f'MediaBrowser Token="{ADMIN.token}"'}
+    key = [await ask(services, "jellyfin", path) for path in (query, "/Items/Counts")]
+    seen = [await ask(services, "jellyfin", path, person) for path in (query, "/Items/Counts")]
+    counts = ("MovieCount", "SeriesCount", "EpisodeCount")
+
+    assert {"Metropolis", "The Beverly Hillbillies S01E01"} <= set(key[0].names)
+    left = ["On The Shelf", "Bare Folder", "Stub Show", "Virtual Only"]
+    assert seen[0].names[:5] == [*left, "Season 1"]
+    assert {row["SeriesName"] for row in seen[0].json["Items"][4:]} == {"Stub Show", "Virtual Only"}
+    assert [key[1].json[name] for name in counts] == [2, 4, 5]
+    assert [seen[1].json[name] for name in counts] == [1, 3, 1]
 
 
 def test_the_text_is_ascii() -> None:

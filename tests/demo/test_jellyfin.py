@@ -6,6 +6,7 @@ import pytest
 
 from daemon.demo import PretendServices, World
 from daemon.demo.jellyfin import ADMIN, VIEWER, Account
+from daemon.demo.library import ABSENT
 from tests.demo.support import ask, lasting, recorded, shape
 
 CLIENT = 'MediaBrowser Client="sync", Device="daemon", DeviceId="d1", Version="1.0"'
@@ -96,6 +97,59 @@ async def test_the_libraries(services: PretendServices, world: World) -> None:
     assert list(answer.json[0]) == list(idle)
     assert list(answer.json[-1]) == list(active)
     assert [row["RefreshStatus"] for row in answer.json] == ["Idle", "Idle", "Active"]
+
+
+async def test_odd_libraries_and_tasks(services: PretendServices, world: World) -> None:
+    """A library can be at several places or told oddly, and entries of any kind can follow."""
+    world.folders["TV"].paths = ("/media/tv", "D:\\")
+    world.folders["TV"].merges_series = True
+    world.folders["Anime"].raw = {"ItemId": None, "Locations": ABSENT}
+    world.folders_extra, world.tasks_extra = [None, {"Name": "Odd"}], [None]
+    *_, tv, anime, null, odd = (await ask(services, "jellyfin", "/Library/VirtualFolders")).json
+    tasks = (await ask(services, "jellyfin", "/ScheduledTasks")).json
+
+    assert tv["Locations"] == ["/media/tv", "D:\\"]
+    assert tv["LibraryOptions"]["PathInfos"] == [{"Path": "/media/tv"}, {"Path": "D:\\"}]
+    assert tv["LibraryOptions"]["EnableAutomaticSeriesGrouping"] is True
+    assert (anime["ItemId"], "Locations" in anime) == (None, False)
+    assert (null, odd) == (None, {"Name": "Odd"})
+    assert (len(tasks), tasks[-1]) == (3, None)
+
+
+async def test_another_server(services: PretendServices, world: World) -> None:
+    """The server's id can be another one, and is the same wherever it is told."""
+    world.server_id = "ab" * 16
+    public = await ask(services, "jellyfin", "/System/Info/Public", {})
+    info = await ask(services, "jellyfin", "/System/Info")
+    me = await ask(services, "jellyfin", "/Users/Me", token(ADMIN.token))
+
+    assert {public.json["Id"], info.json["Id"], me.json["ServerId"]} == {"ab" * 16}
+    assert shape(public.json) == shape(recorded("jellyfin", "public_info")["json"])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/System/Info",
+        "/Items?Recursive=true&IncludeItemTypes=Movie",
+        "/Items/Counts",
+        "/ScheduledTasks",
+        "/Library/VirtualFolders",
+    ],
+)
+async def test_an_administrator_passes_for_a_key(services: PretendServices, path: str) -> None:
+    """An administrator's own token gets what the key gets; only asking who one is tells them."""
+    answers = [
+        await ask(services, "jellyfin", path, token(value))
+        for value in (services.jellyfin_key, ADMIN.token)
+    ]
+    who = [
+        await ask(services, "jellyfin", "/Users/Me", token(value))
+        for value in (services.jellyfin_key, ADMIN.token)
+    ]
+
+    assert answers[0].json == answers[1].json
+    assert [answer.status for answer in who] == [400, 200]
 
 
 async def test_counts_leave_virtual_episodes_out(services: PretendServices) -> None:

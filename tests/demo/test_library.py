@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import pairwise
 
 from daemon.demo.library import (
@@ -45,7 +45,7 @@ def test_a_series_is_saved_with_its_episodes() -> None:
 
     world.add_series(series)
 
-    assert set(world.saved_at) == {series.jellyfin_id, (series.jellyfin_id, 1, 1)}
+    assert set(world.saved_at) == {series.jellyfin_id, series.key(Episode(1, 1))}
 
 
 def test_an_episode_does_not_save_its_series(world: World) -> None:
@@ -58,6 +58,29 @@ def test_an_episode_does_not_save_its_series(world: World) -> None:
     assert series.episodes[-1] == episode
     assert series.key(episode) in world.saved_at
     assert world.saved(series.jellyfin_id, series) == LONG_AGO
+
+
+def test_files_of_one_number_are_saved_apart() -> None:
+    """A second file that is added does not save the first one of its number."""
+    world = World()
+    series = Series.named("Dragnet", 1951, {"Tvdb": "70843"})
+    series.episodes.append(Episode(1, 1))
+    world.series[series.jellyfin_id] = series
+
+    world.add_episode(series.jellyfin_id, Episode(1, 1, version="1080p"))
+
+    assert set(world.saved_at) == {series.key(series.episodes[1])}
+
+
+def test_everything_is_saved_again(world: World) -> None:
+    """Every film, every series and every episode counts as saved now."""
+    before = datetime.now(UTC)
+    world.saved_again()
+    shows = world.series.values()
+    episodes = {show.key(episode) for show in shows for episode in show.episodes}
+
+    assert set(world.saved_at) == {*world.movies, *world.series, *episodes}
+    assert min(world.saved_at.values()) >= before
 
 
 def test_a_removed_title_stays_with_radarr(world: World) -> None:
@@ -99,6 +122,22 @@ def test_radarr_keeps_its_number() -> None:
     assert numbers == [1, 2, 1]
 
 
+def test_radarr_takes_a_given_number() -> None:
+    """A film can have a number of its own, and move to it."""
+    world = World()
+    first = Movie.named("Metropolis", 1927, {"Tmdb": "19"})
+    second = Movie.named("Faust", 1926, {"Tmdb": "10728"})
+
+    world.radarr_knows(first)
+    world.radarr_knows(first, number=41)
+    world.radarr_knows(second)
+
+    assert {number: known.movie.title for number, known in world.radarr.items()} == {
+        41: "Metropolis",
+        42: "Faust",
+    }
+
+
 def test_sonarr_counts_files_not_rows() -> None:
     """Virtual episodes and stubs are known to Sonarr, but have no file."""
     series = Series.named("Dragnet", 1951, {"Tvdb": "70843"})
@@ -109,6 +148,29 @@ def test_sonarr_counts_files_not_rows() -> None:
     known = World().sonarr_knows(series)
 
     assert known.seasons == (SonarrSeason(0, 0, 1, 1), SonarrSeason(1, 1, 2, 2))
+
+
+def test_sonarr_counts_episodes_not_files() -> None:
+    """Two files of an episode count once, a file of two twice; a date is an episode."""
+    series = Series.named("Dragnet", 1951, {"Tvdb": "70843"})
+    series.episodes.extend([Episode(1, 1, virtual=True), Episode(1, 1, version="1080p")])
+    series.episodes.extend([Episode(1, 2, end=3), Episode(None, 101)])
+    series.episodes.extend(Episode(2, None, premiered=date(1952, 1, day)) for day in (1, 2))
+
+    known = World().sonarr_knows(series)
+
+    assert known.seasons == (SonarrSeason(1, 4, 4, 4), SonarrSeason(2, 2, 2, 2))
+
+
+def test_sonarr_may_know_more() -> None:
+    """What Sonarr knows can be given, and need not be what Jellyfin shows."""
+    series = Series.named("Dragnet", 1951, {"Tvdb": "70843"})
+    world = World()
+
+    known = world.sonarr_knows(series, seasons=(SonarrSeason(1, 1, 2, 40),))
+
+    assert world.sonarr[1] == known
+    assert known.seasons == (SonarrSeason(1, 1, 2, 40),)
 
 
 def test_a_large_library_is_the_same_each_time() -> None:

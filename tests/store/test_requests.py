@@ -17,22 +17,21 @@ from daemon.domain import (
     Decision,
     Ids,
     MediaType,
-    Sources,
+    Skip,
+    SkipReason,
     Update,
-    UpdateReason,
 )
 from daemon.errors import SchemaMismatchError
-from daemon.reconcile import Planner
 from daemon.store import Applied, Store, open_store
 from tests.builders import (
     ACTOR,
-    COMPLETE,
     NOW,
-    POLICY,
+    a_report,
     added,
     an_item,
     begun,
     change,
+    decide,
     jellyfin_id,
     rows,
 )
@@ -55,14 +54,13 @@ OLDEST = (
 async def apply(store: Store, *decisions: Decision) -> Applied:
     """Write decisions as one batch of a run that has just read the tracker."""
     run_id = await begun(store)
-    await store.tracked()
+    await store.tracked(to_write=True)
     return await store.apply(run_id, ACTOR, decisions)
 
 
 async def planned(store: Store, *items: Any) -> list[Decision]:
     """What would be done about the items as the tracker is now."""
-    planner = Planner((await store.tracked()).rows, Sources(), POLICY)
-    return [*planner.decide(items), *planner.finish(COMPLETE)]
+    return decide(items, (await store.tracked()).rows)
 
 
 def request(path: Path, number: int = 1) -> dict[str, Any]:
@@ -275,19 +273,16 @@ async def test_a_row_that_took_over_a_number_is_passed_over(
     assert request(path) == before
 
 
-async def test_a_copy_takes_over_the_row_of_this_run(path: Path, store: Store) -> None:
-    """The elder copy of a film gets the row that the newer one brought."""
+async def test_of_several_copies_the_elder_gets_the_row(path: Path, store: Store) -> None:
+    """In whatever order they come; the row then stays with the copy that it names."""
     elder = an_item("elder", created_at=NOW - timedelta(days=9), path="/old")
     newer = an_item("newer", path="/new")
-    planner = Planner([], Sources(), POLICY)
-    await apply(store, *planner.decide([newer, elder]))
-    [update] = planner.finish(COMPLETE)
-    assert isinstance(update, Update)
-    assert update.reason is UpdateReason.REFRESH
-    await apply(store, update)
-    assert rows(path, "SELECT jellyfin_id, final_path FROM requests") == [
-        (elder.jellyfin_id, "/old")
-    ]
+    await apply(store, *await planned(store, newer, elder))
+    linked = "SELECT jellyfin_id, final_path FROM requests"
+    assert rows(path, linked) == [(elder.jellyfin_id, "/old")]
+    eldest = an_item("eldest", created_at=NOW - timedelta(days=99), path="/older")
+    await apply(store, *await planned(store, newer, elder, eldest))
+    assert rows(path, linked) == [(elder.jellyfin_id, "/old")]
 
 
 async def test_ids_compare_however_they_are_written(path: Path, store: Store) -> None:
@@ -299,3 +294,114 @@ async def test_ids_compare_however_they_are_written(path: Path, store: Store) ->
     assert rows(path, "SELECT tmdb_id, jellyfin_id, imdb_id FROM requests") == [
         (603, dashed, "TT0133093")
     ]
+
+
+async def test_an_empty_text_is_no_id(path: Path, store: Store) -> None:
+    """The first version of the tracker wrote one where it knew none; it is filled like NULL."""
+    insert(path, tmdb_id=603, tvdb_id="", jellyfin_id="", imdb_id="", year=1999)
+    [row], defects = (await store.tracked())[:2]
+    assert (row.ids, row.jellyfin_id, defects) == (Ids(603), None, [])
+    assert {"tvdb_id", "imdb_id", "jellyfin_id"} <= row.missing
+    item = an_item(ids=Ids(603, 12, "tt0133093"))
+    await apply(store, *await planned(store, item))
+    ids = "SELECT tmdb_id, tvdb_id, imdb_id, jellyfin_id FROM requests"
+    assert rows(path, ids) == [(603, 12, "tt0133093", item.jellyfin_id)]
+
+
+@pytest.mark.parametrize(
+    ("text", "seasons"),
+    [
+        (None, set()),
+        ("", set()),
+        ("1", {1}),
+        ("1,2, 3", {1, 2, 3}),
+        ("0", {0}),
+        ("x", None),
+        ("1,x", None),
+        ("1;2", None),
+        ("1,", None),
+        ("-1", None),
+        ("1.5", None),
+        ("²", None),
+        (" ", None),
+        ("[1, 2]", None),
+    ],
+)
+async def test_requested_seasons_are_understood_or_never_promoted(
+    path: Path, store: Store, text: str | None, seasons: set[int] | None
+) -> None:
+    """Whatever stands there otherwise may mean more than what is there to watch."""
+    insert(
+        path, media_type="TV", state="REQUESTED", tmdb_id=None, tvdb_id=5, requested_seasons=text
+    )
+    [row] = (await store.tracked()).rows
+    assert row.seasons == seasons
+    if seasons is None:
+        show = an_item("show", media_type=MediaType.TV, ids=Ids(tvdb=5))
+        sonarr = a_report({1: Ids(tvdb=5)}, media_type=MediaType.TV)
+        decisions = decide([show], [row], [sonarr])
+        await apply(store, *decisions)
+        assert rows(path, "SELECT state FROM requests") == [("REQUESTED",)]
+
+
+async def test_whoever_was_quicker_is_looked_for_once_a_batch(path: Path, store: Store) -> None:
+    """By one question about the new rows, and by none where nobody else has written."""
+    statements: list[str] = []
+    run_id = await begun(store)
+    await store.tracked(to_write=True)
+    await store._database.write(lambda connection: connection.set_trace_callback(statements.append))
+    titles = [an_item(number, ids=Ids(number)) for number in range(1, 301)]
+
+    async def written(start: int) -> tuple[int, int]:
+        statements.clear()
+        batch = [Add(one) for one in titles[start : start + 100]]
+        applied = await store.apply(run_id, ACTOR, batch)
+        asked = [one for one in statements if "FROM requests WHERE id >" in one]
+        return len(asked), applied.added
+
+    assert await written(0) == (0, 100)
+    insert(path, tmdb_id=150)
+    insert(path, tmdb_id=250)
+    assert await written(100) == (1, 99)
+    assert await written(200) == (0, 99)
+    assert rows(path, "SELECT COUNT(*) FROM requests WHERE tmdb_id IN (150, 250)") == [(2,)]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "added_too"),
+    [
+        ({"tmdb_id": 603}, False),
+        ({"tvdb_id": 12}, False),
+        ({"imdb_id": "TT0133093"}, False),
+        ({"jellyfin_id": str(UUID(jellyfin_id("item"))).upper()}, False),
+        ({"tmdb_id": 603, "media_type": "TV"}, True),
+        ({"tmdb_id": 604, "tvdb_id": 12}, True),
+        ({"tmdb_id": 604, "jellyfin_id": jellyfin_id("item")}, True),
+    ],
+)
+async def test_a_row_that_came_meanwhile_is_known_by_its_ids(
+    path: Path, store: Store, theirs: dict[str, Any], *, added_too: bool
+) -> None:
+    """The strongest provider that knows both decides; without one Jellyfin's id does."""
+    item = an_item(ids=Ids(603, 12, "tt0133093"))
+    run_id = await begun(store)
+    await store.tracked(to_write=True)
+    insert(path, **theirs)
+    applied = await store.apply(run_id, ACTOR, [Add(item)])
+    assert (applied.added, applied.passed) == ((1, []) if added_too else (0, [item]))
+
+
+async def test_every_request_of_a_title_gets_what_is_known(path: Path, store: Store) -> None:
+    """However many people asked for it."""
+    for name in ("Ann", "Bob", "Eve"):
+        insert(path, requested_by=name, tmdb_id=603, state="REQUESTED")
+    item = an_item(ids=Ids(603, None, "tt0133093"))
+    applied = await apply(store, *await planned(store, item))
+    assert (applied.promoted, applied.added) == (3, 0)
+    ids = "SELECT DISTINCT state, imdb_id, jellyfin_id FROM requests"
+    assert rows(path, ids) == [("AVAILABLE", "tt0133093", item.jellyfin_id)]
+    [first, *others] = await planned(store, item)
+    assert {type(one) for one in (first, *others)} == {Skip}
+    assert {one.reason for one in (first, *others) if isinstance(one, Skip)} == {
+        SkipReason.ALREADY_RIGHT
+    }

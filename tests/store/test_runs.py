@@ -64,7 +64,7 @@ async def test_what_changed_something_or_needs_somebody_is_kept(store: Store) ->
     assert [tuple(one[name] for name in names) for one in run["decisions"]] == [
         ("add", "available_and_not_tracked", film.jellyfin_id, 1, None),
         ("update", "fill", film.jellyfin_id, 1, "imdb_id, tvdb_id"),
-        ("conflict", "ids_point_to_different_titles", other.jellyfin_id, None, "4, 9"),
+        ("conflict", "ids_point_to_different_titles", other.jellyfin_id, None, "requests 4, 9"),
         ("skip", "still_read_by_jellyfin", other.jellyfin_id, None, None),
         ("skip", "row_not_understood", other.jellyfin_id, 7, None),
         ("skip", "still_read_by_jellyfin", film.jellyfin_id, None, None),

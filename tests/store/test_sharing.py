@@ -14,10 +14,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.domain import Decision, Ids, Skip, Sources
-from daemon.reconcile import Planner
+from daemon.domain import Decision, Ids, Skip
 from daemon.store import Store, open_store
-from tests.builders import ACTOR, COMPLETE, POLICY, an_item, begun, jellyfin_id, rows
+from tests.builders import ACTOR, an_item, begun, decide, jellyfin_id, rows
 
 LIBRARY = [
     an_item(1, ids=Ids(1, 11)),
@@ -103,8 +102,7 @@ class Tracker:
 
 async def plan(store: Store) -> list[Decision]:
     """What is to be done about the library as the tracker is now."""
-    planner = Planner((await store.tracked()).rows, Sources(), POLICY)
-    return [*planner.decide(LIBRARY), *planner.finish(COMPLETE)]
+    return decide(LIBRARY, (await store.tracked(to_write=True)).rows)
 
 
 async def play(path: Path, before: list[Any], meanwhile: list[Any]) -> None:

@@ -16,8 +16,7 @@ import pytest
 
 from daemon import __version__, logs
 from daemon.demo import Fault, Service
-from daemon.domain import Add, Gap, Ids, Outcome, Scope, Trigger
-from daemon.removal import Held
+from daemon.domain import Absent, Add, Fate, Gap, Held, Ids, Outcome, Scope, Trigger
 from tests.builders import ACTOR, an_item, change, rows
 from tests.running import METROPOLIS, until
 from tests.web.people import Person, somebody, synced, words
@@ -64,7 +63,7 @@ async def removed(stand: Stand) -> int:
     stand.services.world.remove(METROPOLIS.jellyfin_id)
     number = await stand.parts.store.begin_run(Trigger.CLI, ACTOR)
     [film] = [row for row in (await stand.parts.store.tracked()).rows if row.id == 1]
-    await stand.parts.store.remove(number, ACTOR, [film])
+    await stand.parts.store.remove(number, ACTOR, [Absent(film, Fate.REMOVE)])
     await stand.parts.store.finish_run(number, Outcome.OK, {"removed": 1}, [])
     stand.parts.worker._next_number = number + 1
     return number
@@ -372,7 +371,9 @@ async def test_other_jobs_cannot_be_paused(stand: Stand, alice: Person, job: str
 async def test_what_went_wrong_so_far_is_told_while_a_run_goes(stand: Stand, alice: Person) -> None:
     """Sonarr refused its list, and the library is still being read."""
     stand.services.fault("sonarr", Fault(status=401, times=None))
-    stand.services.fault("jellyfin", Fault("/Items?", query="StartIndex", stall=60))
+    stand.services.fault(
+        "jellyfin", Fault("/Items?", query="IncludeItemTypes=Movie,Series", stall=60)
+    )
     await alice.send("/status", "/status/sync", what="full")
     await until(lambda: (run := stand.parts.worker.running) and run.progress.errors)
     assert "1 problem so far" in words(await alice.get())
@@ -656,7 +657,7 @@ async def test_a_run_reports_on_its_removal_guard(stand: Stand, alice: Person, b
     await synced(stand)
     second = words(await alice.get("/status/runs/2"))
     assert "1 title missing: 1 watched." in second
-    assert "Missing in /media/movies 1 at most 0 holds nothing is left of /media/movies" in second
+    assert "Missing in /media/movies 1 at most 1 holds nothing is left of /media/movies" in second
     assert "2 complete readings, 24 h 0 of 1 titles all of them waits" in second
     assert re.findall("guard|/media", words(await bob.get("/status/runs/2"))) == []
 
@@ -841,6 +842,23 @@ async def test_titles_are_found(stand: Stand, alice: Person) -> None:
     assert "The Show" in words(await alice.get("/status/titles?q=2"))
     assert "has “ zz ” in it. Reset" in words(await alice.get("/status/titles?q=zz"))
     assert "Search, to see why" in words(await alice.get("/status/titles"))
+    for query, by in (("19", "TMDB id"), (METROPOLIS.jellyfin_id, "Jellyfin id")):
+        assert f"by its {by}" in words(await alice.get(f"/status/titles?q={query}"))
+
+
+async def test_a_title_that_is_not_tracked_is_explained(
+    stand: Stand, alice: Person, bob: Person
+) -> None:
+    """Who deleted it is for administrators."""
+    number = await removed(stand)
+    said = words(await alice.get("/status/titles?q=métropolis"))
+    assert "Not tracked Metropolis film Metropolis is not tracked." in said
+    assert f"in run {number}: nothing to play of it" in said
+    change(stand.file, "UPDATE deletion_logs SET source = 'DASHBOARD', deleted_by_username = 'eve'")
+    change(stand.file, "UPDATE deletion_logs SET id = id + 1")
+    assert "by eve." in words(await alice.get("/status/titles?q=metropolis"))
+    plain = words(await bob.get("/status/titles?q=metropolis"))
+    assert ("deleted in the tracker's dashboard" in plain, "eve" in plain) == (True, False)
 
 
 async def test_the_audit_is_read_in_pages_and_narrowed(stand: Stand, alice: Person) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from daemon.demo import Fault
-from daemon.domain import Actor, Evidence, MediaType
-from daemon.removal import Held
+from daemon.domain import Absent, Actor, Evidence, Fate, Held, MediaType, Missed
 from tests.web.support import AS_CRON, Stand
 
 WEEK = timedelta(days=7)
@@ -76,7 +75,9 @@ async def test_a_removal_is_undone_by_one_call(stand: Stand) -> None:
     result = (await stand.ask("POST", "/admin/sync")).json
     tracked = await stand.parts.store.tracked()
     row = tracked.rows[0]
-    await stand.parts.store.remove(result["run_id"], Actor("admin", "alice"), [row])
+    await stand.parts.store.remove(
+        result["run_id"], Actor("admin", "alice"), [Absent(row, Fate.REMOVE)]
+    )
     answer = await stand.ask("POST", f"/admin/runs/{result['run_id']}/undo")
     [title] = answer.json["titles"]
     assert (title["target"], title["done"]) == (f"request {row.id}", True)
@@ -99,7 +100,7 @@ async def test_what_needs_attention_is_listed_with_what_to_do(stand: Stand) -> N
     await stand.ask("POST", "/admin/sync")
     store = stand.parts.store
     row = (await store.tracked()).rows[0]
-    await store.note_evidence(Evidence([], [], [row]))
+    await store.note_evidence(Evidence([], [], [Missed(row, library_away=False)]))
     found = (await stand.ask("GET", "/admin/attention")).json["findings"]
     assert found[0]["kind"] == "leaving"
     assert found[0]["what"].startswith("nothing to play of it in 1 complete listing since")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
 from daemon.demo import Fault
 from daemon.demo.library import Movie
-from daemon.domain import Evidence
-from daemon.removal import Held
+from daemon.domain import Evidence, Held, Missed
 from tests.builders import change
-from tests.running import until
+from tests.running import METROPOLIS, until
 from tests.web.people import Person, synced, words
 from tests.web.support import Answer, Stand
 
@@ -29,6 +30,12 @@ async def counted(stand: Stand, query: str = "") -> list[str]:
     """What the API finds, by kind."""
     findings = (await stand.ask("GET", f"/admin/attention{query}")).json["findings"]
     return [one["kind"] for one in findings]
+
+
+def listings(stand: Stand) -> int:
+    """How often the whole list of films and series was asked for."""
+    calls = stand.services.calls("jellyfin")
+    return sum("Movie,Series" in call.query and "ids=" not in call.query.lower() for call in calls)
 
 
 async def pressed(person: Person, what: str, query: str = "") -> Answer:
@@ -88,7 +95,7 @@ async def test_what_may_be_lost_cannot_be_ignored(stand: Stand, alice: Person) -
     await synced(stand)
     store = stand.parts.store
     [film, show] = (await store.tracked()).rows
-    await store.note_evidence(Evidence([], [], [show]))
+    await store.note_evidence(Evidence([], [], [Missed(show, library_away=False)]))
     await store.hold(1, [Held(film, "its disk is away")], timedelta(days=7))
     text = (await alice.get(ATTENTION)).text
     assert re.findall('value="(.*?) ', text) == ["recheck", "recheck"]
@@ -110,10 +117,10 @@ async def test_a_finding_that_is_gone_is_said_to_be(stand: Stand, alice: Person)
 async def test_a_recheck_is_a_look_at_that_title_alone(stand: Stand, alice: Person) -> None:
     """The run is named, asked for in the admin's name, and audited."""
     await without_ids(stand)
-    before = stand.readings()
+    before = listings(stand)
     assert "Run 2 looks at this title" in await does(alice, "recheck without_ids request 1")
     await until(lambda: stand.parts.worker.last and stand.parts.worker.last.run_id == 2)
-    assert stand.readings() == before
+    assert listings(stand) == before
     assert await counted(stand) == []
     [event] = await stand.audited("title.rechecked")
     known = (event["actor_name"], event["target"], event["run_id"], event["after"])
@@ -217,6 +224,19 @@ async def test_a_recheck_says_what_is_not_as_it_is_tracked(stand: Stand, alice: 
     show = await rechecked(alice, 2)
     assert show.count("It was not asked") == 2
     assert "No run looks at it" in show
+
+
+async def test_a_recheck_says_what_it_cannot_tell(stand: Stand, alice: Person) -> None:
+    """A place that Jellyfin names in another way than is known; an id with dashes is one, too."""
+    await synced(stand)
+    film = replace(METROPOLIS, location="Elsewhere")
+    stand.services.world.movies[METROPOLIS.jellyfin_id] = film
+    dashed = str(UUID(METROPOLIS.jellyfin_id)).upper()
+    change(stand.file, "UPDATE requests SET jellyfin_id = ? WHERE id = 1", dashed)
+    said = await rechecked(alice, 1)
+    assert "Metropolis: whether there is something to play could not be told." in said
+    change(stand.file, "UPDATE requests SET jellyfin_id = 'no id' WHERE id = 1")
+    assert "It was not asked: the row has no id of Jellyfin's." in await rechecked(alice, 1)
 
 
 async def test_a_service_that_is_away_is_an_answer_too(stand: Stand, alice: Person) -> None:

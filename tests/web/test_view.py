@@ -9,19 +9,26 @@ from typing import Any
 import pytest
 
 from daemon.clients.http import Meter
-from daemon.domain import Actor, Scope, Trigger
+from daemon.domain import Actor, Ids, Scope, Trigger
 from daemon.health import ServiceHealth
 from daemon.progress import Phase, Progress
 from daemon.schedule import Done, Job
 from daemon.settings import Sync
-from daemon.store import Finding, Glance
+from daemon.store import Finding, Glance, glance
 from daemon.web import view
 from daemon.worker import Ticket
-from tests.builders import NOW
+from tests.builders import NOW, an_item, our_request, planned
 
 HOUR = timedelta(hours=1)
 EMPTY = Glance([], None, None, None, [], {})
-PLAN = {"run_id": 7, "titles": 312, "reasons": ["nothing is left of /films", "b", "c"]}
+MIXED = "Held: 3 titles would be removed, and 1 id of Radarr or Sonarr taken away. Nothing was."
+PLAN = {
+    "run_id": 7,
+    "titles": 312,
+    "removals": 312,
+    "unlinks": 0,
+    "reasons": ["nothing is left of /films", "b", "c"],
+}
 
 
 def full(outcome: str = "ok", **result: Any) -> dict[str, Any]:
@@ -80,6 +87,27 @@ def test_the_guard_says_what_became_of_what_is_missing(counts: dict[str, int], w
         ("Missing from 2 readings", "2 of 1,200 titles", "all of them", "waits"),
         ("Missing in /films", "1,200", "at most 4,000", "holds"),
     ]
+
+
+def test_every_rule_of_the_guard_has_words() -> None:
+    """Those that a run looks at before it can judge, and those that it judges by."""
+    film = our_request(an_item("film", library="/films"), seen=True, library="/films")
+    other = our_request(an_item("other", ids=Ids(7)), 2, seen=True, library="/films")
+    plan = planned([an_item("film", library="/films")], [film, other])
+    names = {rule.name for rule in plan.guard}
+    assert {"unusable", "trusted", "total", "week", "share", "mode"} <= names
+    told = [{**rule._asdict(), "why": ""} for rule in plan.guard]
+    none = {"removed": 0, "held": 0, "watched": 0}
+    report = view.guarded({"result": {"kind": "full", "guard": told, **none}})
+    assert report is not None
+    assert len(report.rules) == len(plan.guard)
+
+
+def test_every_decision_has_words() -> None:
+    """Whatever is kept of a run is told to people."""
+    kept = {reason for of in glance._DECIDED.values() for reason in of}
+    assert kept == view.DECIDED.keys()
+    assert {*glance.SHOWN_TO_ADMINS} == view.NOTHING.keys()
 
 
 def away(name: str) -> dict[str, ServiceHealth]:
@@ -151,6 +179,24 @@ def away(name: str) -> dict[str, ServiceHealth]:
             "held",
             "Held: 312 titles would be removed. Nothing was.",
             "nothing is left of /films · b",
+        ),
+        (
+            facts(glance=EMPTY._replace(plan={**PLAN, "removals": 0, "unlinks": 312})),
+            "held",
+            "Held: 312 ids of Radarr or Sonarr would be taken away. Nothing was.",
+            "nothing is left of /films · b",
+        ),
+        (
+            facts(glance=EMPTY._replace(plan={**PLAN, "removals": 3, "unlinks": 1})),
+            "held",
+            MIXED,
+            "nothing is left of /films · b",
+        ),
+        (
+            facts(full(watched=30, guard=[{**GUARD[2], "name": "week", "why": "too many lately"}])),
+            "partial",
+            "30 titles missing, nothing removed; 4,812 titles in sync",
+            "too many lately",
         ),
     ],
 )
@@ -287,7 +333,8 @@ def test_a_time_without_a_zone_is_utc() -> None:
 
 def test_a_runs_counts_are_few_words() -> None:
     """Only what is not nothing."""
-    none = dict.fromkeys(("added", "updated", "promoted", "removed", "held", "errors"), 0)
+    counts = ("added", "updated", "promoted", "removed", "merged", "held", "errors")
+    none = dict.fromkeys(counts, 0)
     assert view.came_to(none) == "nothing new"
     assert view.came_to({**none, "added": 1234, "errors": 1}) == "1,234 added, 1 problem"
 
@@ -299,7 +346,8 @@ async def work() -> str:
 
 def test_each_job_tells_how_it_went_and_when_it_comes() -> None:
     """A run of the file, a look of this process, what is paused, and what never happened."""
-    counts = {"added": 3, "updated": 1, "promoted": 1, "removed": 0, "held": 0, "errors": 2}
+    counts = {"added": 3, "updated": 1, "promoted": 1, "removed": 0, "merged": 0, "held": 0}
+    counts["errors"] = 2
     ends = {"started_at": NOW - timedelta(seconds=9), "ended_at": NOW}
     line = {"id": 7, "outcome": "partial", **ends, **counts}
     glance = EMPTY._replace(jobs={"full": [line, line], "webhook": []})

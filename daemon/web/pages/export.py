@@ -52,7 +52,8 @@ async def _entries(store: Store, number: int) -> AsyncIterator[list[dict[str, An
         yield decisions
         after = decisions[-1]["seq"]
     plan = await store.plan(number) or {"titles": []}
-    yield [{**one, "kind": "held", "reason": one["why"]} for one in plan["titles"]]
+    held = {"kind": "held"}
+    yield [{**one, **held, "reason": one["why"], "details": one["kind"]} for one in plan["titles"]]
 
 
 async def _as_json(

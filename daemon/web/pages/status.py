@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from daemon.domain import LibraryFolder, Scope, Trigger
+from daemon.domain import Scope, Trigger
 from daemon.schedule import PAUSABLE, Done
+from daemon.snapshot import LibraryFolder
 from daemon.store import Glance
 from daemon.web import hooks, view
 from daemon.web.frame import Answer, Frame, Visit

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from daemon import recheck
 from daemon.errors import ServiceError
-from daemon.explain import sentences
+from daemon.explain import of_untracked, sentences
 from daemon.web import known, titles
 from daemon.web.frame import Answer, Visit
 from daemon.web.models import TitleRef
@@ -39,8 +39,11 @@ class TitlePages(Pages):
 
     async def _titles(self, visit: Visit) -> web.StreamResponse:
         text = visit.request.query.get("q", "").strip()[:200]
-        found = await self._parts.store.found(text) if text else []
-        return self._page(visit, "titles.html", text=text, found=found)
+        store = self._parts.store
+        found = await store.found(text) if text else []
+        others = await store.untracked(text) if text else []
+        told = [{**one, "because": [*of_untracked(_seen_by(visit, one))]} for one in others]
+        return self._page(visit, "titles.html", text=text, found=found, untracked=told)
 
     async def _title(self, visit: Visit) -> web.StreamResponse:
         return self._shown(visit, await self._facts(visit))
@@ -68,7 +71,7 @@ class TitlePages(Pages):
         number = read(TitleRef, {"request_id": given}, 404).request_id
         if (facts := await self._parts.store.facts(number)) is None:
             raise Problem(404, f"There is no request {number}.")
-        return facts if visit.admin else {**facts, "library": None}
+        return facts if visit.admin else {**facts, "library": None, "needs": []}
 
     def _shown(
         self,
@@ -88,3 +91,11 @@ class TitlePages(Pages):
             answers=answers,
             looking=number,
         )
+
+
+def _seen_by(visit: Visit, untracked: dict[str, Any]) -> dict[str, Any]:
+    """Who deleted a title is for administrators alone."""
+    deletion = untracked["deletion"]
+    if visit.admin or deletion is None:
+        return untracked
+    return {**untracked, "deletion": {**deletion, "by": None}}

@@ -98,7 +98,7 @@ function progress(run) {
   if (!now || now.dataset.phase !== run.phase || !run.total !== !find("bar").hasAttribute("max")) return renew();
   if (!run.total) return;
   Object.assign(find("bar"), { max: run.total, value: run.done });
-  say(find("count"), `${number.format(run.done)} of ${number.format(run.total)} titles`);
+  say(find("count"), `${number.format(run.done)} of ${number.format(run.total)} ${run.phase === "finishing" ? "decisions" : "titles"}`);
   const tenths = Math.floor(run.done / run.total * 10);
   if (tenths !== told) { told = tenths; say(find("spoken"), `${tenths * 10} percent done`); }
 }

@@ -1,0 +1,301 @@
+"""Telling things apart: one function for each kind of id, and one for a place on a disk. Pure."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple
+
+from daemon.domain import Ids, MediaType
+
+_JELLYFIN_ID: Final = re.compile("[0-9a-f]{32}")
+_IMDB: Final = re.compile("tt[0-9]{5,12}")
+_DRIVE: Final = re.compile(r"[A-Za-z]:")
+_MAX_DIGITS: Final = 18
+"""Any number of so many digits fits a column of 64 bits."""
+
+
+def jellyfin_id(text: object) -> str | None:
+    """An item's id as this program writes it: 32 lower-case hex digits; None if it is none.
+
+    Jellyfin's API writes it like that, its webhook templates with dashes (seen on 10.11.11).
+    """
+    if not isinstance(text, str):
+        return None
+    if _JELLYFIN_ID.fullmatch(text):
+        return text
+    text = text.replace("-", "").lower()
+    return text if _JELLYFIN_ID.fullmatch(text) else None
+
+
+# --- places ------------------------------------------------------------------------------------
+
+
+def place(path: str) -> tuple[str, ...]:
+    r"""A path as its parts, so that `/media/tv/` and `/media/tv`, or `D:\TV` and `d:\tv`, are one.
+
+    Case counts, but for the paths of Windows: those with a drive or of a network share.
+    """
+    share = path.startswith(("\\\\", "//"))
+    windows = share or _DRIVE.match(path) is not None
+    text = path.replace("\\", "/").casefold() if windows else path
+    parts = (part for part in text.split("/") if part not in {"", "."})
+    root = "//" if share else "/" if text.startswith("/") else ""
+    return (root, *parts)
+
+
+def file_name(path: str) -> str:
+    """The last part of a path of any system; "" of a path that has none."""
+    path = path.rstrip("/\\")
+    return path[max(path.rfind("/"), path.rfind("\\")) + 1 :]
+
+
+class Places:
+    """Locations of libraries, asked which of them a path lies in.
+
+    Args:
+        locations: as Jellyfin writes them; empty ones are no places.
+    """
+
+    def __init__(self, locations: Iterable[str]) -> None:
+        known = {place(text): text for text in locations if text.strip()}
+        # The longest first, so that of nested locations the inner one is found.
+        self._known = sorted(known.items(), key=lambda one: -len(one[0]))
+        self._prefixes = [("/".join(("", *parts[1:], "")), text) for parts, text in self._known]
+        self._windows = any(parts[0] != "/" for parts, _ in self._known)
+
+    def find(self, path: str | None) -> str | None:
+        """The location that a path lies in; None if it lies in none."""
+        if not path:
+            return None
+        if not self._windows and "//" not in path and "/./" not in path:
+            inside = path if path.endswith("/") else f"{path}/"
+            return next(
+                (text for prefix, text in self._prefixes if inside.startswith(prefix)), None
+            )
+        parts = place(path)
+        return next((text for known, text in self._known if parts[: len(known)] == known), None)
+
+
+# --- ids of the providers ----------------------------------------------------------------------
+
+
+class Parsed(NamedTuple):
+    """What a title's ids at the providers say.
+
+    Attributes:
+        unusable: names of the providers whose value is no id.
+        contradicting: names of the providers that are given with two different ids.
+    """
+
+    ids: Ids
+    unusable: tuple[str, ...] = ()
+    contradicting: tuple[str, ...] = ()
+
+
+def number_id(text: str) -> int | None:
+    """An id of TMDB or TVDB; None if the text is none, or more than a column can hold."""
+    text = text.strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
+        return None
+    return int(text) or None
+
+
+def imdb_id(text: str) -> str | None:
+    """An id of IMDb in lower case; None if the text is none."""
+    text = text.strip().lower()
+    return text if _IMDB.fullmatch(text) else None
+
+
+_PARSERS: Final[dict[str, tuple[int, Callable[[str], int | str | None]]]] = {
+    "tmdb": (0, number_id),
+    "themoviedb": (0, number_id),
+    "tvdb": (1, number_id),
+    "thetvdb": (1, number_id),
+    "imdb": (2, imdb_id),
+}
+"""By a provider's name in lower case. Shokofin writes `TheMovieDb` and `TheTVDB`."""
+
+
+def provider_ids(given: Mapping[str, object]) -> Parsed:
+    """The usable ids of a title; a bad value costs only itself.
+
+    Names compare without case. Values come from file names and .nfo files unchecked: padded, empty,
+    no number, or larger than any column (all seen on Jellyfin 10.11).
+    """
+    found: list[int | str | None] = [None, None, None]
+    unusable: list[str] = []
+    contradicting: list[str] = []
+    for name, value in given.items():
+        if (known := _PARSERS.get(name.lower())) is None or value == "":
+            continue
+        position, parse = known
+        parsed = parse(value) if isinstance(value, str) else None
+        if parsed is None:
+            unusable.append(name)
+        elif found[position] not in {None, parsed}:
+            contradicting.append(name)
+        else:
+            found[position] = parsed
+    return Parsed(Ids(*found), tuple(unusable), tuple(contradicting))  # type: ignore[arg-type]
+
+
+_MOVIE_ORDER: Final = (0, 1, 2)
+_OWN_KEY: Final = {MediaType.MOVIE: 0, MediaType.TV: 1}
+"""The provider whose ids are the own key of Radarr (TMDB) and of Sonarr (TVDB)."""
+
+
+def same(media_type: MediaType, some: Ids, others: Ids) -> bool | None:
+    """Whether two sets of ids name one title: by the strongest provider that both are known to.
+
+    For a series TMDB and TVDB are equally strong, since TMDB counts some series as seasons of
+    another one: either that differs keeps two titles apart.
+
+    Returns:
+        None where no provider knows both.
+    """
+    if media_type is MediaType.TV:
+        strong = [_equal(some[at], others[at]) for at in (0, 1)]
+        if False in strong:
+            return False
+        return True if True in strong else _equal(some[2], others[2])
+    verdicts = (_equal(some[at], others[at]) for at in _MOVIE_ORDER)
+    return next((one for one in verdicts if one is not None), None)
+
+
+def _equal(one: int | str | None, other: int | str | None) -> bool | None:
+    return None if one is None or other is None else one == other
+
+
+def merged(ids: Ids, others: Ids) -> Ids:
+    """The first ids, completed by the others; the same object where nothing is added."""
+    if ids == others:
+        return ids
+    whole = Ids(*(a if a is not None else b for a, b in zip(ids, others, strict=True)))  # type: ignore[arg-type]
+    return ids if whole == ids else whole
+
+
+# --- the ids that an instance of Radarr or Sonarr keeps its titles under -------------------------
+
+_HALF, _LOW = 32, 2**32 - 1
+"""Two numbers of 31 bits stand in one of 64."""
+
+
+class _Pairs:
+    """Pairs of two numbers of 31 bits, in a tenth of a dictionary's memory."""
+
+    __slots__ = ("_pairs", "_sorted")
+
+    def __init__(self) -> None:
+        self._pairs = array("q")
+        self._sorted = True
+
+    def add(self, key: int, value: int) -> None:
+        self._pairs.append(key << _HALF | value)
+        self._sorted = False
+
+    def get(self, key: int) -> list[int]:
+        """All values of a key."""
+        if not self._sorted:
+            self._pairs, self._sorted = array("q", sorted(self._pairs)), True
+        found: list[int] = []
+        at = bisect_left(self._pairs, key << _HALF)
+        while at < len(self._pairs) and self._pairs[at] >> _HALF == key:
+            found.append(self._pairs[at] & _LOW)
+            at += 1
+        return found
+
+
+class Catalogue:
+    """The titles of one Radarr or Sonarr: its own numbers, and the providers' ids of each.
+
+    Filled with `add`, and only then asked.
+
+    Args:
+        media_type: films for a Radarr, series for a Sonarr.
+    """
+
+    __slots__ = ("_by_id", "_by_number", "media_type", "size")
+
+    def __init__(self, media_type: MediaType) -> None:
+        self.media_type = media_type
+        self.size = 0
+        self._by_id = (_Pairs(), _Pairs(), _Pairs())
+        self._by_number = (_Pairs(), _Pairs(), _Pairs())
+
+    def add(self, number: int, ids: Ids) -> None:
+        """Note a title; an id that does not fit is left out."""
+        if not _fits(number):
+            return
+        self.size += 1
+        for by_id, by_number, value in zip(self._by_id, self._by_number, ids, strict=True):
+            if value is not None and _fits(key := _digits(value)):
+                by_id.add(key, number)
+                by_number.add(number, key)
+        if not any(_fits(_digits(value)) for value in ids if value is not None):
+            self._by_number[0].add(number, 0)  # it is there, whatever it is
+
+    def find(self, ids: Ids) -> int | None:
+        """The number of a title; None where none has it, or several may."""
+        found = self._candidates(ids)
+        return found[0] if len(found) == 1 else None
+
+    def is_ambiguous(self, ids: Ids) -> bool:
+        """Whether several of its titles may be the one that is meant."""
+        return len(self._candidates(ids)) > 1
+
+    def _candidates(self, ids: Ids) -> list[int]:
+        """By the own key, else by the first other one that leads anywhere.
+
+        A title that is found by another key must not have another own key.
+        """
+        own = _OWN_KEY[self.media_type]
+        if found := self._numbers(own, ids[own]):
+            return found
+        for at in (0, 1, 2):
+            known = self._numbers(at, ids[at]) if at != own else []
+            if found := [n for n in known if ids[own] is None or self._key(n, own) is None]:
+                return found
+        return []
+
+    def holds(self, number: int, ids: Ids) -> bool | None:
+        """Whether a title stands under a number.
+
+        Returns:
+            False if nothing does, or another title by the own key; None where that cannot be told.
+        """
+        if not any(pairs.get(number) for pairs in self._by_number):
+            return False
+        own = _OWN_KEY[self.media_type]
+        if (key := self._key(number, own)) is not None and ids[own] is not None:
+            return key == _digits(ids[own])
+        known = ((self._key(number, at), ids[at]) for at in (0, 1, 2))
+        same = any(None not in {a, b} and a == _digits(b) for a, b in known)
+        return True if same else None
+
+    def names_another(self, number: int, ids: Ids) -> bool:
+        """Whether a number is surely another title's."""
+        own = _OWN_KEY[self.media_type]
+        key = self._key(number, own)
+        return key is not None and ids[own] is not None and key != _digits(ids[own])
+
+    def _numbers(self, at: int, value: int | str | None) -> list[int]:
+        return [] if value is None else self._by_id[at].get(_digits(value))
+
+    def _key(self, number: int, at: int) -> int | None:
+        found = [key for key in self._by_number[at].get(number) if key]
+        return found[0] if found else None
+
+
+def _digits(value: int | str | None) -> int:
+    """An id as a number; IMDb's ids are told by their digits."""
+    if isinstance(value, str):
+        digits = value.removeprefix("tt")
+        return int(digits) if digits.isascii() and digits.isdigit() else -1
+    return -1 if value is None else value
+
+
+def _fits(number: int) -> bool:
+    return 0 < number <= _LOW >> 1

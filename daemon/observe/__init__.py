@@ -1,0 +1,1 @@
+"""Asks all services, and returns one `Snapshot`: of everything, or of a few titles."""

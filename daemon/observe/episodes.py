@@ -1,0 +1,198 @@
+"""Finds out which series have something to play, and which requested episodes are there.
+
+A question about one series is never asked: see `JellyfinClient.episodes_of_season`. What a few
+questions about seasons do not find is no proof that it is not there; only a whole list is.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from daemon.clients.jellyfin import EpisodeList, JellyfinClient, SeasonRef
+from daemon.domain import LibraryItem, MediaType, TrackedRequest
+from daemon.observe.sources import Problems, each
+from daemon.plan import open_series, watched_series
+from daemon.snapshot import Episode, Episodes
+
+_MIN_QUESTIONS: Final = 30
+_MAX_QUESTIONS: Final = 100
+_EPISODES_A_QUESTION: Final = 120
+"""A question about a season costs the server as much as so many rows of a list (10.11.11)."""
+
+_UNREAD: Final = Episode(None)
+
+
+@dataclass(slots=True)
+class Looked:
+    """What was found out.
+
+    Attributes:
+        items: the same items; of each series it is said whether it is available.
+        episodes: by Jellyfin id, of the series that open requests ask for.
+    """
+
+    items: list[LibraryItem]
+    episodes: dict[str, Episodes] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class EpisodeQuestions:
+    """Asks about the episodes of series, with few calls however many series there are.
+
+    Args:
+        jellyfin: whom to ask.
+        problems: gets what could not be asked.
+        counted: how many episodes the server has; 0 where that is not known.
+        library: id of the only library to look at; None means all.
+        certain: prove also what is not there, which takes one list of all episodes.
+    """
+
+    jellyfin: JellyfinClient
+    problems: Problems
+    counted: int = 0
+    library: str | None = None
+    certain: bool = True
+
+    async def look(
+        self,
+        items: Sequence[LibraryItem],
+        requests: Iterable[TrackedRequest],
+        proven: Collection[str],
+    ) -> Looked:
+        """Look at what matters of these items.
+
+        Args:
+            items: movies, and series of which it is not known whether they are available.
+            requests: those that may belong to them.
+            proven: ids of series that are known to have something to play.
+        """
+        series = {
+            item.jellyfin_id: _known(item, proven)
+            for item in items
+            if item.media_type is MediaType.TV
+        }
+        episodes = await self._look(series, requests)
+        return Looked([series.get(item.jellyfin_id, item) for item in items], episodes)
+
+    async def _look(
+        self, series: dict[str, LibraryItem], requests: Iterable[TrackedRequest]
+    ) -> dict[str, Episodes]:
+        """What open requests need to know; which series are available is noted in `series`."""
+        requests = [row for row in requests if row.media_type is MediaType.TV]
+        wanted = open_series(series.values(), requests)
+        unproven = {number for number, item in series.items() if not item.available}
+        if not (wanted or unproven):
+            return {}
+        seasons = await self.problems.helped(self._seasons({*wanted, *unproven}))
+        if seasons is None:
+            return {}
+        found = await self.problems.helped(self._found(wanted, unproven, seasons))
+        if found is None:
+            return {}
+        for number in unproven & found.proven:
+            series[number] = replace(series[number], available=True)
+        await self._note_absent(series, requests, found)
+        return {
+            number: Episodes(
+                found.rows.get(number, ()),
+                frozenset(one.number for one in seasons.get(number, ()) if one.number is not None),
+            )
+            for number in wanted
+            if number not in found.partial
+        }
+
+    async def _note_absent(
+        self,
+        series: dict[str, LibraryItem],
+        requests: Iterable[TrackedRequest],
+        found: EpisodeList,
+    ) -> None:
+        """Nothing was found of some; where that matters it must be certain."""
+        watched = watched_series(series.values(), requests)
+        asked = self._absent(watched, found) if self.certain and watched else None
+        absent = await self.problems.helped(asked) if asked else None
+        for number in [number for number, item in series.items() if not item.available]:
+            certain = number not in watched or number in (absent or ())
+            series[number] = replace(series[number], available=False if certain else None)
+
+    async def _seasons(self, series: Collection[str]) -> Mapping[str, list[SeasonRef]]:
+        found: defaultdict[str, list[SeasonRef]] = defaultdict(list)
+        for season in await self.jellyfin.seasons():
+            if season.series_id in series:
+                found[season.series_id].append(season)
+        return found
+
+    async def _found(
+        self,
+        wanted: Mapping[str, frozenset[int]],
+        unproven: Collection[str],
+        seasons: Mapping[str, Sequence[SeasonRef]],
+    ) -> EpisodeList:
+        """The episodes of the seasons that matter; of all series where those are too many."""
+        keep = {*wanted, *unproven}
+        series = {
+            season.id: one
+            for one in keep
+            for season in seasons.get(one, ())
+            if one in unproven or _matters(season, seasons[one], wanted[one])
+        }
+        if len(series) > self._max_questions:
+            found = await self.jellyfin.episodes(keep, self.library)
+            _note_doubts(found, keep)
+            return found
+        ids = sorted(series)
+        answers = await each(ids, lambda season: self.jellyfin.episodes_of_season(season, keep))
+        for season, answer in zip(ids, answers, strict=True):
+            _note_doubts(answer, [series[season]])
+        return _joined(answers)
+
+    @property
+    def _max_questions(self) -> int:
+        worth = self.counted // _EPISODES_A_QUESTION
+        return min(_MAX_QUESTIONS, max(_MIN_QUESTIONS, worth))
+
+    async def _absent(self, watched: Collection[str], found: EpisodeList) -> frozenset[str]:
+        """Those of the series that certainly have nothing to play."""
+        every = await self.jellyfin.episodes(watched, self.library)
+        if not every.whole or every.unread:
+            return frozenset()
+        rows = {one: [*every.rows.get(one, ()), *found.rows.get(one, ())] for one in watched}
+        return frozenset(
+            one for one, shown in rows.items() if all(row.there is False for row in shown)
+        )
+
+
+def _matters(season: SeasonRef, others: Sequence[SeasonRef], asked: frozenset[int]) -> bool:
+    """Whether a season has to be counted; one without a number may hold anything."""
+    if season.number is None or season.number in asked:
+        return True
+    alone = all(other.number in {0, None} for other in others)
+    return not asked and (season.number > 0 or alone)
+
+
+def _note_doubts(found: EpisodeList, series: Collection[str]) -> None:
+    """What says nothing yet, or was not read, may be of any series that was asked about."""
+    if not found.whole:
+        found.partial.update(series)
+    for one in series if found.unread else ():
+        found.rows.setdefault(one, []).append(_UNREAD)
+
+
+def _joined(answers: Iterable[EpisodeList]) -> EpisodeList:
+    joined = EpisodeList()
+    for one in answers:
+        for series, rows in one.rows.items():
+            joined.rows.setdefault(series, list[Episode]()).extend(rows)
+        joined.proven |= one.proven
+        joined.unread += one.unread
+        joined.partial |= one.partial
+    return joined
+
+
+def _known(item: LibraryItem, proven: Collection[str]) -> LibraryItem:
+    if item.media_type is MediaType.TV and not item.available and item.jellyfin_id in proven:
+        return replace(item, available=True)
+    return item

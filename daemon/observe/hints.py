@@ -1,0 +1,192 @@
+"""Observes the titles that were hinted at and their copies, with as few calls as that takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from daemon.clients.arr import ArrClient
+from daemon.clients.jellyfin import MOST_IDS, Around, JellyfinClient, Page
+from daemon.domain import Ids, LibraryItem, MediaType, TrackedRequest
+from daemon.errors import ServiceError
+from daemon.identity import Catalogue, jellyfin_id
+from daemon.observe.episodes import EpisodeQuestions
+from daemon.observe.sources import Problems, Services
+from daemon.snapshot import Reading, Report, Snapshot
+
+_MAX_FILMS = 5
+"""Films that Radarr is asked for one by one."""
+
+_MAX_UNPROVEN = 5
+"""Series that are proven one by one; for more there is one list of all first episodes."""
+
+_SONARR_REST = 600.0
+"""Seconds between two readings of Sonarr's list for hints; it costs Sonarr up to 18 s."""
+
+Tracked = Callable[[Sequence[LibraryItem]], Awaitable[Sequence[TrackedRequest]]]
+"""Gives the requests that may belong to items."""
+
+
+@dataclass(slots=True)
+class _Found:
+    """What was found of the ids that were asked for.
+
+    Attributes:
+        answered: those of them whose answer was whole.
+    """
+
+    asked: set[str] = field(default_factory=set)
+    answered: set[str] = field(default_factory=set)
+    items: dict[str, LibraryItem] = field(default_factory=dict)
+    proven: set[str] = field(default_factory=set)
+    broken: set[str] = field(default_factory=set)
+
+
+async def look(
+    services: Services,
+    hints: Iterable[str],
+    tracked: Tracked,
+    around: Around,
+    problems: Problems,
+) -> Snapshot:
+    """The hinted movies and series and the copies that their requests name.
+
+    An episode stands for its series, and proves it. What is no id is passed over: of ids that it
+    cannot read Jellyfin makes a question for all.
+
+    Raises:
+        ServiceError: Jellyfin cannot be asked.
+    """
+    jellyfin, found = services.jellyfin, _Found()
+    await _ask(
+        jellyfin, {known for hint in hints if (known := jellyfin_id(hint))}, found, around, problems
+    )
+    requests = await tracked(list(found.items.values()))
+    named = {row.jellyfin_id for row in requests if row.jellyfin_id}
+    await _ask(jellyfin, named, found, around, problems)
+    items = list(found.items.values())
+    proven = await _proven(jellyfin, items, found.proven, problems)
+    questions = EpisodeQuestions(jellyfin, problems, certain=False)
+    looked = await questions.look(items, requests, proven)
+    reading = Reading(
+        complete=False,
+        scanning=True,
+        titles=len(items),
+        broken=frozenset(found.broken),
+        asked=frozenset(found.answered),
+    )
+    return Snapshot(looked.items, reading, episodes=looked.episodes)
+
+
+async def _ask(
+    jellyfin: JellyfinClient, wanted: set[str], found: _Found, around: Around, problems: Problems
+) -> None:
+    """Look ids up, and then the series of those that are episodes."""
+    while more := sorted(wanted - found.asked):
+        for ids in _groups(more):
+            page = Page()
+            answer = await jellyfin.look_up(ids, page, around)
+            found.items.update((item.jellyfin_id, item) for item in answer.items)
+            found.broken.update(one.ref for one in page.defects if one.lost and one.ref)
+            problems.defects.extend(page.defects)
+            found.answered.update(ids if answer.whole else ())
+            found.proven |= answer.proven
+            wanted = wanted | answer.series
+        found.asked.update(more)
+
+
+def _groups(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), MOST_IDS):
+        yield ids[start : start + MOST_IDS]
+
+
+async def _proven(
+    jellyfin: JellyfinClient,
+    items: Iterable[LibraryItem],
+    proven: set[str],
+    problems: Problems,
+) -> Collection[str]:
+    series = {item.jellyfin_id for item in items if item.media_type is MediaType.TV}
+    if len(series - proven) <= _MAX_UNPROVEN:
+        return proven
+    first = await problems.helped(jellyfin.first_episodes())
+    return proven | first.proven if first else proven
+
+
+class ArrMemory:
+    """What Radarr and Sonarr were last seen to hold, so that a hint need not ask for their lists.
+
+    Args:
+        services: the clients.
+        clock: seconds, of a clock that does not jump.
+    """
+
+    def __init__(self, services: Services, clock: Callable[[], float] = time.monotonic) -> None:
+        self._services = services
+        self._clock = clock
+        self._known: dict[str, Report] = {}
+        self._read: dict[str, float] = {}
+
+    def remember(self, reports: Iterable[Report]) -> None:
+        """Keep what a full run has read."""
+        for report in reports:
+            if report.titles is not None:
+                self._known[report.instance] = _as_remembered(report)
+                self._read[report.instance] = self._clock()
+
+    async def reports(self, items: Iterable[LibraryItem], problems: Problems) -> tuple[Report, ...]:
+        """What each of them holds of the given titles; what cannot be read is a gap."""
+        items = list(items)
+        found = []
+        for arr in self._services.arrs:
+            mine = [item for item in items if item.media_type is arr.media_type]
+            films = arr.media_type is MediaType.MOVIE
+            found.append(await (self._of_radarr if films else self._of_sonarr)(arr, mine, problems))
+        return tuple(found)
+
+    async def _of_radarr(
+        self, radarr: ArrClient, films: list[LibraryItem], problems: Problems
+    ) -> Report:
+        unknown = Report(radarr.http.service, radarr.media_type)
+        numbers = {film.ids.tmdb for film in films if film.ids.tmdb is not None}
+        if not numbers:
+            return unknown
+        titles = Catalogue(radarr.media_type)
+        try:
+            if len(numbers) > _MAX_FILMS:
+                return replace(unknown, titles=(await radarr.listing()).titles)
+            for number in sorted(numbers):
+                answer = await radarr.of_tmdb(number)
+                if (held := answer.titles.find(Ids(number))) is not None:
+                    titles.add(held, Ids(number))
+        except ServiceError as error:
+            problems.miss(error)
+            return unknown
+        return replace(unknown, titles=titles)
+
+    async def _of_sonarr(
+        self, sonarr: ArrClient, series: list[LibraryItem], problems: Problems
+    ) -> Report:
+        name = sonarr.http.service
+        known = self._known.get(name, Report(name, sonarr.media_type))
+        unknown = [
+            item for item in series if known.titles is None or known.titles.find(item.ids) is None
+        ]
+        rested = self._clock() - self._read.get(name, -_SONARR_REST) >= _SONARR_REST
+        if not (unknown and rested):
+            return known
+        self._read[name] = self._clock()
+        try:
+            listing = await sonarr.listing()
+        except ServiceError as error:
+            problems.miss(error)
+            return known
+        fresh = replace(known, titles=listing.titles, counts=listing.counts, whole=listing.whole)
+        self._known[name] = _as_remembered(fresh)
+        return fresh
+
+
+def _as_remembered(report: Report) -> Report:
+    """What was true some minutes ago identifies a title, but proves nothing absent."""
+    return replace(report, whole=False)

@@ -1,0 +1,173 @@
+"""Reads the list of movies and series, once, or twice where the first reading is not complete."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from daemon.clients.jellyfin import SERVICE as JELLYFIN
+from daemon.clients.jellyfin import Around, JellyfinClient, Page
+from daemon.domain import INCOMPLETE, MISCOUNTED, Defect, Gap, LibraryItem
+from daemon.errors import ServiceError
+from daemon.observe.sources import Problems
+from daemon.snapshot import Reading
+
+_MAX_READINGS = 2
+_MAX_DEFECTS = 1000
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One reading of the whole listing.
+
+    Attributes:
+        broken: ids of the records that could not be used.
+        sound: only what was asked for was listed.
+    """
+
+    items: dict[str, LibraryItem] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    nameless: int = 0
+    totals: set[int] = field(default_factory=set)
+    sound: bool = True
+    defects: list[Defect] = field(default_factory=list)
+
+    def add(self, page: Page) -> None:
+        """Note a page that has been read."""
+        lost = (defect.ref for defect in page.defects if defect.lost and defect.ref)
+        self.broken.update(ref for ref in lost if ref not in self.items)
+        self.nameless += page.nameless
+        self.sound &= not page.foreign
+        self.defects.extend(page.defects[: max(0, _MAX_DEFECTS - len(self.defects))])
+        if page.total is not None:
+            self.totals.add(page.total)
+
+    @property
+    def titles(self) -> int:
+        """Distinct titles."""
+        return len(self.items) + len(self.broken) + self.nameless
+
+    @property
+    def complete(self) -> bool:
+        """Every title that the server counted was read, and it counted the same throughout."""
+        return self.sound and self.totals == {self.titles}
+
+    @property
+    def count(self) -> tuple[int, frozenset[int]]:
+        """What was read, and what the server counted."""
+        return self.titles, frozenset(self.totals)
+
+
+Disagreement = tuple[int, frozenset[int]]
+"""A number of titles that Jellyfin lists, and the other number that it counts."""
+
+
+@dataclass(slots=True)
+class Library:
+    """Reads the library.
+
+    Args:
+        jellyfin: whom to ask.
+        around: what the items are held against.
+        page_size: titles a reply; each further reply costs the server a sort of everything.
+        problems: gets what could not be read.
+        pictures: ask which titles have a poster.
+        only: id of the one library to read, which tells nothing of the others; None means all.
+        known: a disagreement that earlier runs met, and that a second reading would not change.
+        progress: told the number of titles read so far.
+
+    Attributes:
+        disagreement: what two readings agreed on that the server counts otherwise.
+    """
+
+    jellyfin: JellyfinClient
+    around: Around
+    page_size: int
+    problems: Problems
+    pictures: bool = False
+    only: str | None = None
+    known: Disagreement | None = None
+    progress: Callable[[int], None] = lambda _: None
+    disagreement: Disagreement | None = None
+    _attempt: _Attempt = field(default_factory=_Attempt)
+    _failed: bool = False
+
+    async def read(self) -> list[LibraryItem]:
+        """All movies and series, each once.
+
+        Raises:
+            ServiceError: not one title could be read.
+        """
+        first = await self._read(final=False)
+        if first.complete or self._failed or first.count == self.known:
+            self._attempt = first
+            self.disagreement = None if first.complete else first.count
+        else:
+            self._attempt = second = await self._read(final=True)
+            self.disagreement = second.count if second.count == first.count else None
+            if not second.complete:
+                second.items = first.items | second.items
+        self._note_what_is_missing()
+        self.problems.defects.extend(self._attempt.defects)
+        return list(self._attempt.items.values())
+
+    def reading(self, *, scanning: bool, distrust: str) -> Reading:
+        """How it went."""
+        return Reading(
+            complete=self._attempt.complete and not self._failed and self.only is None,
+            scanning=scanning,
+            titles=self._attempt.titles,
+            broken=frozenset(self._attempt.broken),
+            nameless=self._attempt.nameless,
+            distrust=distrust,
+        )
+
+    async def _read(self, *, final: bool) -> _Attempt:
+        """All pages; a failure that the next reading may not meet ends them quietly."""
+        attempt = _Attempt()
+        try:
+            start, known = 0, -1
+            while attempt.titles > known:
+                known = attempt.titles
+                page = await self._page(attempt, start)
+                start += page.rows
+                if start >= (page.total or 0):
+                    break
+        except ServiceError as error:
+            if error.status is None and not final:
+                return attempt
+            if not attempt.items:
+                raise
+            self._failed = True
+            self.problems.miss(error)
+        return attempt
+
+    async def _page(self, attempt: _Attempt, start: int) -> Page:
+        page = Page()
+        reply = self.jellyfin.page(
+            page, start, self.page_size, self.around, pictures=self.pictures, library=self.only
+        )
+        async with contextlib.aclosing(reply) as pieces:
+            async for items in pieces:
+                attempt.items.update((item.jellyfin_id, item) for item in items)
+                self.progress(len(attempt.items))
+                await asyncio.sleep(0)  # whoever else wants the loop gets it between two pieces
+        attempt.add(page)
+        return page
+
+    def _note_what_is_missing(self) -> None:
+        if self._attempt.complete or self._failed:
+            return
+        counted = ", then ".join(str(total) for total in sorted(self._attempt.totals)) or "none"
+        detail = f"read {self._attempt.titles} titles where Jellyfin counts {counted}"
+        if self._attempt.count == self.known:
+            self._gap(
+                MISCOUNTED, f"{detail}; it does so each time, and nothing is removed meanwhile"
+            )
+        else:
+            self._gap(INCOMPLETE, f"{detail}; the next run reads it anew")
+
+    def _gap(self, kind: str, detail: str) -> None:
+        self.problems.gaps.append(Gap(JELLYFIN, kind, detail))

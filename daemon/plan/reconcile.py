@@ -1,0 +1,566 @@
+"""The planner: compares what the services say with what is tracked, and decides. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from operator import attrgetter
+from typing import Final
+
+from daemon.domain import (
+    Add,
+    Column,
+    Conflict,
+    ConflictReason,
+    Decision,
+    Deletion,
+    Evidence,
+    Held,
+    HeldKind,
+    Ids,
+    LibraryItem,
+    MediaType,
+    Plan,
+    Policy,
+    Skip,
+    SkipReason,
+    TrackedRequest,
+    Tracker,
+    Update,
+    UpdateReason,
+)
+from daemon.identity import merged, same
+from daemon.plan.removal import judge, proof
+from daemon.plan.seasons import Completeness, completeness
+from daemon.plan.titles import Grouping, Title, group
+from daemon.snapshot import Report, Snapshot
+
+_UNCHANGED: Final = "unchanged"
+_SETTLED: Final = timedelta(hours=1)
+"""After which a title is added again whose files were to go, if they are still there."""
+
+
+def plan(snapshot: Snapshot, tracker: Tracker, policy: Policy) -> Plan:
+    """Decide about every item of the library and every request of the tracker.
+
+    The same comes of the same values in whatever order they are; once a plan was carried out, a
+    second one of the same snapshot changes nothing.
+    """
+    return _Planner(snapshot, tracker, policy).plan()
+
+
+def open_series(
+    items: Iterable[LibraryItem], requests: Iterable[TrackedRequest]
+) -> dict[str, frozenset[int]]:
+    """The series whose episodes have to be counted: of each copy the Jellyfin id and the seasons.
+
+    Returns:
+        The seasons that any open request asks for; empty where one asks for all.
+    """
+    series = [item for item in items if item.media_type is MediaType.TV]
+    rows = [row for row in requests if row.media_type is MediaType.TV]
+    found: dict[str, frozenset[int]] = {}
+    if not any(row.is_open for row in rows):
+        return found
+    for title in group(series, rows).titles:
+        asked = [row.seasons for row in title.requests if row.is_open and row.seasons is not None]
+        if asked:
+            whole = frozenset[int]() if not all(asked) else frozenset().union(*asked)
+            found.update((item.jellyfin_id, whole) for item in title.items)
+    return found
+
+
+def watched_series(
+    items: Iterable[LibraryItem], requests: Iterable[TrackedRequest]
+) -> frozenset[str]:
+    """The series of which it matters whether they are gone: Jellyfin ids of all their copies.
+
+    Those are tracked as available, and not one copy is known to have something to play.
+    """
+    series = [item for item in items if item.media_type is MediaType.TV]
+    if all(item.available for item in series):
+        return frozenset()
+    rows = [row for row in requests if row.media_type is MediaType.TV]
+    return frozenset(
+        item.jellyfin_id
+        for title in group(series, rows).titles
+        if any(row.is_available for row in title.requests)
+        and not any(item.available for item in title.items)
+        for item in title.items
+    )
+
+
+@dataclass(slots=True)
+class _Planner:
+    """One planning; what is gathered on the way is in its last fields."""
+
+    snapshot: Snapshot
+    tracker: Tracker
+    policy: Policy
+    decisions: list[Decision] = field(default_factory=list)
+    seen: list[tuple[int, str | None]] = field(default_factory=list)
+    returned: list[int] = field(default_factory=list)
+    absent: list[TrackedRequest] = field(default_factory=list)
+    doubles: list[tuple[int, ...]] = field(default_factory=list)
+    ids: set[str] | None = None
+    grouping: Grouping = field(default_factory=Grouping)
+    anew: dict[str, list[TrackedRequest]] = field(default_factory=dict)
+    claimed: set[str] = field(default_factory=set)
+
+    def plan(self) -> Plan:
+        requests = [self._as_identified(row) for row in self.tracker.requests]
+        self.grouping = group(self.snapshot.items, requests)
+        self.anew = self._identified_anew()
+        self.claimed = {
+            item.jellyfin_id
+            for title in self.grouping.joined
+            if title.requests or title.disputed
+            for item in title.items
+        }
+        for title in self.grouping.taken():
+            self._title(title)
+        held = self._hold_unlinks()
+        rules = proof(self.snapshot.reading, self.tracker.requests)
+        if not self.snapshot.reading.proves_absence or any(rule.why for rule in rules):
+            self.decisions.extend(
+                Skip(None, SkipReason.AVAILABILITY_UNKNOWN, row.id) for row in self.absent
+            )
+            evidence = Evidence(self.seen, self.returned)
+            return Plan(self.decisions, evidence, held, rules, self.doubles, self._merges())
+        verdict = judge(
+            self.absent, self._there(), self.snapshot, self.tracker, self.policy.removal
+        )
+        self.decisions.extend(verdict.fates)
+        evidence = Evidence(self.seen, self.returned, verdict.missed)
+        held.extend(verdict.held)
+        rules += verdict.rules
+        return Plan(self.decisions, evidence, held, rules, self.doubles, self._merges())
+
+    def _there(self) -> Counter[str | None]:
+        """By library, how many rows there are of its titles once the plan is carried out."""
+        seen = dict(self.seen)
+        promoted = {
+            one.request_id for one in self.decisions if isinstance(one, Update) and one.promotes
+        }
+        there = Counter(
+            seen.get(row.id, row.library)
+            for row in self.tracker.requests
+            if (row.seen or row.id in seen) and (row.is_available or row.id in promoted)
+        )
+        there.update(one.item.library for one in self.decisions if isinstance(one, Add))
+        return there
+
+    def _merges(self) -> list[tuple[int, ...]]:
+        return [one for one in self.doubles if self.tracker.merges.issuperset(one)]
+
+    def _as_identified(self, row: TrackedRequest) -> TrackedRequest:
+        """A request whose new identification an admin has confirmed goes by the item's ids."""
+        if row.id not in self.tracker.identified:
+            return row
+        named = (item for item in self.snapshot.items if item.jellyfin_id == row.jellyfin_id)
+        item = next((one for one in named if one.media_type is row.media_type), None)
+        return row if item is None or not item.ids.known else replace(row, ids=item.ids)
+
+    # --- one title ---------------------------------------------------------------------------
+
+    def _title(self, title: Title) -> None:
+        if title.disputed:
+            self._dispute(title)
+        elif not title.requests:
+            self._untracked(title)
+        else:
+            self._tracked(title)
+
+    def _dispute(self, title: Title) -> None:
+        numbers = tuple(sorted({*(row.id for row in title.requests), *title.disputed_with}))
+        self.returned.extend(row.id for row in title.requests if row.absence)
+        for item in title.items:
+            if item.contradicting:
+                names = f"two ids of {', '.join(item.contradicting)}"
+                reason = ConflictReason.CONTRADICTING
+                self.decisions.append(Conflict(item, numbers, reason, names))
+            elif item.available:
+                self.decisions.append(Conflict(item, numbers))
+            else:
+                self.decisions.append(_not_there(item))
+        if title.requests and not any(item.available for item in title.items):
+            self.decisions.append(Conflict(None, numbers))
+
+    def _untracked(self, title: Title) -> None:
+        """An available title without any request is added, unless somebody said otherwise."""
+        there = [item for item in title.items if item.available]
+        self.decisions.extend(_not_there(item) for item in title.items if not item.available)
+        if not there:
+            return
+        first, *copies = there
+        if anew := [row for item in title.items for row in self.anew.get(item.jellyfin_id, ())]:
+            details = "; ".join(_unlike(row, title.items[0]) for row in anew)
+            numbers = tuple(row.id for row in anew)
+            self.decisions.extend(
+                Conflict(item, numbers, ConflictReason.IDENTIFIED_ANEW, details) for item in there
+            )
+            return
+        reason, details_of_wait = self._reason_to_wait(title)
+        if reason is not None:
+            self.decisions.extend(Skip(item, reason, details=details_of_wait) for item in there)
+            return
+        self.decisions.append(self._add(first, self._ids(title)))
+        self.decisions.extend(Skip(item, SkipReason.DUPLICATE) for item in copies)
+
+    def _reason_to_wait(self, title: Title) -> tuple[SkipReason | None, str | None]:
+        if self.snapshot.reading.scanning and not any(item.ids.known for item in title.items):
+            return SkipReason.STILL_READ, None
+        for deletion in self.tracker.deletions:
+            if not deletion.overruled and _was_deleted(title, deletion):
+                if not deletion.files_too:
+                    return SkipReason.DELETED_IN_TRACKER, "it was taken off the list there"
+                if not (self.snapshot.reading.complete and deletion.age >= _SETTLED):
+                    return SkipReason.DELETED_IN_TRACKER, "its files were to go"
+        return None, None
+
+    def _identified_anew(self) -> dict[str, list[TrackedRequest]]:
+        """By Jellyfin id, the requests that name an item which is another title by its ids.
+
+        One whose own title is in the library is linked to that instead.
+        """
+        found: dict[str, list[TrackedRequest]] = {}
+        for title in self.grouping.joined if self.grouping.identified_anew else ():
+            if any(item.available for item in title.items):
+                continue
+            for row in title.requests:
+                if (item := self.grouping.identified_anew.get(row.id)) is not None:
+                    found.setdefault(item.jellyfin_id, []).append(row)
+        return found
+
+    def _tracked(self, title: Title) -> None:
+        if not title.items and self.snapshot.reading.asked is not None:
+            return  # it was not looked at
+        there = [item for item in title.items if item.available]
+        if not there:
+            self._not_in_library(title)
+            return
+        if len(ours := tuple(row.id for row in title.requests if row.ours)) > 1:
+            self.doubles.append(ours)
+        ids = self._ids(title)
+        spoken: set[str] = set()
+        for row in title.requests:
+            item = next((one for one in there if one.jellyfin_id == row.jellyfin_id), there[0])
+            spoken.add(item.jellyfin_id)
+            self.decisions.append(self._request(row, item, title, ids))
+        for item in title.items:
+            if not item.available:
+                self.decisions.append(replace(_not_there(item), request_id=title.requests[0].id))
+            elif item.jellyfin_id not in spoken:
+                self.decisions.append(Skip(item, SkipReason.DUPLICATE, title.requests[0].id))
+
+    def _not_in_library(self, title: Title) -> None:
+        """No copy can be played, or there is none; only what is certain makes a title absent."""
+        self.decisions.extend(
+            replace(_not_there(item), request_id=title.requests[0].id) for item in title.items
+        )
+        unknown = any(item.available is None for item in title.items)
+        for row in title.requests:
+            if (item := self.grouping.identified_anew.get(row.id)) is not None:
+                self._note_identified_anew(row, item)
+            elif (reason := self._reason_to_stay(row, unknown=unknown)) is not None:
+                self.decisions.append(Skip(None, reason, row.id))
+            else:
+                self.absent.append(row)
+
+    def _note_identified_anew(self, row: TrackedRequest, item: LibraryItem) -> None:
+        """Where no decision about the item tells it, one about the request does."""
+        if item.jellyfin_id in self.claimed or not item.available:
+            reason = ConflictReason.IDENTIFIED_ANEW
+            self.decisions.append(Conflict(item, (row.id,), reason, _unlike(row, item)))
+        if row.absence:
+            self.returned.append(row.id)
+
+    def _reason_to_stay(self, row: TrackedRequest, *, unknown: bool) -> SkipReason | None:
+        """Why a request whose title was not found is not absent; None if it is."""
+        if row.state is None:
+            return SkipReason.NOT_UNDERSTOOD
+        if row.is_open:
+            return SkipReason.NOT_IN_LIBRARY
+        broken = row.jellyfin_id in self.snapshot.reading.broken
+        if unknown or broken or row.id in self.grouping.protected:
+            return SkipReason.AVAILABILITY_UNKNOWN
+        if row.seen or row.id in self.tracker.approved:
+            return None
+        proven = self.snapshot.reading.proves_absence
+        return SkipReason.NEVER_SEEN if proven else SkipReason.AVAILABILITY_UNKNOWN
+
+    def _ids(self, title: Title) -> Ids:
+        """All that the items of a title say of its ids, the canonical one first."""
+        ids = Ids()
+        for item in title.items:
+            ids = merged(ids, item.ids)
+        return ids
+
+    # --- one request -------------------------------------------------------------------------
+
+    def _request(self, row: TrackedRequest, item: LibraryItem, title: Title, ids: Ids) -> Decision:
+        """What a request gets from the copy that it names, else from the canonical one."""
+        if not row.seen or (item.library is not None and item.library != row.library):
+            self.seen.append((row.id, item.library))
+        if row.absence:
+            self.returned.append(row.id)
+        if row.state is None:
+            return Skip(item, SkipReason.NOT_UNDERSTOOD, row.id)
+        whole = self._completeness(row, title, ids)
+        update = self._update(row, item, ids, whole)
+        return update or self._left_as_it_is(row, item, whole)
+
+    def _update(
+        self, row: TrackedRequest, item: LibraryItem, ids: Ids, whole: Completeness
+    ) -> Update | None:
+        replaces = self._replaces(row, item)
+        relinks = self._relinks(row, item, merged(row.ids, ids))
+        fills = self._fills(row, item, merged(row.ids, ids), {*replaces, *relinks})
+        promotes = row.state if row.is_open and whole.whole else None
+        reasons = (
+            (promotes, UpdateReason.PROMOTE),
+            (relinks, UpdateReason.RELINK),
+            (replaces, UpdateReason.REFRESH),
+            (fills, UpdateReason.FILL),
+        )
+        reason = next((reason for found, reason in reasons if found), None)
+        if reason is None:
+            return None
+        details = whole.text or None if row.is_open else None
+        return Update(item, reason, row.id, fills, replaces, relinks, promotes, details)
+
+    def _left_as_it_is(self, row: TrackedRequest, item: LibraryItem, whole: Completeness) -> Skip:
+        if not row.is_open:
+            return Skip(item, SkipReason.ALREADY_RIGHT, row.id)
+        if whole.whole is None:
+            return Skip(item, SkipReason.EARLIER_STATE, row.id, whole.text)
+        return Skip(item, SkipReason.SEASONS_INCOMPLETE, row.id, whole.text)
+
+    def _completeness(self, row: TrackedRequest, title: Title, ids: Ids) -> Completeness:
+        """Whether what a request asked for is there."""
+        if not row.is_open or row.media_type is MediaType.MOVIE:
+            return Completeness(whole=True)
+        if row.seasons is None:
+            return Completeness(None, "its requested seasons are not understood")
+        episodes = self.snapshot.episodes
+        if not all(item.jellyfin_id in episodes for item in title.items):
+            return Completeness(None, "its episodes were not looked at in this run")
+        counts = self._counts(row, merged(row.ids, ids))
+        if isinstance(counts, str):
+            return Completeness(None, counts)
+        copies = [episodes[item.jellyfin_id] for item in title.items]
+        return completeness(row.seasons, copies, counts, row.episodes)
+
+    def _counts(self, row: TrackedRequest, ids: Ids) -> Mapping[int, int] | str | None:
+        """All episodes of each season by the Sonarr that knows the series.
+
+        Returns:
+            None where no Sonarr knows it; the reason where one may, and cannot say.
+        """
+        counts: dict[int, int] = {}
+        away = ""
+        for report in self.snapshot.of(MediaType.TV):
+            if report.titles is None:
+                away = f"{report.instance} cannot say how many episodes it has"
+            elif (number := _known_as(report, row, ids)) is not None:
+                if not (found := report.counts.get(number)):
+                    return f"{report.instance} counts no episodes of it"
+                counts |= {s: max(n, counts.get(s, 0)) for s, n in found.items()}
+            elif report.titles.is_ambiguous(merged(row.ids, ids)):
+                away = f"{report.instance} has several series that it may be"
+            elif not report.whole:
+                away = f"{report.instance} may know it by now, and was not asked"
+        return counts or away or None
+
+    # --- values ------------------------------------------------------------------------------
+
+    def _add(self, item: LibraryItem, ids: Ids) -> Add:
+        item = item if item.ids == ids else replace(item, ids=ids)
+        radarr_id, sonarr_id = self._arr_ids(item.media_type, ids)
+        return Add(item, radarr_id, sonarr_id, self.policy.poster_url(item))
+
+    def _relinks(
+        self, row: TrackedRequest, item: LibraryItem, ids: Ids
+    ) -> dict[str, tuple[Column, Column]]:
+        """Ids of the row that a complete listing of their own service proves wrong."""
+        relinks: dict[str, tuple[Column, Column]] = {}
+        if self.snapshot.reading.distrust:
+            return relinks
+        if row.id in self.tracker.identified:
+            relinks |= self._new_identity(row, item)
+        old = row.jellyfin_id
+        if old is not None and old != item.jellyfin_id and self._is_not_its(row, old):
+            relinks["jellyfin_id"] = (old, item.jellyfin_id)
+        report = self._primary(row.media_type)
+        if report is None or row.arr_id is None or not report.whole or not report.titles:
+            return relinks
+        if report.titles.size and report.titles.holds(row.arr_id, ids) is False:
+            new = report.titles.find(ids)
+            relinks[_ARR_COLUMN[row.media_type]] = (row.arr_id, new)
+        return relinks
+
+    def _new_identity(
+        self, row: TrackedRequest, item: LibraryItem
+    ) -> dict[str, tuple[Column, Column]]:
+        """The ids of the item in place of those that the request had."""
+        before = next(one.ids for one in self.tracker.requests if one.id == row.id)
+        pairs = zip(_ID_COLUMNS, before, item.ids, strict=True)
+        return {name: (old, new) for name, old, new in pairs if old is not None and old != new}
+
+    def _is_not_its(self, row: TrackedRequest, jellyfin_id: str) -> bool:
+        """Whether the item that a row names is gone, or is another title by now."""
+        if self.ids is None:
+            self.ids = {item.jellyfin_id for item in self.snapshot.items}
+        if jellyfin_id in self.ids:
+            return row.id in self.grouping.identified_anew and self.snapshot.reading.proves_absence
+        return self.snapshot.reading.proves_gone(jellyfin_id)
+
+    def _replaces(self, row: TrackedRequest, item: LibraryItem) -> dict[str, Column]:
+        """What reads otherwise now; only of a row of ours, and by the item that it names."""
+        named = row.jellyfin_id in {None, item.jellyfin_id}
+        if not named and row.jellyfin_id is not None:
+            named = not self.snapshot.reading.distrust and self._is_not_its(row, row.jellyfin_id)
+        if not row.ours or not named:
+            return {}
+        poster: dict[str, Column] = {}
+        if (url := self._poster(row, item)) is not _UNCHANGED:
+            poster = {"poster_url": url}
+        if item.unchanged or (full := self.snapshot.texts.full(item)).face == row.face:
+            return poster
+        return {**_texts(full), **poster}
+
+    def _poster(self, row: TrackedRequest, item: LibraryItem) -> str | None:
+        """The poster's address, if it reads otherwise now; one that named a lost id moves on."""
+        if item.poster is not None:
+            same_item = row.poster is item.poster and row.jellyfin_id == item.jellyfin_id
+            return _UNCHANGED if same_item else self.policy.poster_url(item)
+        moved = row.poster is True and row.jellyfin_id != item.jellyfin_id
+        return self.policy.address(item.jellyfin_id) if moved else _UNCHANGED
+
+    def _fills(
+        self, row: TrackedRequest, item: LibraryItem, ids: Ids, taken: set[str]
+    ) -> dict[str, Column]:
+        fills: dict[str, Column] = {}
+        for column in row.missing:
+            if column not in taken and (value := self._known(column, item, ids)) is not None:
+                fills[column] = value
+        return fills
+
+    def _known(self, column: str, item: LibraryItem, ids: Ids) -> Column:
+        if column == "overview":
+            return self.snapshot.texts.full(item).overview
+        if (read := _READERS.get(column)) is not None:
+            return read(item)
+        if column in _ID_COLUMNS:
+            return ids[_ID_COLUMNS.index(column)]
+        if column == "poster_url":
+            return self.policy.poster_url(item)
+        radarr_id, sonarr_id = self._arr_ids(item.media_type, ids)
+        return radarr_id if column == "radarr_id" else sonarr_id
+
+    def _arr_ids(self, media_type: MediaType, ids: Ids) -> tuple[int | None, int | None]:
+        report = self._primary(media_type)
+        number = report.titles.find(ids) if report and report.titles else None
+        return (number, None) if media_type is MediaType.MOVIE else (None, number)
+
+    def _primary(self, media_type: MediaType) -> Report | None:
+        return next((one for one in self.snapshot.of(media_type) if one.primary), None)
+
+    # --- the plan as a whole -----------------------------------------------------------------
+
+    def _hold_unlinks(self) -> list[Held]:
+        """Ids of Radarr or Sonarr that vanish in numbers wait for an admin.
+
+        A number that is another title's by now is taken away all the same: with it the tracker
+        would delete the wrong files.
+        """
+        held: list[Held] = []
+        rows = {row.id: row for row in self.tracker.requests}
+        for media_type, column in _ARR_COLUMN.items():
+            linked = sum(
+                row.media_type is media_type and row.arr_id is not None for row in rows.values()
+            ) + sum(isinstance(one, Update) and column in one.fills for one in self.decisions)
+            unlinked = [
+                (at, one, rows[one.request_id])
+                for at, one in enumerate(self.decisions)
+                if isinstance(one, Update)
+                and one.relinks.get(column, (None, 0))[1] is None
+                and not self._names_another(rows[one.request_id], one)
+            ]
+            if len(unlinked) <= self.policy.removal.limit(linked):
+                continue
+            why = f"{len(unlinked)} of {linked} {column} are not in the list any more; set up anew?"
+            for at, update, row in unlinked:
+                if row.id not in self.tracker.unlinks:
+                    self.decisions[at] = _without(update, column, why)
+                    held.append(Held(row, why, HeldKind.UNLINK))
+        return held
+
+    def _names_another(self, row: TrackedRequest, update: Update) -> bool:
+        report = self._primary(row.media_type)
+        if report is None or report.titles is None or row.arr_id is None:
+            return False
+        return report.titles.names_another(row.arr_id, merged(row.ids, update.item.ids))
+
+
+_ARR_COLUMN: Final = {MediaType.MOVIE: "radarr_id", MediaType.TV: "sonarr_id"}
+_ID_COLUMNS: Final = ("tmdb_id", "tvdb_id", "imdb_id")
+_READERS: Final[dict[str, Callable[[LibraryItem], Column]]] = {
+    "jellyfin_id": attrgetter("jellyfin_id"),
+    "year": attrgetter("year"),
+}
+
+
+def _texts(item: LibraryItem) -> dict[str, Column]:
+    return {
+        "title": item.title,
+        "year": item.year,
+        "overview": item.overview,
+        "final_path": item.path,
+    }
+
+
+def _not_there(item: LibraryItem) -> Skip:
+    unknown = item.available is None
+    return Skip(item, SkipReason.AVAILABILITY_UNKNOWN if unknown else SkipReason.NOT_AVAILABLE)
+
+
+def _known_as(report: Report, row: TrackedRequest, ids: Ids) -> int | None:
+    """The number of a series in a Sonarr: by its ids, else the one that its request names."""
+    if report.titles is None:
+        return None
+    if (number := report.titles.find(ids)) is not None:
+        return number
+    named = row.arr_id if report.primary else None
+    return named if named is not None and report.titles.holds(named, ids) else None
+
+
+def _was_deleted(title: Title, deletion: Deletion) -> bool:
+    if deletion.media_type is not title.media_type:
+        return False
+    return any(
+        item.jellyfin_id == deletion.jellyfin_id
+        or same(title.media_type, item.ids, deletion.ids) is True
+        for item in title.items
+    )
+
+
+def _unlike(row: TrackedRequest, item: LibraryItem) -> str:
+    pairs = zip(("TMDB", "TVDB", "IMDb"), row.ids, item.ids, strict=True)
+    unlike = [
+        f"{name} {old} became {new}" for name, old, new in pairs if old and new and old != new
+    ]
+    return ", ".join(unlike)
+
+
+def _without(update: Update, column: str, why: str) -> Decision:
+    """The same update without one relink; nothing is left of one that was only that."""
+    relinks = {name: pair for name, pair in update.relinks.items() if name != column}
+    if not (relinks or update.fills or update.replaces or update.promotes):
+        return Skip(update.item, SkipReason.UNLINK_HELD, update.request_id, why)
+    reason = update.reason
+    if reason is UpdateReason.RELINK and not relinks:
+        reason = UpdateReason.REFRESH if update.replaces else UpdateReason.FILL
+    return replace(update, relinks=relinks, reason=reason)

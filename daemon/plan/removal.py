@@ -1,0 +1,223 @@
+"""The removal guard: what may go, what has to wait, and what a person has to look at. Pure.
+
+Absent does not mean deleted: a disk may be away, a library may be half read. Each rule here can
+only keep a row, never lose one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from daemon.domain import (
+    Absent,
+    Fate,
+    Held,
+    Missed,
+    RemovalMode,
+    RemovalPolicy,
+    Rule,
+    TrackedRequest,
+    Tracker,
+    fingerprint,
+)
+from daemon.identity import file_name, place
+from daemon.snapshot import Reading, Snapshot
+
+_Place = tuple[str, ...]
+
+
+class Verdict(NamedTuple):
+    """What is to become of the absent rows.
+
+    Attributes:
+        fates: one decision for each of them.
+        missed: what is noted of them.
+        held: those that wait for an admin.
+        rules: that it comes from.
+    """
+
+    fates: list[Absent]
+    missed: list[Missed]
+    held: list[Held]
+    rules: tuple[Rule, ...]
+
+
+def proof(reading: Reading, requests: Iterable[TrackedRequest]) -> tuple[Rule, ...]:
+    """Whether what a reading did not show may be called absent: only if every rule lets it."""
+    unusable = reading.nameless
+    if reading.broken:
+        known = {row.jellyfin_id for row in requests}
+        unusable += sum(broken not in known for broken in reading.broken)
+    idle = not reading.scanning
+    at_work = "" if idle else "Jellyfin was at work on its library, where rows stand half-made"
+    cut = "" if reading.complete else "the library was not read to its end"
+    empty = "" if reading.titles else "Jellyfin lists no title at all"
+    other = f"{unusable} records could not be used, which may be any title" if unusable else ""
+    return (
+        Rule("complete", reading.complete, limit=True, why=cut),
+        Rule("idle", idle, limit=True, why=at_work),
+        Rule("titles", reading.titles, 1, why=empty),
+        Rule("unusable", unusable, 0, why=other),
+        Rule("trusted", not reading.distrust, limit=True, why=reading.distrust),
+    )
+
+
+def judge(
+    absent: Sequence[TrackedRequest],
+    there: Mapping[str | None, int],
+    snapshot: Snapshot,
+    tracker: Tracker,
+    policy: RemovalPolicy,
+) -> Verdict:
+    """Decide about rows that a complete reading of an idle, trusted server did not show.
+
+    Args:
+        absent: those rows, with the evidence of earlier readings.
+        there: rows of available titles that were seen in each library, by its location.
+        snapshot: what was read.
+        tracker: what an admin has approved, and what was removed lately.
+        policy: what it takes.
+    """
+    libraries = _Libraries(snapshot, there)
+    absent = [_begun_anew(row, libraries) for row in absent]
+    missed = [Missed(row, library_away=not libraries.is_there(row)) for row in absent]
+    open_ = [row for row in absent if row.id not in tracker.approved]
+    ripe = [row for row in open_ if _is_ripe(row, policy)]
+    rules = [*_rules(open_, ripe, absent, libraries, tracker, policy)]
+    doubts = {place(rule.about): rule.why for rule in reversed(rules) if rule.about and rule.why}
+    general = next((rule.why for rule in rules if rule.name in _GENERAL and rule.why), "")
+    names = _names_of_unknown(snapshot)
+    held: list[Held] = []
+    fates: list[Absent] = []
+    for row in absent:
+        why = _held_because(row, doubts, general, names)
+        if row.id in tracker.approved:
+            fates.append(Absent(row, Fate.REMOVE, "an admin approved it"))
+        elif row not in ripe or policy.mode is RemovalMode.OFF:
+            fates.append(Absent(row, Fate.WATCH, _waiting(row, policy)))
+        elif why:
+            fates.append(Absent(row, Fate.HOLD, why))
+            held.append(Held(row, why))
+        else:
+            fates.append(Absent(row, Fate.REMOVE))
+    return Verdict(fates, missed, held, tuple(rules))
+
+
+_GENERAL = frozenset({"mode", "listed", "share", "total", "week"})
+"""Where one of these says no, nothing goes anywhere: titles may have moved from there."""
+
+
+class _Libraries:
+    """The libraries as they are now, and how many tracked titles each had."""
+
+    def __init__(self, snapshot: Snapshot, tracked: Mapping[str | None, int]) -> None:
+        self.listed = {place(text) for text in snapshot.locations}
+        self.filled = {place(text) for text in {item.library for item in snapshot.items} if text}
+        self.tracked: Counter[_Place] = Counter()
+        for library, number in tracked.items():
+            self.tracked[place(library or "")] += number
+
+    @property
+    def total(self) -> int:
+        return self.tracked.total()
+
+    def is_there(self, row: TrackedRequest) -> bool:
+        """Whether a row's library is listed, and not empty; one that is unknown counts as there."""
+        return row.library is None or place(row.library) in self.listed & self.filled
+
+
+def _begun_anew(row: TrackedRequest, libraries: _Libraries) -> TrackedRequest:
+    """What was noted while its library was away says nothing once the library is back."""
+    away = row.absence is not None and row.absence.library_away
+    return replace(row, absence=None) if away and libraries.is_there(row) else row
+
+
+def _is_ripe(row: TrackedRequest, policy: RemovalPolicy) -> bool:
+    """Whether it was missing often enough and for long enough, this reading included."""
+    if row.absence is None:
+        return policy.sightings <= 1 and not policy.grace
+    return row.absence.sightings + 1 >= policy.sightings and row.absence.waited >= policy.grace
+
+
+def _waiting(row: TrackedRequest, policy: RemovalPolicy) -> str:
+    if policy.mode is RemovalMode.OFF:
+        return "removals are off"
+    seen = row.absence.sightings + 1 if row.absence else 1
+    return f"missing from {seen} of {policy.sightings} complete readings"
+
+
+def _held_because(
+    row: TrackedRequest, doubts: dict[_Place, str], general: str, names: Collection[int]
+) -> str:
+    if row.library is None:
+        return "its library is unknown, so that nobody can tell whether its disk is there"
+    if row.file and row.file in names:
+        return "a file of the same name is in the library, and Jellyfin has no ids for it"
+    own = doubts.get(place(row.library))
+    return own or (f"held with others: {general}" if general else "")
+
+
+def _names_of_unknown(snapshot: Snapshot) -> set[int]:
+    """The names of files that Jellyfin has not identified."""
+    unknown = (snapshot.texts.full(item) for item in snapshot.items if not item.ids.known)
+    return {fingerprint(file_name(item.path)) for item in unknown if item.path}
+
+
+def _rules(
+    open_: Sequence[TrackedRequest],
+    ripe: Sequence[TrackedRequest],
+    absent: Sequence[TrackedRequest],
+    libraries: _Libraries,
+    tracker: Tracker,
+    policy: RemovalPolicy,
+) -> Iterator[Rule]:
+    yield _mode(policy)
+    yield _evidence(len(absent) - len(open_) + len(ripe), len(absent), policy)
+    known = sorted(row.library for row in open_ if row.library is not None)
+    names = {place(text): text for text in known}
+    lost = Counter(place(row.library) for row in open_ if row.library is not None)
+    for where, gone in sorted(lost.items()):
+        yield from _library(names[where], gone, libraries, policy)
+    yield from _totals(len(open_), len(ripe), libraries.total, tracker.removed_lately, policy)
+
+
+def _mode(policy: RemovalPolicy) -> Rule:
+    why = {RemovalMode.ASK: "removals are to be approved", RemovalMode.OFF: "removals are off"}
+    return Rule("mode", policy.mode, RemovalMode.GUARDED, why=why.get(policy.mode, ""))
+
+
+def _evidence(ripe: int, absent: int, policy: RemovalPolicy) -> Rule:
+    hours = policy.grace.total_seconds() / 3600
+    readings = f"{policy.sightings} complete reading{'s' if policy.sightings > 1 else ''}"
+    why = f"{absent - ripe} of {absent} titles wait for more evidence" if ripe < absent else ""
+    return Rule("evidence", ripe, absent, f"{readings}, {hours:g} h", why)
+
+
+def _library(
+    library: str, gone: int, libraries: _Libraries, policy: RemovalPolicy
+) -> Iterator[Rule]:
+    """Whether missing titles may be gone, for a library that misses any."""
+    where = place(library)
+    listed, tracked = where in libraries.listed, libraries.tracked[where]
+    lost = f"its library ({library}) is not listed by Jellyfin any more"
+    yield Rule("listed", listed, limit=True, about=library, why="" if listed else lost)
+    limit = policy.limit(tracked)
+    missing = f"{gone} of {tracked} titles are missing in {library}"
+    empty = where not in libraries.filled or gone >= tracked
+    what = f"nothing is left of {library}" if empty else missing
+    why = f"{what}; is its disk there?" if empty or gone > limit else ""
+    yield Rule("share", gone, limit, library, why)
+
+
+def _totals(
+    missing: int, ripe: int, tracked: int, lately: int, policy: RemovalPolicy
+) -> Iterator[Rule]:
+    """Over all libraries: what may be missing in one run, and what may go in seven days."""
+    limit = policy.total_limit(tracked)
+    over = f"{missing} of all {tracked} titles are missing at once"
+    yield Rule("total", missing, limit, why=over if missing > limit else "")
+    many = f"with {lately} removed in the last seven days it would be {lately + ripe} of {tracked}"
+    yield Rule("week", lately + ripe, limit, why=many if ripe and lately + ripe > limit else "")

@@ -1,0 +1,207 @@
+"""Whether a series has all that was requested of it. Pure.
+
+Episodes are counted as sets of `(season, number)` over all copies, never as rows: a second file of
+an episode is no second episode.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from daemon.snapshot import Episode, Episodes
+
+_SPECIALS: Final = 0
+_UNTOLD: Final = "nobody counts its episodes; they are there without a gap from the first on"
+
+
+class Completeness(NamedTuple):
+    """Whether all that was requested is there; the text says what is missing, or what it rests on.
+
+    Attributes:
+        whole: None where it cannot be told.
+    """
+
+    whole: bool | None
+    text: str = ""
+
+
+@dataclass(slots=True)
+class _Season:
+    """The distinct numbers of one season; the days of one whose episodes have none.
+
+    Attributes:
+        there: those that can be played.
+        known: those that Jellyfin knows of, the missing ones included.
+        dated: they are told apart by their days.
+    """
+
+    there: set[int | str] = field(default_factory=set)
+    known: set[int | str] = field(default_factory=set)
+    dated: bool = False
+
+
+def completeness(
+    requested: frozenset[int],
+    copies: Iterable[Episodes],
+    counts: Mapping[int, int] | None,
+    at_least: int | None = None,
+) -> Completeness:
+    """Whether every requested season is whole.
+
+    Args:
+        requested: numbers of seasons; empty for all but the specials, unless there is nothing else.
+        copies: what Jellyfin has of each copy of the series.
+        counts: all episodes of each season, by the Sonarr that knows the series; None where no
+            Sonarr does, so that what Jellyfin knows of counts.
+        at_least: how many the tracker counts of what was requested; None where it does not.
+    """
+    copies = list(copies)
+    unread = any(not row.is_read for copy in copies for row in copy.rows)
+    highest = dict.fromkeys(requested, at_least or 0) if len(requested) == 1 else {}
+    seasons = _seasons(copies, counts, highest)
+    listed = seasons if counts is None else {number for number, n in counts.items() if n}
+    wanted = requested or _all_of(listed)
+    if not wanted:
+        return Completeness(whole=False, text="no episode of the requested seasons")
+    one = at_least if len(wanted) == 1 else None
+    if counts is not None:
+        return _by_counts(sorted(wanted), seasons, counts, one or 0)
+    if unread:
+        return Completeness(None, "Jellyfin has not read all of its files yet")
+    return _by_what_is_known(sorted(wanted), seasons, one or 0)
+
+
+def tally(episodes: Episodes | None) -> tuple[dict[int, int], dict[int, int]]:
+    """By season, how many distinct episodes can be played, and how many are known at all."""
+    seasons = _seasons([episodes] if episodes else [], None, {})
+    there = {number: len(season.there) for number, season in seasons.items()}
+    return there, {number: len(season.known) for number, season in seasons.items()}
+
+
+def _all_of(seasons: Iterable[int]) -> frozenset[int]:
+    """All seasons but the specials; the specials of a series that has nothing else."""
+    every = frozenset(seasons)
+    return every - {_SPECIALS} or every
+
+
+def _by_counts(
+    wanted: Sequence[int],
+    seasons: Mapping[int, _Season],
+    counts: Mapping[int, int],
+    at_least: int,
+) -> Completeness:
+    needed = {season: max(counts.get(season, 0), at_least) for season in wanted}
+    have = dict.fromkeys(wanted, 0) | {
+        season: _counted(seasons[season], needed[season], _before(season, counts))
+        for season in wanted
+        if season in seasons
+    }
+    if unknown := [season for season in wanted if not counts.get(season)]:
+        names = ", ".join(str(season) for season in unknown)
+        return Completeness(whole=False, text=f"Sonarr knows no episode of season {names}")
+    if all(have[season] >= needed[season] for season in wanted):
+        return Completeness(whole=True)
+    there = sum(min(have[season], needed[season]) for season in wanted)
+    return Completeness(whole=False, text=f"{there} of {sum(needed.values())} episodes")
+
+
+def _before(season: int, counts: Mapping[int, int]) -> int:
+    """How many episodes the seasons before have, the specials left out."""
+    return sum(total for number, total in counts.items() if _SPECIALS < number < season)
+
+
+def _counted(season: _Season, total: int, before: int) -> int:
+    """How many of a season's `total` episodes are there.
+
+    Numbers beyond the total are no episodes of the season, unless all of them run on from where the
+    seasons before end.
+    """
+    if season.dated:
+        return len(season.there)
+    numbers = {number for number in season.there if isinstance(number, int)}
+    if numbers and numbers <= set(range(before + 1, before + total + 1)):
+        return len(numbers)
+    return sum(number <= total for number in numbers)
+
+
+def _by_what_is_known(
+    wanted: Sequence[int], seasons: Mapping[int, _Season], at_least: int
+) -> Completeness:
+    total = there = 0
+    unsure: list[str] = []
+    for number in wanted:
+        season = seasons.get(number)
+        if season is None or not season.known:
+            return Completeness(whole=False, text=f"no episode of season {number}")
+        there += len(season.there)
+        total += max(len(season.known), at_least)
+        if not _is_gapless(season, counted=bool(at_least)):
+            unsure.append(str(number))
+    if there < total:
+        return Completeness(whole=False, text=f"{there} of {total} episodes")
+    if unsure:
+        text = f"nobody counts the episodes of season {', '.join(unsure)}, and numbers are missing"
+        return Completeness(whole=False, text=text)
+    return Completeness(whole=True, text="" if at_least else _UNTOLD)
+
+
+def _is_gapless(season: _Season, *, counted: bool) -> bool:
+    """Whether the numbers run on, from 0 or 1 where nobody counted; days tell no gap."""
+    if season.dated:
+        return counted
+    numbers = {number for number in season.known if isinstance(number, int)}
+    first, last = min(numbers), max(numbers)
+    return last - first + 1 == len(numbers) and (counted or first in {0, 1})
+
+
+def _seasons(
+    copies: Sequence[Episodes], counts: Mapping[int, int] | None, told: Mapping[int, int]
+) -> dict[int, _Season]:
+    """The union over all copies, season by season; `told` is how many the tracker counts."""
+    numbered = {number for copy in copies for number in copy.seasons}
+    numbered |= {row.season for copy in copies for row in copy.rows if row.season is not None}
+    # An episode without a season counts for the first one only where there is no other.
+    first = 1 if not {*numbered, *(counts or ())} - {_SPECIALS, 1} else None
+    rows: defaultdict[int, list[Episode]] = defaultdict(list)
+    for copy in copies:
+        for row in copy.rows:
+            if (season := row.season if row.season is not None else first) is not None:
+                rows[season].append(row)
+    return {
+        season: _season(found, _last_number(season, found, counts, told.get(season, 0)))
+        for season, found in rows.items()
+    }
+
+
+def _last_number(
+    season: int, rows: Sequence[Episode], counts: Mapping[int, int] | None, told: int
+) -> int:
+    """The highest number that a season can have, as far as anybody knows."""
+    if counts is not None:
+        total = max(counts.get(season, 0), told)
+        return max(total, total + _before(season, counts))
+    return max([told, *(row.number for row in rows if row.number is not None)])
+
+
+def _season(rows: Sequence[Episode], highest: int) -> _Season:
+    season = _Season(dated=all(row.number is None for row in rows))
+    for row in rows:
+        numbers: set[int | str] = set()
+        if season.dated:
+            numbers = {row.date} if row.date else set()
+        elif row.number is not None:
+            numbers = set(_numbers(row.number, row.end, highest))
+        season.known |= numbers
+        if row.there:
+            season.there |= numbers
+    return season
+
+
+def _numbers(first: int, last: int | None, highest: int) -> Iterable[int]:
+    """The numbers of a file; an end that the season does not reach was read wrongly."""
+    if last is None or not first < last <= highest:
+        return (first,)
+    return range(first, last + 1)

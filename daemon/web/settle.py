@@ -1,0 +1,153 @@
+"""What an administrator has done about what needs somebody; the page and the API both call it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple
+
+from aiohttp import web
+
+from daemon.apply import tell_audit
+from daemon.domain import Scope, Trigger
+from daemon.store import AuditEvent, Finding
+from daemon.web import titles
+from daemon.web.models import Asked, SettleBody
+from daemon.web.problems import Problem
+from daemon.web.routes import Call
+
+
+class Done(NamedTuple):
+    """What was done.
+
+    Attributes:
+        said: the short name of the note that the page shows.
+        run_id: the run that sees to it; None where none has to.
+    """
+
+    said: str
+    run_id: int | None = None
+
+
+async def settle(call: Call[Asked, SettleBody]) -> web.StreamResponse:
+    """Have something done about one finding of `GET /admin/attention`.
+
+    Where a run has to see to it, the reply is 202 and names that run.
+    """
+    asked = call.body
+    done = await settled(call, asked.do, asked.kind, asked.target)
+    document = {**asked.model_dump(), "run_id": done.run_id}
+    if done.run_id is None:
+        return web.json_response(document)
+    where = f"{call.site.parts.settings.http.base_path}/admin/runs/{done.run_id}"
+    return web.json_response(document, status=202, headers={"Location": where})
+
+
+async def settled(call: Call[Any, Any], verb: str, kind: str, target: str) -> Done:
+    """The same, for whoever tells it otherwise.
+
+    Raises:
+        Problem: 409, it is not found any more, or that cannot be done about it.
+    """
+    finding = await _finding(call, verb, kind, target)
+    if finding is None or verb not in _VERBS:
+        raise Problem(409, "This is not found any more. Nothing was done.")
+    if verb not in _ALWAYS and verb != finding.action:
+        raise Problem(409, "This cannot be done about it. Nothing was done.")
+    return await _VERBS[verb](call, finding)
+
+
+async def _finding(call: Call[Any, Any], verb: str, kind: str, target: str) -> Finding | None:
+    """Only what is ignored can be restored; both can be looked at."""
+    store, policy = call.site.parts.store, call.site.parts.service.removal
+    for ignored in {"restore": (True,), "recheck": (False, True)}.get(verb, (False,)):
+        for one in await store.attention(policy, ignored=ignored):
+            if (one.kind, one.target) == (kind, target):
+                return one
+    return None
+
+
+async def _ignore(call: Call[Any, Any], finding: Finding) -> Done:
+    if not finding.ignorable:
+        raise Problem(409, "This cannot be ignored. Nothing was done.")
+    event = call.event("finding.ignored", finding.target, reason=finding.what)
+    tell_audit(await call.site.parts.store.ignore(finding, event, ignored=True))
+    return Done("ignored")
+
+
+async def _restore(call: Call[Any, Any], finding: Finding) -> Done:
+    event = call.event("finding.restored", finding.target, reason=finding.what)
+    tell_audit(await call.site.parts.store.ignore(finding, event, ignored=False))
+    return Done("restored")
+
+
+async def _recheck(call: Call[Any, Any], finding: Finding) -> Done:
+    jellyfin_id = finding.jellyfin_id
+    if jellyfin_id is None and finding.request_id is not None:
+        facts = await call.site.parts.store.facts(finding.request_id)
+        jellyfin_id = facts["tracked"]["jellyfin_id"] if facts else None
+    if jellyfin_id is None:
+        raise Problem(409, "Jellyfin has no id for it; the next full sync looks for it.")
+    return Done("rechecked", await titles.look(call, finding.target, jellyfin_id))
+
+
+async def _merge(call: Call[Any, Any], finding: Finding) -> Done:
+    number = _run(call, Scope(merges=frozenset(finding.request_ids)))
+    await call.record("merge.approved", finding.target, number, finding.what)
+    return Done("merging", number)
+
+
+async def _remove(call: Call[Any, Any], finding: Finding) -> Done:
+    number = _run(call, Scope(approved=frozenset(finding.request_ids)))
+    await call.record("removal.approved", finding.target, number, finding.what)
+    return Done("removing", number)
+
+
+async def _unlink(call: Call[Any, Any], finding: Finding) -> Done:
+    number = _run(call, Scope(unlinks=frozenset(finding.request_ids)))
+    await call.record("unlink.approved", finding.target, number, finding.what)
+    return Done("unlinking", number)
+
+
+async def _confirm(call: Call[Any, Any], finding: Finding) -> Done:
+    """That the server is the right one by now, or that a row is another title."""
+    if finding.kind == "server":
+        event = call.event("server.confirmed", finding.target, reason=finding.what)
+        server = finding.subject.removeprefix("server ")
+        await _keep(call, "server", server, event, only=True)
+        return Done("confirmed", _run(call, Scope()))
+    number = _run(call, Scope(identified=frozenset(finding.request_ids)))
+    await call.record("identity.confirmed", finding.target, number, finding.what)
+    return Done("confirmed", number)
+
+
+async def _track_again(call: Call[Any, Any], finding: Finding) -> Done:
+    if (log := await call.site.parts.store.deletion(finding)) is None:
+        raise Problem(409, "The tracker has no such deletion in its log. Nothing was done.")
+    reason = f"{finding.title}: {finding.what}"
+    event = call.event("tracking.resumed", finding.target, reason=reason)
+    await _keep(call, "track_again", str(log), event)
+    return Done("tracking", _run(call, Scope()))
+
+
+async def _keep(
+    call: Call[Any, Any], kind: str, target: str, event: AuditEvent, *, only: bool = False
+) -> None:
+    tell_audit(await call.site.parts.store.confirm(kind, target, event, only=only))
+
+
+def _run(call: Call[Any, Any], scope: Scope) -> int:
+    """The number of a full run that goes by what the admin has said."""
+    return call.site.parts.worker.ask(Trigger.ADMIN, call.actor, scope).number
+
+
+_ALWAYS: Final = frozenset({"ignore", "restore", "recheck"})
+_VERBS: Final[dict[str, Callable[[Call[Any, Any], Finding], Awaitable[Done]]]] = {
+    "ignore": _ignore,
+    "restore": _restore,
+    "recheck": _recheck,
+    "merge": _merge,
+    "confirm": _confirm,
+    "remove": _remove,
+    "unlink": _unlink,
+    "track_again": _track_again,
+}
