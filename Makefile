@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test check bench lock install clean
 demo: $(VENV)/.runtime  ## see it work: a pretend media library, the real daemon; OPTIONS=--once ends it
-	$(PY) -m daemon demo $(OPTIONS)
+	PYTHONPATH=. $(PY) -m tests.pretend $(OPTIONS)
 
 test: $(VENV)/.dev  ## run the tests
 	$(PY) -m pytest

@@ -9,24 +9,24 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from daemon.apply.opening import open_services, options
+from daemon.apply.run import SyncService
 from daemon.errors import DaemonError
-from daemon.health import Health
-from daemon.intake import Intake
-from daemon.lines import Lines
 from daemon.logs import logger
-from daemon.notify import Notifications
 from daemon.observe.sources import Services
-from daemon.progress import Feed, Progress
-from daemon.pulse import Pulse
-from daemon.quick import Quick
-from daemon.schedule import Schedule
-from daemon.sdnotify import Notifier
+from daemon.report.health import Health
+from daemon.report.notify import Notifications
+from daemon.report.progress import Feed, Progress
+from daemon.report.run_log import RunLogBuffer
+from daemon.report.sdnotify import Notifier
 from daemon.settings import Settings
 from daemon.store import Store, open_store
-from daemon.sync import SyncService
-from daemon.web import Parts, served
-from daemon.wiring import open_services, options
-from daemon.worker import Worker
+from daemon.triggers.heartbeat import Heartbeat
+from daemon.triggers.hints import HintDebouncer
+from daemon.triggers.queue import Worker
+from daemon.triggers.quick import QuickCheck
+from daemon.triggers.schedule import Schedule
+from daemon.web import Dependencies, served
 
 _log = logger(__name__)
 
@@ -57,7 +57,7 @@ class Daemon:
         services: Services,
         next_run: int,
         notifier: Notifier,
-        lines: Lines,
+        lines: RunLogBuffer,
     ) -> None:
         self._notifier = notifier
         self._store = store
@@ -67,12 +67,12 @@ class Daemon:
         health = Health(meters)
         service = SyncService(services, store, options(settings), self._progressed, health)
         self._worker = Worker(service, self._feed, next_run)
-        quick = Quick(services.jellyfin, service, self._worker)
+        quick = QuickCheck(services.jellyfin, service, self._worker)
         self._schedule = Schedule(
             self._worker, settings.sync, quick=quick.look, housekeeping=self._housekeeping
         )
         self._worker.ended.append(self._schedule.ran)
-        self._intake = Intake(
+        self._intake = HintDebouncer(
             self._worker,
             store,
             lambda: self._schedule.do("quick"),
@@ -83,8 +83,8 @@ class Daemon:
         self._worker.began.append(self._notifications.began)
         self._worker.ended.append(self._notifications.ended)
         health.changed.append(self._notifications.changed)
-        self._pulse = Pulse(self._worker, notifier)
-        self._parts = Parts(
+        self._pulse = Heartbeat(self._worker, notifier)
+        self._parts = Dependencies(
             settings=settings,
             store=store,
             worker=self._worker,
@@ -162,9 +162,9 @@ async def run(
     settings: Settings,
     stop: asyncio.Event,
     ready: Callable[[str], None] = lambda _: None,
-    lines: Lines | None = None,
+    lines: RunLogBuffer | None = None,
 ) -> None:
-    """Be the daemon until `stop` is set; `lines` are what the log tells of runs.
+    """Run the daemon until `stop` is set; `lines` are what the log tells of runs.
 
     Raises:
         DaemonError: it cannot start.
@@ -174,7 +174,7 @@ async def run(
     async with open_store(settings.database) as store, open_services(settings) as services:
         for number in await store.interrupt_stale():
             _log.warning("run.interrupted_before", run=number)
-        number, told = await store.next_run(), lines or Lines()
+        number, told = await store.next_run(), lines or RunLogBuffer()
         daemon = Daemon(settings, store, services, number, Notifier(), told)
         # What was made so far stays; to look through it for garbage would stop the loop for 40 ms.
         gc.freeze()

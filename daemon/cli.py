@@ -14,9 +14,9 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final, NoReturn, cast
 
-from daemon import __version__, logs, report
-from daemon.apply import tell_audit
-from daemon.check import findings, well
+from daemon import __version__, logs
+from daemon.apply.opening import open_preview, open_services, open_sync, removal_policy
+from daemon.apply.writer import tell_audit
 from daemon.domain import Actor, Outcome, RemovalPolicy, Trigger
 from daemon.errors import (
     AlreadyRunningError,
@@ -24,11 +24,12 @@ from daemon.errors import (
     SettingsError,
     StorePermissionError,
 )
-from daemon.explain import of_untracked, sentences
-from daemon.lines import Lines
+from daemon.report import words
+from daemon.report.check import findings, well
+from daemon.report.explain import of_untracked, sentences
+from daemon.report.run_log import RunLogBuffer
 from daemon.settings import Settings, load
 from daemon.store import open_store, open_store_to_look
-from daemon.wiring import open_preview, open_services, open_sync, removal_policy
 
 _log = logs.logger(__name__)
 _EVENT: Final = ("seq", "at", "actor_name", "action", "target", "reason")
@@ -75,19 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if options.command == "demo":
-        return _demo(options)
     settings = load(options.config)
     _configure_logs(settings)
     return asyncio.run(_awaited(cast("_Command", options.run)(options, settings)))
-
-
-def _demo(options: argparse.Namespace) -> int:
-    from daemon.demo.story import tell  # noqa: PLC0415 - other commands need no pretend services
-
-    logs.configure(format="auto", level="error", secrets=(), version=__version__, stream=sys.stderr)
-    asyncio.run(tell(options.keep, options.port, sys.stdout, once=options.once))
-    return Exit.DONE
 
 
 async def _awaited(command: Awaitable[int]) -> int:
@@ -103,7 +94,7 @@ def _code(error: DaemonError) -> Exit:
     return codes.get(type(error), Exit.FAILED)
 
 
-def _configure_logs(settings: Settings, lines: Lines | None = None) -> None:
+def _configure_logs(settings: Settings, lines: RunLogBuffer | None = None) -> None:
     """The daemon logs to stdout, and keeps lines for its pages.
 
     A command logs to stderr, and little where a person watches.
@@ -122,7 +113,7 @@ def _configure_logs(settings: Settings, lines: Lines | None = None) -> None:
 async def _daemon(_: argparse.Namespace, settings: Settings) -> int:
     from daemon.app import run  # noqa: PLC0415 - other commands need not carry the server along
 
-    lines = Lines()
+    lines = RunLogBuffer()
     _configure_logs(settings, lines)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -136,7 +127,7 @@ async def _daemon(_: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _sync(options: argparse.Namespace, settings: Settings) -> int:
-    line = report.ProgressLine()
+    line = words.ProgressLine()
     if options.dry_run:
         async with open_preview(settings, line) as service:
             result = await service.preview()
@@ -145,7 +136,7 @@ async def _sync(options: argparse.Namespace, settings: Settings) -> int:
             result = await service.run(Trigger.CLI, Actor("cli", _user()))
     line.clear()
     document = result.as_dict()
-    _print([_json(document)] if options.json else report.result(document))
+    _print([_json(document)] if options.json else words.result(document))
     return _OF_OUTCOME.get(result.outcome, Exit.FAILED)
 
 
@@ -184,16 +175,16 @@ def _runs_table(runs: list[dict[str, Any]]) -> Iterable[str]:
         + [(run["result"] or {}).get(name) for name in names]
         for run in runs
     ]
-    return report.table(("run", "started", "trigger", "outcome", *names), rows)
+    return words.table(("run", "started", "trigger", "outcome", *names), rows)
 
 
 def _run_page(run: dict[str, Any]) -> Iterable[str]:
     yield from _runs_table([run])
-    yield from report.problems((run["result"] or {}).get("error_details", []))
+    yield from words.problems((run["result"] or {}).get("error_details", []))
     if run["decisions"]:
         names = ("kind", "reason", "media_type", "title", "request_id", "details")
         yield ""
-        yield from report.table(names, [[one[name] for name in names] for one in run["decisions"]])
+        yield from words.table(names, [[one[name] for name in names] for one in run["decisions"]])
     if run["plan"]:
         yield from _plan_table(run["plan"])
 
@@ -203,7 +194,7 @@ def _plan_table(plan: dict[str, Any]) -> Iterable[str]:
     names = ("kind", "media_type", "title", "request_id", "why")
     yield ""
     yield f"Held ({plan['state']}):"
-    yield from report.table(names, [[one[name] for name in names] for one in plan["titles"]])
+    yield from words.table(names, [[one[name] for name in names] for one in plan["titles"]])
 
 
 async def _audit(options: argparse.Namespace, settings: Settings) -> int:
@@ -216,7 +207,7 @@ async def _audit(options: argparse.Namespace, settings: Settings) -> int:
     if options.follow:
         await _follow(settings, events[::-1], as_json=options.json)
     rows = [[event[name] for name in _EVENT] for event in events]
-    _print([_json(events)] if options.json else report.table(_EVENT, rows))
+    _print([_json(events)] if options.json else words.table(_EVENT, rows))
     return Exit.DONE
 
 
@@ -228,8 +219,8 @@ async def _follow(settings: Settings, events: list[dict[str, Any]], *, as_json: 
     seq = 0
     while True:
         for event in events:
-            words = (report.plain(event[name]) for name in _EVENT)
-            _print([json.dumps(event, default=str) if as_json else "  ".join(words)])
+            cells = (words.plain(event[name]) for name in _EVENT)
+            _print([json.dumps(event, default=str) if as_json else "  ".join(cells)])
             seq = event["seq"]
         if not events:
             await asyncio.sleep(_GLANCE)
@@ -280,8 +271,8 @@ async def _attention(options: argparse.Namespace, settings: Settings) -> int:
         return Exit.DONE
     names = ("kind", "title", "request", "what", "what to do")
     rows = [finding[: len(names)] for finding in found]
-    nothing = "Nothing is ignored." if options.ignored else "Nothing needs you."
-    _print(report.table(names, rows) if rows else [nothing])
+    nothing = "Nothing is ignored." if options.ignored else "No open issues."
+    _print(words.table(names, rows) if rows else [nothing])
     return Exit.DONE
 
 
@@ -336,7 +327,7 @@ def _say(text: str) -> None:
 
 
 def _lines(texts: Iterable[str]) -> Iterable[str]:
-    return (report.plain(line) for text in texts for line in text.split("\n"))
+    return (words.plain(line) for text in texts for line in text.split("\n"))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -354,7 +345,7 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    command("run", _daemon, "be the daemon: look on an interval and when asked")
+    command("run", _daemon, "run the daemon: look on an interval and when asked")
     sync = command("sync", _sync, "reconcile once, now")
     sync.add_argument("--dry-run", action="store_true", help="show the plan, write nothing")
     check = command("check", _check, "look at every service, the file and the clock")
@@ -367,7 +358,9 @@ def _parser() -> argparse.ArgumentParser:
         lists.add_argument("--last", type=_count, default=20, metavar="N", help="default: 20")
     explain = command("explain", _explain, "why a title is tracked as it is, or is not")
     explain.add_argument("title", metavar="TITLE|ID", help="a title, a request's number or any id")
-    attention = command("attention", _attention, "what needs somebody, and what to do about it")
+    attention = command(
+        "attention", _attention, "issues that need attention, and what to do about them"
+    )
     attention.add_argument("--ignored", action="store_true", help="what is ignored instead")
     undo = command("undo", _undo, "take back what a run removed, merged, relinked or promoted")
     undo.add_argument("id", type=_count, metavar="ID")
@@ -375,23 +368,9 @@ def _parser() -> argparse.ArgumentParser:
     backup.add_argument("file", type=Path, metavar="FILE")
     command("healthcheck", _healthcheck, "ask a running daemon whether it is well")
     command("config", _config, "the merged configuration, secrets masked")
-    _of_demo(command("demo", None, "see it work on a pretend media library"))
     for answers in (sync, check, runs, audit, explain, attention, undo):
         answers.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser
-
-
-def _of_demo(demo: argparse.ArgumentParser) -> None:
-    demo.add_argument("--once", action="store_true", help="end with the story")
-    demo.add_argument("--port", type=_port, default=8765, metavar="N", help="default: 8765")
-    demo.add_argument("--keep", type=Path, metavar="FILE", help="keep the tracker's file there")
-
-
-def _port(text: str) -> int:
-    number = int(text)
-    if not 0 <= number < 2**16:
-        raise ValueError
-    return number
 
 
 def _count(text: str) -> int:

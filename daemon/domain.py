@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-OUR_NAME = "Library Sync"
+SYNC_USER = "Library Sync"
 """What stands in `requested_by` of the rows that this program added."""
 
 Column = int | str | None
@@ -544,7 +544,7 @@ class Actor(NamedTuple):
     name: str
 
 
-class Defect(NamedTuple):
+class ItemError(NamedTuple):
     """One broken thing in an otherwise good reading.
 
     Attributes:
@@ -569,7 +569,7 @@ MISCOUNTED = "miscounted"
 DISTRUSTED = "distrusted"
 
 
-class Gap(NamedTuple):
+class SourceFailure(NamedTuple):
     """A source that could not be read, or not wholly.
 
     Attributes:

@@ -82,7 +82,7 @@ class ServiceError(DaemonError):
 
     kind = "service"
     hint: ClassVar[str] = "see the service's own log"
-    passing: ClassVar[bool] = False
+    retryable: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -113,7 +113,7 @@ class ServiceError(DaemonError):
 class UnreachableError(ServiceError):
     """Nothing answers at this address."""
 
-    passing = True
+    retryable = True
     kind = "unreachable"
     hint = "check that it runs and that the address and port are right"
 
@@ -121,7 +121,7 @@ class UnreachableError(ServiceError):
 class StartingError(ServiceError):
     """The service is there but not ready yet."""
 
-    passing = True
+    retryable = True
     kind = "starting"
     hint = "nothing to do, it is asked again soon"
 
@@ -156,7 +156,7 @@ class RejectedError(ServiceError):
 class BrokenServiceError(ServiceError):
     """The service answers with an error of its own."""
 
-    passing = True
+    retryable = True
     kind = "broken"
 
 

@@ -161,7 +161,7 @@ class Removal(_Part):
 
 
 class Webhook(_Part):
-    """Who may send hints, and how long they are gathered before a run."""
+    """The secret that senders of webhooks carry, and how long hints are debounced before a run."""
 
     secret: Secret | None = None
     quiet: Duration = timedelta(seconds=10)

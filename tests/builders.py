@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from daemon.clients.http import Patience
-from daemon.demo import PretendServices
+from daemon.apply.opening import open_services
+from daemon.apply.run import Options, SyncService
 from daemon.domain import (
     Actor,
     Add,
@@ -28,19 +28,19 @@ from daemon.domain import (
 )
 from daemon.identity import Catalogue
 from daemon.plan import plan
-from daemon.progress import Progress
+from daemon.report.progress import Progress
+from daemon.services.http import RetryPolicy
 from daemon.settings import Settings
 from daemon.snapshot import Reading, Report, Snapshot
 from daemon.store import Store, open_store
-from daemon.sync import Options, SyncService
-from daemon.wiring import open_services
+from tests.pretend import PretendServices
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 POLICY = Policy(public_url="http://media.test")
 COMPLETE = Reading(complete=True, scanning=False, titles=1)
 SCANNING = Reading(complete=True, scanning=True, titles=1)
 ACTOR = Actor("cli", "somebody")
-QUICK = Patience(attempts=2, base=0.001, cap=0.002, reply=10, listing=10, silence=5)
+QUICK = RetryPolicy(attempts=2, base=0.001, cap=0.002, reply=10, listing=10, silence=5)
 
 
 def jellyfin_id(name: object) -> str:

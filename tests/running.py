@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daemon.demo import PretendServices, Service, World
-from daemon.demo.library import Episode, Movie, Series
+from daemon.apply.run import SyncService
 from daemon.domain import Scope, Trigger
-from daemon.progress import Feed, Progress
-from daemon.result import SyncResult
-from daemon.sync import SyncService
-from daemon.worker import Worker
+from daemon.report.progress import Feed, Progress
+from daemon.report.result import SyncResult
+from daemon.triggers.queue import Worker
 from tests.builders import ACTOR, a_sync
+from tests.pretend import PretendServices, Service, World
+from tests.pretend.library import Episode, Movie, Series
 
 METROPOLIS = Movie.named("Metropolis", 1927, {"Tmdb": "19"})
 SHOW = Series.named("The Show", 1962, {"Tmdb": "1930", "Tvdb": "71471"})

@@ -15,11 +15,11 @@ import pytest
 
 from daemon import logs
 from daemon.cli import main
-from daemon.demo import Fault, PretendServices
-from daemon.demo.catalogue import world
-from daemon.demo.library import Movie
 from daemon.store.database import locked
 from tests.builders import change, files, rows
+from tests.pretend import Fault, PretendServices
+from tests.pretend.catalogue import world
+from tests.pretend.library import Movie
 
 ROOT = Path(__file__).parents[1]
 LISTING = "IncludeItemTypes=Movie,Series"
@@ -234,17 +234,6 @@ async def test_a_backup_is_a_whole_copy_and_never_replaces_anything(shell: Shell
     again = await shell("backup", str(copy))
     assert (again.code, copy.read_bytes()) == (1, before)
     assert "is there already" in again.err
-
-
-async def test_the_demo_tells_its_story(shell: Shell) -> None:
-    """It needs no configuration, and keeps the tracker's file where it is told to."""
-    kept = shell.directory / "kept.db"
-    (shell.directory / "config.yaml").unlink()
-    said = await shell("demo", "--once", "--port", "0", "--keep", str(kept))
-    assert (said.code, said.err) == (0, "")
-    told = ["In sync:", "Held:", "linked anew", "removed", "brings Detour back"]
-    assert [words for words in told if words not in said.out] == []
-    assert rows(kept, "SELECT COUNT(*) FROM requests") == [(42,)]
 
 
 async def test_ctrl_c_ends_a_run_quickly_and_quietly(

@@ -24,15 +24,15 @@ import pytest
 import yaml
 
 from daemon.app import Daemon
-from daemon.demo import Fault, PretendServices, World
-from daemon.lines import Lines
-from daemon.sdnotify import Notifier
+from daemon.apply.opening import open_services
+from daemon.report.run_log import RunLogBuffer
+from daemon.report.sdnotify import Notifier
 from daemon.store import AuditEvent, Store, open_store
-from daemon.wiring import open_services
 from tests.builders import ACTOR, change, configured, rows
 from tests.hosts import restarted
+from tests.pretend import Fault, PretendServices, World
+from tests.report.test_sdnotify import heard, listening
 from tests.running import METROPOLIS, SHOW, a_world, until
-from tests.test_sdnotify import heard, listening
 from tests.web.people import Person, words
 
 ROOT = Path(__file__).parent.parent
@@ -371,7 +371,7 @@ async def in_here(path: Path, notifier: Notifier) -> AsyncIterator[tuple[Daemon,
         open_services(configured(services, path)) as clients,
     ):
         settings = configured(services, path, http={"port": 0})
-        yield Daemon(settings, store, clients, 1, notifier, Lines()), store
+        yield Daemon(settings, store, clients, 1, notifier, RunLogBuffer()), store
 
 
 async def test_the_night_verifies_the_audit(tmp_path: Path) -> None:

@@ -21,12 +21,12 @@ import yaml
 
 from daemon import __version__, domain, errors, settings
 from daemon.cli import Exit, _parser
-from daemon.demo import Fault, PretendServices
-from daemon.demo.catalogue import world
-from daemon.demo.library import Movie
 from daemon.settings import Settings, load
 from daemon.web import ROUTES, application
 from tests.builders import change, rows
+from tests.pretend import Fault, PretendServices
+from tests.pretend.catalogue import world
+from tests.pretend.library import Movie
 from tests.running import a_world, until
 from tests.test_daemon import Place, Running
 from tests.web.support import standing
@@ -178,8 +178,8 @@ def test_make_targets() -> None:
     assert {"demo", "test", "install"} <= {target for target, _ in used}
     for target, option in used:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
-        known = installer if target == "install" else (ROOT / "daemon/cli.py").read_text("utf-8")
-        assert option in known, option
+        demo = (ROOT / "tests/pretend/__main__.py").read_text("utf-8")
+        assert option in (installer if target == "install" else demo), option
 
 
 # --- the configuration -----------------------------------------------------------------------

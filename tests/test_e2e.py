@@ -17,10 +17,10 @@ import pytest
 import pytest_asyncio
 from aiohttp import ClientSession, web
 
-from daemon.demo import PretendServices, World, jellyfin
-from daemon.demo.library import Episode, Movie, RadarrMovie, Series, SonarrSeries
-from daemon.demo.wire import template
 from tests.builders import change, jellyfin_id, rows
+from tests.pretend import PretendServices, World, jellyfin
+from tests.pretend.library import Episode, Movie, RadarrMovie, Series, SonarrSeries
+from tests.pretend.wire import template
 from tests.running import METROPOLIS, SHOW, a_world, until
 from tests.test_daemon import CONSISTENT, RUNS, Place, Running
 from tests.test_torture import sound

@@ -21,13 +21,14 @@ from typing import Any, Final
 
 import aiohttp
 
-from daemon import domain, logs, sync
-from daemon.demo import Fault, PretendServices
-from daemon.demo.jellyfin import ADMIN
-from daemon.demo.library import Movie
+from daemon import domain, logs
+from daemon.apply import run as runs
 from daemon.domain import Outcome, SkipReason, UpdateReason
-from daemon.result import SyncResult, Tally
+from daemon.report.result import RunStats, SyncResult
 from tests.builders import rows
+from tests.pretend import Fault, PretendServices
+from tests.pretend.jellyfin import ADMIN
+from tests.pretend.library import Movie
 from tests.running import METROPOLIS, a_world, until
 from tests.test_daemon import Place, Running
 from tests.test_docs import NONE, ROOT, code_of, table
@@ -139,10 +140,10 @@ def _fields(call: ast.Call, methods: set[str]) -> set[str]:
 
 def _of_a_run() -> dict[str, Any]:
     """The fields of a run's one line."""
-    tally = Tally()
-    tally.skipped.update(SkipReason)
+    stats = RunStats()
+    stats.skipped.update(SkipReason)
     calls = {name: {"calls": 1.0, "bytes": 2.0, "seconds": 0.5} for name in ("Jellyfin", "Radarr")}
-    return sync._flat(SyncResult(Outcome.OK, tally, 1, 0, calls).as_dict())
+    return runs._flat(SyncResult(Outcome.OK, stats, 1, 0, calls).as_dict())
 
 
 def unmatched(fields: Iterable[str], patterns: Iterable[str]) -> set[str]:

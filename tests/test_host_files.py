@@ -12,10 +12,10 @@ from typing import Any, Final
 import pytest
 from aiohttp import ClientSession
 
-from daemon.demo import World
 from daemon.store import open_store
 from tests.builders import rows
 from tests.hosts import BOUND, STRANGER, Host, a_host, restarted, why_not
+from tests.pretend import World
 from tests.running import a_world, until
 from tests.test_daemon import CONSISTENT, RUNS, Place, Running, a_place
 

@@ -19,7 +19,7 @@ from tests.test_daemon import ROOT, Place, a_place
 
 _SERVICES: Final = """
 import asyncio, json, sys
-from daemon.demo import PretendServices
+from tests.pretend import PretendServices
 from tests.running import a_world
 async def main():
     async with PretendServices(a_world(), sys.argv[1]) as services:

@@ -197,7 +197,7 @@ def test_reset_leaves_nothing_behind(start: Start) -> None:
 
 @pytest.mark.parametrize(
     ("name", "known_as"),
-    [("daemon.sync", "daemon.sync"), ("daemon", "daemon"), ("daemons", "daemon.daemons")],
+    [("daemon.apply.run", "daemon.apply.run"), ("daemon", "daemon"), ("daemons", "daemon.daemons")],
 )
 def test_every_logger_of_ours_has_our_level(start: Start, name: str, known_as: str) -> None:
     """A name that is not under the package is put there."""

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from daemon.demo import PretendServices, World
 from tests.builders import configured, rows, synced
+from tests.pretend import PretendServices, World
 
 TITLES = 3000
 ROOT = Path(__file__).parents[1]
 SCRIPT = """
 import asyncio, pathlib, sys
-from daemon.wiring import open_sync
+from daemon.apply.opening import open_sync
 from daemon.domain import Actor, Trigger
 from daemon.settings import Settings
 settings = Settings.model_validate_json(sys.stdin.readline())

@@ -15,11 +15,11 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from aiohttp import ClientResponse
 
-from daemon.clients.http import Patience, ServiceHttp
+from daemon.services.http import RetryPolicy, ServiceHttp
 
 KEY = "c0ffee5ecre7"
 JSON = {"Content-Type": "application/json; charset=utf-8"}
-QUICK = Patience(attempts=1, reply=5.0, listing=5.0, silence=5.0)
+QUICK = RetryPolicy(attempts=1, reply=5.0, listing=5.0, silence=5.0)
 Act = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -144,7 +144,7 @@ class Pauses(list[float]):
         await asyncio.sleep(0)
 
 
-def http(url: str, service: str = "Radarr", patience: Patience = QUICK) -> ServiceHttp:
+def http(url: str, service: str = "Radarr", patience: RetryPolicy = QUICK) -> ServiceHttp:
     """A client that sleeps not at all and jitters evenly."""
     return ServiceHttp(
         service, url, {"X-Api-Key": KEY}, patience, sleep=Pauses(), jitter=lambda: 0.5

@@ -10,15 +10,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from daemon.clients.http import Patience
-from daemon.demo import PretendServices, World
+from daemon.apply.opening import open_services, options
+from daemon.apply.run import SyncService
 from daemon.domain import Actor, Scope, Trigger
 from daemon.observe.sources import Services
-from daemon.result import SyncResult
+from daemon.report.result import SyncResult
+from daemon.services.http import RetryPolicy
 from daemon.settings import Settings
 from daemon.store import Moment, Store, open_store
-from daemon.sync import SyncService
-from daemon.wiring import open_services, options
+from tests.pretend import PretendServices, World
 
 ADMIN = Actor("admin", "alice")
 
@@ -95,7 +95,7 @@ async def another_process(
 ) -> AsyncIterator[Place]:
     """The store and the service as a fresh process has them."""
     clock = clock or Clock()
-    patience = Patience(attempts=1, reply=5, listing=5, silence=2)
+    patience = RetryPolicy(attempts=1, reply=5, listing=5, silence=2)
     async with (
         open_store(settings.database, clock=clock.wall, moment=clock.moment) as store,
         open_services(settings, patience) as clients,

@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from daemon.clients.jellyfin import EpisodeList, JellyfinClient, SeasonRef
 from daemon.domain import LibraryItem, MediaType, TrackedRequest
 from daemon.observe.sources import Problems, each
 from daemon.plan import open_series, watched_series
+from daemon.services.jellyfin import EpisodeList, JellyfinClient, SeasonRef
 from daemon.snapshot import Episode, Episodes
 
 _MIN_QUESTIONS: Final = 30

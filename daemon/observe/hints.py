@@ -6,13 +6,13 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from daemon.clients.arr import ArrClient
-from daemon.clients.jellyfin import MOST_IDS, Around, JellyfinClient, Page
 from daemon.domain import Ids, LibraryItem, MediaType, TrackedRequest
 from daemon.errors import ServiceError
 from daemon.identity import Catalogue, jellyfin_id
 from daemon.observe.episodes import EpisodeQuestions
 from daemon.observe.sources import Problems, Services
+from daemon.services.arr import ArrClient
+from daemon.services.jellyfin import MAX_IDS, Around, JellyfinClient, Page
 from daemon.snapshot import Reading, Report, Snapshot
 
 _MAX_FILMS = 5
@@ -97,8 +97,8 @@ async def _ask(
 
 
 def _groups(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(ids), MOST_IDS):
-        yield ids[start : start + MOST_IDS]
+    for start in range(0, len(ids), MAX_IDS):
+        yield ids[start : start + MAX_IDS]
 
 
 async def _proven(

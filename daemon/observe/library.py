@@ -7,11 +7,11 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from daemon.clients.jellyfin import SERVICE as JELLYFIN
-from daemon.clients.jellyfin import Around, JellyfinClient, Page
-from daemon.domain import INCOMPLETE, MISCOUNTED, Defect, Gap, LibraryItem
+from daemon.domain import INCOMPLETE, MISCOUNTED, ItemError, LibraryItem, SourceFailure
 from daemon.errors import ServiceError
 from daemon.observe.sources import Problems
+from daemon.services.jellyfin import SERVICE as JELLYFIN
+from daemon.services.jellyfin import Around, JellyfinClient, Page
 from daemon.snapshot import Reading
 
 _MAX_READINGS = 2
@@ -32,7 +32,7 @@ class _Attempt:
     nameless: int = 0
     totals: set[int] = field(default_factory=set)
     sound: bool = True
-    defects: list[Defect] = field(default_factory=list)
+    defects: list[ItemError] = field(default_factory=list)
 
     def add(self, page: Page) -> None:
         """Note a page that has been read."""
@@ -170,4 +170,4 @@ class Library:
             self._gap(INCOMPLETE, f"{detail}; the next run reads it anew")
 
     def _gap(self, kind: str, detail: str) -> None:
-        self.problems.gaps.append(Gap(JELLYFIN, kind, detail))
+        self.problems.gaps.append(SourceFailure(JELLYFIN, kind, detail))

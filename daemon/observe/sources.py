@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from daemon.clients.arr import ArrClient
-from daemon.clients.jellyfin import SERVICE as JELLYFIN
-from daemon.clients.jellyfin import Counts, EpisodeList, JellyfinClient, Server
-from daemon.domain import Defect, Gap
+from daemon.domain import ItemError, SourceFailure
 from daemon.errors import ServiceError
+from daemon.services.arr import ArrClient
+from daemon.services.jellyfin import SERVICE as JELLYFIN
+from daemon.services.jellyfin import Counts, EpisodeList, JellyfinClient, Server
 from daemon.snapshot import Activity, Report
 
 _T = TypeVar("_T")
@@ -36,12 +36,12 @@ class Services:
 class Problems:
     """What could not be asked, and what was broken in the answers."""
 
-    gaps: list[Gap] = field(default_factory=list)
-    defects: list[Defect] = field(default_factory=list)
+    gaps: list[SourceFailure] = field(default_factory=list)
+    defects: list[ItemError] = field(default_factory=list)
 
     def miss(self, error: ServiceError) -> None:
         """Note a service that could not be asked, once."""
-        gap = Gap(error.service, error.kind, str(error))
+        gap = SourceFailure(error.service, error.kind, str(error))
         if gap not in self.gaps:
             self.gaps.append(gap)
 

@@ -74,7 +74,7 @@ def completeness(
     return _by_what_is_known(sorted(wanted), seasons, one or 0)
 
 
-def tally(episodes: Episodes | None) -> tuple[dict[int, int], dict[int, int]]:
+def by_season(episodes: Episodes | None) -> tuple[dict[int, int], dict[int, int]]:
     """By season, how many distinct episodes can be played, and how many are known at all."""
     seasons = _seasons([episodes] if episodes else [], None, {})
     there = {number: len(season.there) for number, season in seasons.items()}

@@ -16,10 +16,10 @@ from daemon.domain import (
     Add,
     Conflict,
     Decision,
-    Defect,
     Deletion,
     Evidence,
     Held,
+    ItemError,
     LibraryItem,
     Outcome,
     RemovalPolicy,
@@ -43,7 +43,7 @@ from daemon.store import (
     undo,
 )
 from daemon.store.attention import Finding
-from daemon.store.audit import AuditEvent, AuditFilter, Link, Verdict
+from daemon.store.audit import AuditEvent, AuditFilter, AuditReceipt, Verdict
 from daemon.store.database import (
     BUSY_BUDGET,
     Database,
@@ -54,7 +54,7 @@ from daemon.store.database import (
     refuse_network,
 )
 from daemon.store.evidence import Moment
-from daemon.store.glance import SHOWN, SHOWN_TO_ADMINS, Glance, RunView, Wanted
+from daemon.store.glance import SHOWN, SHOWN_TO_ADMINS, Dashboard, RunView, Wanted
 from daemon.store.plans import PlanState
 from daemon.store.runs import EVERY_RUN, Decided, RunCounts, RunFilter
 from daemon.store.titles import Hit
@@ -67,11 +67,11 @@ __all__ = [
     "Applied",
     "AuditEvent",
     "AuditFilter",
+    "AuditReceipt",
     "Counted",
+    "Dashboard",
     "Finding",
-    "Glance",
     "Hit",
-    "Link",
     "Moment",
     "PlanState",
     "RunCounts",
@@ -118,7 +118,7 @@ class Tracked(NamedTuple):
     """
 
     rows: list[TrackedRequest]
-    defects: list[Defect]
+    defects: list[ItemError]
     deletions: Sequence[Deletion] = ()
     removed_lately: int = 0
     server: str | None = None
@@ -153,7 +153,7 @@ class Applied:
     removed: int = 0
     merged: int = 0
     passed: list[LibraryItem] = field(default_factory=list)
-    links: list[Link] = field(default_factory=list)
+    links: list[AuditReceipt] = field(default_factory=list)
 
 
 class Store:
@@ -219,7 +219,7 @@ class Store:
 
     async def confirm(
         self, kind: str, target: str, event: AuditEvent, *, only: bool = False
-    ) -> list[Link]:
+    ) -> list[AuditReceipt]:
         """Keep what an admin has said; `only` replaces all that was said of that kind.
 
         Raises:
@@ -227,7 +227,7 @@ class Store:
         """
         now = self._clock()
 
-        def work(connection: sqlite3.Connection) -> list[Link]:
+        def work(connection: sqlite3.Connection) -> list[AuditReceipt]:
             if only:
                 connection.execute("DELETE FROM sync_confirmed WHERE kind = ?", (kind,))
             connection.execute(
@@ -350,7 +350,7 @@ class Store:
 
         Args:
             run_id: of the run that holds them.
-            held: nothing resolves the plan that waits.
+            held: an empty list closes the open plan.
             age: after which a plan is stale.
         """
         now = self._clock()
@@ -368,7 +368,7 @@ class Store:
 
     async def settle_plan(
         self, run_id: int, state: PlanState, event: AuditEvent, age: timedelta
-    ) -> list[Link] | None:
+    ) -> list[AuditReceipt] | None:
         """Say what becomes of a plan that waits; None if it does not wait, or is stale by now.
 
         Args:
@@ -379,7 +379,7 @@ class Store:
         """
         now = self._clock()
 
-        def work(connection: sqlite3.Connection) -> list[Link] | None:
+        def work(connection: sqlite3.Connection) -> list[AuditReceipt] | None:
             plans.expire(connection, now, age)
             if not plans.settle(connection, run_id, state, event.actor.name, now):
                 return None
@@ -407,7 +407,7 @@ class Store:
             lambda connection: glance.found(connection, titles.search(connection, text))
         )
 
-    async def glance(self) -> Glance:
+    async def glance(self) -> Dashboard:
         """How things stand, on one snapshot; as quick with a large file as with a small one."""
         return await self._database.read(glance.glance)
 
@@ -442,16 +442,18 @@ class Store:
             lambda connection: attention.attention(connection, policy, now, ignored=ignored)
         )
 
-    async def ignore(self, finding: Finding, event: AuditEvent, *, ignored: bool) -> list[Link]:
-        """Let a finding count no more, or again; the audit event tells who did that.
+    async def ignore(
+        self, finding: Finding, event: AuditEvent, *, ignored: bool
+    ) -> list[AuditReceipt]:
+        """Ignore a finding, or stop ignoring it; the audit event tells who did that.
 
         Raises:
             StoreError: it could not be written.
         """
         now = self._clock()
 
-        def work(connection: sqlite3.Connection) -> list[Link]:
-            attention.heed(connection, finding)
+        def work(connection: sqlite3.Connection) -> list[AuditReceipt]:
+            attention.unignore(connection, finding)
             if ignored:
                 attention.ignore(connection, finding, event.actor.name, now)
             return audit.append(connection, [event], now)
@@ -471,11 +473,11 @@ class Store:
 
     async def finish_run(
         self, run_id: int, outcome: Outcome, result: dict[str, Any], events: Sequence[AuditEvent]
-    ) -> list[Link]:
-        """Note how a run ended in the history, and what of it belongs into the audit."""
+    ) -> list[AuditReceipt]:
+        """Note how a run ended in the history, and its audit event."""
         now = self._clock()
 
-        def work(connection: sqlite3.Connection) -> list[Link]:
+        def work(connection: sqlite3.Connection) -> list[AuditReceipt]:
             runs.finish(connection, run_id, outcome, result, now)
             runs.prune(connection)
             return audit.append(connection, events, now)
@@ -535,7 +537,7 @@ class Store:
         )
 
     async def counted(self, bounds: Sequence[float]) -> Counted:
-        """How many titles and runs there are; counted anew only after somebody has written.
+        """How many titles and runs there are; counted again only after somebody has written.
 
         Args:
             bounds: of the runs' duration in seconds, rising; the last one is infinite.
@@ -550,7 +552,7 @@ class Store:
 
         return await self._database.read(work)
 
-    async def record(self, event: AuditEvent) -> list[Link]:
+    async def record(self, event: AuditEvent) -> list[AuditReceipt]:
         """Add one event to the audit."""
         now = self._clock()
         return await self._database.write(lambda connection: audit.append(connection, [event], now))

@@ -13,7 +13,7 @@ from daemon.domain import DISTRUSTED, Absence, HeldKind, RemovalMode, RemovalPol
 from daemon.store import evidence, plans
 from daemon.store.evidence import Moment
 
-_MOST: Final = 100
+_MAX: Final = 100
 _NEVER_IGNORED: Final = frozenset({"held", "leaving", "problem", "server"})
 """A title that may go, or one that could not be read, is nothing to look away from."""
 
@@ -79,7 +79,7 @@ def attention(
     Whatever is ignored counts again once it is found for another reason.
     """
     rows = connection.execute("SELECT kind, target, reason FROM sync_ignored").fetchall()
-    known, most = {(*row,) for row in rows}, _MOST + len(rows)
+    known, most = {(*row,) for row in rows}, _MAX + len(rows)
     found = [
         *_held(connection),
         *_server(connection),
@@ -97,15 +97,15 @@ def _is_among(one: Finding, known: set[tuple[Any, ...]]) -> bool:
 
 
 def ignore(connection: sqlite3.Connection, finding: Finding, by: str, at: datetime) -> None:
-    """Let a finding that counts count no more, as long as its reason stays the same."""
+    """Ignore a finding, as long as its reason stays the same."""
     connection.execute(
         "INSERT INTO sync_ignored (kind, target, reason, at, by) VALUES (?, ?, ?, ?, ?)",
         (finding.kind, finding.target, finding.what, at.isoformat(), by),
     )
 
 
-def heed(connection: sqlite3.Connection, finding: Finding) -> None:
-    """Let it count again."""
+def unignore(connection: sqlite3.Connection, finding: Finding) -> None:
+    """Stop ignoring it."""
     connection.executemany(
         "DELETE FROM sync_ignored WHERE kind = ? AND target = ?",
         [(finding.kind, target) for target in finding.targets],
@@ -127,7 +127,7 @@ _HELD: Final = {
 def _held(connection: sqlite3.Connection) -> Iterator[Finding]:
     if (run_id := plans.open_plan(connection)) is None:
         return
-    for one in plans.titles(connection, run_id, _MOST):
+    for one in plans.titles(connection, run_id, _MAX):
         what, todo = _HELD[HeldKind(one["kind"])]
         told, number = f"{what}: {one['why']}", one["request_id"]
         yield Finding("held", one["title"], number, told, todo.format(run_id))
@@ -157,7 +157,7 @@ def _unread(connection: sqlite3.Connection) -> list[Finding]:
         own = {gap["detail"] for gap in result.get("gaps", ()) if gap["kind"] == DISTRUSTED}
         details = [one for one in details if one not in own]
     todo = "see to what it names; the next full run tells whether it is well again"
-    return [Finding("problem", f"run {number}", None, str(one), todo) for one in details[:_MOST]]
+    return [Finding("problem", f"run {number}", None, str(one), todo) for one in details[:_MAX]]
 
 
 def _copies(connection: sqlite3.Connection) -> list[Finding]:
@@ -190,7 +190,7 @@ def _leaving(
         " WHERE NOT EXISTS (SELECT 1 FROM sync_held"
         "  WHERE sync_held.run_id = ? AND sync_held.request_id = requests.id)"
         " ORDER BY since LIMIT ?",
-        (plans.open_plan(connection), _MOST),
+        (plans.open_plan(connection), _MAX),
     )
     for title, number, *columns in rows:
         if (missing := evidence.absence(columns, now)) is not None:
@@ -205,7 +205,7 @@ def _countdown(missing: Absence, policy: RemovalPolicy) -> str:
     if policy.mode is RemovalMode.OFF:
         return "it stays, as removals are switched off"
     more, left = policy.outstanding(missing.sightings, missing.waited)
-    end = "put to an admin" if policy.mode is RemovalMode.ASK else "removed"
+    end = "queued for approval" if policy.mode is RemovalMode.ASK else "removed"
     return f"{end} after {more} more, {left.total_seconds() / 3600:.0f} h from now at the earliest"
 
 

@@ -75,7 +75,7 @@ class AuditFilter:
     until: datetime | None = None
 
 
-class Link(NamedTuple):
+class AuditReceipt(NamedTuple):
     """An event's place in the chain, for the log."""
 
     seq: int
@@ -112,7 +112,7 @@ def removed_since(connection: sqlite3.Connection, since: datetime) -> int:
 
 def append(
     connection: sqlite3.Connection, events: Iterable[AuditEvent], at: datetime
-) -> list[Link]:
+) -> list[AuditReceipt]:
     """Add events to the chain, inside the caller's transaction."""
     seq, previous = _head(connection)
     links = []
@@ -131,7 +131,7 @@ def append(
         )
         digest = _digest(previous, values)
         connection.execute(_INSERT, (*values, previous, digest))
-        links.append(Link(seq, event.action, event.target, digest))
+        links.append(AuditReceipt(seq, event.action, event.target, digest))
         previous = digest
     return links
 

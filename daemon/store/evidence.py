@@ -22,7 +22,7 @@ class Moment(NamedTuple):
 
     Attributes:
         boot: names the uptime that `monotonic` counts in.
-        monotonic: seconds that surely passed since about the machine's start.
+        monotonic: lower bound of the seconds since about the machine's start.
         wall: seconds of the clock that people can set.
     """
 
@@ -31,7 +31,7 @@ class Moment(NamedTuple):
     wall: float
 
     def since(self, earlier: Moment) -> float:
-        """Seconds that surely passed; never more than did."""
+        """Lower bound of the seconds passed; never more than did."""
         wall = self.wall - earlier.wall
         steady = self.monotonic - (earlier.monotonic if self.boot == earlier.boot else 0.0)
         return max(0.0, min(wall, steady))

@@ -66,7 +66,7 @@ _TAKEN_BACK: Final = "title.undone"
 _CAN_BE_TAKEN_BACK: Final = ("title.removed", "title.merged", "title.relink", "title.promote")
 
 
-class Glance(NamedTuple):
+class Dashboard(NamedTuple):
     """How things stand.
 
     Attributes:
@@ -127,11 +127,11 @@ class RunView(NamedTuple):
     undoable: dict[str, int]
 
 
-def glance(connection: sqlite3.Connection) -> Glance:
+def glance(connection: sqlite3.Connection) -> Dashboard:
     """How things stand now."""
     newest = lines(connection, None, STRIP)
     waiting = plans.open_plan(connection)
-    return Glance(
+    return Dashboard(
         lines=newest,
         full=_latest_full(connection, ("ok", "partial", "held", "failed", "interrupted")),
         checked=(_latest_full(connection, ("ok", "partial", "held")) or {}).get("ended_at"),

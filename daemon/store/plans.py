@@ -36,7 +36,7 @@ def hold(
     Args:
         connection: in a transaction.
         run_id: of the run that holds it.
-        held: what is held; nothing resolves the plan that waits.
+        held: what is held; an empty list closes the open plan.
         at: now.
         age: after which a plan is stale.
 
@@ -81,7 +81,7 @@ def _entry(run_id: int, held: Held, at: datetime) -> tuple[Any, ...]:
 def settle(
     connection: sqlite3.Connection, run_id: int, state: PlanState, by: str, at: datetime
 ) -> bool:
-    """Say what became of an open plan; False if it is not open."""
+    """Close an open plan; False if it is not open."""
     cursor = connection.execute(
         "UPDATE sync_plans SET state = ?, settled_by = ?, settled_at = ?"
         " WHERE run_id = ? AND state = ?",

@@ -13,14 +13,14 @@ from typing import Any, Final, NamedTuple
 
 from daemon.domain import (
     FILLABLE,
-    OUR_NAME,
+    SYNC_USER,
     Absent,
     Actor,
     Add,
     Column,
-    Defect,
     Deletion,
     Ids,
+    ItemError,
     LibraryItem,
     MediaType,
     RequestState,
@@ -111,7 +111,7 @@ def tracked(
     now: Moment,
     items: Sequence[LibraryItem] | None = None,
     public_url: str = "",
-) -> tuple[list[TrackedRequest], list[Defect]]:
+) -> tuple[list[TrackedRequest], list[ItemError]]:
     """The rows, as far as the planner needs them, and those that are not understood.
 
     Args:
@@ -126,7 +126,7 @@ def tracked(
     reader = _Reader(check(connection), now, evidence.columns(connection))
     where, values = ("", {}) if items is None else reader.narrowed(items)
     found = connection.execute(
-        reader.query + where, {"ours": OUR_NAME, "public_url": public_url, **values}
+        reader.query + where, {"ours": SYNC_USER, "public_url": public_url, **values}
     )
     rows = [row for values_ in found for row in reader.rows(values_)]
     return rows, reader.defects
@@ -138,7 +138,7 @@ class _Reader:
     def __init__(
         self, columns: frozenset[str], now: Moment, remembered: Sequence[str] | None
     ) -> None:
-        self.defects: list[Defect] = []
+        self.defects: list[ItemError] = []
         self._now = now
         self._fillable = [name for name in FILLABLE if name in columns]
         self._missing: dict[tuple[Any, ...], frozenset[str]] = {}
@@ -262,9 +262,9 @@ _MEDIA_TYPES: Final[dict[object, MediaType]] = {member.value: member for member 
 _STATES: Final[dict[object, RequestState]] = {member.value: member for member in RequestState}
 
 
-def _not_understood(number: int, media_type: object, state: object) -> Defect:
+def _not_understood(number: int, media_type: object, state: object) -> ItemError:
     reason = f"media type {media_type!r}, state {state!r} or an id is not understood; left alone"
-    return Defect(SERVICE, f"request {number}", reason, lost=False)
+    return ItemError(SERVICE, f"request {number}", reason, lost=False)
 
 
 def deletions(connection: sqlite3.Connection, now: datetime) -> list[Deletion]:
@@ -387,7 +387,7 @@ class Writer:
         names = [_ADDED[place] for place in self._places]
         self._add_request = (
             f"INSERT INTO requests (state, requested_by, {', '.join(names)})"
-            f" VALUES ('AVAILABLE', '{OUR_NAME}', {', '.join('?' * len(names))})"
+            f" VALUES ('AVAILABLE', '{SYNC_USER}', {', '.join('?' * len(names))})"
         )
         self.written = Written()
 
@@ -440,7 +440,7 @@ class Writer:
             if name in update.relinks:
                 writable = _same(old, update.relinks[name][0])
             elif name in update.replaces:
-                writable = row["requested_by"] == OUR_NAME and old != new
+                writable = row["requested_by"] == SYNC_USER and old != new
             else:
                 writable = old is None or old == ""
             if writable:
@@ -497,7 +497,7 @@ class Writer:
         """Leave the first of several rows of one title, if all of them are still ours."""
         first, *others = sorted(numbers)
         rows = {number: self._whole("requests", "id", number) for number in (first, *others)}
-        if not all(row and row[0]["requested_by"] == OUR_NAME for row in rows.values()):
+        if not all(row and row[0]["requested_by"] == SYNC_USER for row in rows.values()):
             return
         for number in others:
             before, after = self._taken_out(number), {"merged_into": first}
@@ -533,7 +533,7 @@ class Writer:
         values = {name: row.get(name) for name in copied} | {
             "is_anime": row.get("is_anime") or 0,
             "source": "JELLYFIN",
-            "deleted_by_username": OUR_NAME,
+            "deleted_by_username": SYNC_USER,
             "status": "COMPLETE",
             "initiated_at": now,
             "completed_at": now,

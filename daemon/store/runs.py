@@ -120,7 +120,7 @@ def finish(
 def interrupt_stale(connection: sqlite3.Connection, at: datetime) -> list[int]:
     """Close the runs that a dead process left open; returns their numbers.
 
-    Such a run did not live to say whether it added titles without asking for their pictures.
+    Such a run crashed before it recorded whether it added titles without asking for their pictures.
     """
     rows = connection.execute(
         "UPDATE sync_runs SET outcome = ?, ended_at = ?, unpictured = 1 - pictures"

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from daemon.domain import OUR_NAME
+from daemon.domain import SYNC_USER
 from daemon.store import attention, evidence, requests
 from daemon.store.evidence import Moment
 
-_MOST: Final = 100
+_MAX: Final = 100
 _FEW: Final = 10
 _DIGITS: Final = 19
 _TITLE: Final = (
@@ -82,7 +82,7 @@ def search(connection: sqlite3.Connection, text: str) -> list[Hit]:
         f"SELECT id, CASE {place} ELSE {len(ids)} END AS place FROM requests"
         f" WHERE {' OR '.join(term for term, _ in ids)} OR {_named(connection)}"
         " ORDER BY place, folded(title) = :folded DESC, title LIMIT :most",
-        {**_wanted(text), "most": _MOST},
+        {**_wanted(text), "most": _MAX},
     )
     return [Hit(number, ids[at][1] if at < len(ids) else "title") for number, at in rows]
 
@@ -170,7 +170,7 @@ def _birth(connection: sqlite3.Connection, tracked: Mapping[str, Any]) -> _Birth
     A row of ours is as old as its file says, which may be long before it was made.
     """
     gone, added = _gone(connection, tracked["id"]), _added(connection, tracked["id"])
-    made = "" if tracked["requested_by"] == OUR_NAME else _iso(tracked["created_at"])
+    made = "" if tracked["requested_by"] == SYNC_USER else _iso(tracked["created_at"])
     return _Birth(max(gone.seq, added.seq), max(gone.run_id, added.run_id), made)
 
 
@@ -259,7 +259,7 @@ def _origins(
     rows = connection.execute(
         "SELECT run_id, at, after FROM sync_audit WHERE target = ? AND seq > ? AND at >= ?"
         " AND after NOT NULL ORDER BY seq DESC LIMIT ?",
-        (f"request {tracked['id']}", birth.seq, birth.at, _MOST),
+        (f"request {tracked['id']}", birth.seq, birth.at, _MAX),
     )
     found: dict[str, dict[str, Any]] = {}
     for run_id, at, after in rows:
@@ -347,7 +347,7 @@ def _deleted(connection: sqlite3.Connection, text: str) -> Iterator[dict[str, An
         f"SELECT id, title, media_type, {item}, source, {by}, initiated_at, tmdb_id, tvdb_id"
         f" FROM deletion_logs WHERE {_named(connection)} OR tmdb_id = :number OR tvdb_id = :number"
         f" OR lower(replace({item}, '-', '')) = :hex ORDER BY id DESC LIMIT :most",
-        {**_wanted(text), "most": _MOST},
+        {**_wanted(text), "most": _MAX},
     )
     for *values, tmdb, tvdb in rows:
         one = dict(zip(_LOG, values, strict=True))

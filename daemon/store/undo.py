@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from daemon.domain import Actor
 from daemon.store import audit
-from daemon.store.audit import AuditEvent, Link
+from daemon.store.audit import AuditEvent, AuditReceipt
 
 _ACTIONS: Final = ("title.removed", "title.merged", "title.relink", "title.promote")
 _CHILDREN: Final = ("timeline_events", "episodes")
@@ -43,7 +43,7 @@ class Undoing(NamedTuple):
     """What became of every title, and the audit events of that, for the log."""
 
     titles: list[Undone]
-    links: list[Link]
+    links: list[AuditReceipt]
 
 
 def undo(connection: sqlite3.Connection, run_id: int, actor: Actor, at: datetime) -> Undoing:

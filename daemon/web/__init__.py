@@ -16,19 +16,21 @@ from pydantic import BaseModel
 from daemon.errors import AddressError
 from daemon.settings import Http, netloc
 from daemon.web import admin, hooks, machines, pages, plans, settle, titles
-from daemon.web.auth import Failures, Gate
+from daemon.web.auth import AdminAuth, RateLimiter
 from daemon.web.events import STREAM, events
 from daemon.web.metrics import CONTENT_TYPE
 from daemon.web.models import (
     Alive,
-    Asked,
     Attention,
     AttentionQuery,
     Audit,
     AuditQuery,
     Hooks,
     HookTest,
+    QueuedRun,
     Ready,
+    RequestModel,
+    ResponseModel,
     RunDetail,
     RunQuery,
     RunRef,
@@ -42,22 +44,20 @@ from daemon.web.models import (
     SyncResult,
     SyncState,
     Taken,
-    Ticket,
     TitleFacts,
     TitleRef,
-    Told,
     UndoneRun,
 )
 from daemon.web.openapi import described
 from daemon.web.previews import Previews
-from daemon.web.problems import Doorkeeper, dress, front
-from daemon.web.routes import Limits, Parts, Route, Site
+from daemon.web.problems import ProblemProtocol, dress, front
+from daemon.web.routes import Context, Dependencies, Limits, Route
 from daemon.web.sessions import Sessions
 
-__all__ = ["Limits", "Parts", "application", "served"]
+__all__ = ["Dependencies", "Limits", "application", "served"]
 
 _JSON: Final = "application/json"
-_MOST_BYTES: Final = 64 * 1024
+_MAX_BYTES: Final = 64 * 1024
 _AT_ONCE: Final = 1024
 """Connections that may arrive together; whatever is over that comes again a second later."""
 _LAST_WORDS: Final = 0.4
@@ -70,39 +70,55 @@ _ANOTHER_HOST: Final = "set http.host to an address that this machine has, e.g. 
 
 
 def _sync(path: str) -> Route[SyncQuery, SyncBody]:
-    replies: Mapping[int, type[BaseModel]] = {200: SyncResult, 202: Ticket}
+    replies: Mapping[int, type[BaseModel]] = {200: SyncResult, 202: QueuedRun}
     return Route("POST", path, admin.sync, SyncQuery, SyncBody, replies, (409, 502))
 
 
 def _on_run(
-    verb: str, answer: Callable[..., Awaitable[web.StreamResponse]], status: int, reply: type[Told]
-) -> Route[RunRef, Asked]:
+    verb: str,
+    answer: Callable[..., Awaitable[web.StreamResponse]],
+    status: int,
+    reply: type[ResponseModel],
+) -> Route[RunRef, RequestModel]:
     path = f"/admin/runs/{{run_id}}/{verb}"
-    return Route("POST", path, answer, RunRef, Asked, {status: reply}, (404, 409))
+    return Route("POST", path, answer, RunRef, RequestModel, {status: reply}, (404, 409))
 
 
-def _hook(sender: str, answer: Callable[..., Awaitable[web.StreamResponse]]) -> Route[Asked, Asked]:
+def _hook(
+    sender: str, answer: Callable[..., Awaitable[web.StreamResponse]]
+) -> Route[RequestModel, RequestModel]:
     replies: Mapping[int, type[BaseModel] | str] = {200: Taken, 202: Taken, 204: ""}
-    return Route("POST", f"/hooks/{sender}", answer, Asked, Asked, replies, admin=False, hook=True)
+    return Route(
+        "POST",
+        f"/hooks/{sender}",
+        answer,
+        RequestModel,
+        RequestModel,
+        replies,
+        admin=False,
+        hook=True,
+    )
 
 
 ROUTES: Final[tuple[Route[Any, Any], ...]] = (
     _sync("/admin/sync"),
     _sync("/api/admin/sync/library"),
-    Route("GET", "/admin/sync", admin.state, Asked, Asked, {200: SyncState}),
-    Route("GET", "/admin/sync/events", events, Asked, Asked, {200: STREAM}),
-    Route("GET", "/admin/runs", admin.runs, RunsQuery, Asked, {200: Runs}),
-    Route("GET", "/admin/runs/{run_id}", admin.run, RunQuery, Asked, {200: RunDetail}, (404,)),
+    Route("GET", "/admin/sync", admin.state, RequestModel, RequestModel, {200: SyncState}),
+    Route("GET", "/admin/sync/events", events, RequestModel, RequestModel, {200: STREAM}),
+    Route("GET", "/admin/runs", admin.runs, RunsQuery, RequestModel, {200: Runs}),
+    Route(
+        "GET", "/admin/runs/{run_id}", admin.run, RunQuery, RequestModel, {200: RunDetail}, (404,)
+    ),
     Route(
         "POST",
         "/admin/runs/{run_id}/cancel",
         admin.cancel,
         RunRef,
-        Asked,
-        {202: Ticket},
+        RequestModel,
+        {202: QueuedRun},
         (404, 409),
     ),
-    _on_run("approve", plans.approve, 202, Ticket),
+    _on_run("approve", plans.approve, 202, QueuedRun),
     _on_run("discard", plans.discard, 200, Settled),
     _on_run("undo", plans.undo, 200, UndoneRun),
     Route(
@@ -110,50 +126,82 @@ ROUTES: Final[tuple[Route[Any, Any], ...]] = (
         "/admin/titles/{request_id}",
         titles.title,
         TitleRef,
-        Asked,
+        RequestModel,
         {200: TitleFacts},
         (404,),
     ),
-    Route("GET", "/admin/attention", titles.attention, AttentionQuery, Asked, {200: Attention}),
+    Route(
+        "GET", "/admin/attention", titles.attention, AttentionQuery, RequestModel, {200: Attention}
+    ),
     Route(
         "POST",
         "/admin/attention",
         settle.settle,
-        Asked,
+        RequestModel,
         SettleBody,
         {200: SettledFinding, 202: SettledFinding},
         (409,),
     ),
-    Route("GET", "/admin/hooks", hooks.state, Asked, Asked, {200: Hooks}),
-    Route("POST", "/admin/hooks/test", hooks.test, Asked, Asked, {200: HookTest}, (409,)),
+    Route("GET", "/admin/hooks", hooks.state, RequestModel, RequestModel, {200: Hooks}),
+    Route(
+        "POST", "/admin/hooks/test", hooks.test, RequestModel, RequestModel, {200: HookTest}, (409,)
+    ),
     _hook("jellyfin", hooks.jellyfin),
     _hook("radarr", hooks.arr),
     _hook("sonarr", hooks.arr),
-    Route("GET", "/admin/audit", admin.audit, AuditQuery, Asked, {200: Audit}),
-    Route("GET", "/healthz", machines.alive, Asked, Asked, {200: Alive}, admin=False),
-    Route("GET", "/readyz", machines.ready, Asked, Asked, {200: Ready, 503: Ready}, admin=False),
-    Route("GET", "/metrics", machines.metrics, Asked, Asked, {200: CONTENT_TYPE}, admin=False),
-    Route("GET", "/openapi.json", machines.description, Asked, Asked, {200: _JSON}, admin=False),
+    Route("GET", "/admin/audit", admin.audit, AuditQuery, RequestModel, {200: Audit}),
+    Route("GET", "/healthz", machines.alive, RequestModel, RequestModel, {200: Alive}, admin=False),
+    Route(
+        "GET",
+        "/readyz",
+        machines.ready,
+        RequestModel,
+        RequestModel,
+        {200: Ready, 503: Ready},
+        admin=False,
+    ),
+    Route(
+        "GET",
+        "/metrics",
+        machines.metrics,
+        RequestModel,
+        RequestModel,
+        {200: CONTENT_TYPE},
+        admin=False,
+    ),
+    Route(
+        "GET",
+        "/openapi.json",
+        machines.description,
+        RequestModel,
+        RequestModel,
+        {200: _JSON},
+        admin=False,
+    ),
 )
 
 
-def application(parts: Parts) -> web.Application:
+def application(parts: Dependencies) -> web.Application:
     """Everything that is served, under the base path; must be called in a running loop."""
     http = parts.settings.http
-    failures = Failures(parts.limits.failures, parts.monotonic)
+    failures = RateLimiter(parts.limits.failures, parts.monotonic)
     sessions = Sessions(pages.device_of(parts), http.base_path, parts.monotonic)
     reader = sessions.administrator
-    site = Site(
+    site = Context(
         parts=parts,
-        gate=Gate(parts.services.jellyfin, parts.store, http, failures, parts.monotonic, reader),
+        gate=AdminAuth(
+            parts.services.jellyfin, parts.store, http, failures, parts.monotonic, reader
+        ),
         # A sender with an old secret must not lock an administrator out of the same machine.
-        door=hooks.Door(parts.settings.webhook, Failures(parts.limits.failures, parts.monotonic)),
+        door=hooks.WebhookAuth(
+            parts.settings.webhook, RateLimiter(parts.limits.failures, parts.monotonic)
+        ),
         previews=Previews(parts.service, parts.worker),
         closing=asyncio.Event(),
         boot=secrets.token_hex(4),
         description=described(ROUTES, http.base_path),
     )
-    made = web.Application(middlewares=[front(http.trusted_proxies)], client_max_size=_MOST_BYTES)
+    made = web.Application(middlewares=[front(http.trusted_proxies)], client_max_size=_MAX_BYTES)
     for route in ROUTES:
         add, path = made.router.add_route, http.base_path + route.path
         add(route.method, path, route.handler(site))
@@ -171,7 +219,7 @@ def application(parts: Parts) -> web.Application:
 
 
 @asynccontextmanager
-async def served(parts: Parts) -> AsyncIterator[str]:
+async def served(parts: Dependencies) -> AsyncIterator[str]:
     """Serve on the configured address; gives the URL, and ends within a second.
 
     Raises:
@@ -196,8 +244,8 @@ async def _listening(runner: web.AppRunner, http: Http) -> asyncio.Server:
     if manager is None:
         raise RuntimeError("the runner was not set up")
 
-    def accepted() -> Doorkeeper:
-        return Doorkeeper(
+    def accepted() -> ProblemProtocol:
+        return ProblemProtocol(
             manager,
             loop=loop,
             auto_decompress=False,

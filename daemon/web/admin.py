@@ -8,17 +8,25 @@ from typing import Any, Final
 from aiohttp import web
 
 from daemon.domain import Outcome, Trigger
-from daemon.result import SyncResult
+from daemon.report.result import SyncResult
 from daemon.store import AuditFilter, RunFilter
-from daemon.web.models import Asked, AuditQuery, RunQuery, RunRef, RunsQuery, SyncBody, SyncQuery
+from daemon.triggers.queue import QueuedRun
+from daemon.web.models import (
+    AuditQuery,
+    RequestModel,
+    RunQuery,
+    RunRef,
+    RunsQuery,
+    SyncBody,
+    SyncQuery,
+)
 from daemon.web.problems import Problem, unavailable
-from daemon.web.routes import Call, Parts, Site
-from daemon.worker import Ticket
+from daemon.web.routes import ApiRequest, Context, Dependencies
 
 _TRACKER: Final = "Tracker"
 
 
-async def sync(call: Call[SyncQuery, SyncBody]) -> web.StreamResponse:
+async def sync(call: ApiRequest[SyncQuery, SyncBody]) -> web.StreamResponse:
     """Reconcile the whole library now, or show what that would write.
 
     The run begins after this call, and calls during a run share the next one. It goes on if the
@@ -35,7 +43,7 @@ async def sync(call: Call[SyncQuery, SyncBody]) -> web.StreamResponse:
     return _ended(await _result(call.site, ticket))
 
 
-async def _result(site: Site, ticket: Ticket) -> SyncResult:
+async def _result(site: Context, ticket: QueuedRun) -> SyncResult:
     """How the run ended; the ticket is others' too, so that only its waiting may be cancelled."""
     closing = asyncio.ensure_future(site.closing.wait())
     try:
@@ -56,18 +64,18 @@ def _ended(result: SyncResult) -> web.Response:
     if result.outcome is not Outcome.FAILED:
         return web.json_response(document)
     detail = "; ".join(document["error_details"][:1]) or "the run failed"
-    gap = result.tally.failure
+    gap = result.stats.failure
     if gap is not None and gap.service == _TRACKER:
         raise unavailable(detail, result=document)
     raise Problem(502, detail, more={"result": document})
 
 
-async def state(call: Call[Asked, Asked]) -> web.StreamResponse:
+async def state(call: ApiRequest[RequestModel, RequestModel]) -> web.StreamResponse:
     """The last, the running, the waiting and the next run."""
     return web.json_response(await current(call.site.parts))
 
 
-async def current(parts: Parts) -> dict[str, Any]:
+async def current(parts: Dependencies) -> dict[str, Any]:
     """What is, was and will be, as `GET /admin/sync` tells it."""
     runs = await parts.store.runs_page(None, 2)
     worker, next_run = parts.worker, parts.schedule.next_run
@@ -80,7 +88,7 @@ async def current(parts: Parts) -> dict[str, Any]:
     }
 
 
-async def runs(call: Call[RunsQuery, Asked]) -> web.StreamResponse:
+async def runs(call: ApiRequest[RunsQuery, RequestModel]) -> web.StreamResponse:
     """The history of runs, the newest first."""
     query = call.query
     wanted = RunFilter(**query.model_dump(exclude={"before", "limit"}))
@@ -89,7 +97,7 @@ async def runs(call: Call[RunsQuery, Asked]) -> web.StreamResponse:
     return web.json_response({"runs": page, "next_before": page[-1]["id"] if more else None})
 
 
-async def run(call: Call[RunQuery, Asked]) -> web.StreamResponse:
+async def run(call: ApiRequest[RunQuery, RequestModel]) -> web.StreamResponse:
     """One run, with those of its decisions that changed something or need attention."""
     query, parts = call.query, call.site.parts
     ticket = _ticket(parts, query.run_id)
@@ -105,12 +113,12 @@ async def run(call: Call[RunQuery, Asked]) -> web.StreamResponse:
     return web.json_response(document)
 
 
-def _ticket(parts: Parts, number: int) -> Ticket | None:
+def _ticket(parts: Dependencies, number: int) -> QueuedRun | None:
     tickets = (parts.worker.running, parts.worker.waiting)
     return next((one for one in tickets if one and one.number == number), None)
 
 
-def _unwritten(ticket: Ticket) -> dict[str, Any]:
+def _unwritten(ticket: QueuedRun) -> dict[str, Any]:
     """What is known of a run that has no row yet."""
     live = ticket.as_dict()
     return {
@@ -123,7 +131,7 @@ def _unwritten(ticket: Ticket) -> dict[str, Any]:
     }
 
 
-async def cancel(call: Call[RunRef, Asked]) -> web.StreamResponse:
+async def cancel(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
     """End a run that is going, after the batch in hand, or let one that waits never begin."""
     number, parts = call.query.run_id, call.site.parts
     ticket = _ticket(parts, number)
@@ -136,7 +144,7 @@ async def cancel(call: Call[RunRef, Asked]) -> web.StreamResponse:
     return web.json_response(document, status=202)
 
 
-async def audit(call: Call[AuditQuery, Asked]) -> web.StreamResponse:
+async def audit(call: ApiRequest[AuditQuery, RequestModel]) -> web.StreamResponse:
     """Who did what, when and why, the newest first."""
     query = call.query
     wanted = AuditFilter(**query.model_dump(exclude={"before", "limit"}))

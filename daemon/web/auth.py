@@ -1,4 +1,4 @@
-"""Who may: an administrator by a token of Jellyfin's, or whoever knows the configured token."""
+"""Authentication: an administrator by a token of Jellyfin's, or by the configured token."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Final
 
 from aiohttp import web
 
-from daemon.apply import tell_audit
-from daemon.clients.jellyfin import Bearer, JellyfinClient, Standing
+from daemon.apply.writer import tell_audit
 from daemon.domain import Actor
 from daemon.errors import ServiceError, StoreError
 from daemon.logs import logger
+from daemon.services.jellyfin import JellyfinClient, TokenOwner, TokenStatus
 from daemon.settings import Http
 from daemon.store import AuditEvent, Store
 from daemon.web.address import house
@@ -26,9 +26,9 @@ from daemon.web.problems import ACTOR, ADDRESS, STRANGER, Problem, unavailable
 from daemon.web.sessions import EndedError
 
 _MINUTE: Final = 60.0
-_MOST_ADDRESSES: Final = 4096
-_MOST_NOTES: Final = 60
-_MOST_KNOWN: Final = 256
+_MAX_ADDRESSES: Final = 4096
+_MAX_NOTES: Final = 60
+_MAX_KNOWN: Final = 256
 _AT_ONCE: Final = 4
 _DOWN_FOR: Final = 2.0
 _ELSEWHERE: Final = frozenset({"cross-site", "same-site"})
@@ -41,10 +41,10 @@ _HOW: Final = (
 _NOTED: Final = {401: "access.refused", 403: "access.refused", 429: "access.limited"}
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="library-sync"'}
 _VERDICTS: Final = {
-    Standing.USER: (403, "this user of Jellyfin is no administrator"),
-    Standing.BARRED: (403, "Jellyfin does not let this user in at present"),
-    Standing.API_KEY: (403, "this is an API key of Jellyfin's, and belongs to nobody"),
-    Standing.UNKNOWN: (401, "this token is not known"),
+    TokenStatus.USER: (403, "this user of Jellyfin is no administrator"),
+    TokenStatus.BARRED: (403, "Jellyfin does not let this user in at present"),
+    TokenStatus.API_KEY: (403, "this is an API key of Jellyfin's, and belongs to nobody"),
+    TokenStatus.UNKNOWN: (401, "this token is not known"),
 }
 _log = logger(__name__)
 
@@ -60,11 +60,11 @@ class _Minute:
     noted: set[str] = field(default_factory=set)
 
 
-class Failures:
+class RateLimiter:
     """Failures by address, in minutes that begin with the first; the oldest are forgotten first.
 
     Args:
-        most: failures that are borne in a minute.
+        most: failures allowed per minute.
         now: seconds of a clock that never jumps.
     """
 
@@ -90,7 +90,7 @@ class Failures:
         if self._everybody.ends <= self._now():
             self._everybody = _Minute(self._now() + _MINUTE)
         minute = self._minute(address)
-        if action in minute.noted or self._everybody.failures >= _MOST_NOTES:
+        if action in minute.noted or self._everybody.failures >= _MAX_NOTES:
             return False
         minute.noted.add(action)
         self._everybody.failures += 1
@@ -102,12 +102,12 @@ class Failures:
         if minute is None or minute.ends <= self._now():
             self._minutes.pop(key, None)
             minute = self._minutes[key] = _Minute(self._now() + _MINUTE)
-            if len(self._minutes) > _MOST_ADDRESSES:
+            if len(self._minutes) > _MAX_ADDRESSES:
                 self._minutes.popitem(last=False)
         return minute
 
 
-class Gate:
+class AdminAuth:
     """Lets administrators in.
 
     Args:
@@ -124,7 +124,7 @@ class Gate:
         jellyfin: JellyfinClient,
         store: Store,
         http: Http,
-        failures: Failures,
+        failures: RateLimiter,
         now: Callable[[], float],
         cookie: Callable[[web.Request], Actor | None] = lambda _: None,
     ) -> None:
@@ -139,8 +139,8 @@ class Gate:
         self._asking = asyncio.Semaphore(_AT_ONCE)
         self._down_until = 0.0
 
-    async def admit(self, request: web.Request) -> None:
-        """Let an administrator in, whose name the request then bears.
+    async def authenticate(self, request: web.Request) -> None:
+        """Let an administrator in; sets the request's actor.
 
         Raises:
             Problem: 401, 403 or 429, and 503 where Jellyfin cannot be asked.
@@ -171,7 +171,7 @@ class Gate:
                 return Actor("token", "admin token")
         elif scheme != "bearer" and _TOKEN.fullmatch(token):
             return await self._by_jellyfin(request, token)
-        raise _Refusal(*_VERDICTS[Standing.UNKNOWN], headers=_CHALLENGE)
+        raise _Refusal(*_VERDICTS[TokenStatus.UNKNOWN], headers=_CHALLENGE)
 
     async def _by_jellyfin(self, request: web.Request, token: str) -> Actor:
         digest = _digest(token)
@@ -183,11 +183,11 @@ class Gate:
             self._limit(request)
             bearer = await self._asked(token)
         actor = Actor("user", bearer.name) if bearer.name else STRANGER
-        if bearer.standing is not Standing.ADMINISTRATOR:
+        if bearer.standing is not TokenStatus.ADMINISTRATOR:
             request[ACTOR] = actor
             raise _Refusal(*_VERDICTS[bearer.standing], headers=_CHALLENGE)
         self._known[digest] = (self._now() + _MINUTE, actor)
-        if len(self._known) > _MOST_KNOWN:
+        if len(self._known) > _MAX_KNOWN:
             self._known.popitem(last=False)
         return actor
 
@@ -198,7 +198,7 @@ class Gate:
         self._known.pop(digest, None)
         return None
 
-    async def _asked(self, token: str) -> Bearer:
+    async def _asked(self, token: str) -> TokenOwner:
         """Whose token it is; a server that was away a moment ago is not asked by everybody."""
         if self._now() >= self._down_until:
             try:

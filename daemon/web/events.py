@@ -10,17 +10,17 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from daemon.progress import Event, Subscription
+from daemon.report.progress import Event, Subscription
 from daemon.web.admin import current
-from daemon.web.models import Asked
-from daemon.web.routes import Call, Site
+from daemon.web.models import RequestModel
+from daemon.web.routes import ApiRequest, Context
 
 STREAM: Final = "text/event-stream"
 _RETRY_MS: Final = 3000
 _HEADERS: Final = {"Content-Type": STREAM, "X-Accel-Buffering": "no"}
 
 
-async def events(call: Call[Asked, Asked]) -> web.StreamResponse:
+async def events(call: ApiRequest[RequestModel, RequestModel]) -> web.StreamResponse:
     """Progress as it happens, as server-sent events.
 
     First comes `snapshot`, which is what `GET /admin/sync` tells; or, after a Last-Event-ID whose
@@ -60,7 +60,7 @@ def _written(event: Event, boot: str) -> str:
     return f"id: {boot}-{event.id}\nevent: {event.kind}\ndata: {json.dumps(data)}\n\n"
 
 
-async def _later(place: Subscription, seen: int, site: Site) -> AsyncIterator[str]:
+async def _later(place: Subscription, seen: int, site: Context) -> AsyncIterator[str]:
     while not (place.dropped and place.queue.empty()):
         try:
             async with asyncio.timeout(site.parts.limits.heartbeat):
@@ -74,6 +74,6 @@ async def _later(place: Subscription, seen: int, site: Site) -> AsyncIterator[st
             yield _written(event, site.boot)
 
 
-async def _send(reply: web.StreamResponse, text: str, site: Site) -> None:
+async def _send(reply: web.StreamResponse, text: str, site: Context) -> None:
     async with asyncio.timeout(site.parts.limits.drain):
         await reply.write(text.encode())

@@ -17,15 +17,16 @@ import jinja2
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from daemon import __version__, report
+from daemon import __version__
 from daemon.errors import DaemonError
+from daemon.report import words
 from daemon.web import view
 from daemon.web.problems import ACTOR, Problem
-from daemon.web.routes import Site
+from daemon.web.routes import Context
 from daemon.web.sessions import Form, Session, Sessions
 
 _FORM: Final = "application/x-www-form-urlencoded"
-_MOST_FIELDS: Final = 20
+_MAX_FIELDS: Final = 20
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self';"
     " img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none';"
@@ -43,7 +44,7 @@ _OLD_FORM: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class PageRequest:
     """One request of somebody who is logged in; the form is empty unless it was sent."""
 
     request: web.Request
@@ -56,13 +57,13 @@ class Visit:
         return self.session.admin
 
 
-Answer = Callable[[Visit], Awaitable[web.StreamResponse]]
+Answer = Callable[[PageRequest], Awaitable[web.StreamResponse]]
 
 
-class Frame:
+class Renderer:
     """Renders pages, and lets only those in who are logged in."""
 
-    def __init__(self, site: Site, sessions: Sessions) -> None:
+    def __init__(self, site: Context, sessions: Sessions) -> None:
         self._site = site
         self._sessions = sessions
         self.base = site.parts.settings.http.base_path
@@ -114,7 +115,7 @@ class Frame:
                 return self._to_login(request)
             request[ACTOR] = session.actor
             try:
-                return await self._answered(Visit(request, session), answer, admin=admin)
+                return await self._answered(PageRequest(request, session), answer, admin=admin)
             except DaemonError as error:
                 return self.failed(request, 503, str(error) if session.admin else "")
             except Problem as problem:
@@ -122,7 +123,9 @@ class Frame:
 
         return handle
 
-    async def _answered(self, visit: Visit, answer: Answer, *, admin: bool) -> web.StreamResponse:
+    async def _answered(
+        self, visit: PageRequest, answer: Answer, *, admin: bool
+    ) -> web.StreamResponse:
         if admin and not visit.admin:
             raise Problem(403, "Only administrators of Jellyfin may see or do this.")
         if visit.request.method != "POST":
@@ -142,7 +145,7 @@ class Frame:
         try:
             async with asyncio.timeout(self._site.parts.limits.body):
                 text = (await request.read()).decode("utf-8", "replace")
-            pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+            pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
         except (TimeoutError, ValueError):
             raise Problem(400, _OLD_FORM, close=True) from None
         except web.HTTPRequestEntityTooLarge:
@@ -204,13 +207,13 @@ def _environment(**values: Any) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(moment=view.moment, span=view.span, count=report.count)
+    made.filters.update(moment=view.moment, span=view.span, count=words.count)
     made.globals.update(
         version=__version__,
         icon_of=view.ICON_OF,
         kinds=view.KINDS,
         reasons=view.DECIDED,
-        skipped=report.REASONS,
+        skipped=words.REASONS,
         nothing=view.NOTHING,
         because=view.because,
         came_to=view.came_to,

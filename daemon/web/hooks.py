@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import aiohttp
 from aiohttp import web
 
-from daemon.clients.hooks import HookError, arr_note, jellyfin_note
+from daemon.services.webhooks import HookError, arr_note, jellyfin_note
 from daemon.settings import Webhook
-from daemon.web.auth import Failures
-from daemon.web.models import Asked
+from daemon.web.auth import RateLimiter
+from daemon.web.models import RequestModel
 from daemon.web.problems import ADDRESS, Problem
 
 if TYPE_CHECKING:
-    from daemon.web.routes import Call
+    from daemon.web.routes import ApiRequest
 
 _Note = TypeVar("_Note")
 _SECONDS: Final = 10.0
@@ -28,7 +28,7 @@ _NOTHING_TO_DO: Final = 204
 _TEST: Final = b'{"NotificationType":"Generic"}'
 
 
-class Door:
+class WebhookAuth:
     """Lets senders of webhooks in, who carry the secret in a header and never in the address.
 
     Args:
@@ -36,12 +36,12 @@ class Door:
         failures: of the addresses.
     """
 
-    def __init__(self, webhook: Webhook, failures: Failures) -> None:
+    def __init__(self, webhook: Webhook, failures: RateLimiter) -> None:
         secret = webhook.secret
         self._digest = None if secret is None else _digest(secret.get_secret_value())
         self._failures = failures
 
-    def admit(self, request: web.Request) -> None:
+    def authenticate(self, request: web.Request) -> None:
         """Let a sender in: the secret is its own header, a bearer, or the password of Basic.
 
         Raises:
@@ -74,7 +74,7 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
 
 
-async def jellyfin(call: Call[Asked, Asked]) -> web.StreamResponse:
+async def jellyfin(call: ApiRequest[RequestModel, RequestModel]) -> web.StreamResponse:
     """Take a hint of Jellyfin's webhook plugin; any content type will do."""
     if (note := _read(call, jellyfin_note)) is None:
         return web.Response(status=204)
@@ -82,7 +82,7 @@ async def jellyfin(call: Call[Asked, Asked]) -> web.StreamResponse:
     return web.json_response({"taken": note.kind}, status=202)
 
 
-async def arr(call: Call[Asked, Asked]) -> web.StreamResponse:
+async def arr(call: ApiRequest[RequestModel, RequestModel]) -> web.StreamResponse:
     """Take news of Radarr's or Sonarr's Connect: Jellyfin will have the title soon."""
     if (coming := _read(call, arr_note)) is None:
         return web.json_response({"taken": ""})
@@ -90,7 +90,9 @@ async def arr(call: Call[Asked, Asked]) -> web.StreamResponse:
     return web.json_response({"taken": coming.kind}, status=202)
 
 
-def _read(call: Call[Asked, Asked], understand: Callable[[bytes], _Note]) -> _Note:
+def _read(
+    call: ApiRequest[RequestModel, RequestModel], understand: Callable[[bytes], _Note]
+) -> _Note:
     try:
         return understand(call.raw)
     except HookError as error:
@@ -98,18 +100,18 @@ def _read(call: Call[Asked, Asked], understand: Callable[[bytes], _Note]) -> _No
         raise Problem(400, str(error)) from None
 
 
-async def state(call: Call[Asked, Asked]) -> web.StreamResponse:
+async def state(call: ApiRequest[RequestModel, RequestModel]) -> web.StreamResponse:
     """What came in lately, and how long it took from a hint to its row."""
     return web.json_response(call.site.parts.intake.statistics.as_dict())
 
 
-async def test(call: Call[Asked, Asked]) -> web.StreamResponse:
+async def test(call: ApiRequest[RequestModel, RequestModel]) -> web.StreamResponse:
     """Send a webhook to ourselves through the address of senders, and tell what came of it."""
     return web.json_response(await tested(call))
 
 
-async def tested(call: Call[Asked, Asked]) -> dict[str, object]:
-    """The same, for whoever tells it otherwise.
+async def tested(call: ApiRequest[RequestModel, RequestModel]) -> dict[str, object]:
+    """The same, shared by the API and the page.
 
     Raises:
         Problem: 409, webhooks are not set up.

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from daemon.domain import OUR_NAME, MediaType
-from daemon.recheck import Answer
-from daemon.report import count
+from daemon.apply.recheck import Answer
+from daemon.domain import SYNC_USER, MediaType
+from daemon.report.words import count
 from daemon.web.view import moment
 
 _IDS: Final = ("tmdb_id", "tvdb_id", "imdb_id", "jellyfin_id", "radarr_id", "sonarr_id")
@@ -100,7 +100,7 @@ def ids(facts: Mapping[str, Any]) -> Iterator[Id]:
 def _id(facts: Mapping[str, Any], name: str) -> Id:
     """Only what this program wrote has a source that is known."""
     tracked, origin = facts["tracked"], facts["origins"].get(name)
-    ours = tracked["requested_by"] == OUR_NAME
+    ours = tracked["requested_by"] == SYNC_USER
     if tracked[name] is None or not (origin or ours):
         return Id(name, tracked[name])
     adds = (one for one in facts["decisions"] if one["kind"] == "add")

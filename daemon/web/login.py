@@ -11,25 +11,25 @@ from typing import Final
 
 from aiohttp import web
 
-from daemon.apply import tell_audit
-from daemon.clients.jellyfin import Bearer, QuickConnect, Standing
+from daemon.apply.writer import tell_audit
 from daemon.domain import Actor
 from daemon.errors import ServiceError, StoreError
 from daemon.logs import logger
+from daemon.services.jellyfin import QuickConnect, TokenOwner, TokenStatus
 from daemon.store import AuditEvent
-from daemon.web.auth import Failures
-from daemon.web.frame import Frame, Visit
+from daemon.web.auth import RateLimiter
+from daemon.web.frame import PageRequest, Renderer
 from daemon.web.problems import ACTOR, ADDRESS, STRANGER, Problem
-from daemon.web.routes import Site
+from daemon.web.routes import Context
 from daemon.web.sessions import Sessions
 
 _AT_ONCE: Final = 4
-_MOST_CODES: Final = 64
+_MAX_CODES: Final = 64
 _LONGEST: Final = 512
 _NEXT: Final = re.compile(r"/status(?!.*\.\.)(/[A-Za-z0-9/.-]*)?(\?[A-Za-z0-9=&%+._:-]*)?")
 _DENIED: Final = {
-    Standing.UNKNOWN: "Jellyfin does not know this name with this password.",
-    Standing.BARRED: "Jellyfin does not let this user in at present.",
+    TokenStatus.UNKNOWN: "Jellyfin does not know this name with this password.",
+    TokenStatus.BARRED: "Jellyfin does not let this user in at present.",
 }
 _AWAY: Final = "Jellyfin cannot be asked at present who you are. Try again in a moment."
 _UNWRITTEN: Final = "The tracker's file cannot be written, so nobody can log in. See the log."
@@ -55,7 +55,7 @@ class Login:
     """
 
     def __init__(
-        self, site: Site, frame: Frame, sessions: Sessions, failures: Failures, device: str
+        self, site: Context, frame: Renderer, sessions: Sessions, failures: RateLimiter, device: str
     ) -> None:
         self._parts = site.parts
         self._frame = frame
@@ -84,7 +84,7 @@ class Login:
         """The code, until somebody has allowed it; then the page that was wanted."""
         return await self._guarded(request, self._wait)
 
-    async def leave(self, visit: Visit) -> web.StreamResponse:
+    async def leave(self, visit: PageRequest) -> web.StreamResponse:
         """Log out."""
         reply = self._frame.to("/login")
         self._sessions.end(visit.request, reply)
@@ -124,7 +124,7 @@ class Login:
         if (begun := await self._parts.services.jellyfin.quick_connect(self._device)) is None:
             raise Problem(409, _OFF)
         self._codes[self._sessions.visitor(request)] = begun
-        if len(self._codes) > _MOST_CODES:
+        if len(self._codes) > _MAX_CODES:
             self._codes.popitem(last=False)
         return self._frame.to("/login/quick", next=_next(request))
 
@@ -140,7 +140,7 @@ class Login:
         if bearer is None:
             return self._frame.page(request, "quick.html", code=begun.code)
         self._codes.pop(visitor, None)
-        if bearer.standing is Standing.UNKNOWN:
+        if bearer.standing is TokenStatus.UNKNOWN:
             raise Problem(410, _EXPIRED)
         return await self._let_in(request, bearer)
 
@@ -148,12 +148,12 @@ class Login:
         if wait := self._failures.wait(request[ADDRESS]):
             raise Problem(429, f"Too many failed logins. Try again in {wait} seconds.")
 
-    async def _let_in(self, request: web.Request, bearer: Bearer) -> web.StreamResponse:
+    async def _let_in(self, request: web.Request, bearer: TokenOwner) -> web.StreamResponse:
         if bearer.standing in _DENIED:
             self._failures.count(request[ADDRESS])
             raise Problem(401, _DENIED[bearer.standing])
         request[ACTOR] = Actor("user", bearer.name)
-        admin = bearer.standing is Standing.ADMINISTRATOR
+        admin = bearer.standing is TokenStatus.ADMINISTRATOR
         await self._record(request, "session.opened", "administrator" if admin else "user")
         reply = self._frame.to(_next(request))
         self._sessions.begin(request, reply, request[ACTOR], admin=admin)

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from daemon import __version__
 from daemon.errors import StoreError
 from daemon.store import Counted
-from daemon.web.routes import Parts
+from daemon.web.routes import Dependencies
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 _BOUNDS: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, math.inf)
@@ -38,7 +38,7 @@ class _Once(Collector):
         return self._families
 
 
-async def exposition(parts: Parts) -> bytes:
+async def exposition(parts: Dependencies) -> bytes:
     """All figures in the text format; those of the tracker's file only if that can be read."""
     try:
         counted = await parts.store.counted(_BOUNDS)
@@ -53,7 +53,7 @@ async def exposition(parts: Parts) -> bytes:
     return generate_latest(registry)
 
 
-def _of_process(parts: Parts) -> Iterator[Metric]:
+def _of_process(parts: Dependencies) -> Iterator[Metric]:
     build = [((__version__,), 1.0)]
     yield _filled(GaugeMetricFamily(_name("build_info"), "This build.", labels=["version"]), build)
     yield _gauge("loop_lag_seconds", "How late the event loop is.", parts.loop_lag())
@@ -67,7 +67,7 @@ def _of_process(parts: Parts) -> Iterator[Metric]:
     yield _gauge("run_stuck_seconds", "Since the run that is going moved.", stuck)
 
 
-def _of_services(parts: Parts) -> Iterator[Metric]:
+def _of_services(parts: Dependencies) -> Iterator[Metric]:
     up = [
         ((name,), float(one.up))
         for name, one in parts.health.services.items()
@@ -84,7 +84,7 @@ def _of_services(parts: Parts) -> Iterator[Metric]:
     yield _counter("service_seconds", "Seconds of waiting for it.", _OF_SERVICE, waited)
 
 
-def _of_hooks(parts: Parts) -> Iterator[Metric]:
+def _of_hooks(parts: Dependencies) -> Iterator[Metric]:
     statistics = parts.intake.statistics
     came = [((kind,), float(number)) for kind, number in sorted(statistics.totals.items())]
     yield _counter("hooks", "Webhooks that came in.", ["kind"], came)

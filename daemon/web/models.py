@@ -57,13 +57,13 @@ _Trigger = Annotated[
 _Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
-class Asked(BaseModel):
+class RequestModel(BaseModel):
     """What a request may hold; also the shape of one that may hold nothing."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
 
-class SyncQuery(Asked):
+class SyncQuery(RequestModel):
     """How to answer."""
 
     wait: _Flag = Field(
@@ -71,13 +71,13 @@ class SyncQuery(Asked):
     )
 
 
-class SyncBody(Asked):
+class SyncBody(RequestModel):
     """What to do."""
 
     dry_run: bool = Field(default=False, description="true: answer with the plan, write nothing")
 
 
-class RunsQuery(Asked):
+class RunsQuery(RequestModel):
     """Which runs."""
 
     outcome: _Outcome | None = None
@@ -88,7 +88,7 @@ class RunsQuery(Asked):
     limit: _Limit = 50
 
 
-class RunsOfDays(Asked):
+class RunsOfDays(RequestModel):
     """Which runs, as people say it: from one day of UTC to another, both included."""
 
     outcome: _Outcome | None = None
@@ -98,25 +98,25 @@ class RunsOfDays(Asked):
     before: _Number | None = None
 
 
-class RunRef(Asked):
+class RunRef(RequestModel):
     """One run."""
 
     run_id: _Number
 
 
-class TitleRef(Asked):
+class TitleRef(RequestModel):
     """A row of the tracker, named in the address."""
 
     request_id: _Number
 
 
-class AttentionQuery(Asked):
+class AttentionQuery(RequestModel):
     """Which findings."""
 
     ignored: _Flag = Field(default=False, description="true: those that somebody chose to ignore")
 
 
-class SettleBody(Asked):
+class SettleBody(RequestModel):
     """What is to be done about one finding."""
 
     do: Literal[
@@ -133,7 +133,7 @@ class RunQuery(RunRef):
     limit: _Limit = 200
 
 
-class AuditQuery(Asked):
+class AuditQuery(RequestModel):
     """Which audit events."""
 
     action: _Text | None = None
@@ -146,7 +146,7 @@ class AuditQuery(Asked):
     limit: _Limit = 50
 
 
-class Told(BaseModel):
+class ResponseModel(BaseModel):
     """What a reply holds."""
 
     model_config = ConfigDict(extra="forbid")
@@ -187,7 +187,7 @@ class SyncResult(BaseModel):
     plan: list[dict[str, Any]] = Field([], description="what a dry run would write")
 
 
-class Ticket(Told):
+class QueuedRun(ResponseModel):
     """A run that waits or is going."""
 
     run_id: int
@@ -202,7 +202,7 @@ class Ticket(Told):
     errors: int
 
 
-class Run(Told):
+class Run(ResponseModel):
     """A run of the history."""
 
     id: int
@@ -214,24 +214,24 @@ class Run(Told):
     result: SyncResult | None
 
 
-class Runs(Told):
+class Runs(ResponseModel):
     """Runs, the newest first."""
 
     runs: list[Run]
     next_before: int | None = Field(description="ask with this for more; null if there is none")
 
 
-class SyncState(Told):
+class SyncState(ResponseModel):
     """What is, was and will be."""
 
     now: datetime
     last: Run | None
-    running: Ticket | None
-    waiting: Ticket | None
+    running: QueuedRun | None
+    waiting: QueuedRun | None
     next_run: datetime | None
 
 
-class Decision(Told):
+class Decision(ResponseModel):
     """What was decided about a title, and why."""
 
     seq: int
@@ -244,7 +244,7 @@ class Decision(Told):
     details: str | None
 
 
-class HeldTitle(Told):
+class HeldTitle(ResponseModel):
     """A title that would be removed, or would lose its id of Radarr or Sonarr, and why not yet."""
 
     request_id: int
@@ -257,7 +257,7 @@ class HeldTitle(Told):
     kind: Literal["remove", "unlink"]
 
 
-class Plan(Told):
+class Plan(ResponseModel):
     """Changes that wait, or waited, for an admin."""
 
     run_id: int
@@ -272,13 +272,13 @@ class Plan(Told):
 class RunDetail(Run):
     """One run, and what it decided."""
 
-    progress: Ticket | None
+    progress: QueuedRun | None
     plan: Plan | None
     decisions: list[Decision]
     next_after: int | None = Field(description="ask with this for more; null if there is none")
 
 
-class AuditEntry(Told):
+class AuditEntry(ResponseModel):
     """Who did what, when and why."""
 
     seq: int
@@ -295,41 +295,41 @@ class AuditEntry(Told):
     hash: str
 
 
-class Audit(Told):
+class Audit(ResponseModel):
     """Audit events, the newest first."""
 
     events: list[AuditEntry]
     next_before: int | None = Field(description="ask with this for more; null if there is none")
 
 
-class Alive(Told):
+class Alive(ResponseModel):
     """The process answers."""
 
     status: Literal["ok"]
 
 
-class Reason(Told):
+class Reason(ResponseModel):
     """Something that is not as it should be."""
 
     what: str
     kind: str
 
 
-class Ready(Told):
+class Ready(ResponseModel):
     """Whether work can be done."""
 
     ready: bool
     reasons: list[Reason]
 
 
-class Settled(Told):
+class Settled(ResponseModel):
     """What became of a held plan."""
 
     run_id: int
     state: str
 
 
-class UndoneTitle(Told):
+class UndoneTitle(ResponseModel):
     """What became of one title that was to be as before."""
 
     target: str
@@ -339,14 +339,14 @@ class UndoneTitle(Told):
     why: str
 
 
-class UndoneRun(Told):
+class UndoneRun(ResponseModel):
     """What was taken back of a run."""
 
     run_id: int
     titles: list[UndoneTitle]
 
 
-class TitleFacts(Told):
+class TitleFacts(ResponseModel):
     """What is known of a tracked title, and why it is so."""
 
     tracked: dict[str, Any]
@@ -364,7 +364,7 @@ class TitleFacts(Told):
     because: list[str]
 
 
-class Finding(Told):
+class Finding(ResponseModel):
     """Something that needs, or may soon need, somebody."""
 
     kind: str
@@ -382,13 +382,13 @@ class Finding(Told):
     target: str = Field(description="names it in POST /admin/attention, with its kind")
 
 
-class Attention(Told):
+class Attention(ResponseModel):
     """All that needs somebody, the most urgent first."""
 
     findings: list[Finding]
 
 
-class SettledFinding(Told):
+class SettledFinding(ResponseModel):
     """What becomes of a finding."""
 
     do: str
@@ -397,13 +397,13 @@ class SettledFinding(Told):
     run_id: int | None = Field(description="the run that sees to it; null where none has to")
 
 
-class Taken(Told):
+class Taken(ResponseModel):
     """The kind of webhook that was taken; "" if nothing will come of it."""
 
     taken: str
 
 
-class Hooks(Told):
+class Hooks(ResponseModel):
     """How webhooks fare."""
 
     state: str
@@ -415,7 +415,7 @@ class Hooks(Told):
     lag_p99_s: float | None
 
 
-class HookTest(Told):
+class HookTest(ResponseModel):
     """What came of a webhook to ourselves."""
 
     url: str

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from daemon import __version__
-from daemon.web.models import Asked, ProblemDocument
+from daemon.web.models import ProblemDocument, RequestModel
 from daemon.web.problems import PROBLEM_TYPE
 from daemon.web.routes import Route
 
@@ -131,7 +131,7 @@ def _schemas(routes: _Routes) -> dict[str, Any]:
 
 
 def _takes_body(route: Route[Any, Any]) -> bool:
-    return route.body is not Asked
+    return route.body is not RequestModel
 
 
 def _told(routes: _Routes) -> Iterator[type[BaseModel]]:

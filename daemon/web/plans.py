@@ -7,15 +7,15 @@ from typing import Any
 
 from aiohttp import web
 
-from daemon.apply import tell_audit
+from daemon.apply.writer import tell_audit
 from daemon.domain import HeldKind, Scope, Trigger
 from daemon.store import PlanState, Undone
-from daemon.web.models import Asked, RunRef
+from daemon.web.models import RequestModel, RunRef
 from daemon.web.problems import Problem
-from daemon.web.routes import Call
+from daemon.web.routes import ApiRequest
 
 
-async def approve(call: Call[RunRef, Asked]) -> web.StreamResponse:
+async def approve(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
     """Let a held plan be carried out: its titles removed, its ids of Radarr or Sonarr taken away.
 
     Only as far as that still is to be done: a full run begins, which looks at the library as it is
@@ -35,13 +35,13 @@ def _rows(held: Iterable[Mapping[str, Any]], kind: HeldKind) -> frozenset[int]:
     return frozenset(int(one["request_id"]) for one in held if one["kind"] == kind)
 
 
-async def discard(call: Call[RunRef, Asked]) -> web.StreamResponse:
+async def discard(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
     """Forget a held plan; the same titles are not held again until they change."""
     await _settle(call, PlanState.DISCARDED)
     return web.json_response({"run_id": call.query.run_id, "state": PlanState.DISCARDED.value})
 
 
-async def undo(call: Call[RunRef, Asked]) -> web.StreamResponse:
+async def undo(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
     """Take back what a run removed, merged, relinked and promoted.
 
     Each title by itself: one whose row has changed since stays as it is, and says why.
@@ -51,8 +51,8 @@ async def undo(call: Call[RunRef, Asked]) -> web.StreamResponse:
     return web.json_response(document)
 
 
-async def take_back(call: Call[RunRef, Asked]) -> list[Undone]:
-    """The same, for whoever tells it otherwise.
+async def take_back(call: ApiRequest[RunRef, RequestModel]) -> list[Undone]:
+    """The same, shared by the API and the page.
 
     Raises:
         Problem: 404, there is no such run.
@@ -66,7 +66,7 @@ async def take_back(call: Call[RunRef, Asked]) -> list[Undone]:
     return done
 
 
-async def _settle(call: Call[RunRef, Asked], state: PlanState) -> None:
+async def _settle(call: ApiRequest[RunRef, RequestModel], state: PlanState) -> None:
     number, parts = call.query.run_id, call.site.parts
     if await parts.store.plan(number) is None:
         raise Problem(404, f"run {number} holds no plan")

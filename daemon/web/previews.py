@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from daemon.result import SyncResult
-from daemon.sync import SyncService
+from daemon.apply.run import SyncService
+from daemon.report.result import SyncResult
+from daemon.triggers.queue import Worker
 from daemon.web.problems import unavailable
-from daemon.worker import Worker
 
 
 class Previews:

@@ -165,7 +165,7 @@ def _tell(request: web.Request, status: int, seconds: float) -> None:
 
 
 async def dress(request: web.Request, reply: web.StreamResponse) -> None:
-    """Give a reply the headers that all have, and take away what tells of our own versions."""
+    """Give a reply the headers that all have, and strip headers that tell our versions."""
     for name, value in _HEADERS.items():
         reply.headers.setdefault(name, value)
     if (number := request.get(_REQUEST_ID)) is not None:  # refused by aiohttp before it came to us
@@ -173,7 +173,7 @@ async def dress(request: web.Request, reply: web.StreamResponse) -> None:
     del reply.headers["Server"]
 
 
-class Doorkeeper(web.RequestHandler):
+class ProblemProtocol(web.RequestHandler):
     """A connection whose garbage is answered as every other mistake is."""
 
     def handle_error(

@@ -13,30 +13,30 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ValidationError
 
-from daemon.apply import tell_audit
-from daemon.clients.http import Meter
+from daemon.apply.run import SyncService
+from daemon.apply.writer import tell_audit
 from daemon.domain import Actor
-from daemon.health import Health
-from daemon.intake import Intake
-from daemon.lines import Lines
 from daemon.observe.sources import Services
-from daemon.progress import Feed
-from daemon.schedule import Schedule
+from daemon.report.health import Health
+from daemon.report.progress import Feed
+from daemon.report.run_log import RunLogBuffer
+from daemon.services.http import CallStats
 from daemon.settings import Settings
 from daemon.store import AuditEvent, Store
-from daemon.sync import SyncService
-from daemon.web.auth import Gate
-from daemon.web.hooks import Door
-from daemon.web.models import Asked
+from daemon.triggers.hints import HintDebouncer
+from daemon.triggers.queue import Worker
+from daemon.triggers.schedule import Schedule
+from daemon.web.auth import AdminAuth
+from daemon.web.hooks import WebhookAuth
+from daemon.web.models import RequestModel
 from daemon.web.previews import Previews
 from daemon.web.problems import ACTOR, ADDRESS, Problem
-from daemon.worker import Worker
 
-_Query = TypeVar("_Query", bound=Asked)
-_Body = TypeVar("_Body", bound=Asked)
-_Model = TypeVar("_Model", bound=Asked)
+_Query = TypeVar("_Query", bound=RequestModel)
+_Body = TypeVar("_Body", bound=RequestModel)
+_Model = TypeVar("_Model", bound=RequestModel)
 _JSON: Final = "application/json"
-_MOST_FLAWS: Final = 5
+_MAX_FLAWS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Dependencies:
     """What the HTTP face shows and steers.
 
     Attributes:
@@ -74,19 +74,19 @@ class Parts:
     service: SyncService
     feed: Feed
     health: Health
-    intake: Intake
+    intake: HintDebouncer
     services: Services
     loop_lag: Callable[[], float]
     schedule: Schedule
     clock: Callable[[], datetime]
-    meters: Mapping[str, Meter] = field(default_factory=dict)
+    meters: Mapping[str, CallStats] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
-    lines: Lines = field(default_factory=Lines)
+    lines: RunLogBuffer = field(default_factory=RunLogBuffer)
     monotonic: Callable[[], float] = time.monotonic
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class Context:
     """The parts, and what one application makes of them.
 
     Attributes:
@@ -95,9 +95,9 @@ class Site:
         description: the OpenAPI document.
     """
 
-    parts: Parts
-    gate: Gate
-    door: Door
+    parts: Dependencies
+    gate: AdminAuth
+    door: WebhookAuth
     previews: Previews
     closing: asyncio.Event
     boot: str
@@ -105,10 +105,10 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[_Query, _Body]):
+class ApiRequest(Generic[_Query, _Body]):
     """One request that was let in and understood."""
 
-    site: Site
+    site: Context
     request: web.Request
     query: _Query
     body: _Body
@@ -153,7 +153,7 @@ class Route(Generic[_Query, _Body]):
 
     method: Literal["GET", "POST"]
     path: str
-    answer: Callable[[Call[_Query, _Body]], Awaitable[web.StreamResponse]]
+    answer: Callable[[ApiRequest[_Query, _Body]], Awaitable[web.StreamResponse]]
     query: type[_Query]
     body: type[_Body]
     replies: Mapping[int, type[BaseModel] | str]
@@ -161,21 +161,21 @@ class Route(Generic[_Query, _Body]):
     admin: bool = True
     hook: bool = False
 
-    def handler(self, site: Site) -> Handler:
+    def handler(self, site: Context) -> Handler:
         """What the router calls: lets in, reads, answers."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
             if self.hook:
-                site.door.admit(request)
+                site.door.authenticate(request)
             elif self.admin:
-                await site.gate.admit(request)
+                await site.gate.authenticate(request)
             query = _query(self.query, request)
             seconds = site.parts.limits.body
             if self.hook:
                 raw = await _text(request, seconds)
-                return await self.answer(Call(site, request, query, self.body(), raw))
+                return await self.answer(ApiRequest(site, request, query, self.body(), raw))
             body = await _body(self.body, request if self.method == "POST" else None, seconds)
-            return await self.answer(Call(site, request, query, body))
+            return await self.answer(ApiRequest(site, request, query, body))
 
         return handle
 
@@ -216,6 +216,6 @@ def _misread(error: ValidationError) -> Problem:
     flaws = error.errors(include_url=False, include_context=False, include_input=False)
     told = (
         f"{'.'.join(map(str, flaw['loc']))[:64]}: {flaw['msg']}".removeprefix(": ")
-        for flaw in flaws[:_MOST_FLAWS]
+        for flaw in flaws[:_MAX_FLAWS]
     )
     return Problem(400, "; ".join(told))

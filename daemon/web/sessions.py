@@ -19,7 +19,7 @@ from daemon.web.problems import Problem
 HOURS: Final = 12
 """How long a login lasts."""
 
-_MOST: Final = 512
+_MAX: Final = 512
 _FORMS: Final = 64
 _SAFE: Final = frozenset({"GET", "HEAD"})
 _MARK: Final = "s."
@@ -103,7 +103,7 @@ class Sessions:
         self._open.pop(_digest(self._value(request)), None)
         value = _MARK + secrets.token_urlsafe(32)
         self._open[_digest(value)] = Session(actor, admin, self._now() + HOURS * 3600)
-        if len(self._open) > _MOST:
+        if len(self._open) > _MAX:
             self._open.popitem(last=False)
         self._set(request, reply, value)
 

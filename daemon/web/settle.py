@@ -7,13 +7,13 @@ from typing import Any, Final, NamedTuple
 
 from aiohttp import web
 
-from daemon.apply import tell_audit
+from daemon.apply.writer import tell_audit
 from daemon.domain import Scope, Trigger
 from daemon.store import AuditEvent, Finding
 from daemon.web import titles
-from daemon.web.models import Asked, SettleBody
+from daemon.web.models import RequestModel, SettleBody
 from daemon.web.problems import Problem
-from daemon.web.routes import Call
+from daemon.web.routes import ApiRequest
 
 
 class Done(NamedTuple):
@@ -28,7 +28,7 @@ class Done(NamedTuple):
     run_id: int | None = None
 
 
-async def settle(call: Call[Asked, SettleBody]) -> web.StreamResponse:
+async def settle(call: ApiRequest[RequestModel, SettleBody]) -> web.StreamResponse:
     """Have something done about one finding of `GET /admin/attention`.
 
     Where a run has to see to it, the reply is 202 and names that run.
@@ -42,8 +42,8 @@ async def settle(call: Call[Asked, SettleBody]) -> web.StreamResponse:
     return web.json_response(document, status=202, headers={"Location": where})
 
 
-async def settled(call: Call[Any, Any], verb: str, kind: str, target: str) -> Done:
-    """The same, for whoever tells it otherwise.
+async def settled(call: ApiRequest[Any, Any], verb: str, kind: str, target: str) -> Done:
+    """The same, shared by the API and the page.
 
     Raises:
         Problem: 409, it is not found any more, or that cannot be done about it.
@@ -56,7 +56,7 @@ async def settled(call: Call[Any, Any], verb: str, kind: str, target: str) -> Do
     return await _VERBS[verb](call, finding)
 
 
-async def _finding(call: Call[Any, Any], verb: str, kind: str, target: str) -> Finding | None:
+async def _finding(call: ApiRequest[Any, Any], verb: str, kind: str, target: str) -> Finding | None:
     """Only what is ignored can be restored; both can be looked at."""
     store, policy = call.site.parts.store, call.site.parts.service.removal
     for ignored in {"restore": (True,), "recheck": (False, True)}.get(verb, (False,)):
@@ -66,7 +66,7 @@ async def _finding(call: Call[Any, Any], verb: str, kind: str, target: str) -> F
     return None
 
 
-async def _ignore(call: Call[Any, Any], finding: Finding) -> Done:
+async def _ignore(call: ApiRequest[Any, Any], finding: Finding) -> Done:
     if not finding.ignorable:
         raise Problem(409, "This cannot be ignored. Nothing was done.")
     event = call.event("finding.ignored", finding.target, reason=finding.what)
@@ -74,13 +74,13 @@ async def _ignore(call: Call[Any, Any], finding: Finding) -> Done:
     return Done("ignored")
 
 
-async def _restore(call: Call[Any, Any], finding: Finding) -> Done:
+async def _restore(call: ApiRequest[Any, Any], finding: Finding) -> Done:
     event = call.event("finding.restored", finding.target, reason=finding.what)
     tell_audit(await call.site.parts.store.ignore(finding, event, ignored=False))
     return Done("restored")
 
 
-async def _recheck(call: Call[Any, Any], finding: Finding) -> Done:
+async def _recheck(call: ApiRequest[Any, Any], finding: Finding) -> Done:
     jellyfin_id = finding.jellyfin_id
     if jellyfin_id is None and finding.request_id is not None:
         facts = await call.site.parts.store.facts(finding.request_id)
@@ -90,25 +90,25 @@ async def _recheck(call: Call[Any, Any], finding: Finding) -> Done:
     return Done("rechecked", await titles.look(call, finding.target, jellyfin_id))
 
 
-async def _merge(call: Call[Any, Any], finding: Finding) -> Done:
+async def _merge(call: ApiRequest[Any, Any], finding: Finding) -> Done:
     number = _run(call, Scope(merges=frozenset(finding.request_ids)))
     await call.record("merge.approved", finding.target, number, finding.what)
     return Done("merging", number)
 
 
-async def _remove(call: Call[Any, Any], finding: Finding) -> Done:
+async def _remove(call: ApiRequest[Any, Any], finding: Finding) -> Done:
     number = _run(call, Scope(approved=frozenset(finding.request_ids)))
     await call.record("removal.approved", finding.target, number, finding.what)
     return Done("removing", number)
 
 
-async def _unlink(call: Call[Any, Any], finding: Finding) -> Done:
+async def _unlink(call: ApiRequest[Any, Any], finding: Finding) -> Done:
     number = _run(call, Scope(unlinks=frozenset(finding.request_ids)))
     await call.record("unlink.approved", finding.target, number, finding.what)
     return Done("unlinking", number)
 
 
-async def _confirm(call: Call[Any, Any], finding: Finding) -> Done:
+async def _confirm(call: ApiRequest[Any, Any], finding: Finding) -> Done:
     """That the server is the right one by now, or that a row is another title."""
     if finding.kind == "server":
         event = call.event("server.confirmed", finding.target, reason=finding.what)
@@ -120,7 +120,7 @@ async def _confirm(call: Call[Any, Any], finding: Finding) -> Done:
     return Done("confirmed", number)
 
 
-async def _track_again(call: Call[Any, Any], finding: Finding) -> Done:
+async def _track_again(call: ApiRequest[Any, Any], finding: Finding) -> Done:
     if (log := await call.site.parts.store.deletion(finding)) is None:
         raise Problem(409, "The tracker has no such deletion in its log. Nothing was done.")
     reason = f"{finding.title}: {finding.what}"
@@ -130,18 +130,18 @@ async def _track_again(call: Call[Any, Any], finding: Finding) -> Done:
 
 
 async def _keep(
-    call: Call[Any, Any], kind: str, target: str, event: AuditEvent, *, only: bool = False
+    call: ApiRequest[Any, Any], kind: str, target: str, event: AuditEvent, *, only: bool = False
 ) -> None:
     tell_audit(await call.site.parts.store.confirm(kind, target, event, only=only))
 
 
-def _run(call: Call[Any, Any], scope: Scope) -> int:
+def _run(call: ApiRequest[Any, Any], scope: Scope) -> int:
     """The number of a full run that goes by what the admin has said."""
     return call.site.parts.worker.ask(Trigger.ADMIN, call.actor, scope).number
 
 
 _ALWAYS: Final = frozenset({"ignore", "restore", "recheck"})
-_VERBS: Final[dict[str, Callable[[Call[Any, Any], Finding], Awaitable[Done]]]] = {
+_VERBS: Final[dict[str, Callable[[ApiRequest[Any, Any], Finding], Awaitable[Done]]]] = {
     "ignore": _ignore,
     "restore": _restore,
     "recheck": _recheck,

@@ -7,13 +7,13 @@ from typing import Any
 from aiohttp import web
 
 from daemon.domain import Scope, Trigger
-from daemon.explain import sentences
-from daemon.web.models import Asked, AttentionQuery, TitleRef
+from daemon.report.explain import sentences
+from daemon.web.models import AttentionQuery, RequestModel, TitleRef
 from daemon.web.problems import Problem
-from daemon.web.routes import Call
+from daemon.web.routes import ApiRequest
 
 
-async def title(call: Call[TitleRef, Asked]) -> web.StreamResponse:
+async def title(call: ApiRequest[TitleRef, RequestModel]) -> web.StreamResponse:
     """What is tracked of a title, since when and why, and what would change it."""
     parts = call.site.parts
     facts = await parts.store.facts(call.query.request_id)
@@ -23,7 +23,7 @@ async def title(call: Call[TitleRef, Asked]) -> web.StreamResponse:
     return web.json_response({**facts, "because": because})
 
 
-async def look(call: Call[Any, Any], target: str, jellyfin_id: str | None) -> int | None:
+async def look(call: ApiRequest[Any, Any], target: str, jellyfin_id: str | None) -> int | None:
     """Ask for a run that looks at one title; returns its number.
 
     Args:
@@ -39,7 +39,7 @@ async def look(call: Call[Any, Any], target: str, jellyfin_id: str | None) -> in
     return number
 
 
-async def attention(call: Call[AttentionQuery, Asked]) -> web.StreamResponse:
+async def attention(call: ApiRequest[AttentionQuery, RequestModel]) -> web.StreamResponse:
     """What needs somebody now, the most urgent first, each with what to do."""
     parts = call.site.parts
     found = await parts.store.attention(parts.service.removal, ignored=call.query.ignored)

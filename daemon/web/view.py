@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any, Final, NamedTuple
 
-from daemon.clients.http import Meter
-from daemon.health import ServiceHealth
-from daemon.progress import Phase
-from daemon.report import count
-from daemon.schedule import Done, Job
+from daemon.report.health import ServiceHealth
+from daemon.report.progress import Phase
+from daemon.report.words import count
+from daemon.services.http import CallStats
 from daemon.settings import Sync
-from daemon.store import Finding, Glance
-from daemon.worker import Ticket
+from daemon.store import Dashboard, Finding
+from daemon.triggers.queue import QueuedRun
+from daemon.triggers.schedule import Done, Job
 
 STATES: Final = ("ok", "running", "partial", "held", "failed", "never", "plain")
 """What an icon can say; the last one is that of pages which say nothing of how things stand."""
@@ -154,15 +154,15 @@ class Facts:
     """
 
     now: datetime
-    glance: Glance
-    running: Ticket | None
-    waiting: Ticket | None
+    glance: Dashboard
+    running: QueuedRun | None
+    waiting: QueuedRun | None
     services: Mapping[str, ServiceHealth]
     stuck: float
     every: timedelta
     paused: bool = False
-    asked: Mapping[str, Meter] = field(default_factory=dict)
-    asked_before: Mapping[str, Meter] = field(default_factory=dict)
+    asked: Mapping[str, CallStats] = field(default_factory=dict)
+    asked_before: Mapping[str, CallStats] = field(default_factory=dict)
 
 
 class Verdict(NamedTuple):
@@ -285,7 +285,7 @@ def _cells(facts: Facts) -> Iterator[dict[str, str]]:
         if (health := facts.services.get(name)) is None:
             yield {"name": name, "state": "never", "words": "not configured"}
             continue
-        now, before = (which.get(name, Meter()) for which in (facts.asked, facts.asked_before))
+        now, before = (which.get(name, CallStats()) for which in (facts.asked, facts.asked_before))
         calls = f"{count(now.calls - before.calls, 'call')} so far"
         if asking or now.waiting:
             doing = "waiting, " if now.waiting else ""
@@ -309,7 +309,7 @@ def _place(place: int, at: int) -> str:
     return "done" if place < at else "current" if place == at else "todo"
 
 
-def _ends(facts: Facts, ticket: Ticket) -> datetime | None:
+def _ends(facts: Facts, ticket: QueuedRun) -> datetime | None:
     """When it will probably have ended: as the latest like it did."""
     if ticket.started_at is None:
         return None
@@ -321,7 +321,7 @@ def _ends(facts: Facts, ticket: Ticket) -> datetime | None:
 
 
 def jobs(
-    glance: Glance,
+    glance: Dashboard,
     schedule: Mapping[str, Job],
     due: Callable[[str], datetime | None],
     sync: Sync,

@@ -19,10 +19,10 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from daemon.demo import arr, jellyfin
-from daemon.demo.items import Ask, listing
-from daemon.demo.library import World
 from tests.bench.measure import KEY
+from tests.pretend import arr, jellyfin
+from tests.pretend.items import Ask, listing
+from tests.pretend.library import World
 
 _PIECE = 64 * 1024
 _JSON = {"Content-Type": "application/json; charset=utf-8"}

@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 
 from daemon import __version__, logs
+from daemon.apply.opening import open_sync
 from daemon.domain import Actor, Trigger
 from daemon.settings import Settings
-from daemon.wiring import open_sync
 from tests.bench.measure import KEY, peak_memory
 from tests.bench.profiler import profiled
 

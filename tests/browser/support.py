@@ -15,10 +15,10 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 
 from daemon import logs
 from daemon.app import run
-from daemon.demo import PretendServices, World
-from daemon.demo.jellyfin import ADMIN, Account
-from daemon.lines import Lines
+from daemon.report.run_log import RunLogBuffer
 from tests.builders import configured
+from tests.pretend import PretendServices, World
+from tests.pretend.jellyfin import ADMIN, Account
 
 SHOTS = Path(__file__).parents[2] / "screenshots"
 EASY = {"sightings": 1, "grace": 0}
@@ -114,7 +114,7 @@ async def a_site(
     At the end no browser may have complained about a page.
     """
     sync = {"on_start": False, "quick": 0, **sections.pop("sync", {})}
-    lines = Lines()
+    lines = RunLogBuffer()
     logs.configure(
         format="json",
         level="info",

@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, Route, expect
 
-from daemon.demo import Fault, World
-from daemon.demo.catalogue import world
-from daemon.demo.jellyfin import VIEWER
-from daemon.demo.library import Movie
 from tests.browser.conftest import missing
 from tests.browser.support import EASY, Site, Visitor, a_site
 from tests.builders import rows
+from tests.pretend import Fault, World
+from tests.pretend.catalogue import world
+from tests.pretend.jellyfin import VIEWER
+from tests.pretend.library import Movie
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

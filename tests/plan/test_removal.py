@@ -8,8 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from daemon.clients.jellyfin import Around, JellyfinClient
-from daemon.demo import PretendServices, World
+from daemon.apply.opening import open_services
 from daemon.domain import (
     Absent,
     Fate,
@@ -28,9 +27,9 @@ from daemon.domain import (
 from daemon.observe.library import Library
 from daemon.observe.sources import Problems
 from daemon.plan.removal import proof
+from daemon.services.jellyfin import Around, JellyfinClient
 from daemon.settings import Settings
 from daemon.snapshot import Reading, Snapshot
-from daemon.wiring import open_services
 from tests.builders import COMPLETE, QUICK, SCANNING, a_request, an_item, jellyfin_id, planned
 from tests.plan.support import (
     DISK,
@@ -46,6 +45,7 @@ from tests.plan.support import (
     swept,
     watched,
 )
+from tests.pretend import PretendServices, World
 
 HALF = Reading(complete=False, scanning=False, titles=1)
 GENEROUS = RemovalPolicy(limit_total_percent=100)

@@ -7,7 +7,7 @@ from itertools import combinations, product
 
 import pytest
 
-from daemon.plan.seasons import Completeness, completeness, tally
+from daemon.plan.seasons import Completeness, by_season, completeness
 from daemon.snapshot import Episode, Episodes
 from tests.plan.support import files, together
 
@@ -443,5 +443,5 @@ def test_no_text_says_that_all_are_there_of_what_is_incomplete() -> None:
 def test_the_tally_tells_distinct_episodes() -> None:
     """By season: those that can be played, and those that are known at all."""
     copy = together(files([1, 1, 2]), files([2, 3], there=False), files([1], 2, there=False))
-    assert tally(copy) == ({1: 2, 2: 0}, {1: 3, 2: 1})
-    assert tally(None) == ({}, {})
+    assert by_season(copy) == ({1: 2, 2: 0}, {1: 3, 2: 1})
+    assert by_season(None) == ({}, {})

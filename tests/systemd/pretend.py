@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from daemon.demo import PretendServices
-from daemon.demo.catalogue import world
-from daemon.sdnotify import Notifier
+from daemon.report.sdnotify import Notifier
+from tests.pretend import PretendServices
+from tests.pretend.catalogue import world
 
 CONFIG = """\
 jellyfin: {{url: "{jellyfin}"}}

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from aiohttp import ClientResponse, ClientSession, TCPConnector
 
-from daemon.demo import Fault, PretendServices
+from tests.pretend import Fault, PretendServices
 from tests.running import a_world, until
 from tests.systemd.machine import SYSTEMD, call
 from tests.test_daemon import Running, a_place

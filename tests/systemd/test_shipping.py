@@ -12,9 +12,10 @@ from typing import Any
 
 import yaml
 
-from daemon import logs, sync
+from daemon import logs
+from daemon.apply import run as runs
 from daemon.domain import Outcome
-from daemon.result import SyncResult, Tally
+from daemon.report.result import RunStats, SyncResult
 from tests.systemd.machine import ROOT, SYSTEMD
 
 _HERE = SYSTEMD / "shipping"
@@ -45,9 +46,9 @@ def _called(call: ast.Call) -> str:
 
 def _fields() -> set[str]:
     """Every field that a line may have."""
-    result = SyncResult(Outcome.OK, Tally(), 1, 0, {})
+    result = SyncResult(Outcome.OK, RunStats(), 1, 0, {})
     named = {keyword.arg for call in _calls() for keyword in call.keywords if keyword.arg}
-    return {*logs._ALWAYS, *named, *sync._flat(result.as_dict())}
+    return {*logs._ALWAYS, *named, *runs._flat(result.as_dict())}
 
 
 def _events() -> set[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from daemon import logs
-from daemon.demo.jellyfin import VIEWER
+from tests.pretend.jellyfin import VIEWER
 from tests.web.people import Person, somebody
 from tests.web.support import Stand, standing
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from aiohttp import ClientSession, CookieJar
 
-from daemon.demo.jellyfin import ADMIN, Account
 from daemon.domain import Trigger
 from tests.builders import ACTOR
+from tests.pretend.jellyfin import ADMIN, Account
 from tests.web.support import Answer, Stand
 
 _TOKEN = re.compile('name="token" value="([^"]+)"')

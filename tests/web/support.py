@@ -14,20 +14,20 @@ from typing import Any
 
 from aiohttp import ClientResponse, ClientSession
 
-from daemon.demo import PretendServices
-from daemon.demo.jellyfin import ADMIN
-from daemon.health import Health
-from daemon.intake import Intake
-from daemon.progress import Feed, Progress
-from daemon.quick import Quick
-from daemon.schedule import Schedule, Work
+from daemon.apply.opening import open_services, options
+from daemon.apply.run import SyncService
+from daemon.report.health import Health
+from daemon.report.progress import Feed, Progress
 from daemon.settings import Sync
 from daemon.store import open_store
-from daemon.sync import SyncService
-from daemon.web import Limits, Parts, served
-from daemon.wiring import open_services, options
-from daemon.worker import Worker
+from daemon.triggers.hints import HintDebouncer
+from daemon.triggers.queue import Worker
+from daemon.triggers.quick import QuickCheck
+from daemon.triggers.schedule import Schedule, Work
+from daemon.web import Dependencies, Limits, served
 from tests.builders import NOW, configured
+from tests.pretend import PretendServices
+from tests.pretend.jellyfin import ADMIN
 from tests.running import a_world
 
 HOOK_SECRET = "hook-secret-0123456789"
@@ -75,7 +75,7 @@ class Stand:
     """A site that is served, and what is around it."""
 
     services: PretendServices
-    parts: Parts
+    parts: Dependencies
     url: str
     session: ClientSession
     clock: Clock
@@ -185,15 +185,15 @@ async def standing(
             service = SyncService(clients, store, options(settings), publish, health)
             workers.append(Worker(service, feed, await store.next_run()))
             clock = Clock()
-            quick = Quick(clients.jellyfin, service, workers[0])
-            parts = Parts(
+            quick = QuickCheck(clients.jellyfin, service, workers[0])
+            parts = Dependencies(
                 settings=settings,
                 store=store,
                 worker=workers[0],
                 service=service,
                 feed=feed,
                 health=health,
-                intake=Intake(workers[0], store, _nothing, settings.webhook),
+                intake=HintDebouncer(workers[0], store, _nothing, settings.webhook),
                 services=clients,
                 loop_lag=lambda: 0.25,
                 schedule=Planned(workers[0], settings.sync, next_run, quick.look),

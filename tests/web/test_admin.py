@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from aiohttp import ClientTimeout
 
-from daemon.demo import Fault
 from daemon.domain import Actor
 from daemon.store import AuditEvent
 from tests.builders import rows
+from tests.pretend import Fault
 from tests.running import until
 from tests.web.support import AS_CRON, SLOWLY, Stand, standing
 

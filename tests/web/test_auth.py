@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from daemon.clients.http import ServiceHttp
-from daemon.clients.jellyfin import Bearer, JellyfinClient, Standing
-from daemon.demo import Fault
-from daemon.demo.jellyfin import ADMIN, VIEWER
 from daemon.errors import ServiceError
-from daemon.web.auth import Failures
+from daemon.services.http import ServiceHttp
+from daemon.services.jellyfin import JellyfinClient, TokenOwner, TokenStatus
+from daemon.web.auth import RateLimiter
+from tests.pretend import Fault
+from tests.pretend.jellyfin import ADMIN, VIEWER
 from tests.upstream import JSON, Upstream, reply
 from tests.web.support import AS_ADMIN, AS_CRON, Clock, Stand, standing
 
 RECORDED = json.loads(
-    (Path(__file__).parents[1] / "recorded" / "demo" / "jellyfin.json").read_text("utf-8")
+    (Path(__file__).parents[1] / "recorded" / "pretend" / "jellyfin.json").read_text("utf-8")
 )
 WRONG = {"X-Jellyfin-Token": "0" * 32}
 LATER = 61
@@ -194,7 +194,7 @@ async def test_a_refused_user_is_named_in_the_audit(stand: Stand) -> None:
 def test_a_flood_from_many_addresses_is_noted_in_part_only() -> None:
     """A whole botnet leaves sixty events a minute."""
     clock = Clock()
-    failures = Failures(10, clock)
+    failures = RateLimiter(10, clock)
     noted = [failures.worth_noting(f"10.0.{n // 256}.{n % 256}", "refused") for n in range(5000)]
     assert sum(noted) == 60
     clock.seconds += LATER
@@ -203,7 +203,7 @@ def test_a_flood_from_many_addresses_is_noted_in_part_only() -> None:
 
 def test_addresses_are_forgotten_when_there_are_too_many() -> None:
     """The oldest first, so that memory is bounded and the latest culprits are known."""
-    failures = Failures(1, Clock())
+    failures = RateLimiter(1, Clock())
     for n in range(5000):
         failures.count(f"10.0.{n // 256}.{n % 256}")
     assert (failures.wait("10.0.0.0"), failures.wait("10.0.19.135")) == (0, 60)
@@ -212,13 +212,13 @@ def test_addresses_are_forgotten_when_there_are_too_many() -> None:
 @pytest.mark.parametrize(
     ("exchange", "standing"),
     [
-        ("me_admin", Standing.ADMINISTRATOR),
-        ("me_user", Standing.USER),
-        ("me_key", Standing.API_KEY),
-        ("me_wrong", Standing.UNKNOWN),
+        ("me_admin", TokenStatus.ADMINISTRATOR),
+        ("me_user", TokenStatus.USER),
+        ("me_key", TokenStatus.API_KEY),
+        ("me_wrong", TokenStatus.UNKNOWN),
     ],
 )
-async def test_jellyfin_is_asked_with_the_token_alone(exchange: str, standing: Standing) -> None:
+async def test_jellyfin_is_asked_with_the_token_alone(exchange: str, standing: TokenStatus) -> None:
     """Our key would speak for it, and a device or version would overwrite the user's own."""
     seen = RECORDED[exchange]
     body = json.dumps(seen["json"]).encode() if seen.get("json") else b""
@@ -239,7 +239,7 @@ async def test_a_disabled_administrator_is_none() -> None:
     body = json.dumps({"Name": "x", "Policy": policy}).encode()
     async with Upstream([reply(200, body)]) as upstream:
         found = await JellyfinClient(ServiceHttp("Jellyfin", upstream.url, {})).who_is("ab12")
-    assert Bearer(Standing.USER, "x") == found
+    assert TokenOwner(TokenStatus.USER, "x") == found
     body = body.replace(b"true", b'"true"')
     async with Upstream([reply(200, body)]) as upstream:
         with pytest.raises(ServiceError):

@@ -7,7 +7,7 @@ import contextlib
 import re
 from pathlib import Path
 
-from daemon.progress import Feed
+from daemon.report.progress import Feed
 from daemon.web import Limits
 from tests.running import until
 from tests.web.support import AS_ADMIN, Stand, standing

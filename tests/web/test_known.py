@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from daemon.domain import OUR_NAME
-from daemon.recheck import Answer
+from daemon.apply.recheck import Answer
+from daemon.domain import SYNC_USER
 from daemon.web import known
 
 CHECKED = "2026-03-02T10:00:00+00:00"
 LATER = "2026-03-02T11:00:00+00:00"
 
 
-def facts(by: str = OUR_NAME, came: str = "2026-03-01 10:00:00", **more: Any) -> dict[str, Any]:
+def facts(by: str = SYNC_USER, came: str = "2026-03-01 10:00:00", **more: Any) -> dict[str, Any]:
     """A series as the store tells of it; `came` as the tracker writes it."""
     tracked = {"id": 7, "media_type": "TV", "state": "AVAILABLE", "requested_by": by}
     tracked |= {"state_changed_at": came, "created_at": came, "sonarr_id": 3, "jellyfin_id": "ab"}

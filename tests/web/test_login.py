@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from daemon.clients.jellyfin import Bearer, JellyfinClient, QuickConnect, Standing
-from daemon.demo import Fault
-from daemon.demo.jellyfin import ADMIN, VIEWER
 from daemon.errors import NotJsonError, ServiceError
+from daemon.services.jellyfin import JellyfinClient, QuickConnect, TokenOwner, TokenStatus
 from daemon.web import Limits
 from tests.builders import change
+from tests.pretend import Fault
+from tests.pretend.jellyfin import ADMIN, VIEWER
 from tests.upstream import Upstream, http, reply
 from tests.web.people import Person, somebody, words
 from tests.web.support import AS_ADMIN, Stand, standing
@@ -281,8 +281,8 @@ async def test_jellyfin_gets_its_token_back_at_once() -> None:
     """It is asked as a device of ours, never with our key, and the login leaves nothing behind."""
     acts = [answered(ALICE), reply(204)]
     async with Upstream([*acts]) as upstream, http(upstream.url, "Jellyfin") as ours:
-        assert await JellyfinClient(ours).log_in("alice", "pw", DEVICE) == Bearer(
-            Standing.ADMINISTRATOR, "alice"
+        assert await JellyfinClient(ours).log_in("alice", "pw", DEVICE) == TokenOwner(
+            TokenStatus.ADMINISTRATOR, "alice"
         )
         asked = [(one.path, one.headers["authorization"]) for one in upstream.asked]
         pairs = f'Client="Library Sync", Device="Library Sync", DeviceId="{DEVICE}", Version='
@@ -300,7 +300,7 @@ async def test_quick_connect_as_jellyfin_speaks_it() -> None:
         assert await client.quick_connect(DEVICE) == QuickConnect("457137", "5EC2E7", allowed=False)
         assert await client.quick_connected("5EC2E7", DEVICE) is None
         bearer = await client.quick_connected("5EC2E7", DEVICE)
-        assert bearer == Bearer(Standing.ADMINISTRATOR, "alice")
+        assert bearer == TokenOwner(TokenStatus.ADMINISTRATOR, "alice")
         assert upstream.asked[1].query == {"secret": "5EC2E7"}
         assert [one.path for one in upstream.asked][2:] == [
             "/QuickConnect/Connect",

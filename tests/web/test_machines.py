@@ -6,8 +6,8 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from daemon.demo import Fault
 from tests.builders import change
+from tests.pretend import Fault
 from tests.web.support import Stand, standing
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from daemon import __version__, logs
-from daemon.demo import Fault, Service
-from daemon.domain import Absent, Add, Fate, Gap, Held, Ids, Outcome, Scope, Trigger
+from daemon.domain import Absent, Add, Fate, Held, Ids, Outcome, Scope, SourceFailure, Trigger
 from tests.builders import ACTOR, an_item, change, rows
+from tests.pretend import Fault, Service
 from tests.running import METROPOLIS, until
 from tests.web.people import Person, somebody, synced, words
 from tests.web.support import ADMIN_TOKEN, SLOWLY, Answer, Stand, standing
@@ -114,7 +114,9 @@ async def test_a_plain_user_sees_the_verdict_counts_and_titles_only(
 ) -> None:
     """No address, no error, no button."""
     number = await held(stand)
-    stand.parts.health.bad(Gap("Jellyfin", "unreachable", "Jellyfin at http://nas:8096 is off"))
+    stand.parts.health.bad(
+        SourceFailure("Jellyfin", "unreachable", "Jellyfin at http://nas:8096 is off")
+    )
     for path in ("/status", f"/status/runs/{number}", "/status/runs/1", "/status/titles/1"):
         answer = await bob.get(path)
         assert "Metropolis" in words(answer)
@@ -133,7 +135,7 @@ async def test_a_plain_user_sees_the_verdict_counts_and_titles_only(
 async def test_before_the_first_run_there_is_something_to_do(alice: Person) -> None:
     """The empty state says what, and that it changes nothing."""
     said = words(await alice.get())
-    for text in ("Never synced", "that changes nothing", "No run yet", "Nothing needs you"):
+    for text in ("Never synced", "that changes nothing", "No run yet", "No open issues"):
         assert text in said
 
 
@@ -310,7 +312,7 @@ async def test_one_library_can_be_synced(stand: Stand, alice: Person) -> None:
     assert led(sent) == (303, "/status?said=asked&run=2")
     await until(lambda: stand.parts.worker.last and stand.parts.worker.last.run_id == 2)
     assert stand.parts.worker.last is not None
-    assert (stand.parts.worker.last.kind, stand.parts.worker.last.tally.scanned) == ("library", 1)
+    assert (stand.parts.worker.last.kind, stand.parts.worker.last.stats.scanned) == ("library", 1)
 
 
 @pytest.mark.parametrize("library", ["", "x" * 32])
@@ -877,7 +879,7 @@ async def test_the_audit_is_read_in_pages_and_narrowed(stand: Stand, alice: Pers
 
 async def test_what_needs_somebody_is_listed_by_kind(stand: Stand, alice: Person) -> None:
     """With what to do; a kind that has nothing says so."""
-    assert "Nothing needs you" in words(await alice.get("/status/attention"))
+    assert "No open issues" in words(await alice.get("/status/attention"))
     number = await held(stand)
     said = words(await alice.get("/status/attention?kind=held"))
     assert f"approve or discard plan {number}" in said

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from daemon.demo import Fault
 from daemon.domain import Absent, Actor, Evidence, Fate, Held, MediaType, Missed
+from tests.pretend import Fault
 from tests.web.support import AS_CRON, Stand
 
 WEEK = timedelta(days=7)
@@ -43,7 +43,7 @@ async def test_an_approved_plan_starts_a_run_that_looks_again(stand: Stand) -> N
     assert ticket is not None
     result = await ticket.result
     assert result is not None
-    assert result.tally.removed == 0
+    assert result.stats.removed == 0
     assert len((await stand.parts.store.tracked()).rows) == len(before.rows)
     assert (await stand.ask("POST", f"/admin/runs/{number}/approve")).status == 409
     [event] = await stand.audited("plan.approved")

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from daemon.demo import Fault
 from daemon.web.previews import Previews
 from daemon.web.problems import Problem
+from tests.pretend import Fault
 from tests.running import until
 from tests.web.support import SLOWLY, Stand
 
@@ -22,7 +22,7 @@ async def test_many_dry_runs_at_once_are_two(stand: Stand) -> None:
     first = asyncio.create_task(previews.ask())
     await until(stand.readings)
     results = await asyncio.gather(*(previews.ask() for _ in range(50)))
-    assert ((await first).tally.added, len({id(result) for result in results})) == (2, 1)
+    assert ((await first).stats.added, len({id(result) for result in results})) == (2, 1)
     assert stand.readings() == 2
 
 
@@ -44,4 +44,4 @@ async def test_who_shares_a_dry_run_that_is_stopped_is_told(stand: Stand) -> Non
     first.cancel()
     with pytest.raises(Problem, match="not finished"):
         await second
-    assert (await previews.ask()).tally.scanned == 2
+    assert (await previews.ask()).stats.scanned == 2

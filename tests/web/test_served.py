@@ -11,21 +11,21 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from daemon.demo import Fault
 from daemon.errors import AddressError
 from daemon.settings import Http
-from daemon.web import Parts, served
+from daemon.web import Dependencies, served
+from tests.pretend import Fault
 from tests.running import until
 from tests.web.support import AS_ADMIN, SLOWLY, Stand, standing
 
 
-def elsewhere(parts: Parts, host: str, port: int) -> Parts:
+def elsewhere(parts: Dependencies, host: str, port: int) -> Dependencies:
     """The same parts on another address."""
     http = Http(host=host, port=port)
     return replace(parts, settings=parts.settings.model_copy(update={"http": http}))
 
 
-async def refusal(parts: Parts) -> str:
+async def refusal(parts: Dependencies) -> str:
     """What is said of an address that cannot be listened on."""
     with pytest.raises(AddressError) as caught:
         async with served(parts):

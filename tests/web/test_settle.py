@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from daemon.demo.library import Movie
 from tests.builders import change, rows
+from tests.pretend.library import Movie
 from tests.running import METROPOLIS, until
 from tests.web.people import Person, synced, words
 from tests.web.support import AS_CRON, Answer, Stand

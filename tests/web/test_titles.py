@@ -9,10 +9,10 @@ from uuid import UUID
 
 import pytest
 
-from daemon.demo import Fault
-from daemon.demo.library import Movie
 from daemon.domain import Evidence, Held, Missed
 from tests.builders import change
+from tests.pretend import Fault
+from tests.pretend.library import Movie
 from tests.running import METROPOLIS, until
 from tests.web.people import Person, synced, words
 from tests.web.support import Answer, Stand
@@ -59,9 +59,9 @@ async def test_what_is_ignored_counts_nowhere_until_it_is_restored(
     assert "missing ids" in words(await alice.get())
     assert "Ignored, until its reason changes" in await does(alice, "ignore without_ids request 1")
     assert (await counted(stand), await counted(stand, "?ignored=true")) == ([], ["without_ids"])
-    assert "Nothing needs you" in words(await alice.get())
+    assert "No open issues" in words(await alice.get())
     said = words(await alice.get(ATTENTION))
-    assert ("Nothing needs you" in said, "ignored 1" in said) == (True, True)
+    assert ("No open issues" in said, "ignored 1" in said) == (True, True)
     assert "Metropolis" in words(await alice.get(f"{ATTENTION}?kind=ignored"))
     assert "of this kind. Reset" in words(await alice.get(f"{ATTENTION}?kind=without_ids"))
     assert (

@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 
-from daemon.clients.http import Meter
 from daemon.domain import Actor, Ids, Scope, Trigger
-from daemon.health import ServiceHealth
-from daemon.progress import Phase, Progress
-from daemon.schedule import Done, Job
+from daemon.report.health import ServiceHealth
+from daemon.report.progress import Phase, Progress
+from daemon.services.http import CallStats
 from daemon.settings import Sync
-from daemon.store import Finding, Glance, glance
+from daemon.store import Dashboard, Finding, glance
+from daemon.triggers.queue import QueuedRun
+from daemon.triggers.schedule import Done, Job
 from daemon.web import view
-from daemon.worker import Ticket
 from tests.builders import NOW, an_item, our_request, planned
 
 HOUR = timedelta(hours=1)
-EMPTY = Glance([], None, None, None, [], {})
+EMPTY = Dashboard([], None, None, None, [], {})
 MIXED = "Held: 3 titles would be removed, and 1 id of Radarr or Sonarr taken away. Nothing was."
 PLAN = {
     "run_id": 7,
@@ -52,13 +52,13 @@ def facts(
     return view.Facts(now=NOW, every=6 * HOUR, **{**values, **given})
 
 
-def ticket(*, began: datetime | None = NOW, **progress: Any) -> Ticket:
+def ticket(*, began: datetime | None = NOW, **progress: Any) -> QueuedRun:
     """A full run that alice asked for."""
     loop = asyncio.new_event_loop()
     future = loop.create_future()
     loop.close()
     where = Progress(progress.pop("phase", Phase.READING), **progress)
-    return Ticket(9, Trigger.ADMIN, Actor("user", "alice"), Scope(), future, began, where)
+    return QueuedRun(9, Trigger.ADMIN, Actor("user", "alice"), Scope(), future, began, where)
 
 
 GUARD: list[dict[str, Any]] = [
@@ -240,7 +240,7 @@ def test_a_run_that_does_not_move_says_what_it_waits_for(
     seconds: float, waiting: int, said: str
 ) -> None:
     """After a minute."""
-    asked = {"Jellyfin": Meter(waiting=waiting), "Radarr": Meter()}
+    asked = {"Jellyfin": CallStats(waiting=waiting), "Radarr": CallStats()}
     found = view.going(facts(running=ticket(), stuck=seconds, asked=asked))
     assert found is not None
     assert found["stuck"] == said
@@ -263,8 +263,8 @@ def test_a_run_that_goes_tells_of_each_service(
     given = facts(
         running=ticket(phase=phase),
         services={"Radarr": ServiceHealth("Radarr", up=up)},
-        asked={"Radarr": Meter(calls=9, waiting=waiting)},
-        asked_before={"Radarr": Meter(calls=7)},
+        asked={"Radarr": CallStats(calls=9, waiting=waiting)},
+        asked_before={"Radarr": CallStats(calls=7)},
     )
     found = view.going(given)
     assert found is not None

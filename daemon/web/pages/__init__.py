@@ -6,8 +6,8 @@ import hashlib
 
 from aiohttp import web
 
-from daemon.web.auth import Failures
-from daemon.web.frame import Frame, Visit
+from daemon.web.auth import RateLimiter
+from daemon.web.frame import PageRequest, Renderer
 from daemon.web.login import Login
 from daemon.web.pages.attention import AttentionPages
 from daemon.web.pages.audit import AuditPages
@@ -15,21 +15,23 @@ from daemon.web.pages.runs import RunPages
 from daemon.web.pages.status import StatusPages
 from daemon.web.pages.titles import TitlePages
 from daemon.web.problems import Problem
-from daemon.web.routes import Parts, Site
+from daemon.web.routes import Context, Dependencies
 from daemon.web.sessions import Sessions
 
 
-def device_of(parts: Parts) -> str:
+def device_of(parts: Dependencies) -> str:
     """This daemon's own name for other programs, the same after every start."""
     file = str(parts.settings.database.resolve())
     return hashlib.sha256(f"library-sync {file}".encode()).hexdigest()[:32]
 
 
-def add(application: web.Application, site: Site, sessions: Sessions, failures: Failures) -> None:
+def add(
+    application: web.Application, site: Context, sessions: Sessions, failures: RateLimiter
+) -> None:
     """Serve the pages, too."""
-    frame = Frame(site, sessions)
+    frame = Renderer(site, sessions)
 
-    async def root_page(_: Visit) -> web.StreamResponse:
+    async def root_page(_: PageRequest) -> web.StreamResponse:
         return frame.to("/status")
 
     status = StatusPages(site, frame)
@@ -54,5 +56,5 @@ def add(application: web.Application, site: Site, sessions: Sessions, failures: 
     application.on_cleanup.append(status.close)
 
 
-async def _nothing(_: Visit) -> web.StreamResponse:
+async def _nothing(_: PageRequest) -> web.StreamResponse:
     raise Problem(404, "There is no such page.")

@@ -9,12 +9,12 @@ from aiohttp import web
 
 from daemon.store import Finding
 from daemon.web import settle, view
-from daemon.web.frame import Answer, Visit
+from daemon.web.frame import Answer, PageRequest
 from daemon.web.pages.base import Pages
 
 _PATH: Final = "/status/attention"
 _IGNORED: Final = "ignored"
-_MOST: Final = 100
+_MAX: Final = 100
 
 
 class AttentionPages(Pages):
@@ -31,18 +31,18 @@ class AttentionPages(Pages):
     async def _found(self, *, ignored: bool) -> list[Finding]:
         return await self._parts.store.attention(self._parts.service.removal, ignored=ignored)
 
-    async def _listed(self, visit: Visit) -> web.StreamResponse:
+    async def _listed(self, visit: PageRequest) -> web.StreamResponse:
         kind = visit.request.query.get("kind", "")
-        needs = [*view.grouped(await self._found(ignored=False), _MOST)]
+        needs = [*view.grouped(await self._found(ignored=False), _MAX)]
         ignored = await self._found(ignored=True)
         shown = [one for one in needs if kind in {"", one["kind"]}]
         if kind == _IGNORED:
-            shown = [*view.grouped(ignored, _MOST)]
+            shown = [*view.grouped(ignored, _MAX)]
         aside = {"kind": _IGNORED, "name": _IGNORED, "number": len(ignored)}
         tabs = [*needs, aside] if ignored else needs
         return self._page(visit, "attention.html", tabs=tabs, shown=shown, kind=kind)
 
-    async def _done(self, visit: Visit) -> web.StreamResponse:
+    async def _done(self, visit: PageRequest) -> web.StreamResponse:
         verb, _, named = visit.form.get("do", "").partition(" ")
         kind, _, target = named.partition(" ")
         done = await settle.settled(self._call(visit), verb, kind, target)

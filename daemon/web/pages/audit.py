@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from aiohttp import web
 
 from daemon.store import AuditFilter
-from daemon.web.frame import Answer, Visit
+from daemon.web.frame import Answer, PageRequest
 from daemon.web.models import AuditQuery
 from daemon.web.pages.base import Pages, read
 
@@ -19,7 +19,7 @@ class AuditPages(Pages):
         """Addresses, what answers there, and whether only administrators may see it."""
         yield "/status/audit", self._audit, True
 
-    async def _audit(self, visit: Visit) -> web.StreamResponse:
+    async def _audit(self, visit: PageRequest) -> web.StreamResponse:
         given = {name: value for name, value in visit.request.query.items() if value}
         query = read(AuditQuery, given, 400)
         wanted = AuditFilter(**query.model_dump(exclude={"before", "limit"}))

@@ -8,19 +8,19 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import ValidationError
 
-from daemon.web.frame import Answer, Frame, Visit
-from daemon.web.models import Asked, RunRef
+from daemon.web.frame import Answer, PageRequest, Renderer
+from daemon.web.models import RequestModel, RunRef
 from daemon.web.problems import Problem
-from daemon.web.routes import Call, Site
+from daemon.web.routes import ApiRequest, Context
 
-_Model = TypeVar("_Model", bound=Asked)
+_Model = TypeVar("_Model", bound=RequestModel)
 RUN = "/status/runs/{run_id}"
 
 
 class Pages:
     """A group of pages, of whoever is logged in."""
 
-    def __init__(self, site: Site, frame: Frame) -> None:
+    def __init__(self, site: Context, frame: Renderer) -> None:
         self._site = site
         self._parts = site.parts
         self._frame = frame
@@ -33,16 +33,18 @@ class Pages:
         """Addresses of forms; all of them are for administrators."""
         yield from ()
 
-    def _page(self, visit: Visit, name: str, *, status: int = 200, **values: Any) -> web.Response:
+    def _page(
+        self, visit: PageRequest, name: str, *, status: int = 200, **values: Any
+    ) -> web.Response:
         return self._frame.page(visit.request, name, status=status, **values)
 
-    def _run_id(self, visit: Visit) -> int:
+    def _run_id(self, visit: PageRequest) -> int:
         return read(RunRef, {"run_id": visit.request.match_info["run_id"]}, 404).run_id
 
-    def _call(self, visit: Visit, run_id: int | None = None) -> Call[Any, Asked]:
+    def _call(self, visit: PageRequest, run_id: int | None = None) -> ApiRequest[Any, RequestModel]:
         """The same request as the API takes it."""
-        query = Asked() if run_id is None else RunRef(run_id=run_id)
-        return Call(self._site, visit.request, query, Asked())
+        query = RequestModel() if run_id is None else RunRef(run_id=run_id)
+        return ApiRequest(self._site, visit.request, query, RequestModel())
 
 
 def read(model: type[_Model], given: Mapping[str, str], status: int) -> _Model:

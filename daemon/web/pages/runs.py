@@ -11,7 +11,7 @@ from aiohttp import web
 from daemon.domain import Outcome, Trigger
 from daemon.store import SHOWN, SHOWN_TO_ADMINS, PlanState, RunFilter, RunView, Wanted
 from daemon.web import admin, plans, view
-from daemon.web.frame import Answer, Visit
+from daemon.web.frame import Answer, PageRequest
 from daemon.web.models import RunQuery, RunsOfDays
 from daemon.web.pages import export
 from daemon.web.pages.base import RUN, Pages, read
@@ -41,7 +41,7 @@ class RunPages(Pages):
         yield f"{RUN}/discard", self._discard
         yield f"{RUN}/undo", self._undo
 
-    async def _runs(self, visit: Visit) -> web.StreamResponse:
+    async def _runs(self, visit: PageRequest) -> web.StreamResponse:
         filled = {name: value for name, value in visit.request.query.items() if value}
         query = read(RunsOfDays, filled, 400)
         given = query.model_dump(mode="json", exclude_none=True)
@@ -63,7 +63,7 @@ class RunPages(Pages):
             triggers=[*Trigger],
         )
 
-    async def _run(self, visit: Visit) -> web.StreamResponse:
+    async def _run(self, visit: PageRequest) -> web.StreamResponse:
         number, query = self._run_id(visit), visit.request.query
         show, text = query.get("show", ""), query.get("q", "")[:200]
         after = read(RunQuery, {"run_id": str(number), **query}, 400).after
@@ -81,7 +81,7 @@ class RunPages(Pages):
             more=page[-1]["seq"] if len(found.rows) > _ROWS else None,
         )
 
-    async def _log(self, visit: Visit) -> web.StreamResponse:
+    async def _log(self, visit: PageRequest) -> web.StreamResponse:
         number, level = self._run_id(visit), visit.request.query.get("level", "debug")
         if level not in view.LEVELS:
             raise Problem(400, "There is no such level.")
@@ -98,14 +98,14 @@ class RunPages(Pages):
             levels=view.LEVELS,
         )
 
-    async def _export(self, visit: Visit) -> web.StreamResponse:
+    async def _export(self, visit: PageRequest) -> web.StreamResponse:
         number, kind = self._run_id(visit), visit.request.match_info["format"]
         if kind not in export.TYPES:
             raise Problem(404, "There is no such page.")
         found = await self._view(number, Wanted(limit=0))
         return await export.sent(visit.request, self._parts.store, found.run, kind)
 
-    async def _confirm(self, visit: Visit) -> web.StreamResponse:
+    async def _confirm(self, visit: PageRequest) -> web.StreamResponse:
         number, verb = self._run_id(visit), visit.request.match_info["verb"]
         found = await self._view(number, Wanted(limit=0))
         if verb == "undo":
@@ -121,19 +121,19 @@ class RunPages(Pages):
             possible=possible,
         )
 
-    async def _cancel(self, visit: Visit) -> web.StreamResponse:
+    async def _cancel(self, visit: PageRequest) -> web.StreamResponse:
         await admin.cancel(self._call(visit, self._run_id(visit)))
         return self._frame.to("/status", said="cancelled", run=self._run_id(visit))
 
-    async def _approve(self, visit: Visit) -> web.StreamResponse:
+    async def _approve(self, visit: PageRequest) -> web.StreamResponse:
         await plans.approve(self._call(visit, number := self._run_id(visit)))
         return self._frame.to(f"/status/runs/{number}", said="approved")
 
-    async def _discard(self, visit: Visit) -> web.StreamResponse:
+    async def _discard(self, visit: PageRequest) -> web.StreamResponse:
         await plans.discard(self._call(visit, number := self._run_id(visit)))
         return self._frame.to(f"/status/runs/{number}", said="discarded")
 
-    async def _undo(self, visit: Visit) -> web.StreamResponse:
+    async def _undo(self, visit: PageRequest) -> web.StreamResponse:
         number = self._run_id(visit)
         titles = await plans.take_back(self._call(visit, number))
         return self._page(visit, "undone.html", number=number, titles=titles)

@@ -11,14 +11,14 @@ from typing import Any, Final
 from aiohttp import web
 
 from daemon.domain import Scope, Trigger
-from daemon.schedule import PAUSABLE, Done
 from daemon.snapshot import LibraryFolder
-from daemon.store import Glance
+from daemon.store import Dashboard
+from daemon.triggers.schedule import PAUSABLE, Done
 from daemon.web import hooks, view
-from daemon.web.frame import Answer, Frame, Visit
+from daemon.web.frame import Answer, PageRequest, Renderer
 from daemon.web.pages.base import Pages
 from daemon.web.problems import Problem
-from daemon.web.routes import Site
+from daemon.web.routes import Context
 
 _FEW: Final = 3
 _PLANNED: Final = 300
@@ -28,7 +28,7 @@ _SOON: Final = 2.0
 class StatusPages(Pages):
     """The status page, and what its buttons lead to."""
 
-    def __init__(self, site: Site, frame: Frame) -> None:
+    def __init__(self, site: Context, frame: Renderer) -> None:
         super().__init__(site, frame)
         self._dry_run: asyncio.Task[dict[str, Any]] | None = None
         self._look: asyncio.Task[Done] | None = None
@@ -45,7 +45,7 @@ class StatusPages(Pages):
         yield "/status/resume", self._resume
         yield "/status/hooks/test", self._test_hook
 
-    async def _status(self, visit: Visit) -> web.StreamResponse:
+    async def _status(self, visit: PageRequest) -> web.StreamResponse:
         parts = self._parts
         glance = await parts.store.glance()
         found = await parts.store.attention(parts.service.removal) if visit.admin else []
@@ -84,18 +84,18 @@ class StatusPages(Pages):
         schedule = self._parts.schedule
         return schedule.next_run if job == "full" else schedule.next_of(job)
 
-    def _looked(self, visit: Visit) -> dict[str, Any]:
+    def _looked(self, visit: PageRequest) -> dict[str, Any]:
         """The note on the quick look that was asked for, for whoever comes from there."""
         if not (visit.admin and self._look and visit.request.query.get("said") == "looked"):
             return {}
         words = self._look.result().words if self._look.done() else "Jellyfin has not answered yet"
         return {"note": f"Quick look: {words}."}
 
-    def _sources(self, glance: Glance) -> list[dict[str, Any]]:
+    def _sources(self, glance: Dashboard) -> list[dict[str, Any]]:
         result = (glance.full or {}).get("result") or {}
         return [view.source(health, result) for health in self._parts.health.services.values()]
 
-    async def _sync(self, visit: Visit) -> web.StreamResponse:
+    async def _sync(self, visit: PageRequest) -> web.StreamResponse:
         worker, call, what = self._parts.worker, self._call(visit), visit.form.get("what")
         if what == "dry":
             await call.record("sync.previewed", "library")
@@ -119,19 +119,19 @@ class StatusPages(Pages):
         await call.record("sync.asked", f"run {ticket.number}", ticket.number, reason)
         return self._frame.to("/status", said="queued" if behind else "asked", run=ticket.number)
 
-    def _library(self, visit: Visit) -> LibraryFolder:
+    def _library(self, visit: PageRequest) -> LibraryFolder:
         given = visit.form.get("library", "")
         for one in self._parts.service.libraries:
             if one.id and one.id == given:
                 return one
         raise Problem(400, "Jellyfin had no such library when it was last read.")
 
-    async def _pause(self, visit: Visit) -> web.StreamResponse:
+    async def _pause(self, visit: PageRequest) -> web.StreamResponse:
         self._parts.schedule.pause(job := _pausable(visit))
         await self._call(visit).record("job.paused", job)
         return self._frame.to("/status", said="paused")
 
-    async def _resume(self, visit: Visit) -> web.StreamResponse:
+    async def _resume(self, visit: PageRequest) -> web.StreamResponse:
         self._parts.schedule.resume(job := _pausable(visit))
         await self._call(visit).record("job.resumed", job)
         return self._frame.to("/status", said="resumed")
@@ -142,14 +142,14 @@ class StatusPages(Pages):
         plan = result.pop("plan")
         return {**result, "plan": plan[:_PLANNED], "planned": len(plan), "at": self._parts.clock()}
 
-    async def _preview(self, visit: Visit) -> web.StreamResponse:
+    async def _preview(self, visit: PageRequest) -> web.StreamResponse:
         if self._dry_run is None:
             return self._frame.to("/status")
         await asyncio.wait({self._dry_run}, timeout=_SOON)
         result = self._dry_run.result() if self._dry_run.done() else None
         return self._page(visit, "preview.html", result=result)
 
-    async def _test_hook(self, visit: Visit) -> web.StreamResponse:
+    async def _test_hook(self, visit: PageRequest) -> web.StreamResponse:
         return self._page(visit, "hook.html", outcome=await hooks.tested(self._call(visit)))
 
     async def close(self, _: web.Application) -> None:
@@ -160,7 +160,7 @@ class StatusPages(Pages):
                 await asyncio.wait({task})
 
 
-def _pausable(visit: Visit) -> str:
+def _pausable(visit: PageRequest) -> str:
     if (job := visit.form.get("job", "")) in PAUSABLE:
         return job
     raise Problem(400, "There is no such job that can be paused.")

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from daemon import recheck
+from daemon.apply import recheck
 from daemon.errors import ServiceError
-from daemon.explain import of_untracked, sentences
+from daemon.report.explain import of_untracked, sentences
 from daemon.web import known, titles
-from daemon.web.frame import Answer, Visit
+from daemon.web.frame import Answer, PageRequest
 from daemon.web.models import TitleRef
 from daemon.web.pages.base import Pages, read
 from daemon.web.problems import Problem
@@ -37,7 +37,7 @@ class TitlePages(Pages):
         """Addresses of forms."""
         yield f"{_TITLE}/recheck", self._recheck
 
-    async def _titles(self, visit: Visit) -> web.StreamResponse:
+    async def _titles(self, visit: PageRequest) -> web.StreamResponse:
         text = visit.request.query.get("q", "").strip()[:200]
         store = self._parts.store
         found = await store.found(text) if text else []
@@ -45,10 +45,10 @@ class TitlePages(Pages):
         told = [{**one, "because": [*of_untracked(_seen_by(visit, one))]} for one in others]
         return self._page(visit, "titles.html", text=text, found=found, untracked=told)
 
-    async def _title(self, visit: Visit) -> web.StreamResponse:
+    async def _title(self, visit: PageRequest) -> web.StreamResponse:
         return self._shown(visit, await self._facts(visit))
 
-    async def _poster(self, visit: Visit) -> web.StreamResponse:
+    async def _poster(self, visit: PageRequest) -> web.StreamResponse:
         """Jellyfin's picture, handed on: a browser need not reach Jellyfin itself."""
         tracked = (await self._facts(visit))["tracked"]
         try:
@@ -58,7 +58,7 @@ class TitlePages(Pages):
             return web.Response(body=_NO_PICTURE, content_type="image/svg+xml", headers=none)
         return web.Response(body=body, content_type=kind, headers=_PICTURE)
 
-    async def _recheck(self, visit: Visit) -> web.StreamResponse:
+    async def _recheck(self, visit: PageRequest) -> web.StreamResponse:
         """The same page, with what the services say of the title now."""
         tracked = (facts := await self._facts(visit))["tracked"]
         target, jellyfin_id = f"request {tracked['id']}", tracked["jellyfin_id"]
@@ -66,7 +66,7 @@ class TitlePages(Pages):
         answers = await recheck.ask(self._parts.services, tracked)
         return self._shown(visit, facts, answers, number)
 
-    async def _facts(self, visit: Visit) -> dict[str, Any]:
+    async def _facts(self, visit: PageRequest) -> dict[str, Any]:
         given = visit.request.match_info["request_id"]
         number = read(TitleRef, {"request_id": given}, 404).request_id
         if (facts := await self._parts.store.facts(number)) is None:
@@ -75,7 +75,7 @@ class TitlePages(Pages):
 
     def _shown(
         self,
-        visit: Visit,
+        visit: PageRequest,
         facts: dict[str, Any],
         answers: Sequence[recheck.Answer] = (),
         number: int | None = None,
@@ -93,7 +93,7 @@ class TitlePages(Pages):
         )
 
 
-def _seen_by(visit: Visit, untracked: dict[str, Any]) -> dict[str, Any]:
+def _seen_by(visit: PageRequest, untracked: dict[str, Any]) -> dict[str, Any]:
     """Who deleted a title is for administrators alone."""
     deletion = untracked["deletion"]
     if visit.admin or deletion is None:

@@ -1,0 +1,1 @@
+"""One run from begin to end: observe, plan, write."""

@@ -1,0 +1,518 @@
+"""One run: observe, plan, apply, and the result."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from structlog.contextvars import bound_contextvars
+
+from daemon.apply.writer import DryRun, Pictures, PlanWriter, tell_audit, tell_decisions
+from daemon.domain import (
+    DISTRUSTED,
+    IMPLAUSIBLE,
+    SCANNING,
+    Actor,
+    LibraryItem,
+    Outcome,
+    Policy,
+    RemovalPolicy,
+    Scope,
+    SourceFailure,
+    TrackedRequest,
+    Tracker,
+    Trigger,
+)
+from daemon.errors import ServiceError, StoreError
+from daemon.identity import Places
+from daemon.logs import logger
+from daemon.observe.episodes import EpisodeQuestions
+from daemon.observe.hints import ArrMemory, look
+from daemon.observe.library import Disagreement, Library
+from daemon.observe.sources import Problems, Services, Survey, distrusted, survey
+from daemon.plan import plan
+from daemon.report.health import Health
+from daemon.report.progress import Phase, Progress
+from daemon.report.result import RunStats, SyncResult
+from daemon.services.http import CallStats
+from daemon.services.jellyfin import SERVICE as JELLYFIN
+from daemon.services.jellyfin import Around, Counts
+from daemon.snapshot import LibraryFolder, Reading, Snapshot, Texts
+from daemon.store import AuditEvent, Store, Tracked
+
+_log = logger(__name__)
+_SYSTEM = Actor("system", "library-sync")
+_MAX_LINES = 20
+_LAST_WORDS = 1.5
+_PIECE = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a run works.
+
+    Attributes:
+        public_url: where people's browsers reach Jellyfin, without a slash at its end.
+        page_size: titles a reply of Jellyfin.
+        batch_size: titles a transaction.
+        removal: what it takes to remove a title.
+        plan_age: after which a held plan is stale.
+        configuration: a short word that is another one for every other configuration.
+    """
+
+    public_url: str
+    page_size: int = 20_000
+    batch_size: int = 500
+    removal: RemovalPolicy = field(default_factory=RemovalPolicy)
+    plan_age: timedelta = timedelta(days=7)
+    configuration: str = ""
+
+
+class Baseline(NamedTuple):
+    """What the library was like when it was last read.
+
+    Attributes:
+        date: the server's own clock then, aware UTC.
+        counts: None where the server did not tell.
+    """
+
+    date: datetime
+    counts: Counts | None
+
+
+@dataclass(slots=True)
+class _Run:
+    """What one run carries with it."""
+
+    stats: RunStats
+    writer: PlanWriter | DryRun
+    pictures: bool = False
+    scope: Scope = field(default_factory=Scope)
+    done: int = 0
+    total: int | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    meters: dict[str, CallStats] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
+    entered: dict[Phase, float] = field(default_factory=dict)
+    problems: Problems = field(default_factory=Problems)
+
+    def settle_problems(self) -> None:
+        """Count what was met on the way; what comes later is met anew."""
+        self.stats.gaps.extend(self.problems.gaps)
+        self.stats.defects.extend(self.problems.defects)
+        self.problems = Problems()
+
+    def phases(self) -> dict[str, float]:
+        """How many seconds each phase took, the last one up to now."""
+        ends = pairwise([*self.entered.values(), time.monotonic()])
+        return {phase: round(b - a, 3) for phase, (a, b) in zip(self.entered, ends, strict=True)}
+
+
+class SyncService:
+    """Keeps the tracker true to the library; its caller sees to it that runs do not overlap.
+
+    Args:
+        services: the clients.
+        store: the tracker's file; None stands for a tracker without any row, for dry runs only.
+        options: how a run works.
+        publish: told of progress, after what it tells was committed.
+        health: told how the services answered.
+
+    Attributes:
+        health: how the services answered last.
+        asked_before: what each service had been asked when the latest run began.
+        libraries: those that Jellyfin had at the latest full reading; none before.
+        server_id: of the Jellyfin that was read last; None before.
+        baseline: of the last full reading; None before the first.
+        rescan_wanted: the last full reading met a library at work, and should be done again.
+        cancel_requested: set to cancel the current run.
+        ending: the current run is being recorded and cannot be cancelled any more.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        store: Store | None,
+        options: Options,
+        publish: Callable[[Progress], None] = lambda _: None,
+        health: Health | None = None,
+    ) -> None:
+        self._services = services
+        self._store = store
+        self._options = options
+        self._policy = Policy(options.public_url, options.removal)
+        self._publish = publish
+        self.health = health or Health(self._meters())
+        self._arrs = ArrMemory(services)
+        self._places = Places(())
+        self._distrust = "the library was not read yet"
+        self.asked_before = self._meters()
+        self.libraries: tuple[LibraryFolder, ...] = ()
+        self.server_id: str | None = None
+        self.baseline: Baseline | None = None
+        self.rescan_wanted = False
+        self._disagreement: Disagreement | None = None
+        self.cancel_requested = False
+        self.ending = False
+
+    @property
+    def removal(self) -> RemovalPolicy:
+        """What it takes to remove a title."""
+        return self._options.removal
+
+    async def run(
+        self,
+        trigger: Trigger,
+        actor: Actor,
+        scope: Scope | None = None,
+        number: int | None = None,
+    ) -> SyncResult:
+        """Reconcile once, and write what was decided.
+
+        Args:
+            trigger: why.
+            actor: who asked for it.
+            scope: what to look at; None for everything.
+            number: the run's, if it has one already.
+
+        Raises:
+            StoreError: not even the run's own row could be written.
+        """
+        store, scope = self._writable(), scope or Scope()
+        pictures = scope.kind == "full" and await store.pictures_wanted()
+        try:
+            number = await store.begin_run(
+                trigger, actor, pictures=pictures, kind=scope.kind, number=number
+            )
+        except asyncio.CancelledError:
+            async with _last_words():
+                await store.interrupt_stale()  # the row was written all the same
+            raise
+        stats = RunStats()
+        size, age = self._options.batch_size, self._options.plan_age
+        writer = PlanWriter(store, (number, actor), size, stats, age)
+        run = _Run(stats, writer, pictures, scope, meters=self._meters())
+        self.asked_before = run.meters
+        with bound_contextvars(run_id=number, trigger=trigger.value):
+            _log.info("run.started", actor=actor.name, kind=scope.kind)
+            try:
+                await self._guarded(run)
+            except asyncio.CancelledError:
+                if not self.cancel_requested:
+                    async with _last_words():
+                        await self._end(run, Outcome.INTERRUPTED, number, actor)
+                    raise
+                return await self._end(run, Outcome.INTERRUPTED, number, actor)
+            return await self._end(run, stats.outcome, number, actor)
+
+    async def preview(self) -> SyncResult:
+        """Reconcile once without writing anything; the result holds the plan."""
+        stats = RunStats()
+        writer = DryRun(stats)
+        run = _Run(stats, writer, meters=self._meters())
+        await self._guarded(run)
+        return replace(self._result(run, stats.outcome, None), plan=writer.entries)
+
+    def _writable(self) -> Store:
+        if self._store is None:
+            raise StoreError("there is no tracker's file to write to")
+        return self._store
+
+    async def _guarded(self, run: _Run) -> None:
+        try:
+            with _no_collection():
+                await self._observe(run)
+        except (ServiceError, StoreError) as error:
+            service = error.service if isinstance(error, ServiceError) else "Tracker"
+            run.stats.failure = SourceFailure(service, error.kind, str(error))
+        self._note_health(run)
+
+    async def _observe(self, run: _Run) -> None:
+        self._tell(run, Phase.ASKING)
+        await (self._full(run) if run.scope.hints is None else self._hinted(run, run.scope.hints))
+
+    async def _full(self, run: _Run) -> None:
+        """Read everything, plan, and write the plan."""
+        tracked = await self._tracked(run)
+        problems = run.problems
+        try:
+            seen = await self._survey(run, problems, tracked.server)
+            date = self._services.jellyfin.http.date
+            snapshot = await self._snapshot(run, seen, tracked, problems)
+            seen = replace(seen, first=None)  # of 20,000 series 3 MB
+        finally:
+            run.settle_problems()
+        self._note_health(run)
+        self._judge(run, snapshot.reading, tracked.rows)
+        await self._carry_out(run, snapshot, tracked)
+        if isinstance(run.writer, PlanWriter) and run.scope.library is None:
+            await self._remember(seen, snapshot.reading, date, tracked.server)
+        await _released(snapshot.items, tracked.rows)
+
+    async def _survey(self, run: _Run, problems: Problems, known: str | None) -> Survey:
+        seen = await survey(self._services, problems, known, run.scope.library)
+        counted = seen.counts is not None and run.scope.library is None
+        run.total = seen.counts.titles if counted and seen.counts else None
+        run.versions = seen.versions
+        self.libraries, self.server_id = seen.activity.libraries, seen.server.id
+        self._distrust = seen.distrust
+        run.stats.listed, run.stats.folders_away = seen.listed, seen.folders_away
+        run.stats.server, run.stats.server_known = seen.server.id, known in {None, seen.server.id}
+        return seen
+
+    async def _snapshot(
+        self, run: _Run, seen: Survey, tracked: Tracked, problems: Problems
+    ) -> Snapshot:
+        """The library as it is now, and whether the server was at work meanwhile."""
+        jellyfin = self._services.jellyfin
+        self._tell(run, Phase.READING)
+        known = await asyncio.to_thread(_comparable, tracked.rows)
+        texts, proven = Texts(), seen.first.proven if seen.first else ()
+        library = Library(
+            jellyfin,
+            Around(Places(seen.activity.locations), known, texts, proven),
+            self._options.page_size,
+            problems,
+            pictures=run.pictures,
+            only=run.scope.library,
+            known=self._disagreement,
+            progress=lambda done: self._progress(run, done),
+        )
+        items: list[LibraryItem] = []
+        try:
+            items = await library.read()
+        finally:
+            run.stats.scanned = len(items)
+        self._disagreement = library.disagreement
+        counted = seen.counts.episodes if seen.counts else 0
+        questions = EpisodeQuestions(jellyfin, problems, counted, run.scope.library)
+        looked = await questions.look(items, tracked.rows, proven)
+        after = await problems.helped(jellyfin.activity())
+        scanning = seen.activity.scanning or after is None or after.scanning
+        reading = library.reading(scanning=scanning, distrust=seen.distrust)
+        run.stats.scanned = reading.titles
+        odd = (*seen.activity.odd, *(after.odd if after else ()))
+        self._note_state(run, reading, odd)
+        around = (seen.reports, seen.activity.locations)
+        return Snapshot(looked.items, reading, *around, looked.episodes, texts)
+
+    def _note_state(self, run: _Run, reading: Reading, odd: Sequence[str]) -> None:
+        if reading.scanning:
+            detail = "Jellyfin is at work on its library; titles without ids wait"
+            detail = f"{odd[0]}, so that it may be at work on its library" if odd else detail
+            run.stats.gaps.append(SourceFailure(JELLYFIN, SCANNING, detail))
+        if reading.distrust:
+            run.stats.gaps.append(SourceFailure(JELLYFIN, DISTRUSTED, reading.distrust))
+
+    async def _carry_out(self, run: _Run, snapshot: Snapshot, tracked: Tracked) -> None:
+        """Plan in a thread, so that the loop answers meanwhile, and write what was planned."""
+        run.done, run.total = 0, None
+        self._tell(run, Phase.FINISHING)
+        tracker = Tracker(
+            tracked.rows,
+            tracked.deletions,
+            tracked.removed_lately,
+            approved=run.scope.approved,
+            unlinks=run.scope.unlinks,
+            identified=run.scope.identified,
+            merges=run.scope.merges,
+        )
+        decided = await asyncio.to_thread(plan, snapshot, tracker, self._policy)
+        await asyncio.to_thread(run.stats.count, decided)
+        await asyncio.to_thread(tell_decisions, decided.decisions)
+        if isinstance(run.writer, PlanWriter) and run.scope.kind != "library":
+            pictures = Pictures(self._services.jellyfin, self._policy)
+            decided = await pictures.of(decided, run.stats)
+        run.done, run.total = 0, len(decided.decisions)
+        await run.writer.write(decided, snapshot.texts, lambda done: self._wrote(run, done))
+        if run.stats.waiting_plan is not None:
+            _log.warning("run.held", plan=run.stats.waiting_plan, titles=len(decided.held))
+        await _released(decided.decisions)
+
+    async def _remember(
+        self, seen: Survey, reading: Reading, date: datetime | None, known: str | None
+    ) -> None:
+        """Only what was acted on may spare a later run its work."""
+        self._arrs.remember(seen.reports)
+        self._places = Places(seen.activity.locations)
+        if date is not None:
+            self.baseline = Baseline(date, seen.counts)
+        self.rescan_wanted = reading.scanning
+        if known is None:
+            event = AuditEvent("server.known", _SYSTEM, target=f"server {seen.server.id}")
+            tell_audit(await self._writable().confirm("server", seen.server.id, event, only=True))
+
+    async def _hinted(self, run: _Run, hints: frozenset[str]) -> None:
+        """Only what was hinted at; it proves nothing about what else is absent.
+
+        Whether the server scans is not asked, so that titles without ids wait as in a scan.
+        """
+        problems, around = run.problems, Around(self._places)
+        tracked = Tracked([], [])
+
+        async def rows(items: Sequence[LibraryItem]) -> Sequence[TrackedRequest]:
+            nonlocal tracked
+            tracked = await self._tracked(run, items)
+            return tracked.rows
+
+        try:
+            server = await self._services.jellyfin.server()
+            snapshot = await look(self._services, hints, rows, around, problems)
+            reports = await self._arrs.reports(snapshot.items, problems)
+        finally:
+            run.settle_problems()
+        self._note_health(run)
+        distrust = distrusted(server, tracked.server) or self._distrust
+        reading = replace(snapshot.reading, distrust=distrust)
+        run.total = run.stats.scanned = len(snapshot.items)
+        await self._carry_out(run, replace(snapshot, reading=reading, reports=reports), tracked)
+
+    async def _tracked(self, run: _Run, items: Sequence[LibraryItem] | None = None) -> Tracked:
+        url = self._policy.public_url
+        if self._store is None:
+            return Tracked([], [])
+        writes = isinstance(run.writer, PlanWriter)
+        tracked = await self._store.tracked(items, url, to_write=writes)
+        run.stats.defects.extend(tracked.defects)
+        return tracked
+
+    def _progress(self, run: _Run, done: int) -> None:
+        run.done = done
+        self._tell(run, Phase.READING)
+
+    def _wrote(self, run: _Run, done: int) -> None:
+        run.done = done
+        self._tell(run, Phase.FINISHING)
+
+    def _tell(self, run: _Run, phase: Phase) -> None:
+        """Tell how many titles are read, then how many decisions are settled."""
+        run.entered.setdefault(phase, time.monotonic())
+        told = (run.stats, run.problems)
+        errors = sum(len(one.gaps) + len(one.defects) for one in told)
+        self._publish(Progress(phase, run.done, run.total, errors))
+
+    def _judge(self, run: _Run, reading: Reading, rows: Sequence[TrackedRequest]) -> None:
+        """What the reading as a whole says of its own worth."""
+        if reading.complete and reading.titles == 0 and any(row.is_available for row in rows):
+            detail = "Jellyfin lists no title, though some are tracked; is its storage there?"
+            run.stats.gaps.append(SourceFailure(JELLYFIN, IMPLAUSIBLE, detail))
+
+    def _note_health(self, run: _Run) -> None:
+        """A service that was asked and left no gap behind is well."""
+        failure = (run.stats.failure,) if run.stats.failure else ()
+        bad = {gap.service: gap for gap in (*run.stats.gaps, *failure) if gap.of_service}
+        for name, meter in self._meters().items():
+            if name in bad:
+                self.health.bad(bad[name])
+            elif meter.calls > run.meters[name].calls:
+                self.health.good(name, run.versions.get(name, ""))
+
+    async def _end(self, run: _Run, outcome: Outcome, number: int, actor: Actor) -> SyncResult:
+        """Note how the run ended: in the history, in the audit, and in one line of the log."""
+        self.ending = True
+        result = self._result(run, outcome, number)
+        document = result.as_dict()
+        for problem in document["error_details"][:_MAX_LINES]:
+            _log.warning("run.problem", problem=problem)
+        counts = {key: value for key, value in document.items() if type(value) is int}
+        event = AuditEvent("run.ended", actor, number, reason=outcome.value, after=counts)
+        told = [] if outcome is Outcome.OK and not run.stats.wrote_any else [event]
+        try:
+            links = await self._writable().finish_run(number, outcome, document, told)
+        except StoreError as error:
+            _log.error("run.not_recorded", error_kind=error.kind, error=str(error))
+        else:
+            tell_audit(links)
+        level = _log.info if outcome is Outcome.OK else _log.warning
+        level("run.done", **_flat(document))
+        return result
+
+    def _result(self, run: _Run, outcome: Outcome, number: int | None) -> SyncResult:
+        return SyncResult(
+            outcome=outcome,
+            stats=run.stats,
+            run_id=number,
+            duration_ms=round((time.monotonic() - run.began) * 1000),
+            calls={name: meter.since(run.meters[name]) for name, meter in self._meters().items()},
+            kind=run.scope.kind,
+            versions=run.versions,
+            configuration=self._options.configuration,
+            phases=run.phases(),
+        )
+
+    def _meters(self) -> dict[str, CallStats]:
+        """A reading of every service's meter."""
+        clients = (self._services.jellyfin, self._services.radarr, self._services.sonarr)
+        return {c.http.service: replace(c.http.meter) for c in clients if c is not None}
+
+
+def _comparable(rows: Sequence[TrackedRequest]) -> Mapping[str, TrackedRequest]:
+    """By Jellyfin id, the rows whose texts need not be kept in memory where they are the same.
+
+    Not of an item that several rows of ours name, nor of a title of which any row lacks an
+    overview: its text has to be at hand.
+    """
+    hungry: set[tuple[object, ...]] = set()
+    for row in rows:
+        if "overview" in row.missing:
+            hungry.update((row.media_type, *one) for one in _identities(row))
+    named = Counter(row.jellyfin_id for row in rows if row.ours)
+    return {
+        row.jellyfin_id: row
+        for row in rows
+        if row.jellyfin_id
+        and row.ours
+        and named[row.jellyfin_id] == 1
+        and not (hungry and any((row.media_type, *one) in hungry for one in _identities(row)))
+    }
+
+
+def _identities(row: TrackedRequest) -> list[tuple[object, object]]:
+    ids = [(at, value) for at, value in enumerate(row.ids) if value is not None]
+    return [*ids, ("item", row.jellyfin_id)]
+
+
+async def _released(*lists: object) -> None:
+    """Forget what long lists hold in pieces: all at once would stop the loop for 0.1 s."""
+    for values in lists:
+        while isinstance(values, list) and values:
+            del values[-_PIECE:]
+            await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def _last_words() -> AsyncIterator[None]:
+    """Shutdown has a deadline; a run left open is closed by the next one."""
+    with suppress(TimeoutError, StoreError):
+        async with asyncio.timeout(_LAST_WORDS):
+            yield
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Looking for garbage among a hundred thousand rows stops the loop for a tenth of a second.
+
+    A run makes no cycles, so that there is nothing to be found.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _flat(document: dict[str, Any]) -> dict[str, Any]:
+    """The result as fields of one log line: no lists, and the calls by their service."""
+    line = {key: value for key, value in document.items() if not isinstance(value, list | dict)}
+    del line["run_id"], line["version"]  # which every line has
+    for service, calls in document["calls"].items():
+        line |= {f"{service.lower()}_{name}": value for name, value in calls.items()}
+    return line | {f"skipped_{reason}": n for reason, n in document["skip_reasons"].items()}

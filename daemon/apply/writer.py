@@ -1,0 +1,189 @@
+"""Writes a plan in batches, counts what became of it, and tells of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from daemon.domain import (
+    Absent,
+    Actor,
+    Add,
+    Decision,
+    Fate,
+    Plan,
+    Policy,
+    Skip,
+    SourceFailure,
+    Update,
+)
+from daemon.errors import ServiceError
+from daemon.logs import logger
+from daemon.report.result import RunStats, planned
+from daemon.services.jellyfin import MAX_IDS, JellyfinClient, Page
+from daemon.snapshot import Texts
+from daemon.store import ATTENTION, Applied, AuditReceipt, Store
+
+_log = logger(__name__)
+_REMOVED_AT_ONCE = 50
+
+
+class PlanWriter:
+    """Writes the plan of one run.
+
+    Args:
+        store: the tracker's file.
+        run: its number, and who asked for it.
+        batch_size: titles a transaction.
+        tally: counts what was written.
+        plan_age: after which a held plan is stale.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        run: tuple[int, Actor],
+        batch_size: int,
+        stats: RunStats,
+        plan_age: timedelta,
+    ) -> None:
+        self._store = store
+        self._run = run
+        self._batch_size = batch_size
+        self._tally = stats
+        self._plan_age = plan_age
+
+    async def write(self, plan: Plan, texts: Texts, wrote: Callable[[int], None]) -> None:
+        """Write all of it; the evidence and the removals last.
+
+        Args:
+            plan: what to write.
+            texts: long ones of its items.
+            wrote: told how many decisions are settled, after their commit.
+
+        Raises:
+            StoreError: a batch could not be written, or the file could not be copied before.
+        """
+        written = [one for one in plan.decisions if _is_written(one)]
+        settled = len(plan.decisions) - len(written)
+        for start in range(0, len(written), self._batch_size):
+            batch = [_full(one, texts) for one in written[start : start + self._batch_size]]
+            await self._store.apply(*self._run, batch, self._count)
+            settled += len(batch)
+            wrote(settled)
+        left = [rows for rows in plan.doubles if rows not in plan.merges]
+        await self._store.note_doubles(self._run[0], left)
+        for rows in plan.merges:
+            self._count(await self._store.merge(*self._run, rows))
+        await self._store.note_evidence(plan.evidence)
+        await self._remove(plan)
+        if plan.guard and not any(rule.why for rule in plan.guard if rule.name in _PROOF):
+            held = await self._store.hold(self._run[0], plan.held, self._plan_age)
+            self._tally.waiting_plan = held
+
+    async def _remove(self, plan: Plan) -> None:
+        gone = [
+            one for one in plan.decisions if isinstance(one, Absent) and one.fate is Fate.REMOVE
+        ]
+        if gone:
+            await self._store.copy_before_removal()
+        for start in range(0, len(gone), _REMOVED_AT_ONCE):
+            self._count(
+                await self._store.remove(*self._run, gone[start : start + _REMOVED_AT_ONCE])
+            )
+
+    def _count(self, applied: Applied) -> None:
+        self._tally.added += applied.added
+        self._tally.filled += applied.filled
+        self._tally.refreshed += applied.refreshed
+        self._tally.relinked += applied.relinked
+        self._tally.promoted += applied.promoted
+        self._tally.removed += applied.removed
+        self._tally.merged += applied.merged
+        self._tally.overtaken(len(applied.passed))
+        tell_audit(applied.links)
+
+
+_PROOF = frozenset({"complete", "idle", "titles", "unusable", "trusted"})
+"""Rules of the guard without which nothing can be said of what is absent, nor of a held plan."""
+
+
+def _is_written(decision: Decision) -> bool:
+    if isinstance(decision, Skip):
+        return decision.reason in ATTENTION
+    return not isinstance(decision, Absent)
+
+
+def _full(decision: Decision, texts: Texts) -> Decision:
+    if not isinstance(decision, Add):
+        return decision
+    return replace(decision, item=texts.full(decision.item))
+
+
+class DryRun:
+    """Collects what would be written, for a run that writes nothing."""
+
+    def __init__(self, stats: RunStats) -> None:
+        self._tally = stats
+        self.entries: list[dict[str, Any]] = []
+
+    async def write(self, plan: Plan, _: Texts, wrote: Callable[[int], None]) -> None:
+        """Note all that would be."""
+        for decision in plan.decisions:
+            self._tally.would_write(decision)
+        self.entries.extend(planned(plan))
+        wrote(len(plan.decisions))
+
+
+class Pictures:
+    """Asks Jellyfin which of a few new titles have a poster."""
+
+    def __init__(self, jellyfin: JellyfinClient, policy: Policy) -> None:
+        self._jellyfin = jellyfin
+        self._policy = policy
+
+    async def of(self, plan: Plan, stats: RunStats) -> Plan:
+        """The same plan, its additions with their posters; many are added without."""
+        adds = [one for one in plan.decisions if isinstance(one, Add) and one.item.poster is None]
+        if not adds:
+            return plan
+        found = await self._asked(adds, stats) if len(adds) <= MAX_IDS else {}
+        stats.unpictured += sum(add.item.jellyfin_id not in found for add in adds)
+        decisions = [
+            replace(one, poster_url=found[one.item.jellyfin_id])
+            if isinstance(one, Add) and one.item.jellyfin_id in found
+            else one
+            for one in plan.decisions
+        ]
+        return replace(plan, decisions=decisions)
+
+    async def _asked(self, adds: Sequence[Add], stats: RunStats) -> dict[str, str | None]:
+        """By Jellyfin id; what the answer leaves out is asked again by a later run."""
+        try:
+            found = await self._jellyfin.look_up([add.item.jellyfin_id for add in adds], Page())
+        except ServiceError as error:
+            stats.gaps.append(SourceFailure(error.service, error.kind, str(error)))
+            return {}
+        return {item.jellyfin_id: self._policy.poster_url(item) for item in found.items}
+
+
+def tell_decisions(decisions: Iterable[Decision]) -> None:
+    """One line of the log for each, for whoever looks for a reason."""
+    for decision in decisions:
+        item = None if isinstance(decision, Absent) else decision.item
+        _log.debug(
+            f"title.{type(decision).__name__.lower()}",
+            jellyfin_id=item.jellyfin_id if item else None,
+            title=item.title if item else None,
+            reason=decision.reason.value if isinstance(decision, Skip | Update) else None,
+        )
+
+
+def tell_audit(links: Iterable[AuditReceipt]) -> None:
+    """Put the audit's new events into the log, where a cut tail of the table shows."""
+    for link in links:
+        _log.info(
+            "audit.recorded", seq=link.seq, action=link.action, target=link.target, hash=link.hash
+        )

@@ -1,1 +1,0 @@
-"""What the outside services say, read safely: one thin client a service."""

@@ -1,0 +1,127 @@
+"""Looks at everything the daemon depends on; says in plain words what is wrong and what to do."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import aiohttp
+
+from daemon.errors import DaemonError, NotAnApiKeyError, ServiceError, StorePermissionError
+from daemon.observe.sources import Services
+from daemon.services.arr import ArrClient
+from daemon.services.jellyfin import SERVICE, JellyfinClient
+from daemon.store import is_there, open_store_to_look
+from daemon.store.database import refuse_network
+
+_MAX_SKEW = 60.0
+_PATIENCE = 5.0
+_OK = 200
+
+
+class Finding(NamedTuple):
+    """What was found of one thing."""
+
+    thing: str
+    good: bool
+    text: str
+
+
+async def findings(services: Services, database: Path) -> AsyncIterator[Finding]:
+    """Everything in order: the services, the clock, the file."""
+    jellyfin = services.jellyfin
+    yield await _asked("Jellyfin", lambda: _jellyfin(jellyfin))
+    for name, arr in (("Radarr", services.radarr), ("Sonarr", services.sonarr)):
+        if arr is None:
+            yield Finding(name, good=True, text="not configured; its ids stay empty")
+        else:
+            yield await _asked(name, lambda arr=arr: _arr(arr))  # type: ignore[misc]
+    yield _clock(jellyfin.http.date)
+    yield await _file(database)
+
+
+async def _asked(name: str, ask: Callable[[], Awaitable[str]]) -> Finding:
+    try:
+        return Finding(name, good=True, text=await ask())
+    except ServiceError as error:
+        return Finding(name, good=False, text=str(error))
+
+
+async def _jellyfin(client: JellyfinClient) -> str:
+    server = await client.server()
+    activity = await client.activity()
+    counts = await client.counts()
+    if (person := await client.owner()) is not None:
+        raise NotAnApiKeyError(SERVICE, client.http.url, f"the key is the token of {person}")
+    state = "scanning its library now" if activity.scanning else "idle"
+    libraries = ", ".join(folder.name for folder in activity.libraries) or "no library"
+    return (
+        f"{server.version}, {state}; {counts.movies} movies and {counts.series} series"
+        f" in {libraries}"
+    )
+
+
+async def _arr(client: ArrClient) -> str:
+    return await client.version()
+
+
+def _clock(theirs: datetime | None) -> Finding:
+    if theirs is None:
+        return Finding("clock", good=True, text="not compared, Jellyfin did not answer")
+    skew = (datetime.now(UTC) - theirs).total_seconds()
+    if abs(skew) <= _MAX_SKEW:
+        return Finding("clock", good=True, text="agrees with Jellyfin's")
+    which = "ahead of" if skew > 0 else "behind"
+    text = f"{abs(skew):.0f} s {which} Jellyfin's; let both machines keep time by NTP"
+    return Finding("clock", good=False, text=text)
+
+
+async def _file(path: Path) -> Finding:
+    """Of a file that is there, SQLite's own check; of one that is not, whether it can be made."""
+    where = f"{path} (SQLite {sqlite3.sqlite_version})"
+    try:
+        refuse_network(path)
+        if not is_there(path):
+            return _place(path)
+        _refuse_unwritable(path, path.parent)
+        async with open_store_to_look(path) as store:
+            held = await store.tracked()
+            verdict = await store.sound()
+    except DaemonError as error:
+        return Finding("file", good=False, text=str(error))
+    sound = verdict == "ok"
+    return Finding("file", sound, f"{where}: {len(held.rows)} requests, quick check: {verdict}")
+
+
+def _place(path: Path) -> Finding:
+    if not path.parent.is_dir():
+        return Finding("file", good=False, text=f"{path.parent} is no directory; make it")
+    _refuse_unwritable(path.parent)
+    return Finding("file", good=True, text=f"{path} is not there yet; the first run makes it")
+
+
+def _refuse_unwritable(*places: Path) -> None:
+    for place in places:
+        if not os.access(place, os.W_OK):
+            raise StorePermissionError(f"no permission to write {place.absolute()}")
+
+
+async def well(url: str) -> tuple[bool, str]:
+    """Whether a running daemon says that it is ready, and what it says."""
+    timeout = aiohttp.ClientTimeout(total=_PATIENCE)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(f"{url}/readyz") as reply,
+        ):
+            document = await reply.json()
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        return False, f"nothing answers at {url}: {type(error).__name__}"
+    reasons = "; ".join(
+        f"{one.get('what')}: {one.get('kind')}" for one in document.get("reasons", ())
+    )
+    return reply.status == _OK, reasons or "ready"

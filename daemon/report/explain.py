@@ -1,0 +1,122 @@
+"""Why a title is tracked as it is, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+from daemon.domain import RemovalMode, RemovalPolicy
+from daemon.report.words import count
+
+_DONE = {
+    "available_and_not_tracked": "it was in the library and not tracked, so it was added",
+    "available_without_ids": "it was in the library and not tracked, so it was added without ids",
+    "fill": "values that were missing were filled in",
+    "refresh": "its texts were brought up to date",
+    "relink": "an id that was proven wrong was replaced",
+    "promote": "it was requested, and the library has it now",
+    "gone_from_the_library": "it was gone from the library and was removed",
+    "merged": "it was one title with another row of ours and became part of that",
+    "tracked_twice": "it was found to be tracked more than once by Library Sync",
+    "not_available": "Jellyfin lists it, but there is nothing to play",
+    "availability_unknown": "it could not be told whether there is anything to play of it",
+    "still_read_by_jellyfin": "Jellyfin was still reading it",
+    "requested_seasons_incomplete": "not all requested episodes are there",
+    "row_not_understood": "its row is not understood and is left alone",
+    "tracked_in_an_earlier_state": "it could not be told whether all that was requested is there",
+    "deleted_in_the_tracker": "it was left out, as somebody deleted it in the tracker's dashboard",
+    "unlink_held": "its id of Radarr or Sonarr was gone with many others, and was kept for now",
+    "available_but_never_seen": "it was not in the library, and had never been seen there",
+    "ids_point_to_different_titles": "its ids belong to different requests",
+    "identified_as_another_title": "its item in Jellyfin was another title by then",
+    "ids_contradict_each_other": "Jellyfin has two different ids of one provider for it",
+}
+
+
+def sentences(facts: Mapping[str, Any], policy: RemovalPolicy) -> Iterator[str]:
+    """What is so, why, and what would change it."""
+    tracked = facts["tracked"]
+    yield f"{tracked['title']} is {tracked['state']} as request {tracked['id']}."
+    if (decision := next(iter(facts["decisions"]), None)) is not None:
+        yield _decided(decision)
+    if (undone := _undone(facts)) is not None:
+        yield f"What run {undone['run_id']} did to it was taken back at {undone['at'][:16]}."
+    yield from (f"Now {one['what']}: {one['todo']}." for one in facts.get("needs", ()))
+    yield from _links(tracked)
+    yield from _presence(facts)
+    yield _what_would_change(facts, policy)
+
+
+def of_untracked(known: Mapping[str, Any]) -> Iterator[str]:
+    """Why a title has no row, as far as that is known."""
+    yield f"{known['title']} is not tracked."
+    if (deletion := known["deletion"]) is not None:
+        yield _deleted(deletion)
+    if (decision := known["decision"]) is not None:
+        yield _decided(decision)
+        if decision["reason"] == "deleted_in_the_tracker":
+            yield "It stays out unless an admin has it tracked again, under “needs attention”."
+    elif deletion is not None and deletion["removal"] is not None:
+        yield "It is added again as soon as the library has it."
+
+
+def _deleted(deletion: Mapping[str, Any]) -> str:
+    at, by = str(deletion["at"])[:16].replace(" ", "T"), deletion["by"]
+    if (removal := deletion["removal"]) is not None:
+        run = removal["run_id"]
+        why = f"{removal['reason']}; undo run {run} to bring it back"
+        return f"Library Sync removed it at {at}, in run {run}: {why}."
+    where = "in the tracker's dashboard" if deletion["source"] == "DASHBOARD" else "by the tracker"
+    return f"It was deleted {where} at {at}{f' by {by}' if by else ''}."
+
+
+def _decided(decision: Mapping[str, Any]) -> str:
+    done = _DONE.get(decision["reason"], decision["reason"].replace("_", " "))
+    details = f" ({decision['details']})" if decision["details"] else ""
+    return f"In run {decision['run_id']}, {decision['started_at'][:16]}, {done}{details}."
+
+
+def _undone(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The event that took back what was done to it last; None if that still holds."""
+    latest = next(iter(facts.get("history", ())), None)
+    return latest if latest is not None and latest["action"] == "title.undone" else None
+
+
+def _links(tracked: Mapping[str, Any]) -> Iterator[str]:
+    """Through these ids the tracker deletes files, so that they are worth a look."""
+    for name in ("radarr", "sonarr"):
+        if (number := tracked.get(f"{name}_id")) is not None:
+            yield f"{name.capitalize()} has it as number {number}."
+
+
+def _presence(facts: Mapping[str, Any]) -> Iterator[str]:
+    if not facts["seen"]:
+        since = " since" if _undone(facts) else ""
+        yield f"We have not seen it in the library ourselves{since}."
+    elif (missing := facts["missing"]) is not None:
+        times = count(missing["sightings"], "complete reading")
+        since = facts["missing_since"][:16]
+        yield f"There has been nothing to play of it since {since}, in {times}."
+    else:
+        place = f", in {facts['library']}" if facts["library"] else ""
+        yield f"The library had it at the last complete reading{place}."
+
+
+def _what_would_change(facts: Mapping[str, Any], policy: RemovalPolicy) -> str:
+    if facts["tracked"]["state"] != "AVAILABLE":
+        return "It becomes AVAILABLE once Jellyfin has all of it that was requested."
+    if not facts["seen"]:
+        return "It is never removed before it was seen in the library once."
+    if policy.mode is RemovalMode.OFF:
+        return "It stays, whatever is missing: removals are switched off."
+    missing = facts["missing"] or {"sightings": 0, "waited_hours": 0.0}
+    waited = timedelta(hours=missing["waited_hours"])
+    more, left = policy.outstanding(missing["sightings"], waited)
+    hours = round(left.total_seconds() / 3600)
+    ask = policy.mode is RemovalMode.ASK
+    return (
+        f"It is removed after being missing from {count(more, 'more complete reading')}"
+        f" and for {count(hours, 'more hour')}, if"
+        f" {'an admin approves' if ask else 'few others are missing too'}."
+    )

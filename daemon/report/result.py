@@ -1,0 +1,252 @@
+"""What a run came to: its counts while it goes, its result when it ends."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from daemon import __version__
+from daemon.domain import (
+    SCANNING,
+    Absent,
+    Add,
+    Conflict,
+    Decision,
+    Fate,
+    ItemError,
+    Outcome,
+    Plan,
+    Rule,
+    Skip,
+    SkipReason,
+    SourceFailure,
+    Update,
+    UpdateReason,
+)
+
+_MAX_DETAILS: Final = 100
+_MAX_RULES: Final = 50
+_MAX_EARLY: Final = 20_000
+_EARLY: Final = frozenset(
+    {
+        SkipReason.NOT_AVAILABLE,
+        SkipReason.AVAILABILITY_UNKNOWN,
+        SkipReason.STILL_READ,
+        SkipReason.EARLIER_STATE,
+    }
+)
+
+
+@dataclass(slots=True)
+class RunStats:
+    """The counts of one run.
+
+    Attributes:
+        watched: tracked titles that are missing, and wait for more evidence.
+        waiting_plan: the run whose held removals wait for an admin.
+        listed: by service, how many titles Radarr and Sonarr have.
+        folders_away: by service, the root folders that Radarr and Sonarr cannot reach.
+        early: Jellyfin ids of titles that were not there to watch yet, the first few.
+        guard: what the removal guard looked at; empty where it did not come to that.
+        server: id of the Jellyfin that answered; "" where none did.
+        server_known: whether it is the one that is taken for the right one.
+    """
+
+    scanned: int = 0
+    added: int = 0
+    filled: int = 0
+    refreshed: int = 0
+    relinked: int = 0
+    promoted: int = 0
+    removed: int = 0
+    merged: int = 0
+    held: int = 0
+    watched: int = 0
+    waiting_plan: int | None = None
+    without_ids: int = 0
+    unpictured: int = 0
+    conflicts: int = 0
+    skipped: Counter[SkipReason] = field(default_factory=Counter)
+    defects: list[ItemError] = field(default_factory=list)
+    gaps: list[SourceFailure] = field(default_factory=list)
+    early: set[str] = field(default_factory=set)
+    guard: tuple[Rule, ...] = ()
+    failure: SourceFailure | None = None
+    listed: dict[str, int] = field(default_factory=dict)
+    folders_away: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    server: str = ""
+    server_known: bool = True
+
+    def count(self, plan: Plan) -> None:
+        """Count what was decided; what was written is counted as it is written."""
+        for decision in plan.decisions:
+            self._count(decision)
+        self.held = len(plan.held)
+        self.guard = plan.guard
+
+    def _count(self, decision: Decision) -> None:
+        if isinstance(decision, Skip):
+            # What is said of a request alone is no item of the library that was passed over.
+            if decision.item is not None:
+                self.skipped[decision.reason] += 1
+                if decision.reason in _EARLY and len(self.early) < _MAX_EARLY:
+                    self.early.add(decision.item.jellyfin_id)
+        elif isinstance(decision, Conflict):
+            self.conflicts += 1
+        elif isinstance(decision, Absent):
+            self.watched += decision.fate is Fate.WATCH
+        elif isinstance(decision, Add):
+            self.without_ids += not decision.item.ids.known
+
+    def would_write(self, decision: Decision) -> None:
+        """Count a decision that is not carried out."""
+        self.added += isinstance(decision, Add)
+        self.removed += isinstance(decision, Absent) and decision.fate is Fate.REMOVE
+        if isinstance(decision, Update):
+            self.filled += decision.reason is UpdateReason.FILL
+            self.refreshed += decision.reason is UpdateReason.REFRESH
+            self.relinked += decision.reason is UpdateReason.RELINK
+            self.promoted += decision.reason is UpdateReason.PROMOTE
+
+    def overtaken(self, number: int) -> None:
+        """Count items that somebody else was quicker with."""
+        self.skipped[SkipReason.TRACKED_MEANWHILE] += number
+
+    @property
+    def wrote_any(self) -> bool:
+        """Whether any row was written."""
+        return any(
+            (
+                *(self.added, self.filled, self.refreshed, self.relinked, self.promoted),
+                *(self.removed, self.merged),
+            )
+        )
+
+    @property
+    def outcome(self) -> Outcome:
+        """Partial as soon as anything could not be read, or an item had to be left out."""
+        if self.failure is not None:
+            return Outcome.FAILED
+        if self.waiting_plan is not None:
+            return Outcome.HELD
+        lost = any(defect.lost for defect in self.defects)
+        return Outcome.PARTIAL if self.gaps or lost else Outcome.OK
+
+    def problems(self) -> list[str]:
+        """Everything that went wrong, in sentences."""
+        failure = [self.failure] if self.failure else []
+        gaps = [gap.detail for gap in (*failure, *self.gaps) if gap.kind != SCANNING]
+        return [*gaps, *(str(defect) for defect in self.defects)]
+
+
+@dataclass(frozen=True, slots=True)
+class SyncResult:
+    """How a run ended.
+
+    Attributes:
+        run_id: its number; None for a dry run, which leaves no trace.
+        calls: by service, the exchanges, the bytes after decompression and the seconds of waiting.
+        plan: what a dry run would write.
+        configuration: a short word that is another one for every other configuration.
+        phases: the seconds that each took, in their order.
+    """
+
+    outcome: Outcome
+    stats: RunStats
+    run_id: int | None
+    duration_ms: int
+    calls: dict[str, dict[str, float]]
+    kind: str = "full"
+    versions: dict[str, str] = field(default_factory=dict)
+    plan: list[dict[str, Any]] | None = None
+    configuration: str = ""
+    phases: dict[str, float] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as it is told to people and machines; the first five keys are a contract."""
+        stats, problems = self.stats, self.stats.problems()
+        document: dict[str, Any] = {
+            "total_scanned": stats.scanned,
+            "added": stats.added,
+            "skipped": stats.skipped.total(),
+            "errors": len(problems),
+            "error_details": _capped(problems),
+            "updated": stats.filled + stats.refreshed + stats.relinked,
+            "promoted": stats.promoted,
+            "removed": stats.removed,
+            "merged": stats.merged,
+            "held": stats.held,
+            "conflicts": stats.conflicts,
+            "run_id": self.run_id,
+            "outcome": self.outcome.value,
+            "kind": self.kind,
+            "dry_run": self.plan is not None,
+            "duration_ms": self.duration_ms,
+            "filled": stats.filled,
+            "refreshed": stats.refreshed,
+            "relinked": stats.relinked,
+            "watched": stats.watched,
+            "waiting_plan": stats.waiting_plan,
+            "without_ids": stats.without_ids,
+            "unpictured": stats.unpictured,
+            "skip_reasons": {reason.value: n for reason, n in sorted(stats.skipped.items()) if n},
+            "gaps": [gap._asdict() for gap in stats.gaps],
+            "calls": self.calls,
+            "versions": self.versions,
+            "version": __version__,
+            "configuration": self.configuration,
+            "phases": self.phases,
+            "guard": _told(stats.guard),
+            "listed": stats.listed,
+            "folders_away": stats.folders_away,
+            "server": stats.server,
+            "server_known": stats.server_known,
+        }
+        return document if self.plan is None else {**document, "plan": self.plan}
+
+
+def _capped(problems: list[str]) -> list[str]:
+    more = len(problems) - _MAX_DETAILS
+    return problems if more <= 0 else [*problems[:_MAX_DETAILS], f"and {more} more"]
+
+
+def _told(rules: Iterable[Rule]) -> list[dict[str, Any]]:
+    """Those that hold come first, so that of many none of them is left out."""
+    holding_first = sorted(rules, key=lambda rule: not rule.why)
+    return [rule._asdict() for rule in holding_first[:_MAX_RULES]]
+
+
+def planned(plan: Plan) -> Iterator[dict[str, Any]]:
+    """A plan as a dry run tells it: what would be written, held or left to a person."""
+    for decision in plan.decisions:
+        yield from _planned(decision)
+    for held in plan.held:
+        row = held.request
+        entry = {"request_id": row.id, "library": row.library, "why": held.why}
+        yield {"decision": "hold", **entry, "kind": held.kind.value}
+
+
+def _planned(decision: Decision) -> Iterator[dict[str, Any]]:
+    if isinstance(decision, Absent):
+        row = decision.request
+        if decision.fate is Fate.REMOVE:
+            entry = {"request_id": row.id, "library": row.library, "why": decision.why}
+            yield {"decision": "remove", **entry}
+    elif decision.item is None:
+        if isinstance(decision, Conflict):
+            yield {"decision": "conflict", "request_ids": list(decision.request_ids)}
+    else:
+        entry = {
+            "media_type": decision.item.media_type.value,
+            "title": decision.item.title,
+            "jellyfin_id": decision.item.jellyfin_id,
+        }
+        if isinstance(decision, Add):
+            yield {"decision": "add", **entry}
+        elif isinstance(decision, Update):
+            columns = sorted({*decision.fills, *decision.replaces, *decision.relinks})
+            yield {"decision": decision.reason.value, **entry, "columns": columns}
+        elif isinstance(decision, Conflict):
+            yield {"decision": "conflict", **entry, "request_ids": list(decision.request_ids)}

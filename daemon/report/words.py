@@ -1,0 +1,113 @@
+"""Results as people like to read them on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TextIO
+
+from daemon.report.progress import Progress
+
+_HEADLINES = {
+    "ok": "In sync",
+    "partial": "Partly done",
+    "held": "Held",
+    "failed": "Failed",
+    "interrupted": "Interrupted",
+}
+_COUNTS = (
+    ("added", "added"),
+    ("filled", "filled in"),
+    ("refreshed", "refreshed"),
+    ("relinked", "linked anew"),
+    ("promoted", "requested, and available now"),
+    ("removed", "removed"),
+    ("merged", "merged into another row of the same title"),
+    ("held", "held until an admin approves"),
+    ("watched", "missing, waiting for more evidence"),
+    ("conflicts", "in conflict"),
+    ("without_ids", "added without any provider id"),
+)
+REASONS = {
+    "already_right": "already right",
+    "duplicate": "further copies of a title",
+    "not_available": "nothing to play yet",
+    "availability_unknown": "not told whether there is anything to play",
+    "still_read_by_jellyfin": "still being read by Jellyfin",
+    "tracked_in_an_earlier_state": "requested, in an earlier state",
+    "requested_seasons_incomplete": "requested, not all episodes there yet",
+    "row_not_understood": "tracked in a way that is not understood",
+    "tracked_meanwhile": "tracked by somebody else meanwhile",
+    "deleted_in_the_tracker": "deleted in the tracker's dashboard, so left out",
+    "unlink_held": "id of Radarr or Sonarr gone, held until an admin approves",
+    "not_in_the_library": "requested, not in the library yet",
+    "available_but_never_seen": "tracked as available, never seen in the library",
+}
+"""Why items of the library are left as they are, by the reason's code."""
+
+_MAX_PROBLEMS = 10
+
+
+def result(document: Mapping[str, Any]) -> Iterator[str]:
+    """A run's result, line by line."""
+    seconds = document["duration_ms"] / 1000
+    verb = "Would do" if document["dry_run"] else _HEADLINES[document["outcome"]]
+    yield f"{verb}: {document['total_scanned']:,} titles in the library, {seconds:.1f} s"
+    for key, words in _COUNTS:
+        if document[key]:
+            yield f"  {document[key]:>8,}  {words}"
+    for reason, number in document["skip_reasons"].items():
+        yield f"  {number:>8,}  {REASONS[reason]}"
+    yield from problems(document["error_details"])
+    asked = (f"{name} {calls['calls']:.0f}" for name, calls in document["calls"].items())
+    yield f"Calls: {', '.join(asked)}"
+
+
+def problems(details: Sequence[str]) -> Iterator[str]:
+    """What went wrong, the first few."""
+    if details:
+        yield "Needs attention:"
+    yield from (f"  - {detail}" for detail in details[:_MAX_PROBLEMS])
+    if len(details) > _MAX_PROBLEMS:
+        yield f"  - and {len(details) - _MAX_PROBLEMS} more"
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
+    """Columns as wide as what is in them."""
+    cells = [[plain(value) for value in row] for row in (headings, *rows)]
+    widths = [max(len(row[place]) for row in cells) for place in range(len(headings))]
+    for row in cells:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def plain(value: object) -> str:
+    """A value as one line of text; titles come from outside and must not steer the terminal."""
+    text = "" if value is None else str(value)
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+class ProgressLine:
+    """One line on a terminal that is written over and over; nothing where there is no terminal."""
+
+    def __init__(self, stream: TextIO = sys.stderr) -> None:
+        self._stream = stream
+        self._shown = stream.isatty()
+
+    def __call__(self, progress: Progress) -> None:
+        """Show where the run is."""
+        if self._shown:
+            of = f" of {progress.total:,}" if progress.total is not None else ""
+            count = f": {progress.done:,}{of}" if progress.done else ""
+            self._stream.write(f"\r\x1b[K{progress.phase.value}{count}")
+            self._stream.flush()
+
+    def clear(self) -> None:
+        """Leave the line empty for what comes next."""
+        if self._shown:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

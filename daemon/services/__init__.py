@@ -1,0 +1,1 @@
+"""One client for each outside service, and what its webhooks say."""

@@ -1,0 +1,788 @@
+"""Jellyfin: the library, what in it can be played, and whether the server is at work on it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum, auto
+from http import HTTPStatus
+from operator import attrgetter
+from typing import Any, Final, NamedTuple, TypeVar
+from urllib.parse import quote
+
+import msgspec
+import pydantic
+
+from daemon import __version__
+from daemon.domain import ItemError, LibraryItem, MediaType, TrackedRequest, fingerprint
+from daemon.errors import (
+    RefusedKeyError,
+    RejectedError,
+    ServiceError,
+    StartingError,
+    WrongServiceError,
+)
+from daemon.identity import Places, jellyfin_id, provider_ids
+from daemon.services.http import RetryPolicy, ServiceHttp
+from daemon.services.records import Broken, MalformedError, RecordReader, salvaged
+from daemon.snapshot import Activity, Episode, LibraryFolder, Texts
+
+SERVICE: Final = "Jellyfin"
+_TYPES: Final = {"Movie": MediaType.MOVIE, "Series": MediaType.TV}
+_YEARS: Final = range(1870, 2200)
+"""Anything else in a year's place is none: dates and negative numbers were seen there."""
+
+_PLAIN: Final = {
+    "Recursive": "true",
+    "CollapseBoxSetItems": "false",  # else 12.0 hides every title that is in a collection
+    "EnableUserData": "false",
+}
+_LISTING: Final = {
+    **_PLAIN,
+    "IncludeItemTypes": "Movie,Series",
+    "Fields": "ProviderIds,Path,Overview,DateCreated",
+    "ExcludeLocationTypes": "Virtual",
+}
+_EPISODES: Final = {
+    **_PLAIN,
+    "IncludeItemTypes": "Episode",
+    "EnableImages": "false",
+    "SortBy": "SeriesSortName",  # six times cheaper for the server than its default order
+}
+_FIRST_EPISODES: Final = {**_EPISODES, "IsMissing": "false", "IndexNumber": "1"}
+_SEASONS: Final = {**_PLAIN, "IncludeItemTypes": "Season", "EnableImages": "false"}
+
+MAX_IDS: Final = 150
+"""Titles that are asked for by their ids at once; together they cost the server as much as one."""
+
+_PICTURES: Final = {"EnableImages": "true", "EnableImageTypes": "Primary", "ImageTypeLimit": "1"}
+_LOOKED_UP: Final = {**_LISTING, **_PICTURES, "IncludeItemTypes": "Movie,Series,Episode"}
+_SAVED: Final = {
+    **_PLAIN,
+    "IncludeItemTypes": "Movie,Series,Episode",
+    "ExcludeLocationTypes": "Virtual",
+    "EnableImages": "false",
+}
+_HOLD_TITLES: Final = {None, "movies", "tvshows", "mixed"}
+_NO_PICTURES: Final = {"EnableImages": "false"}
+_BRIEFLY: Final = RetryPolicy(attempts=1, reply=5.0, silence=5.0)
+
+
+class _Row(msgspec.Struct, gc=False):
+    """A movie or a series as Jellyfin lists it; nulls are left out by the server."""
+
+    Id: str
+    Type: str
+    Name: str = ""
+    ProviderIds: dict[str, object] = {}
+    ProductionYear: int | None = None
+    Overview: str | None = None
+    Path: str | None = None
+    DateCreated: str | None = None
+    LocationType: str | None = None
+    IsPlaceHolder: bool | None = None
+    ImageTags: dict[str, object] | None = None
+    SeriesId: str | None = None
+
+
+class _Saved(msgspec.Struct, gc=False):
+    """A row that the server saved lately."""
+
+    Id: str
+    Type: str
+    SeriesId: str | None = None
+
+
+class _Episode(msgspec.Struct, gc=False):
+    """An episode by its place; a file may hold several.
+
+    From first sight until Jellyfin has read the file, `SeriesId` and the numbers are null (seen on
+    10.11.11).
+    """
+
+    SeriesId: str | None = None
+    ParentIndexNumber: int | None = None
+    IndexNumber: int | None = None
+    IndexNumberEnd: int | None = None
+    PremiereDate: str | None = None
+    LocationType: str | None = None
+    IsPlaceHolder: bool | None = None
+
+
+class _Season(msgspec.Struct, gc=False):
+    Id: str
+    SeriesId: str | None = None
+    IndexNumber: int | None = None
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    """Around every list of items; the total is that of all pages."""
+
+    Items: list[msgspec.Raw]
+    TotalRecordCount: int
+
+
+class _Ref(msgspec.Struct, gc=False):
+    """What can be told of a broken row."""
+
+    Id: str | None = None
+
+
+class _Task(pydantic.BaseModel):
+    Key: str
+    State: str
+
+
+class _Folder(pydantic.BaseModel):
+    Name: str
+    RefreshStatus: str
+    ItemId: str = ""
+    CollectionType: str | None = None
+
+
+class _Policy(pydantic.BaseModel):
+    IsAdministrator: pydantic.StrictBool
+    IsDisabled: pydantic.StrictBool = False
+
+
+class _User(pydantic.BaseModel):
+    Name: str
+    Policy: _Policy
+
+    @property
+    def bearer(self) -> TokenOwner:
+        admin = self.Policy.IsAdministrator and not self.Policy.IsDisabled
+        return TokenOwner(TokenStatus.ADMINISTRATOR if admin else TokenStatus.USER, self.Name)
+
+
+class _Counts(pydantic.BaseModel):
+    MovieCount: int
+    SeriesCount: int
+    EpisodeCount: int
+
+
+class Counts(NamedTuple):
+    """What the server counts; cheap for it at any size of the library."""
+
+    movies: int
+    series: int
+    episodes: int
+
+    @property
+    def titles(self) -> int:
+        """Movies and series together."""
+        return self.movies + self.series
+
+
+class TokenStatus(Enum):
+    """What a token is good for."""
+
+    ADMINISTRATOR = auto()
+    USER = auto()
+    BARRED = auto()
+    API_KEY = auto()
+    UNKNOWN = auto()
+
+
+_STANDINGS: Final = {400: TokenStatus.API_KEY, 401: TokenStatus.UNKNOWN, 403: TokenStatus.BARRED}
+
+
+class TokenOwner(NamedTuple):
+    """Whose a token is; the name is "" where it belongs to nobody."""
+
+    standing: TokenStatus
+    name: str = ""
+
+
+class _Login(pydantic.BaseModel):
+    AccessToken: str
+    User: _User
+
+
+class _Connect(pydantic.BaseModel):
+    Authenticated: pydantic.StrictBool
+    Secret: str = pydantic.Field(pattern="^[0-9A-Za-z]{1,128}$")
+    Code: str
+
+
+class QuickConnect(NamedTuple):
+    """A login that somebody has to allow on a device where they are logged in already.
+
+    Attributes:
+        code: what they type there; six digits (seen on 10.11.11).
+        secret: what the login is asked for with.
+        allowed: whether they did.
+    """
+
+    code: str
+    secret: str
+    allowed: bool
+
+
+class Server(NamedTuple):
+    """Which Jellyfin it is."""
+
+    id: str
+    version: str
+
+
+class LookUp(NamedTuple):
+    """What was found of given ids.
+
+    Attributes:
+        proven: ids of the series of those episodes that can be played.
+        series: ids of the series of all those episodes.
+        whole: all that the server found could be read, so that what is not in it is not there.
+    """
+
+    items: list[LibraryItem]
+    proven: frozenset[str]
+    series: frozenset[str]
+    whole: bool
+
+
+@dataclass(slots=True)
+class EpisodeList:
+    """What a list of episodes says; each row counts for the series that its own SeriesId names.
+
+    Attributes:
+        rows: by series, those of the series that were wanted.
+        proven: ids of the series that have an episode to play.
+        unread: rows that do not say yet which series they belong to.
+        whole: all that the server counts could be read.
+        partial: series of which rows may be missing.
+    """
+
+    rows: dict[str, list[Episode]] = field(default_factory=dict)
+    proven: set[str] = field(default_factory=set)
+    unread: int = 0
+    whole: bool = False
+    partial: set[str] = field(default_factory=set)
+
+
+class SeasonRef(NamedTuple):
+    """A season of a series; the number is None where Jellyfin has none for it."""
+
+    id: str
+    series_id: str
+    number: int | None
+
+
+class Saved(NamedTuple):
+    """What was saved lately.
+
+    Attributes:
+        ids: of movies, series and episodes, and of the episodes' series.
+        counts: the saved ones by their kind, as far as they were listed.
+        total: all that were saved, also those beyond the limit.
+    """
+
+    ids: frozenset[str]
+    counts: Counts
+    total: int
+
+
+@dataclass(slots=True)
+class Page:
+    """One reply of the listing; filled while it is read, whole once `total` is known.
+
+    Attributes:
+        rows: how many rows it held, the broken ones included.
+        foreign: rows of a type that was not asked for.
+        nameless: rows that could not be used and do not even say which item they are.
+        total: titles in the library as the server counts them; None until the reply has ended.
+    """
+
+    rows: int = 0
+    foreign: int = 0
+    nameless: int = 0
+    total: int | None = None
+    defects: list[ItemError] = field(default_factory=list)
+
+
+class JellyfinClient:
+    """Asks with an API key, which sees every library.
+
+    Only the modern header proves the key: 12.0 refuses all other ways (seen on 12.0-rc5). A user's
+    id is never sent with a listing, which can make it twenty times dearer for the server.
+    """
+
+    def __init__(self, http: ServiceHttp) -> None:
+        self.http = http
+        self._has_api_key = False
+
+    async def server(self) -> Server:
+        """Which server answers, once it is ready.
+
+        Raises:
+            StartingError: it is there, but not ready.
+            WrongServiceError: it is something else.
+            ServiceError: one of its other kinds.
+        """
+        path = "/System/Info/Public"
+        info = await self.http.get(path, dict[str, Any])
+        where = (SERVICE, self.http.url + path)
+        if "startupWizardCompleted" in info:  # the start-up server writes camelCase (seen on 10.11)
+            raise StartingError(*where, "it is still starting")
+        if info.get("ProductName") != "Jellyfin Server":
+            raise WrongServiceError(*where, "this is no Jellyfin")
+        if info.get("StartupWizardCompleted") is not True:
+            raise RejectedError(*where, "not set up yet", hint="finish its set-up wizard")
+        return Server(str(info.get("Id")), str(info.get("Version")))
+
+    async def who_is(self, token: str) -> TokenOwner:
+        """Whose a token is, asked with that token alone.
+
+        Nothing of ours is sent along: our key would speak for it, and a device or version would
+        overwrite those of the user's own device. An API key is answered 400, a user whom the
+        server keeps out for now 403, and any other token 401 (seen on 10.11.11).
+
+        Args:
+            token: as the server gives it to its users; it must not hold a quotation mark.
+
+        Raises:
+            ServiceError: Jellyfin cannot be asked, which says nothing about the token.
+        """
+        proof = {"Authorization": f'MediaBrowser Token="{token}"'}
+        try:
+            async with ServiceHttp(SERVICE, self.http.url, proof, _BRIEFLY) as http:
+                user = await http.get("/Users/Me", _User)
+        except (RefusedKeyError, RejectedError) as error:
+            if (standing := _STANDINGS.get(error.status or 0)) is None:
+                raise
+            return TokenOwner(standing)
+        return user.bearer
+
+    async def log_in(self, name: str, password: str, device: str) -> TokenOwner:
+        """Who it is that has this name and password; the password goes no further.
+
+        What the server gives for it is handed back at once. A wrong password and an unknown name
+        are both 401, a user whom the server keeps out 403 (seen on 10.11.11).
+
+        Args:
+            name: as typed.
+            password: as typed.
+            device: the same at each login of one daemon, or the server's list of devices grows.
+
+        Raises:
+            ServiceError: Jellyfin cannot be asked.
+        """
+        given = {"Username": name, "Pw": password}
+        return await self._login("/Users/AuthenticateByName", given, device)
+
+    async def quick_connect(self, device: str) -> QuickConnect | None:
+        """Begin a login without a password; None where the server has that switched off (401).
+
+        Raises:
+            ServiceError: Jellyfin cannot be asked.
+        """
+        try:
+            async with self._as_device(device) as http:
+                begun = await http.post("/QuickConnect/Initiate", _Connect)
+        except RefusedKeyError:
+            return None
+        return QuickConnect(begun.Code, begun.Secret, begun.Authenticated)
+
+    async def quick_connected(self, secret: str, device: str) -> TokenOwner | None:
+        """Who has allowed such a login by now; None as long as nobody has.
+
+        A secret that was never given, or over ten minutes ago, is 404 (seen on 10.11.11).
+
+        Raises:
+            ServiceError: Jellyfin cannot be asked.
+        """
+        try:
+            async with self._as_device(device) as http:
+                asked = {"secret": secret}
+                state = await http.get("/QuickConnect/Connect", _Connect, asked)
+        except WrongServiceError:
+            return TokenOwner(TokenStatus.UNKNOWN)
+        if not state.Authenticated:
+            return None
+        return await self._login("/Users/AuthenticateWithQuickConnect", {"Secret": secret}, device)
+
+    async def _login(self, path: str, given: Mapping[str, str], device: str) -> TokenOwner:
+        try:
+            async with self._as_device(device) as http:
+                login = await http.post(path, _Login, given)
+        except RefusedKeyError as error:
+            barred = error.status == HTTPStatus.FORBIDDEN
+            return TokenOwner(TokenStatus.BARRED if barred else TokenStatus.UNKNOWN)
+        proof = {"Authorization": f'MediaBrowser Token="{login.AccessToken}"'}
+        with suppress(ServiceError):  # then it stays valid, and nobody knows it
+            async with ServiceHttp(SERVICE, self.http.url, proof, _BRIEFLY) as http:
+                await http.post("/Sessions/Logout", type(None))
+        return login.User.bearer
+
+    def _as_device(self, device: str) -> ServiceHttp:
+        """All four are demanded (seen on 10.11.11); our key would make us somebody else."""
+        pairs = {
+            "Client": "Library Sync",
+            "Device": "Library Sync",
+            "DeviceId": device,
+            "Version": __version__,
+        }
+        proof = ", ".join(f'{name}="{value}"' for name, value in pairs.items())
+        headers = {"Authorization": f"MediaBrowser {proof}"}
+        return ServiceHttp(SERVICE, self.http.url, headers, _BRIEFLY)
+
+    async def activity(self) -> Activity:
+        """Whether the server is at work on its libraries, and which libraries it has.
+
+        A library's own scan and what the file monitor finds show in the folders only, a scan of
+        everything in the task (seen on 10.11). What is not understood may be a scan.
+        """
+        tasks = await self.http.get("/ScheduledTasks", list[Any])
+        folders = await self.http.get("/Library/VirtualFolders", list[Any])
+        busy, odd = _scan_task(tasks)
+        libraries = []
+        for one in folders:
+            folder = _parsed(_Folder, one)
+            if folder is None:
+                odd.append("a library that Jellyfin does not describe as usual")
+            elif folder.RefreshStatus != "Idle":
+                busy = True
+            libraries.append(_library(one, folder))
+        return Activity(busy or bool(odd), tuple(libraries), tuple(odd))
+
+    async def owner(self) -> str | None:
+        """The name of the person whose token our key is; None for a real API key.
+
+        An administrator's own token passes every other call, and does not see what is hidden from
+        that person. `/Users/Me` answers an API key with 400 (seen on 10.11.11 and 12.0-rc5). What
+        was an API key once is not asked about again.
+
+        Raises:
+            ServiceError: Jellyfin cannot be asked.
+        """
+        if self._has_api_key:
+            return None
+        try:
+            return (await self.http.get("/Users/Me", _User)).Name
+        except RejectedError as error:
+            if error.status != HTTPStatus.BAD_REQUEST:
+                raise
+        self._has_api_key = True
+        return None
+
+    async def counts(self) -> Counts:
+        """How many titles and episodes there are, without the virtual ones."""
+        found = await self.http.get("/Items/Counts", _Counts)
+        return Counts(found.MovieCount, found.SeriesCount, found.EpisodeCount)
+
+    async def page(
+        self,
+        page: Page,
+        start: int,
+        limit: int,
+        around: Around,
+        *,
+        pictures: bool,
+        library: str | None = None,
+    ) -> AsyncGenerator[list[LibraryItem], None]:
+        """Movies and series from `start` on, at most `limit`, while the reply streams in.
+
+        Whether a series is available is not known: that is proven by its episodes. Of an id that is
+        no library any more the server makes a question for all (read in the source of 10.11).
+        """
+        images = _PICTURES if pictures else _NO_PICTURES
+        query = {**_LISTING, **images, "StartIndex": str(start), "Limit": str(limit)}
+        query |= {} if library is None else {"ParentId": library}
+        async with aclosing(self._rows(query, _Row, page)) as pieces:
+            async for rows in pieces:
+                yield list(_items(rows, page, around))
+
+    async def look_up(self, ids: Sequence[str], page: Page, around: Around | None = None) -> LookUp:
+        """Given movies, series and episodes as they are now, with pictures; at most 150 ids.
+
+        The server refuses a request line of over 8 KiB. Ids that it does not know are absent from
+        the reply, and if it can read none of them it forgets the filter, so none may be malformed.
+        """
+        query = {**_LOOKED_UP, "Ids": ",".join(ids)}
+        titles: list[_Row | Broken] = []
+        episodes: list[_Row] = []
+        async with aclosing(self._rows(query, _Row, page)) as pieces:
+            async for rows in pieces:
+                for row in rows:
+                    one = salvaged(row, _Row)[0] if isinstance(row, Broken) else row
+                    if one is not None and one.Type == "Episode":
+                        episodes.append(one)
+                    else:
+                        titles.append(row)
+        named = [(jellyfin_id(row.SeriesId), _playable(row)) for row in episodes]
+        return LookUp(
+            list(_items(titles, page, around or Around())),
+            frozenset(series for series, there in named if series and there),
+            frozenset(series for series, _ in named if series),
+            whole=not page.nameless and len(titles) + len(episodes) == page.total,
+        )
+
+    async def saved_since(self, moment: datetime, limit: int) -> Saved:
+        """What was saved since a moment of the server's own clock: arrivals and changes, no losses.
+
+        `MinDateLastSavedForUser` is the spelling that works on every version; it is about the item
+        itself, so that a series which got an episode is not in it, but the episode is.
+        """
+        since = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        query = {**_SAVED, "MinDateLastSavedForUser": since, "Limit": str(limit)}
+        page = Page()
+        saved: list[_Saved] = []
+        async with aclosing(self._rows(query, _Saved, page)) as pieces:
+            async for rows in pieces:
+                saved.extend(row for row in rows if isinstance(row, _Saved))
+        named = (jellyfin_id(text) for row in saved for text in (row.Id, row.SeriesId))
+        ids = frozenset(found for found in named if found)
+        kinds = Counter(row.Type for row in saved)
+        counts = Counts(kinds["Movie"], kinds["Series"], kinds["Episode"])
+        return Saved(ids, counts, page.total or 0)
+
+    async def first_episodes(self, library: str | None = None) -> EpisodeList:
+        """Episodes numbered 1, a tenth of all; they prove that most series have something to play.
+
+        Args:
+            library: id of the only library to look at; None means all.
+        """
+        return await self._episodes(_FIRST_EPISODES, library)
+
+    async def episodes(self, wanted: Collection[str], library: str | None = None) -> EpisodeList:
+        """All episodes, the missing ones that Jellyfin knows of included, in one list.
+
+        Args:
+            wanted: ids of the series whose rows are kept.
+            library: id of the only library to look at; None means all.
+        """
+        return await self._episodes(_EPISODES, library, wanted)
+
+    async def episodes_of_season(self, season_id: str, wanted: Collection[str]) -> EpisodeList:
+        """The episodes of one season, the missing ones included.
+
+        `ParentId` of a season asks for its children. That of a series does not: it compares a copy
+        of the series' key, which is stale until the next scan, and in a library that merges series
+        it answers those of other folders (seen on 10.11.11 and 12.0-rc5).
+        """
+        return await self._episodes(_EPISODES, season_id, wanted)
+
+    async def seasons(self) -> list[SeasonRef]:
+        """All seasons of all series, in one list."""
+        found: list[SeasonRef] = []
+        async with aclosing(self._rows(_SEASONS, _Season, Page())) as pieces:
+            async for rows in pieces:
+                for row in rows:
+                    one, _ = salvaged(row, _Season) if isinstance(row, Broken) else (row, [])
+                    ids = one and (jellyfin_id(one.Id), jellyfin_id(one.SeriesId))
+                    if one and ids and ids[0] and ids[1]:
+                        found.append(SeasonRef(ids[0], ids[1], one.IndexNumber))
+        return found
+
+    async def poster(self, jellyfin_id: str) -> tuple[str, bytes]:
+        """An item's picture in a small size, with its content type.
+
+        Raises:
+            ServiceError: there is none, or Jellyfin cannot be asked.
+        """
+        async with ServiceHttp(SERVICE, self.http.url, self.http.headers, _BRIEFLY) as http:
+            path = f"/Items/{quote(jellyfin_id, safe='')}/Images/Primary"
+            return await http.picture(path, {"maxHeight": "360"})
+
+    async def _episodes(
+        self, query: dict[str, str], parent: str | None, wanted: Collection[str] = ()
+    ) -> EpisodeList:
+        query = query if parent is None else {**query, "ParentId": parent}
+        found, page, read = EpisodeList(), Page(), 0
+        async with aclosing(self._rows(query, _Episode, page)) as pieces:
+            async for rows in pieces:
+                for row in rows:
+                    one, _ = salvaged(row, _Episode) if isinstance(row, Broken) else (row, [])
+                    if one is not None:
+                        read += 1
+                        _note_episode(found, one, wanted)
+        found.whole = read == page.total
+        return found
+
+    async def _rows(
+        self, query: dict[str, str], shape: type[Any], page: Page
+    ) -> AsyncGenerator[list[Any], None]:
+        reader = RecordReader(shape, _Envelope, attrgetter("Items"))
+        async with self.http.stream("/Items", query) as chunks:
+            try:
+                async for chunk in chunks:
+                    if rows := reader.feed(chunk):
+                        yield rows
+                rows, envelope = reader.close()
+            except MalformedError as error:
+                raise self.http.not_json("/Items", f"the list is not whole: {error}") from None
+        page.total = envelope.TotalRecordCount
+        yield rows
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What is known when the library is read.
+
+    Attributes:
+        places: tells which library a path lies in.
+        tracked: by Jellyfin id, requests whose texts need not be kept where they are the same.
+        texts: keeps the long texts of the items; None leaves them in the items.
+        proven: ids of series that are known to have something to play.
+    """
+
+    places: Places = field(default_factory=lambda: Places(()))
+    tracked: Mapping[str, TrackedRequest] = field(default_factory=dict)
+    texts: Texts | None = None
+    proven: Collection[str] = ()
+
+
+def _items(rows: Iterable[_Row | Broken], page: Page, around: Around) -> Iterator[LibraryItem]:
+    """The good items among the rows; what is broken is noted on the page."""
+    for each in rows:
+        page.rows += 1
+        row, lost = (each, []) if isinstance(each, _Row) else salvaged(each, _Row)
+        number = jellyfin_id(row.Id if row else _ref(each))
+        if number is None:
+            page.nameless += 1
+            page.defects.append(
+                ItemError(SERVICE, "", "a record that does not say which item it is")
+            )
+        elif row is None:
+            reason = each.reason if isinstance(each, Broken) else ""
+            page.defects.append(ItemError(SERVICE, number, reason))
+        elif (media_type := _TYPES.get(row.Type)) is None:
+            page.foreign += 1
+            page.defects.append(ItemError(SERVICE, number, f"a {row.Type} was not asked for"))
+        elif not row.Name.strip():
+            page.defects.append(ItemError(SERVICE, number, "it has no name"))
+        else:
+            page.defects.extend(_odd(number, row, lost))
+            yield _item(number, row, media_type, page.defects, around)
+
+
+def _odd(number: str, row: _Row, lost: Iterable[str]) -> Iterator[ItemError]:
+    """Values that are left out of an item which is good but for them."""
+    for name in lost:
+        yield ItemError(
+            SERVICE, number, f"{_called(row)}: its {name} is not understood", lost=False
+        )
+
+
+def _called(row: _Row) -> str:
+    """A title as people can look for it."""
+    return f"{row.Name} ({row.Path})" if row.Path else row.Name
+
+
+def _item(
+    number: str, row: _Row, media_type: MediaType, defects: list[ItemError], around: Around
+) -> LibraryItem:
+    ids, unusable, contradicting = provider_ids(row.ProviderIds)
+    defects.extend(
+        ItemError(SERVICE, number, f"{_called(row)}: its {name} id is unusable", lost=False)
+        for name in unusable
+    )
+    film = media_type is MediaType.MOVIE
+    available = _playable(row) if film else True if number in around.proven else None
+    if film and available is None:
+        where = f"{_called(row)}: its location type {row.LocationType!r} is not understood"
+        defects.append(ItemError(SERVICE, number, where, lost=False))
+    year = row.ProductionYear if row.ProductionYear in _YEARS else None
+    overview, path, unchanged = row.Overview or None, row.Path, False
+    if (known := around.tracked.get(number)) is not None:
+        number = known.jellyfin_id or number
+        ids = known.ids if known.ids == ids else ids
+        if known.face == fingerprint(row.Name, year, overview, path):
+            overview, path, unchanged = None, None, True
+    texts = 0
+    if around.texts is not None and not unchanged:
+        overview, path, texts = None, None, around.texts.put(path, overview)
+    return LibraryItem(
+        jellyfin_id=number,
+        media_type=media_type,
+        title=row.Name,
+        year=year,
+        ids=ids,
+        overview=overview,
+        path=path,
+        library=around.places.find(row.Path),
+        created_at=_moment(row.DateCreated),
+        available=available,
+        poster=None if row.ImageTags is None else "Primary" in row.ImageTags,
+        contradicting=contradicting,
+        unchanged=unchanged,
+        texts=texts,
+    )
+
+
+def _note_episode(found: EpisodeList, row: _Episode, wanted: Collection[str]) -> None:
+    series = jellyfin_id(row.SeriesId)
+    if series is None:
+        found.unread += 1
+        return
+    there = _playable(row)
+    if there:
+        found.proven.add(series)
+    if series in wanted:
+        date = row.PremiereDate[:10] if row.PremiereDate else None
+        numbers = (row.ParentIndexNumber, row.IndexNumber, row.IndexNumberEnd)
+        found.rows.setdefault(series, []).append(Episode(*numbers, date, there))
+
+
+def _scan_task(tasks: Iterable[object]) -> tuple[bool, list[str]]:
+    """Whether the task of a whole scan runs, and what of the tasks is not understood."""
+    odd, known, busy = [], False, False
+    for one in tasks:
+        task = _parsed(_Task, one)
+        if task is None:
+            odd.append("a scheduled task that Jellyfin does not describe as usual")
+        elif task.Key == "RefreshLibrary":
+            known, busy = True, busy or task.State != "Idle"
+    return busy, odd if known else [*odd, "Jellyfin names no task that scans the library"]
+
+
+def _library(given: object, folder: _Folder | None) -> LibraryFolder:
+    """A library as far as it is understood: where it is counts even where its name does not."""
+    locations = given.get("Locations") if isinstance(given, dict) else None
+    told = locations if isinstance(locations, list) else []
+    places = [one for one in told if isinstance(one, str)]
+    if folder is None:
+        return LibraryFolder("", tuple(places))
+    holds = folder.ItemId if folder.CollectionType in _HOLD_TITLES else ""
+    return LibraryFolder(folder.Name, tuple(places), holds)
+
+
+def _parsed(model: type[_Model], given: object) -> _Model | None:
+    try:
+        return model.model_validate(given, strict=True)
+    except pydantic.ValidationError:
+        return None
+
+
+_Model = TypeVar("_Model", bound=pydantic.BaseModel)
+
+
+def _moment(text: str | None) -> datetime | None:
+    """Jellyfin writes up to seven digits of a second, and the year 1 for "never"."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.year > 1 else None
+
+
+def _playable(row: _Row | _Episode) -> bool | None:
+    """On disk, and no placeholder: a `.disc` stub is a file too (seen on 10.11).
+
+    Returns:
+        None where the server says something else: that is neither there nor gone.
+    """
+    if row.IsPlaceHolder or row.LocationType == "Virtual":
+        return False
+    return True if row.LocationType == "FileSystem" else None
+
+
+def _ref(broken: _Row | Broken) -> str | None:
+    try:
+        return msgspec.json.decode(broken.raw, type=_Ref).Id if isinstance(broken, Broken) else None
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return None

@@ -1,0 +1,113 @@
+"""What a webhook's body says, decoded without I/O; it is a reason to look, never a fact."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, TypeVar
+
+import msgspec
+
+from daemon.domain import Ids, MediaType
+from daemon.identity import imdb_id, jellyfin_id
+
+_LIBRARY: Final = frozenset({"ItemAdded", "ItemDeleted"})
+_COMING: Final = frozenset({"Download", "MovieAdded", "SeriesAdd", "Rename"})
+_OF_A_SERIES: Final = frozenset({"Season", "Episode"})
+"""With a deleted series come hooks of its seasons that do not name it (seen on 12.0-rc5)."""
+_ALL: Final = "switch on “Send All Properties” in the plugin"
+_CONNECT: Final = "this address is for the webhooks of Radarr and Sonarr"
+_T = TypeVar("_T")
+
+
+class HookError(ValueError):
+    """The body is not what such a webhook sends; the text says what is wrong and what to do."""
+
+
+class LibraryEvent(NamedTuple):
+    """A webhook that is about the library.
+
+    Attributes:
+        kind: the sender's own word, e.g. "ItemAdded".
+        ids: Jellyfin ids to look at.
+        server: id of the Jellyfin that sent it; "" if it does not say.
+    """
+
+    kind: str
+    ids: frozenset[str]
+    server: str
+
+
+class ImportEvent(NamedTuple):
+    """A title that Radarr or Sonarr has imported, so that Jellyfin will have it soon."""
+
+    kind: str
+    media_type: MediaType
+    ids: Ids
+
+
+class _Jellyfin(msgspec.Struct, gc=False):
+    NotificationType: str = ""
+    ItemType: str = ""
+    ItemId: str = ""
+    SeriesId: str = ""
+    ServerId: str = ""
+
+
+class _Title(msgspec.Struct, gc=False):
+    tmdbId: int = 0
+    tvdbId: int = 0
+    imdbId: str = ""
+
+
+class _Arr(msgspec.Struct, gc=False):
+    eventType: str = ""
+    movie: _Title | None = None
+    series: _Title | None = None
+
+
+def jellyfin_note(body: bytes) -> LibraryEvent | None:
+    """What Jellyfin's webhook plugin says; None where it is not about the library.
+
+    An episode's provider ids are its own, not its series', so none are taken. Ids come with and
+    without dashes, and what is no id at all is left out: it would make Jellyfin list everything.
+
+    Raises:
+        HookError: the body is something else.
+    """
+    hook = _decoded(body, _Jellyfin, _ALL)
+    if not hook.NotificationType:
+        raise HookError(f"NotificationType is missing; {_ALL}")
+    if hook.NotificationType not in _LIBRARY:
+        return None
+    given = (hook.SeriesId,) if hook.ItemType == "Season" else (hook.ItemId, hook.SeriesId)
+    ids = frozenset(found for text in given if (found := jellyfin_id(text)) is not None)
+    if not ids and hook.ItemType not in _OF_A_SERIES:
+        raise HookError(f"ItemId is missing or no id; {_ALL}")
+    return LibraryEvent(hook.NotificationType, ids, jellyfin_id(hook.ServerId) or "")
+
+
+def arr_note(body: bytes) -> ImportEvent | None:
+    """What Radarr's or Sonarr's Connect says; None where nothing is to come of it.
+
+    A test carries ids that look real, so the kind is looked at before anything else.
+
+    Raises:
+        HookError: the body is something else.
+    """
+    hook = _decoded(body, _Arr, _CONNECT)
+    if not hook.eventType:
+        raise HookError(f"eventType is missing; {_CONNECT}")
+    title = hook.movie or hook.series
+    if hook.eventType not in _COMING or title is None:
+        return None
+    media_type = MediaType.MOVIE if hook.movie else MediaType.TV
+    ids = Ids(title.tmdbId or None, title.tvdbId or None, imdb_id(title.imdbId))
+    return ImportEvent(hook.eventType, media_type, ids) if ids.known else None
+
+
+def _decoded(body: bytes, shape: type[_T], advice: str) -> _T:
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except msgspec.ValidationError as error:
+        raise HookError(f"unexpected JSON: {error}; {advice}") from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise HookError(f"the body is no JSON; {advice}") from None

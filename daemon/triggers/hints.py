@@ -1,0 +1,248 @@
+"""Gathers hints until it is quiet, then asks for one run; looks again where it was too early.
+
+Hints live in memory only: a lost one costs latency, and every start begins with a full run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from statistics import median
+from typing import Any, Final
+
+from daemon.domain import Actor, LibraryItem, Scope, Trigger
+from daemon.errors import StoreError
+from daemon.logs import logger
+from daemon.report.result import SyncResult
+from daemon.services.webhooks import ImportEvent, LibraryEvent
+from daemon.settings import Webhook
+from daemon.store import Store
+from daemon.triggers.queue import Worker
+
+_log = logger(__name__)
+_ACTOR: Final = Actor("system", "webhook")
+_DAY: Final = 86_400.0
+_MAX_AT_ONCE: Final = 500
+"""Titles of one look; the others are looked at in the next ones."""
+_MAX_KEPT: Final = 100_000
+"""Ids that are kept until they are looked at; what is more waits for a full run."""
+_MAX_IMPORTS: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """When to look again for what is not there to watch yet, all in seconds.
+
+    Attributes:
+        again: between looks at a title that was hinted at; the last one again and again.
+        coming: after an import, when Jellyfin is looked at for it.
+    """
+
+    again: tuple[float, ...] = (10.0, 30.0, 90.0, 270.0, 600.0)
+    coming: tuple[float, ...] = (30.0, 60.0, 120.0, 180.0, 240.0, 300.0, 420.0, 600.0)
+
+
+def due(first: float, last: float, quiet: float, at_most: float) -> float:
+    """When hints are acted on: once it was quiet, and never later than that after the first."""
+    return min(last + quiet, first + at_most)
+
+
+@dataclass(slots=True)
+class Statistics:
+    """What came in. Times are seconds of a clock that does not jump, but for `last_at`.
+
+    Attributes:
+        kinds: how often each kind came, by the hour, of the last day.
+        totals: how often each kind came since the start.
+        lags: from a hint to its run's end, in seconds, beyond the time that hints are gathered.
+    """
+
+    last_at: datetime | None = None
+    last_kind: str = ""
+    foreign: int = 0
+    kinds: deque[tuple[int, Counter[str]]] = field(default_factory=deque)
+    totals: Counter[str] = field(default_factory=Counter)
+    lags: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
+
+    def count(self, kind: str) -> None:
+        """Count one webhook."""
+        self.last_at, self.last_kind = datetime.now(UTC), kind
+        hour = int(time.monotonic() // 3600)
+        if not self.kinds or self.kinds[-1][0] != hour:
+            self.kinds.append((hour, Counter()))
+        while self.kinds[0][0] <= hour - 24:
+            self.kinds.popleft()
+        self.kinds[-1][1][kind] += 1
+        self.totals[kind] += 1
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as they are told to people and machines."""
+        lags = sorted(self.lags)
+        worst = lags[math.ceil(len(lags) * 0.99) - 1] if lags else None
+        return {
+            "state": "receiving" if self.last_at else "never received",
+            "last_at": self.last_at.isoformat() if self.last_at else None,
+            "last_kind": self.last_kind or None,
+            "last_24h": dict(sum((counter for _, counter in self.kinds), Counter())),
+            "foreign": self.foreign,
+            "lag_median_s": round(median(lags), 3) if lags else None,
+            "lag_p99_s": None if worst is None else round(worst, 3),
+        }
+
+
+class HintDebouncer:
+    """Takes hints at any rate, with bounded memory.
+
+    Args:
+        worker: does the runs.
+        store: knows what is tracked.
+        quick: the quick look.
+        webhook: how long hints are gathered.
+        server_id: of our Jellyfin, once it is known.
+        pauses: between looks at what is not there yet.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        store: Store,
+        quick: Callable[[], Awaitable[object]],
+        webhook: Webhook,
+        server_id: Callable[[], str | None] = lambda: None,
+        pauses: Pauses | None = None,
+    ) -> None:
+        self._worker = worker
+        self._store = store
+        self._quick = quick
+        self._quiet = webhook.quiet.total_seconds()
+        self._at_most = webhook.at_most.total_seconds()
+        self._hints: set[str] = set()
+        self._first = self._last = 0.0
+        self._again: dict[str, tuple[float, int]] = {}
+        self._coming: dict[ImportEvent, tuple[float, int]] = {}
+        self._looking = False
+        self._stirred = asyncio.Event()
+        self.statistics = Statistics()
+        self._server_id = server_id
+        self._pauses = pauses or Pauses()
+
+    def take(self, note: LibraryEvent) -> bool:
+        """Take a hint; False if another Jellyfin sent it."""
+        self.statistics.count(note.kind)
+        ours = self._server_id()
+        if ours and note.server and note.server != ours:
+            if not self.statistics.foreign:
+                _log.warning("hook.foreign", server=note.server, expected=ours)
+            self.statistics.foreign += 1
+            return False
+        self._gather(note.ids)
+        return True
+
+    def expect(self, coming: ImportEvent) -> None:
+        """Take the news that a title was imported: look for it until Jellyfin has it."""
+        self.statistics.count(coming.kind)
+        if len(self._coming) < _MAX_IMPORTS:
+            self._coming[coming] = (time.monotonic() + self._pauses.coming[0], 0)
+            self._stirred.set()
+
+    async def serve(self) -> None:
+        """Ask for runs as hints fall due, forever."""
+        while True:
+            wait = self._next() - time.monotonic()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, wait) if wait < _DAY else None):
+                    await self._stirred.wait()
+            self._stirred.clear()
+            self._act(time.monotonic())
+            await self._look_for_imports(time.monotonic())
+
+    def _gather(self, ids: Iterable[str]) -> None:
+        now = time.monotonic()
+        if not self._hints:
+            self._first = now
+        self._last = now
+        if len(self._hints) < _MAX_KEPT:
+            self._hints.update(ids)
+        for found in ids:
+            self._again.pop(found, None)
+        self._stirred.set()
+
+    def _next(self) -> float:
+        """When something is due; far away while nothing is."""
+        if self._looking:
+            return min((when for when, _ in self._coming.values()), default=float("inf"))
+        gathered = due(self._first, self._last, self._quiet, self._at_most)
+        moments = [when for when, _ in (*self._again.values(), *self._coming.values())]
+        return min([*moments, *([gathered] if self._hints else [])], default=float("inf"))
+
+    def _act(self, now: float) -> None:
+        """Look at what is due, a few hundred at a time: one run at a time, and all in the end."""
+        if self._looking:
+            return
+        if self._hints and now >= due(self._first, self._last, self._quiet, self._at_most):
+            taken = frozenset(islice(self._hints, _MAX_AT_ONCE))
+            self._hints -= taken
+            self._ask(taken, now)
+            return
+        ripe = {found: n for found, (when, n) in self._again.items() if now >= when}
+        if ripe:
+            taken_again = dict(islice(ripe.items(), _MAX_AT_ONCE))
+            for found in taken_again:
+                del self._again[found]
+            self._ask(frozenset(taken_again), now, taken_again)
+
+    def _ask(self, ids: frozenset[str], now: float, looks: Mapping[str, int] | None = None) -> None:
+        self._looking = True
+        ticket = self._worker.ask(Trigger.WEBHOOK, _ACTOR, Scope(ids))
+        ticket.result.add_done_callback(lambda done: self._ended(done, now, ids, looks or {}))
+
+    def _ended(
+        self,
+        done: asyncio.Future[SyncResult | None],
+        asked: float,
+        ids: frozenset[str],
+        looks: Mapping[str, int],
+    ) -> None:
+        """What was not there to watch yet is looked at again, ever less often, until it is."""
+        self._looking = False
+        self._stirred.set()
+        if done.cancelled() or done.exception() or (result := done.result()) is None:
+            return
+        now = time.monotonic()
+        if not looks:
+            self.statistics.lags.append(now - asked)
+        early_ids = result.stats.early if result.kind == "hinted" else result.stats.early & ids
+        for early in early_ids:
+            look = min(looks.get(early, -1) + 1, len(self._pauses.again) - 1)
+            if len(self._again) < _MAX_KEPT:
+                self._again.setdefault(early, (now + self._pauses.again[look], look))
+
+    async def _look_for_imports(self, now: float) -> None:
+        ripe = {coming: step for coming, (when, step) in self._coming.items() if now >= when}
+        try:
+            missing = [coming for coming in ripe if not await self._is_here(coming)]
+        except StoreError as error:
+            _log.warning("hook.not_looked_up", error_kind=error.kind, error=str(error))
+            missing = list(ripe)  # the run that they ask for tells
+        moments = self._pauses.coming
+        for coming, step in ripe.items():
+            del self._coming[coming]
+            if coming in missing and step + 1 < len(moments):
+                pause = moments[step + 1] - moments[step]
+                self._coming[coming] = (now + pause, step + 1)
+        if missing:
+            await self._quick()
+
+    async def _is_here(self, coming: ImportEvent) -> bool:
+        """Whether nobody waits for it any more; one season that is there is not another one."""
+        item = LibraryItem("", coming.media_type, "", ids=coming.ids)
+        rows = (await self._store.tracked([item])).rows
+        mine = [row for row in rows if row.media_type is coming.media_type]
+        return bool(mine) and all(row.is_available and row.jellyfin_id for row in mine)

@@ -1,0 +1,196 @@
+"""The one place where runs happen: one at a time, and at most one waiting that all callers share.
+
+Joining the running one would be wrong: it may have read the library before what the caller means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from daemon.apply.run import SyncService
+from daemon.domain import Actor, Outcome, Scope, SourceFailure, Trigger
+from daemon.errors import DaemonError
+from daemon.logs import logger
+from daemon.report.progress import Feed, Phase, Progress
+from daemon.report.result import RunStats, SyncResult
+
+_log = logger(__name__)
+_PACE: Final = 0.2
+"""Seconds between two pieces of news of one phase; what a thousand listeners are told costs."""
+
+
+@dataclass(eq=False, slots=True)
+class QueuedRun:
+    """A run that was asked for.
+
+    Attributes:
+        number: the run's, also before it begins.
+        started_at: when it began; None while it waits.
+        result: comes when it has ended; None in it means that it was stopped before it could tell.
+    """
+
+    number: int
+    trigger: Trigger
+    actor: Actor
+    scope: Scope
+    result: asyncio.Future[SyncResult | None]
+    started_at: datetime | None = None
+    progress: Progress = field(default_factory=lambda: Progress(Phase.ASKING))
+
+    def as_dict(self) -> dict[str, Any]:
+        """The run as it is told to people and machines."""
+        return {
+            "run_id": self.number,
+            "state": "running" if self.started_at else "waiting",
+            "trigger": self.trigger.value,
+            "actor": self.actor.name,
+            "kind": self.scope.kind,
+            "started_at": self.started_at.isoformat() if self.started_at else None,
+            "phase": self.progress.phase.value,
+            "done": self.progress.done,
+            "total": self.progress.total,
+            "errors": self.progress.errors,
+        }
+
+
+class Worker:
+    """Runs what is asked for.
+
+    Args:
+        service: does the runs.
+        feed: told what happens, after it was committed.
+        next_number: of the next run.
+
+    Attributes:
+        began: called with each run's kind.
+        ended: called with each run's result.
+    """
+
+    def __init__(self, service: SyncService, feed: Feed, next_number: int) -> None:
+        self._service = service
+        self._feed = feed
+        self._next_number = next_number
+        self._wanted = asyncio.Event()
+        self._task: asyncio.Task[SyncResult] | None = None
+        self._moved = self._told = time.monotonic()
+        self.running: QueuedRun | None = None
+        self.waiting: QueuedRun | None = None
+        self.last: SyncResult | None = None
+        self.began: list[Callable[[str], None]] = []
+        self.ended: list[Callable[[SyncResult], None]] = []
+
+    def ask(self, trigger: Trigger, actor: Actor, scope: Scope = Scope()) -> QueuedRun:
+        """A run that begins after this call; shared with whoever asked since the last one began."""
+        if self.waiting is None:
+            future = asyncio.get_running_loop().create_future()
+            self.waiting = QueuedRun(self._next_number, trigger, actor, scope, future)
+            self._next_number += 1
+            self._wanted.set()
+        else:
+            self.waiting.scope = self.waiting.scope.joined(scope)
+        return self.waiting
+
+    def cancel(self, number: int) -> bool:
+        """Stop a run, or let one that waits never begin; False if it is neither."""
+        if self.waiting is not None and self.waiting.number == number:
+            _settle(self.waiting, None)
+            self.waiting = None
+            return True
+        if self.running is None or self.running.number != number or self._task is None:
+            return False
+        if not self._service.cancel_requested:  # a second time would disturb its orderly end
+            if self._service.ending:
+                return False
+            self._service.cancel_requested = True
+            self._task.cancel()
+        return True
+
+    @property
+    def stuck_seconds(self) -> float:
+        """How long the run that is going has not moved; 0 while none is."""
+        return time.monotonic() - self._moved if self.running else 0.0
+
+    def progressed(self, progress: Progress) -> None:
+        """Told by the run, after what it tells of was committed."""
+        self._moved = time.monotonic()
+        if self.running is None:
+            return
+        news = progress.phase is not self.running.progress.phase or progress.done == progress.total
+        self.running.progress = progress
+        if news or self._moved - self._told >= _PACE:
+            self._told = self._moved
+            self._feed.publish("progress", self.running.as_dict())
+
+    async def serve(self) -> None:
+        """Do the runs, until cancelled; the one that is going is then ended first."""
+        try:
+            while True:
+                await self._wanted.wait()
+                self._wanted.clear()
+                if self.waiting is not None:
+                    await self._one(self.waiting)
+        finally:
+            if self.waiting is not None:
+                _settle(self.waiting, None)
+
+    async def _one(self, ticket: QueuedRun) -> None:
+        self.running, self.waiting = ticket, None
+        self._service.cancel_requested = self._service.ending = False
+        self._moved = time.monotonic()
+        ticket.started_at = datetime.now(UTC)
+        self._feed.publish("started", ticket.as_dict())
+        for listener in self.began:
+            listener(ticket.scope.kind)
+        run = self._service.run(ticket.trigger, ticket.actor, ticket.scope, ticket.number)
+        self._task = asyncio.create_task(run)
+        try:
+            result = await self._task
+            _settle(ticket, result)
+            self._tell(result)
+        except DaemonError as error:
+            _settle(ticket, error)
+            self._tell(_not_begun(ticket, error))
+        except asyncio.CancelledError:
+            serving = asyncio.current_task()
+            if serving is None or serving.cancelling():
+                raise
+            # Only the run was cancelled, before it began.
+            result = _unseen(ticket, Outcome.INTERRUPTED, RunStats())
+            _settle(ticket, result)
+            self._tell(result)
+        finally:
+            _settle(ticket, None)
+            self._task, self.running = None, None
+
+    def _tell(self, result: SyncResult) -> None:
+        self.last = result
+        self._feed.publish("done", result.as_dict())
+        for listener in self.ended:
+            listener(result)
+
+
+def _settle(ticket: QueuedRun, end: SyncResult | DaemonError | None) -> None:
+    """Tell whoever waits; a waiter that was cancelled may have settled it by that."""
+    if ticket.result.done():
+        return
+    if isinstance(end, DaemonError):
+        ticket.result.set_exception(end)
+        ticket.result.exception()  # whoever waits sees it; nobody has to wait
+    else:
+        ticket.result.set_result(end)
+
+
+def _not_begun(ticket: QueuedRun, error: DaemonError) -> SyncResult:
+    """The end of a run of which not even its own row could be written."""
+    _log.error("run.not_begun", run=ticket.number, error_kind=error.kind, error=str(error))
+    failure = SourceFailure("Tracker", error.kind, str(error))
+    return _unseen(ticket, Outcome.FAILED, RunStats(failure=failure))
+
+
+def _unseen(ticket: QueuedRun, outcome: Outcome, stats: RunStats) -> SyncResult:
+    return SyncResult(outcome, stats, ticket.number, 0, {}, ticket.scope.kind)

@@ -1,0 +1,90 @@
+"""The quick check: two small calls that tell whether anything in the library has changed.
+
+It works as long as Jellyfin answers, also while a scan goes on and on: what was saved is looked at
+by its ids. Only what needs the whole list waits until the server is idle.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from daemon.apply.run import Baseline, SyncService
+from daemon.domain import MAX_HINTS, Actor, Scope, SourceFailure, Trigger
+from daemon.errors import ServiceError
+from daemon.logs import logger
+from daemon.report.words import count
+from daemon.services.jellyfin import Counts, JellyfinClient, Saved
+from daemon.triggers.queue import Worker
+
+_log = logger(__name__)
+_SYSTEM: Final = Actor("system", "quick check")
+_OVERLAP: Final = timedelta(seconds=30)
+_MAX_SAVED: Final = 20_000
+"""Rows of 320 bytes that are read at once; a scan can save every title anew."""
+
+
+class QuickCheck:
+    """Asks for a run where one is worth it.
+
+    Args:
+        jellyfin: whom to ask.
+        service: knows what the library was like when it was last read.
+        worker: does the runs.
+    """
+
+    def __init__(self, jellyfin: JellyfinClient, service: SyncService, worker: Worker) -> None:
+        self._jellyfin = jellyfin
+        self._service = service
+        self._worker = worker
+
+    async def look(self) -> str:
+        """Look once, and say what it came to.
+
+        Pointless while a run goes, or before the library was read.
+
+        Raises:
+            ServiceError: Jellyfin cannot be asked.
+        """
+        baseline = self._service.baseline
+        if self._worker.running or self._worker.waiting:
+            return "a run goes or waits, and sees what is new"
+        try:
+            if baseline is None:
+                await self._jellyfin.server()
+                return "nothing to compare with until a full sync has read the library"
+            words = await self._changes(baseline)
+        except ServiceError as error:
+            self._service.health.bad(SourceFailure(error.service, error.kind, str(error)))
+            _log.debug("quick.failed", error_kind=error.kind, error=str(error))
+            raise
+        self._service.health.good(self._jellyfin.http.service)
+        return words
+
+    async def _changes(self, baseline: Baseline) -> str:
+        saved = await self._jellyfin.saved_since(baseline.date - _OVERLAP, _MAX_SAVED)
+        date = self._jellyfin.http.date or baseline.date
+        counts = await self._jellyfin.counts()
+        if baseline.counts is None or not _explained(baseline.counts, counts, saved):
+            self._service.rescan_wanted = True
+        if self._service.rescan_wanted and not (await self._jellyfin.activity()).scanning:
+            ticket = self._worker.ask(Trigger.QUICK, _SYSTEM)
+            return f"a full sync is needed: run {ticket.number}"
+        self._service.baseline = Baseline(date, counts)
+        _log.debug("quick.looked", saved=saved.total)
+        later = " and a full sync follows once Jellyfin is idle" * self._service.rescan_wanted
+        if saved.total > _MAX_SAVED or len(saved.ids) > MAX_HINTS:
+            ticket = self._worker.ask(Trigger.QUICK, _SYSTEM)
+            return f"{saved.total:,} items were saved: run {ticket.number} reads the library"
+        if not saved.ids:
+            return f"nothing has changed{later}"
+        ticket = self._worker.ask(Trigger.QUICK, _SYSTEM, Scope(saved.ids))
+        return f"run {ticket.number} looks at {count(saved.total, 'saved item')}{later}"
+
+
+def _explained(before: Counts, now: Counts, saved: Saved) -> bool:
+    """Whether what was saved accounts for what was gained; a loss is never accounted for."""
+    return all(
+        old <= new <= old + arrived
+        for old, new, arrived in zip(before, now, saved.counts, strict=True)
+    )

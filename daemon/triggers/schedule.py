@@ -1,0 +1,267 @@
+"""When to look: jobs that only ask for work, and a guard for a clock that jumps."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.date import DateTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from daemon.domain import IMPLAUSIBLE, INCOMPLETE, SCANNING, Actor, Outcome, Trigger
+from daemon.errors import (
+    BrokenServiceError,
+    CutShortError,
+    DaemonError,
+    DiskFullError,
+    ServiceError,
+    StartingError,
+    StoreBusyError,
+    TimedOutError,
+    UnreachableError,
+)
+from daemon.logs import logger
+from daemon.report.result import SyncResult
+from daemon.settings import Sync
+from daemon.triggers.queue import Worker
+
+_log = logger(__name__)
+_SYSTEM: Final = Actor("system", "schedule")
+_PAUSES: Final = (60.0, 300.0, 900.0)
+_RETRYABLE: Final = {SCANNING, INCOMPLETE, IMPLAUSIBLE} | {
+    error.kind
+    for error in (
+        StoreBusyError,
+        DiskFullError,
+        UnreachableError,
+        StartingError,
+        BrokenServiceError,
+        TimedOutError,
+        CutShortError,
+    )
+}
+_STARTING: Final = {UnreachableError.kind, StartingError.kind, BrokenServiceError.kind}
+"""What a service that is being started answers, or does not."""
+_STARTS_WITHIN: Final = timedelta(minutes=15)
+_DRIFT: Final = 30.0
+_JITTER: Final = 10
+_NIGHT: Final = CronTrigger(hour=3, minute=40, jitter=1200, timezone=UTC)
+
+_REMEMBERED: Final = 10
+PAUSABLE: Final = ("full", "quick")
+"""The jobs that can be paused."""
+
+Work = Callable[[], Awaitable[str]]
+"""What a job does; it says in words what that came to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a job came to: since when, in how many seconds, in words, and whether it was well."""
+
+    at: datetime
+    seconds: float
+    words: str
+    good: bool
+
+
+@dataclass(slots=True)
+class Job:
+    """One of the jobs, since the start.
+
+    Attributes:
+        paused: until it is resumed; a start forgets that.
+        done: the latest times, the newest last; a full run's are in the history of runs.
+    """
+
+    work: Work
+    paused: bool = False
+    done: deque[Done] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+
+
+class Schedule:
+    """The jobs of the daemon.
+
+    Args:
+        worker: does the runs.
+        sync: how often.
+        quick: the quick look.
+        housekeeping: what is done at night.
+        pauses: seconds before a run that failed is tried again; after the last, the same again.
+        clock: the time now, aware UTC.
+
+    Attributes:
+        jobs: by name: full, quick, housekeeping.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        sync: Sync,
+        *,
+        quick: Work,
+        housekeeping: Work,
+        pauses: Sequence[float] = _PAUSES,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._worker = worker
+        self._sync = sync
+        self._pauses = pauses
+        self._clock = clock
+        self._failures = 0
+        self._failing_since: datetime | None = None
+        self._scheduler = AsyncIOScheduler(
+            timezone=UTC,
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+        works = {"full": self._full, "quick": quick, "housekeeping": housekeeping}
+        self.jobs = {name: Job(work) for name, work in works.items()}
+        self._add("full", _every(sync.every))
+        if sync.quick:
+            self._add("quick", _every(sync.quick))
+        self._add("housekeeping", _NIGHT)
+
+    def start(self) -> None:
+        """Begin, with a full run at once where that is wanted."""
+        self._scheduler.start()
+        if self._sync.on_start:
+            self._worker.ask(Trigger.START, _SYSTEM)
+
+    def stop(self) -> None:
+        """Stop scheduling."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+    @property
+    def next_run(self) -> datetime | None:
+        """When the next full run is due by itself; None before the start and after the stop."""
+        times = [self.next_of(name) for name in ("full", "retry")]
+        return min((time for time in times if time), default=None)
+
+    def next_of(self, name: str) -> datetime | None:
+        """When a job is due; None where it is not."""
+        return getattr(self._scheduler.get_job(name), "next_run_time", None)
+
+    async def do(self, name: str) -> Done:
+        """Do a job, now; what it came to is kept."""
+        job, at, began = self.jobs[name], self._clock(), time.monotonic()
+        try:
+            words, good = await job.work(), True
+        except DaemonError as error:
+            words, good = str(error), False
+            if not isinstance(error, ServiceError):  # of which health tells, once
+                _log.warning("job.failed", job=name, error_kind=error.kind, error=words)
+        if name == "quick" and good:
+            self._contact()
+        done = Done(at, time.monotonic() - began, words, good)
+        job.done.append(done)
+        return done
+
+    def pause(self, name: str) -> None:
+        """Let a job wait until it is resumed; a full run that was to be tried again, too."""
+        self.jobs[name].paused = True
+        if self._scheduler.get_job(name):
+            self._scheduler.pause_job(name)
+        if name == "full":
+            self._forget_retry()
+
+    def resume(self, name: str) -> None:
+        """Let a job that was paused come again when it is due."""
+        self.jobs[name].paused = False
+        if self._scheduler.get_job(name):
+            self._scheduler.resume_job(name)
+
+    def ran(self, result: SyncResult) -> None:
+        """Told how a run ended: what can heal by itself is tried again before the interval.
+
+        A hinted run that failed has lost its hints, which a full one makes up for.
+        """
+        lost = result.outcome is Outcome.FAILED and not self._scheduler.get_job("retry")
+        if result.kind != "full" and result.outcome in {Outcome.OK, Outcome.PARTIAL}:
+            self._contact()
+        if result.outcome is Outcome.INTERRUPTED or (result.kind != "full" and not lost):
+            return
+        if result.outcome is Outcome.OK or not _kinds(result) & _RETRYABLE:
+            self._failures, self._failing_since = 0, None
+            self._forget_retry()
+        elif not self.jobs["full"].paused:
+            failure = result.stats.failure
+            self._retry_later(starting=failure is not None and failure.kind in _STARTING)
+
+    def _retry_later(self, *, starting: bool) -> None:
+        """Try again soon while a service may be starting, then ever less often.
+
+        A retry that is planned already is not put off by what somebody tried meanwhile.
+        """
+        now, planned = self._clock(), self.next_of("retry")
+        self._failing_since = (self._failing_since or now) if starting else None
+        if self._failing_since is not None and now - self._failing_since < _STARTS_WITHIN:
+            self._failures = 0
+        due = now + timedelta(seconds=self._pauses[min(self._failures, len(self._pauses) - 1)])
+        if planned is not None and planned <= due:
+            return
+        self._failures += 1
+        self._scheduler.add_job(self._retry, DateTrigger(due), id="retry", replace_existing=True)
+        _log.debug("run.retry_planned", seconds=round((due - now).total_seconds()))
+
+    def _contact(self) -> None:
+        """Jellyfin answers: a run that waits for that need not wait any longer."""
+        if self._failing_since is not None and self.next_of("retry") is not None:
+            self._failing_since = None
+            self._scheduler.modify_job("retry", next_run_time=self._clock())
+
+    async def serve(self) -> None:
+        """Watch the clock, forever.
+
+        A job waits for a moment of the wall clock: set back by hours, it would be late by hours.
+        """
+        loop = asyncio.get_running_loop()
+        drift = time.time() - loop.time()
+        while True:
+            await asyncio.sleep(_DRIFT)
+            now = time.time() - loop.time()
+            if abs(now - drift) > _DRIFT:
+                _log.warning("clock.jumped", seconds=round(now - drift))
+                self.clock_jumped()
+            drift = now
+
+    def clock_jumped(self) -> None:
+        """Let no job wait for longer than its interval from now."""
+        now, pause = self._clock(), timedelta(seconds=self._pauses[-1])
+        longest = {"full": self._sync.every, "quick": self._sync.quick, "retry": pause}
+        for name, every in longest.items():
+            due = self.next_of(name)
+            if due and due > now + every:
+                self._scheduler.modify_job(name, next_run_time=now + every)
+        self._scheduler.wakeup()
+
+    def _add(self, name: str, trigger: BaseTrigger) -> None:
+        self._scheduler.add_job(self.do, trigger, [name], id=name)
+
+    def _forget_retry(self) -> None:
+        if self._scheduler.get_job("retry"):
+            self._scheduler.remove_job("retry")
+
+    async def _full(self) -> str:
+        return f"run {self._worker.ask(Trigger.INTERVAL, _SYSTEM).number}"
+
+    async def _retry(self) -> None:
+        self._worker.ask(Trigger.RETRY, _SYSTEM)
+
+
+def _every(every: timedelta) -> IntervalTrigger:
+    return IntervalTrigger(seconds=int(every.total_seconds()), timezone=UTC, jitter=_JITTER)
+
+
+def _kinds(result: SyncResult) -> set[str]:
+    """What was missing, by the stable words for it."""
+    failure = [result.stats.failure] if result.stats.failure else []
+    return {gap.kind for gap in (*result.stats.gaps, *failure)}

@@ -1,0 +1,113 @@
+"""What is said of one title, and what would change it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from daemon.domain import ConflictReason, RemovalMode, RemovalPolicy, UpdateReason
+from daemon.report.explain import _DONE, of_untracked, sentences
+from daemon.store import ATTENTION
+
+LAST = {
+    RemovalMode.GUARDED: "if few others are missing too.",
+    RemovalMode.ASK: "if an admin approves.",
+    RemovalMode.OFF: "removals are switched off.",
+}
+
+
+def facts(**more: Any) -> dict[str, Any]:
+    """A film that is tracked and there, as the store tells of it."""
+    tracked = {"id": 7, "title": "Metropolis", "state": "AVAILABLE", "radarr_id": 12}
+    there = {"seen": True, "library": "/films", "missing": None, "missing_since": None}
+    return {"tracked": tracked, "decisions": [], **there, **more}
+
+
+@pytest.mark.parametrize("mode", [*RemovalMode])
+def test_what_would_remove_a_title_is_as_the_settings_have_it(mode: RemovalMode) -> None:
+    """Nothing is announced that the daemon will not do."""
+    *_, last = sentences(facts(), RemovalPolicy(mode))
+    assert last.endswith(LAST[mode])
+
+
+def test_the_numbers_elsewhere_are_told() -> None:
+    """Radarr's and Sonarr's, where there are any."""
+    assert "Radarr has it as number 12." in [*sentences(facts(), RemovalPolicy())]
+
+
+def test_a_missing_title_says_for_how_long() -> None:
+    """How often it was missing, since when, and what is left until it goes."""
+    missing = {"sightings": 1, "waited_hours": 23.0}
+    told = facts(missing=missing, missing_since="2026-03-01T10:00:00+00:00")
+    *_, presence, last = sentences(told, RemovalPolicy(grace=timedelta(hours=24)))
+    assert presence == (
+        "There has been nothing to play of it since 2026-03-01T10:00, in 1 complete reading."
+    )
+    assert "1 more complete reading and for 1 more hour," in last
+
+
+def test_every_reason_has_its_words() -> None:
+    """Nobody has to read the program's own names."""
+    kept = {*UpdateReason, *ConflictReason, *ATTENTION, "gone_from_the_library", "tracked_twice"}
+    assert kept | {"merged", "available_and_not_tracked", "available_without_ids"} <= _DONE.keys()
+
+
+def test_what_needs_somebody_is_said() -> None:
+    """With what to do about it."""
+    needs = [{"what": "Library Sync tracks it more than once", "todo": "merge them"}]
+    told = [*sentences(facts(needs=needs), RemovalPolicy())]
+    assert "Now Library Sync tracks it more than once: merge them." in told
+
+
+def test_what_was_taken_back_is_said() -> None:
+    """Or the latest decision would seem to hold still."""
+    run = {"run_id": 3, "started_at": "2026-03-01T10:00:00", "details": None}
+    back = {"run_id": 3, "at": "2026-03-01T11:00:00", "action": "title.undone", "actor_name": "eve"}
+    told = facts(decisions=[{**run, "reason": "gone_from_the_library"}], history=[back], seen=False)
+    said = " ".join(sentences(told, RemovalPolicy()))
+    assert "was removed. What run 3 did to it was taken back at 2026-03-01T11:00." in said
+    assert "We have not seen it in the library ourselves since." in said
+
+
+LOG = {"at": "2026-03-01 10:00:00.5", "by": "carol", "source": "DASHBOARD", "removal": None}
+OFF = {
+    "run_id": 4,
+    "started_at": "2026-03-02T10:00:00",
+    "reason": "deleted_in_the_tracker",
+    "details": "it was taken off the list there",
+}
+
+
+@pytest.mark.parametrize(
+    ("deletion", "decision", "words"),
+    [
+        (LOG, None, "It was deleted in the tracker's dashboard at 2026-03-01T10:00 by carol."),
+        ({**LOG, "by": None, "source": "SONARR"}, None, "It was deleted by the tracker at 2026"),
+        (
+            {**LOG, "removal": {"run_id": 7, "reason": "gone"}},
+            None,
+            "in run 7: gone; undo run 7 to",
+        ),
+        (
+            {**LOG, "removal": {"run_id": 7, "reason": "gone"}},
+            None,
+            "as soon as the library has it.",
+        ),
+        (LOG, OFF, "it was left out, as somebody deleted it in the tracker's dashboard (it was"),
+        (LOG, OFF, "stays out unless an admin has it tracked again"),
+        (
+            None,
+            {**OFF, "reason": "not_available"},
+            "Jellyfin lists it, but there is nothing to play",
+        ),
+    ],
+)
+def test_a_title_without_a_row_says_why(
+    deletion: dict[str, Any] | None, decision: dict[str, Any] | None, words: str
+) -> None:
+    """Deleted by somebody, removed by us, left out."""
+    first, *told = of_untracked({"title": "Metropolis", "deletion": deletion, "decision": decision})
+    assert first == "Metropolis is not tracked."
+    assert words in " ".join(told)
