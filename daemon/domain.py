@@ -16,7 +16,7 @@ Column = int | str | None
 
 FILLABLE = (
     *("jellyfin_id", "tmdb_id", "tvdb_id", "imdb_id", "radarr_id", "sonarr_id"),
-    *("year", "overview", "poster_url"),
+    *("year", "overview", "poster_url", "final_path"),
 )
 """The tracker's columns that may be filled where they are NULL."""
 
@@ -337,6 +337,7 @@ class Update:
         relinks: ids that are proven wrong, with what was there and what belongs there.
         promotes: the state that the row leaves for AVAILABLE.
         details: in plain words, what is worth knowing about it.
+        undecided: whether it cannot be told yet that all that was asked for is there.
     """
 
     item: LibraryItem
@@ -347,6 +348,7 @@ class Update:
     relinks: Mapping[str, tuple[Column, Column]] = field(default_factory=dict)
     promotes: RequestState | None = None
     details: str | None = None
+    undecided: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,11 +438,14 @@ class Evidence(NamedTuple):
         seen: rows seen for the first time, or in another library, with the library's location.
         returned: rows that were missing and are there again.
         missed: rows that were seen before and are missing now; empty where it proves nothing.
+        away: rows that were missing before, and whose library is away in a reading that proves
+            nothing else.
     """
 
     seen: Sequence[tuple[int, str | None]] = ()
     returned: Sequence[int] = ()
     missed: Sequence[Missed] = ()
+    away: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -264,22 +264,22 @@ class Catalogue:
         """Whether a title stands under a number.
 
         Returns:
-            False if nothing does, or another title by the own key; None where that cannot be told.
+            False if nothing does, or another title: by the own key, else by all ids that both have;
+            None where that cannot be told.
         """
         if not any(pairs.get(number) for pairs in self._by_number):
             return False
         own = _OWN_KEY[self.media_type]
         if (key := self._key(number, own)) is not None and ids[own] is not None:
             return key == _digits(ids[own])
-        known = ((self._key(number, at), ids[at]) for at in (0, 1, 2))
-        same = any(None not in {a, b} and a == _digits(b) for a, b in known)
-        return True if same else None
+        pairs = ((self._key(number, at), ids[at]) for at in (0, 1, 2))
+        equal = [key == _digits(value) for key, value in pairs if None not in {key, value}]
+        return any(equal) if equal else None
 
     def names_another(self, number: int, ids: Ids) -> bool:
         """Whether a number is surely another title's."""
-        own = _OWN_KEY[self.media_type]
-        key = self._key(number, own)
-        return key is not None and ids[own] is not None and key != _digits(ids[own])
+        there = any(pairs.get(number) for pairs in self._by_number)
+        return there and self.holds(number, ids) is False
 
     def _numbers(self, at: int, value: int | str | None) -> list[int]:
         return [] if value is None else self._by_id[at].get(_digits(value))

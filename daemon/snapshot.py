@@ -66,10 +66,12 @@ class Episodes(NamedTuple):
     Attributes:
         rows: those whose own SeriesId names it, the missing ones that are known included.
         seasons: numbers of all its seasons.
+        partial: some rows could not be read.
     """
 
     rows: Sequence[Episode]
     seasons: frozenset[int] = frozenset()
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ class Report:
         primary: its numbers are the ones that the tracker's rows hold.
         titles: what it keeps; None where that is unknown, which is never the same as nothing.
         whole: it is the complete list as it is now, so that what is not in it is not there.
+        remembered: it is what the instance said some time ago.
         counts: by its own number, all episodes of each season, aired or not, monitored or not.
     """
 
@@ -128,6 +131,7 @@ class Report:
     titles: Catalogue | None = None
     whole: bool = False
     counts: Mapping[int, Mapping[int, int]] = field(default_factory=dict)
+    remembered: bool = False
 
 
 _BLOCK: Final = 65_536

@@ -346,7 +346,7 @@ def test_without_ids_nothing_is_found() -> None:
         (7, Ids(tmdb=604), False),
         (7, Ids(604, None, "tt0133093"), False),
         (7, Ids(imdb="tt0133093"), True),
-        (7, Ids(imdb="tt0000009"), None),
+        (7, Ids(imdb="tt0000009"), False),
         (7, Ids(), None),
         (8, Ids(603, None, "tt0000002"), True),
         (8, Ids(tmdb=603), None),
@@ -376,15 +376,13 @@ def test_a_series_of_the_same_tmdb_id_is_another_one_by_its_tvdb_id() -> None:
     [
         (7, Ids(tmdb=604), True),
         (7, Ids(tmdb=603), False),
-        (7, Ids(imdb="tt0000009"), False),
+        (7, Ids(imdb="tt0000009"), True),
         (8, Ids(tmdb=603), False),
         (9, Ids(tmdb=603), False),
         (10, Ids(tmdb=603), False),
     ],
 )
-def test_a_number_names_another_title_only_by_another_own_key(
-    number: int, ids: Ids, verdict: bool
-) -> None:
+def test_a_number_names_another_title_if_no_id_agrees(number: int, ids: Ids, verdict: bool) -> None:
     """A number that is not there names nothing."""
     titles = {7: Ids(603, None, "tt0133093"), 8: Ids(imdb="tt0000002"), 9: Ids()}
     assert a_list(MOVIE, titles).names_another(number, ids) is verdict

@@ -38,7 +38,7 @@ from daemon.observe.episodes import EpisodeQuestions
 from daemon.observe.hints import ArrMemory, look
 from daemon.observe.library import Disagreement, Library
 from daemon.observe.sources import Problems, Services, Survey, distrusted, survey
-from daemon.plan import plan
+from daemon.plan import copies_of_series, plan
 from daemon.report.health import Health
 from daemon.report.progress import Phase, Progress
 from daemon.report.result import RunStats, SyncResult
@@ -160,6 +160,8 @@ class SyncService:
         self.baseline: Baseline | None = None
         self.rescan_wanted = False
         self._disagreement: Disagreement | None = None
+        self._orphans = 0
+        self._copies: Mapping[str, frozenset[str]] = {}
         self.cancel_requested = False
         self.ending = False
 
@@ -254,6 +256,7 @@ class SyncService:
         self._judge(run, snapshot.reading, tracked.rows)
         await self._carry_out(run, snapshot, tracked)
         if isinstance(run.writer, PlanWriter) and run.scope.library is None:
+            self._copies = copies_of_series(snapshot.items, tracked.rows)
             await self._remember(seen, snapshot.reading, date, tracked.server)
         await _released(snapshot.items, tracked.rows)
 
@@ -293,15 +296,18 @@ class SyncService:
             run.stats.scanned = len(items)
         self._disagreement = library.disagreement
         counted = seen.counts.episodes if seen.counts else 0
-        questions = EpisodeQuestions(jellyfin, problems, counted, run.scope.library)
+        questions = EpisodeQuestions(
+            jellyfin, problems, counted, run.scope.library, orphans=self._orphans
+        )
         looked = await questions.look(items, tracked.rows, proven)
+        self._orphans = self._orphans if questions.unread is None else questions.unread
         after = await problems.helped(jellyfin.activity())
         scanning = seen.activity.scanning or after is None or after.scanning
         reading = library.reading(scanning=scanning, distrust=seen.distrust)
         run.stats.scanned = reading.titles
         odd = (*seen.activity.odd, *(after.odd if after else ()))
         self._note_state(run, reading, odd)
-        around = (seen.reports, seen.activity.locations)
+        around = (self._arrs.instead(seen.reports), seen.activity.locations)
         return Snapshot(looked.items, reading, *around, looked.episodes, texts)
 
     def _note_state(self, run: _Run, reading: Reading, odd: Sequence[str]) -> None:
@@ -365,7 +371,7 @@ class SyncService:
 
         try:
             server = await self._services.jellyfin.server()
-            snapshot = await look(self._services, hints, rows, around, problems)
+            snapshot = await look(self._services, hints, rows, around, problems, self._copies)
             reports = await self._arrs.reports(snapshot.items, problems)
         finally:
             run.settle_problems()
@@ -457,12 +463,12 @@ class SyncService:
 def _comparable(rows: Sequence[TrackedRequest]) -> Mapping[str, TrackedRequest]:
     """By Jellyfin id, the rows whose texts need not be kept in memory where they are the same.
 
-    Not of an item that several rows of ours name, nor of a title of which any row lacks an
-    overview: its text has to be at hand.
+    Not of an item that several rows of ours name, nor of a title of which any row lacks a text:
+    that has to be at hand.
     """
     hungry: set[tuple[object, ...]] = set()
     for row in rows:
-        if "overview" in row.missing:
+        if not row.missing.isdisjoint({"overview", "final_path"}):
             hungry.update((row.media_type, *one) for one in _identities(row))
     named = Counter(row.jellyfin_id for row in rows if row.ours)
     return {

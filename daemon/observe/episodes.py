@@ -48,6 +48,10 @@ class EpisodeQuestions:
         counted: how many episodes the server has; 0 where that is not known.
         library: id of the only library to look at; None means all.
         certain: prove also what is not there, which takes one list of all episodes.
+        orphans: rows without a series that an earlier list had, too: files in a library's root.
+
+    Attributes:
+        unread: rows without a series in the list of all episodes; None where it was not read.
     """
 
     jellyfin: JellyfinClient
@@ -55,12 +59,15 @@ class EpisodeQuestions:
     counted: int = 0
     library: str | None = None
     certain: bool = True
+    orphans: int = 0
+    unread: int | None = None
 
     async def look(
         self,
         items: Sequence[LibraryItem],
         requests: Iterable[TrackedRequest],
         proven: Collection[str],
+        known: Mapping[str, Sequence[Episode]] | None = None,
     ) -> Looked:
         """Look at what matters of these items.
 
@@ -68,17 +75,22 @@ class EpisodeQuestions:
             items: movies, and series of which it is not known whether they are available.
             requests: those that may belong to them.
             proven: ids of series that are known to have something to play.
+            known: episodes that were read already, by series; they count also before a scan has put
+                them into a season.
         """
         series = {
             item.jellyfin_id: _known(item, proven)
             for item in items
             if item.media_type is MediaType.TV
         }
-        episodes = await self._look(series, requests)
+        episodes = await self._look(series, requests, known or {})
         return Looked([series.get(item.jellyfin_id, item) for item in items], episodes)
 
     async def _look(
-        self, series: dict[str, LibraryItem], requests: Iterable[TrackedRequest]
+        self,
+        series: dict[str, LibraryItem],
+        requests: Iterable[TrackedRequest],
+        known: Mapping[str, Sequence[Episode]],
     ) -> dict[str, Episodes]:
         """What open requests need to know; which series are available is noted in `series`."""
         requests = [row for row in requests if row.media_type is MediaType.TV]
@@ -97,11 +109,11 @@ class EpisodeQuestions:
         await self._note_absent(series, requests, found)
         return {
             number: Episodes(
-                found.rows.get(number, ()),
+                [*found.rows.get(number, ()), *known.get(number, ())],
                 frozenset(one.number for one in seasons.get(number, ()) if one.number is not None),
+                number in found.partial,
             )
             for number in wanted
-            if number not in found.partial
         }
 
     async def _note_absent(
@@ -115,7 +127,8 @@ class EpisodeQuestions:
         asked = self._absent(watched, found) if self.certain and watched else None
         absent = await self.problems.helped(asked) if asked else None
         for number in [number for number, item in series.items() if not item.available]:
-            certain = number not in watched or number in (absent or ())
+            unasked = number in watched or number in found.partial
+            certain = not unasked or number in (absent or ())
             series[number] = replace(series[number], available=False if certain else None)
 
     async def _seasons(self, series: Collection[str]) -> Mapping[str, list[SeasonRef]]:
@@ -140,14 +153,24 @@ class EpisodeQuestions:
             if one in unproven or _matters(season, seasons[one], wanted[one])
         }
         if len(series) > self._max_questions:
-            found = await self.jellyfin.episodes(keep, self.library)
+            found = await self._all(keep)
             _note_doubts(found, keep)
             return found
-        ids = sorted(series)
-        answers = await each(ids, lambda season: self.jellyfin.episodes_of_season(season, keep))
-        for season, answer in zip(ids, answers, strict=True):
+
+        async def one(season: str) -> EpisodeList:
+            asked = self.problems.helped(self.jellyfin.episodes_of_season(season, keep))
+            answer = await asked or EpisodeList()
             _note_doubts(answer, [series[season]])
-        return _joined(answers)
+            return answer
+
+        return _joined(await each(sorted(series), one))
+
+    async def _all(self, keep: Collection[str]) -> EpisodeList:
+        """The list of all episodes; what was without a series before is no doubt about any."""
+        every = await self.jellyfin.episodes(keep, self.library)
+        self.unread = every.unread
+        every.unread = max(0, every.unread - self.orphans)
+        return every
 
     @property
     def _max_questions(self) -> int:
@@ -156,7 +179,7 @@ class EpisodeQuestions:
 
     async def _absent(self, watched: Collection[str], found: EpisodeList) -> frozenset[str]:
         """Those of the series that certainly have nothing to play."""
-        every = await self.jellyfin.episodes(watched, self.library)
+        every = await self._all(watched)
         if not every.whole or every.unread:
             return frozenset()
         rows = {one: [*every.rows.get(one, ()), *found.rows.get(one, ())] for one in watched}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from daemon.domain import Ids, LibraryItem, MediaType, TrackedRequest
@@ -13,7 +13,7 @@ from daemon.observe.episodes import EpisodeQuestions
 from daemon.observe.sources import Problems, Services
 from daemon.services.arr import ArrClient
 from daemon.services.jellyfin import MAX_IDS, Around, JellyfinClient, Page
-from daemon.snapshot import Reading, Report, Snapshot
+from daemon.snapshot import Episode, Reading, Report, Snapshot
 
 _MAX_FILMS = 5
 """Films that Radarr is asked for one by one."""
@@ -21,8 +21,10 @@ _MAX_FILMS = 5
 _MAX_UNPROVEN = 5
 """Series that are proven one by one; for more there is one list of all first episodes."""
 
-_SONARR_REST = 600.0
-"""Seconds between two readings of Sonarr's list for hints; it costs Sonarr up to 18 s."""
+_SONARR_REST = 60.0
+_SONARR_SHARE = 20.0
+"""Sonarr's list is read for hints after a minute at the earliest, and after 20 times as long as it
+took: it costs a large Sonarr up to 18 s, so that this keeps it busy for a twentieth at the most."""
 
 Tracked = Callable[[Sequence[LibraryItem]], Awaitable[Sequence[TrackedRequest]]]
 """Gives the requests that may belong to items."""
@@ -41,6 +43,7 @@ class _Found:
     items: dict[str, LibraryItem] = field(default_factory=dict)
     proven: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)
+    episodes: dict[str, list[Episode]] = field(default_factory=dict)
 
 
 async def look(
@@ -49,26 +52,30 @@ async def look(
     tracked: Tracked,
     around: Around,
     problems: Problems,
+    copies: Mapping[str, frozenset[str]] | None = None,
 ) -> Snapshot:
     """The hinted movies and series and the copies that their requests name.
 
     An episode stands for its series, and proves it. What is no id is passed over: of ids that it
-    cannot read Jellyfin makes a question for all.
+    cannot read Jellyfin makes a question for all. `copies` are the other items of titles, by their
+    ids, as they were known last.
 
     Raises:
         ServiceError: Jellyfin cannot be asked.
     """
     jellyfin, found = services.jellyfin, _Found()
-    await _ask(
-        jellyfin, {known for hint in hints if (known := jellyfin_id(hint))}, found, around, problems
-    )
-    requests = await tracked(list(found.items.values()))
-    named = {row.jellyfin_id for row in requests if row.jellyfin_id}
-    await _ask(jellyfin, named, found, around, problems)
+    wanted = {known for hint in hints if (known := jellyfin_id(hint))}
+    requests: Sequence[TrackedRequest] = ()
+    while wanted - found.asked:
+        await _ask(jellyfin, wanted, found, around, problems)
+        # Each item that is found can have requests, and each of these can name another item.
+        requests = await tracked(list(found.items.values()))
+        wanted |= {row.jellyfin_id for row in requests if row.jellyfin_id}
+        wanted |= {one for item in found.items for one in (copies or {}).get(item, ())}
     items = list(found.items.values())
     proven = await _proven(jellyfin, items, found.proven, problems)
     questions = EpisodeQuestions(jellyfin, problems, certain=False)
-    looked = await questions.look(items, requests, proven)
+    looked = await questions.look(items, requests, proven, found.episodes)
     reading = Reading(
         complete=False,
         scanning=True,
@@ -92,6 +99,8 @@ async def _ask(
             problems.defects.extend(page.defects)
             found.answered.update(ids if answer.whole else ())
             found.proven |= answer.proven
+            for series, rows in answer.episodes.items():
+                found.episodes.setdefault(series, []).extend(rows)
             wanted = wanted | answer.series
         found.asked.update(more)
 
@@ -126,14 +135,21 @@ class ArrMemory:
         self._services = services
         self._clock = clock
         self._known: dict[str, Report] = {}
-        self._read: dict[str, float] = {}
+        self._next: dict[str, float] = {}
 
     def remember(self, reports: Iterable[Report]) -> None:
         """Keep what a full run has read."""
         for report in reports:
-            if report.titles is not None:
-                self._known[report.instance] = _as_remembered(report)
-                self._read[report.instance] = self._clock()
+            if report.titles is not None and not report.remembered:
+                self._known[report.instance] = replace(report, whole=False)
+                self._next[report.instance] = self._clock() + _SONARR_REST
+
+    def instead(self, reports: Iterable[Report]) -> tuple[Report, ...]:
+        """The reports, and what is remembered in place of those that are missing."""
+        return tuple(
+            one if one.titles is not None else _outdated(self._known.get(one.instance, one))
+            for one in reports
+        )
 
     async def reports(self, items: Iterable[LibraryItem], problems: Problems) -> tuple[Report, ...]:
         """What each of them holds of the given titles; what cannot be read is a gap."""
@@ -170,23 +186,26 @@ class ArrMemory:
     ) -> Report:
         name = sonarr.http.service
         known = self._known.get(name, Report(name, sonarr.media_type))
-        unknown = [
-            item for item in series if known.titles is None or known.titles.find(item.ids) is None
-        ]
-        rested = self._clock() - self._read.get(name, -_SONARR_REST) >= _SONARR_REST
-        if not (unknown and rested):
+        began = self._clock()
+        if not series or began < self._next.get(name, began):
             return known
-        self._read[name] = self._clock()
         try:
             listing = await sonarr.listing()
         except ServiceError as error:
             problems.miss(error)
-            return known
-        fresh = replace(known, titles=listing.titles, counts=listing.counts, whole=listing.whole)
-        self._known[name] = _as_remembered(fresh)
-        return fresh
+            self._known[name] = _outdated(known)
+            self._rest(name, began)
+            return self._known[name]
+        self._rest(name, began)
+        fresh = replace(known, titles=listing.titles, counts=listing.counts, remembered=False)
+        self._known[name] = replace(fresh, whole=False)
+        return replace(fresh, whole=listing.whole)
+
+    def _rest(self, name: str, began: float) -> None:
+        now = self._clock()
+        self._next[name] = now + max(_SONARR_REST, _SONARR_SHARE * (now - began))
 
 
-def _as_remembered(report: Report) -> Report:
-    """What was true some minutes ago identifies a title, but proves nothing absent."""
-    return replace(report, whole=False)
+def _outdated(report: Report) -> Report:
+    """Counts episodes still; its numbers may be another title's by now."""
+    return replace(report, whole=False, remembered=report.titles is not None)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from daemon.plan.reconcile import open_series, plan, watched_series
+from daemon.plan.reconcile import copies_of_series, open_series, plan, watched_series
 
-__all__ = ["open_series", "plan", "watched_series"]
+__all__ = ["copies_of_series", "open_series", "plan", "watched_series"]

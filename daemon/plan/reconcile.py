@@ -17,6 +17,7 @@ from daemon.domain import (
     Decision,
     Deletion,
     Evidence,
+    Fate,
     Held,
     HeldKind,
     Ids,
@@ -32,7 +33,7 @@ from daemon.domain import (
     UpdateReason,
 )
 from daemon.identity import merged, same
-from daemon.plan.removal import judge, proof
+from daemon.plan.removal import Verdict, away, judge, proof
 from daemon.plan.seasons import Completeness, completeness
 from daemon.plan.titles import Grouping, Title, group
 from daemon.snapshot import Report, Snapshot
@@ -72,6 +73,20 @@ def open_series(
     return found
 
 
+def copies_of_series(
+    items: Iterable[LibraryItem], requests: Iterable[TrackedRequest]
+) -> dict[str, frozenset[str]]:
+    """The items of each series that has several, by the Jellyfin id of each of them."""
+    series = [item for item in items if item.media_type is MediaType.TV]
+    rows = [row for row in requests if row.media_type is MediaType.TV and row.is_open]
+    found: dict[str, frozenset[str]] = {}
+    for title in group(series, rows).titles if rows else ():
+        if title.requests and len(title.items) > 1:
+            every = frozenset(item.jellyfin_id for item in title.items)
+            found.update(dict.fromkeys(every, every))
+    return found
+
+
 def watched_series(
     items: Iterable[LibraryItem], requests: Iterable[TrackedRequest]
 ) -> frozenset[str]:
@@ -108,6 +123,7 @@ class _Planner:
     grouping: Grouping = field(default_factory=Grouping)
     anew: dict[str, list[TrackedRequest]] = field(default_factory=dict)
     claimed: set[str] = field(default_factory=set)
+    leads: dict[int, int] = field(default_factory=dict)
 
     def plan(self) -> Plan:
         requests = [self._as_identified(row) for row in self.tracker.requests]
@@ -121,33 +137,49 @@ class _Planner:
         }
         for title in self.grouping.taken():
             self._title(title)
-        held = self._hold_unlinks()
         rules = proof(self.snapshot.reading, self.tracker.requests)
-        if not self.snapshot.reading.proves_absence or any(rule.why for rule in rules):
-            self.decisions.extend(
-                Skip(None, SkipReason.AVAILABILITY_UNKNOWN, row.id) for row in self.absent
-            )
-            evidence = Evidence(self.seen, self.returned)
-            return Plan(self.decisions, evidence, held, rules, self.doubles, self._merges())
-        verdict = judge(
-            self.absent, self._there(), self.snapshot, self.tracker, self.policy.removal
-        )
-        self.decisions.extend(verdict.fates)
-        evidence = Evidence(self.seen, self.returned, verdict.missed)
-        held.extend(verdict.held)
-        rules += verdict.rules
+        evidence = Evidence(self.seen, self.returned, away=self._away())
+        held: list[Held] = []
+        if self.snapshot.reading.proves_absence and not any(rule.why for rule in rules):
+            verdict = self._judge_absent()
+            rules += verdict.rules
+            held.extend(verdict.held)
+            evidence = Evidence(self.seen, self.returned, verdict.missed)
+        else:
+            for row in self.absent:
+                if not self._relink_only(row):
+                    self.decisions.append(Skip(None, SkipReason.AVAILABILITY_UNKNOWN, row.id))
+        held = [*self._hold_unlinks(), *held]
         return Plan(self.decisions, evidence, held, rules, self.doubles, self._merges())
 
+    def _judge_absent(self) -> Verdict:
+        """What becomes of what is not there; what stays has its number put right all the same."""
+        removal, leads = self.policy.removal, self.leads
+        verdict = judge(self.absent, self._there(), self.snapshot, self.tracker, removal, leads)
+        self.decisions.extend(verdict.fates)
+        for one in verdict.fates:
+            if one.fate is not Fate.REMOVE:
+                self._relink_only(one.request)
+        return verdict
+
+    def _away(self) -> list[int]:
+        """Missing rows whose library is away now, whatever else this reading is worth."""
+        if self.snapshot.reading.asked is not None or not self.snapshot.reading.titles:
+            return []
+        return away(self.tracker.requests, self.snapshot)
+
     def _there(self) -> Counter[str | None]:
-        """By library, how many rows there are of its titles once the plan is carried out."""
+        """By library, how many titles of it are tracked once the plan is carried out."""
         seen = dict(self.seen)
         promoted = {
             one.request_id for one in self.decisions if isinstance(one, Update) and one.promotes
         }
-        there = Counter(
+        there: Counter[str | None] = Counter(
             seen.get(row.id, row.library)
             for row in self.tracker.requests
-            if (row.seen or row.id in seen) and (row.is_available or row.id in promoted)
+            if self.leads.get(row.id, row.id) == row.id
+            and (row.seen or row.id in seen)
+            and (row.is_available or row.id in promoted)
         )
         there.update(one.item.library for one in self.decisions if isinstance(one, Add))
         return there
@@ -166,12 +198,19 @@ class _Planner:
     # --- one title ---------------------------------------------------------------------------
 
     def _title(self, title: Title) -> None:
+        if len(title.requests) > 1:
+            self.leads.update((row.id, self._lead(title)) for row in title.requests)
         if title.disputed:
             self._dispute(title)
         elif not title.requests:
             self._untracked(title)
         else:
             self._tracked(title)
+
+    def _lead(self, title: Title) -> int:
+        """The request by which a title is counted: one that is available, the oldest of them."""
+        rows = [row for row in title.requests if row.is_available] or [*title.requests]
+        return min((not row.seen, row.id) for row in rows)[1]
 
     def _dispute(self, title: Title) -> None:
         numbers = tuple(sorted({*(row.id for row in title.requests), *title.disputed_with}))
@@ -187,6 +226,8 @@ class _Planner:
                 self.decisions.append(_not_there(item))
         if title.requests and not any(item.available for item in title.items):
             self.decisions.append(Conflict(None, numbers))
+        for row in title.requests:
+            self._relink_only(row)
 
     def _untracked(self, title: Title) -> None:
         """An available title without any request is added, unless somebody said otherwise."""
@@ -264,10 +305,11 @@ class _Planner:
         for row in title.requests:
             if (item := self.grouping.identified_anew.get(row.id)) is not None:
                 self._note_identified_anew(row, item)
-            elif (reason := self._reason_to_stay(row, unknown=unknown)) is not None:
-                self.decisions.append(Skip(None, reason, row.id))
-            else:
+                self._relink_only(row)
+            elif (reason := self._reason_to_stay(row, unknown=unknown)) is None:
                 self.absent.append(row)
+            elif not self._relink_only(row):
+                self.decisions.append(Skip(None, reason, row.id))
 
     def _note_identified_anew(self, row: TrackedRequest, item: LibraryItem) -> None:
         """Where no decision about the item tells it, one about the request does."""
@@ -329,7 +371,10 @@ class _Planner:
         if reason is None:
             return None
         details = whole.text or None if row.is_open else None
-        return Update(item, reason, row.id, fills, replaces, relinks, promotes, details)
+        # The row may have only ids of another copy, and is told from others by all of them.
+        known = item if item.ids == ids else replace(item, ids=ids)
+        changes = (fills, replaces, relinks, promotes)
+        return Update(known, reason, row.id, *changes, details, undecided=whole.whole is None)
 
     def _left_as_it_is(self, row: TrackedRequest, item: LibraryItem, whole: Completeness) -> Skip:
         if not row.is_open:
@@ -393,13 +438,28 @@ class _Planner:
         old = row.jellyfin_id
         if old is not None and old != item.jellyfin_id and self._is_not_its(row, old):
             relinks["jellyfin_id"] = (old, item.jellyfin_id)
+        return relinks | self._arr_relink(row, ids)
+
+    def _arr_relink(self, row: TrackedRequest, ids: Ids) -> dict[str, tuple[Column, Column]]:
+        """The number at the primary, where its whole list has nothing or another title there."""
         report = self._primary(row.media_type)
         if report is None or row.arr_id is None or not report.whole or not report.titles:
-            return relinks
-        if report.titles.size and report.titles.holds(row.arr_id, ids) is False:
-            new = report.titles.find(ids)
-            relinks[_ARR_COLUMN[row.media_type]] = (row.arr_id, new)
-        return relinks
+            return {}
+        if not report.titles.size or report.titles.holds(row.arr_id, ids) is not False:
+            return {}
+        return {_ARR_COLUMN[row.media_type]: (row.arr_id, report.titles.find(ids))}
+
+    def _relink_only(self, row: TrackedRequest) -> bool:
+        """Put the number of a request right that gets nothing else, by its own ids.
+
+        With a wrong one the tracker's delete button would delete the files of another title.
+        """
+        distrusted = self.snapshot.reading.distrust or self.snapshot.reading.asked is not None
+        relinks = {} if distrusted or row.state is None else self._arr_relink(row, row.ids)
+        if relinks:
+            stand_in = LibraryItem(row.jellyfin_id or "", row.media_type, "", ids=row.ids)
+            self.decisions.append(Update(stand_in, UpdateReason.RELINK, row.id, relinks=relinks))
+        return bool(relinks)
 
     def _new_identity(
         self, row: TrackedRequest, item: LibraryItem
@@ -449,8 +509,9 @@ class _Planner:
         return fills
 
     def _known(self, column: str, item: LibraryItem, ids: Ids) -> Column:
-        if column == "overview":
-            return self.snapshot.texts.full(item).overview
+        if column in {"overview", "final_path"}:
+            full = self.snapshot.texts.full(item)
+            return full.overview if column == "overview" else full.path
         if (read := _READERS.get(column)) is not None:
             return read(item)
         if column in _ID_COLUMNS:
@@ -462,7 +523,8 @@ class _Planner:
 
     def _arr_ids(self, media_type: MediaType, ids: Ids) -> tuple[int | None, int | None]:
         report = self._primary(media_type)
-        number = report.titles.find(ids) if report and report.titles else None
+        fresh = report is not None and not report.remembered
+        number = report.titles.find(ids) if fresh and report and report.titles else None
         return (number, None) if media_type is MediaType.MOVIE else (None, number)
 
     def _primary(self, media_type: MediaType) -> Report | None:

@@ -71,6 +71,7 @@ def judge(
     snapshot: Snapshot,
     tracker: Tracker,
     policy: RemovalPolicy,
+    leads: Mapping[int, int],
 ) -> Verdict:
     """Decide about rows that a complete reading of an idle, trusted server did not show.
 
@@ -80,13 +81,23 @@ def judge(
         snapshot: what was read.
         tracker: what an admin has approved, and what was removed lately.
         policy: what it takes.
+        leads: of titles with several requests, the one by which a title is counted.
     """
     libraries = _Libraries(snapshot, there)
     absent = [_begun_anew(row, libraries) for row in absent]
     missed = [Missed(row, library_away=not libraries.is_there(row)) for row in absent]
     open_ = [row for row in absent if row.id not in tracker.approved]
     ripe = [row for row in open_ if _is_ripe(row, policy)]
-    rules = [*_rules(open_, ripe, absent, libraries, tracker, policy)]
+    rules = [
+        *_rules(
+            _titles(open_, leads),
+            _titles(ripe, leads),
+            _titles(absent, leads),
+            libraries,
+            tracker,
+            policy,
+        )
+    ]
     doubts = {place(rule.about): rule.why for rule in reversed(rules) if rule.about and rule.why}
     general = next((rule.why for rule in rules if rule.name in _GENERAL and rule.why), "")
     names = _names_of_unknown(snapshot)
@@ -127,6 +138,17 @@ class _Libraries:
     def is_there(self, row: TrackedRequest) -> bool:
         """Whether a row's library is listed, and not empty; one that is unknown counts as there."""
         return row.library is None or place(row.library) in self.listed & self.filled
+
+
+def away(requests: Iterable[TrackedRequest], snapshot: Snapshot) -> list[int]:
+    """Missing rows whose library is not listed now, or empty."""
+    libraries = _Libraries(snapshot, {})
+    return [row.id for row in requests if row.absence and not libraries.is_there(row)]
+
+
+def _titles(rows: Iterable[TrackedRequest], leads: Mapping[int, int]) -> list[TrackedRequest]:
+    """One row of each title, however many requests it has."""
+    return list({leads.get(row.id, row.id): row for row in reversed([*rows])}.values())
 
 
 def _begun_anew(row: TrackedRequest, libraries: _Libraries) -> TrackedRequest:

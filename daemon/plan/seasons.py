@@ -28,6 +28,9 @@ class Completeness(NamedTuple):
     text: str = ""
 
 
+_UNREAD: Final = Completeness(None, "Jellyfin has not read all of its files yet")
+
+
 @dataclass(slots=True)
 class _Season:
     """The distinct numbers of one season; the days of one whose episodes have none.
@@ -68,9 +71,15 @@ def completeness(
         return Completeness(whole=False, text="no episode of the requested seasons")
     one = at_least if len(wanted) == 1 else None
     if counts is not None:
-        return _by_counts(sorted(wanted), seasons, counts, one or 0)
+        verdict = _by_counts(sorted(wanted), seasons, counts, one or 0)
+        return _UNREAD if unread and not verdict.whole else verdict
     if unread:
-        return Completeness(None, "Jellyfin has not read all of its files yet")
+        return _UNREAD
+    if any(copy.partial for copy in copies):
+        return Completeness(None, "not all of its episodes could be read in this run")
+    if not requested and (missing := _missing_seasons(seasons)):
+        text = f"nobody counts its seasons, and season {missing[0]} is not there"
+        return Completeness(whole=False, text=text)
     return _by_what_is_known(sorted(wanted), seasons, one or 0)
 
 
@@ -85,6 +94,12 @@ def _all_of(seasons: Iterable[int]) -> frozenset[int]:
     """All seasons but the specials; the specials of a series that has nothing else."""
     every = frozenset(seasons)
     return every - {_SPECIALS} or every
+
+
+def _missing_seasons(seasons: Iterable[int]) -> list[int]:
+    """The numbers that are missing from the first season to the last one."""
+    numbers = {number for number in seasons if number > _SPECIALS}
+    return sorted(set(range(1, max(numbers, default=0))) - numbers)
 
 
 def _by_counts(
@@ -124,7 +139,9 @@ def _counted(season: _Season, total: int, before: int) -> int:
     numbers = {number for number in season.there if isinstance(number, int)}
     if numbers and numbers <= set(range(before + 1, before + total + 1)):
         return len(numbers)
-    return sum(number <= total for number in numbers)
+    if numbers == set(range(total)):  # some count from 0
+        return total
+    return sum(1 <= number <= total for number in numbers)
 
 
 def _by_what_is_known(
@@ -138,7 +155,7 @@ def _by_what_is_known(
             return Completeness(whole=False, text=f"no episode of season {number}")
         there += len(season.there)
         total += max(len(season.known), at_least)
-        if not _is_gapless(season, counted=bool(at_least)):
+        if not _is_gapless(season, at_least):
             unsure.append(str(number))
     if there < total:
         return Completeness(whole=False, text=f"{there} of {total} episodes")
@@ -148,13 +165,17 @@ def _by_what_is_known(
     return Completeness(whole=True, text="" if at_least else _UNTOLD)
 
 
-def _is_gapless(season: _Season, *, counted: bool) -> bool:
-    """Whether the numbers run on, from 0 or 1 where nobody counted; days tell no gap."""
+def _is_gapless(season: _Season, at_least: int) -> bool:
+    """Whether the numbers run on from 0 or 1, or from beyond what the tracker counts of the season.
+
+    Days tell no gap: only a count does.
+    """
     if season.dated:
-        return counted
+        return bool(at_least)
     numbers = {number for number in season.known if isinstance(number, int)}
     first, last = min(numbers), max(numbers)
-    return last - first + 1 == len(numbers) and (counted or first in {0, 1})
+    begins = first in {0, 1} or 0 < at_least < first
+    return last - first + 1 == len(numbers) and begins
 
 
 def _seasons(
@@ -171,29 +192,35 @@ def _seasons(
             if (season := row.season if row.season is not None else first) is not None:
                 rows[season].append(row)
     return {
-        season: _season(found, _last_number(season, found, counts, told.get(season, 0)))
+        season: _season(found, _ends(season, found, counts, told.get(season, 0)))
         for season, found in rows.items()
     }
 
 
-def _last_number(
+def _ends(
     season: int, rows: Sequence[Episode], counts: Mapping[int, int] | None, told: int
-) -> int:
-    """The highest number that a season can have, as far as anybody knows."""
+) -> tuple[int, int]:
+    """The highest number that a season can have, as far as anybody knows.
+
+    Returns:
+        That of numbers that begin with the season, and that of numbers that run through all.
+    """
     if counts is not None:
         total = max(counts.get(season, 0), told)
-        return max(total, total + _before(season, counts))
-    return max([told, *(row.number for row in rows if row.number is not None)])
+        return total, total + _before(season, counts)
+    highest = max([told, *(row.number for row in rows if row.number is not None)])
+    return highest, highest
 
 
-def _season(rows: Sequence[Episode], highest: int) -> _Season:
+def _season(rows: Sequence[Episode], ends: tuple[int, int]) -> _Season:
+    own, through = ends
     season = _Season(dated=all(row.number is None for row in rows))
     for row in rows:
         numbers: set[int | str] = set()
         if season.dated:
             numbers = {row.date} if row.date else set()
         elif row.number is not None:
-            numbers = set(_numbers(row.number, row.end, highest))
+            numbers = set(_numbers(row.number, row.end, own if row.number <= own else through))
         season.known |= numbers
         if row.there:
             season.there |= numbers

@@ -329,6 +329,12 @@ def _follow(title: Title, named: Mapping[int, Title]) -> None:
         named: the titles that they name, by the number of the request.
     """
     others = {id(other): other for other in named.values()}
+    for other in list(others.values()):
+        if title.items and not title.disputed and _is_nameless(other):
+            # An item that has lost its ids is what its request still calls it.
+            title.items = sorted([*title.items, *other.items], key=rank)
+            other.items = ()
+            del others[id(other)]
     if not title.items and len(others) == 1:
         [other] = others.values()
         # What the ids leave open only the requests themselves can tell.
@@ -347,6 +353,12 @@ def _follow(title: Title, named: Mapping[int, Title]) -> None:
             one.disputed_with |= {row.id for row in two.requests}
 
 
+def _is_nameless(title: Title) -> bool:
+    """Whether it is but items that no provider knows."""
+    known = any(item.ids.known or item.contradicting for item in title.items)
+    return not (known or title.requests)
+
+
 def _all_ids(title: Title) -> set[Ids]:
     return {item.ids for item in title.items} | {row.ids for row in title.requests}
 
@@ -355,7 +367,7 @@ def _all_ids(title: Title) -> set[Ids]:
 
 
 def _dispute_what_only_items_join(title: Title) -> None:
-    """An item whose ids belong to different requests may carry a wrong one.
+    """An item whose ids belong to different requests may carry a wrong one of IMDb.
 
     Requests that name one of the items are known by that, and are not counted.
     """
@@ -367,8 +379,19 @@ def _dispute_what_only_items_join(title: Title) -> None:
         near = [side for side in sides if any(_one_title(row, other) for other in side)]
         sides = [side for side in sides if side not in near]
         sides.append([row, *(other for side in near for other in side)])
-    if sum(not any(row.jellyfin_id in present for row in side) for side in sides) > 1:
+    known = [side for side in sides if not any(row.jellyfin_id in present for row in side)]
+    if len(known) > 1 and any(not _agrees_strongly(side, title) for side in known):
         title.disputed = True
+
+
+def _agrees_strongly(side: Iterable[TrackedRequest], title: Title) -> bool:
+    """Whether an item and one of the requests have an id of TMDB or TVDB in common."""
+    return any(
+        row.ids[at] is not None and row.ids[at] == item.ids[at]
+        for row in side
+        for item in title.items
+        for at in (0, 1)
+    )
 
 
 def _one_title(one: TrackedRequest, other: TrackedRequest) -> bool:

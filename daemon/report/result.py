@@ -16,6 +16,7 @@ from daemon.domain import (
     Decision,
     Fate,
     ItemError,
+    LibraryItem,
     Outcome,
     Plan,
     Rule,
@@ -83,6 +84,8 @@ class RunStats:
         """Count what was decided; what was written is counted as it is written."""
         for decision in plan.decisions:
             self._count(decision)
+            if (item := _early(decision)) is not None and len(self.early) < _MAX_EARLY:
+                self.early.add(item.jellyfin_id)
         self.held = len(plan.held)
         self.guard = plan.guard
 
@@ -91,8 +94,6 @@ class RunStats:
             # What is said of a request alone is no item of the library that was passed over.
             if decision.item is not None:
                 self.skipped[decision.reason] += 1
-                if decision.reason in _EARLY and len(self.early) < _MAX_EARLY:
-                    self.early.add(decision.item.jellyfin_id)
         elif isinstance(decision, Conflict):
             self.conflicts += 1
         elif isinstance(decision, Absent):
@@ -205,6 +206,13 @@ class SyncResult:
             "server_known": stats.server_known,
         }
         return document if self.plan is None else {**document, "plan": self.plan}
+
+
+def _early(decision: Decision) -> LibraryItem | None:
+    """The item that has to be looked at again, since not all of it can be told yet."""
+    if isinstance(decision, Skip) and decision.reason in _EARLY:
+        return decision.item
+    return decision.item if isinstance(decision, Update) and decision.undecided else None
 
 
 def _capped(problems: list[str]) -> list[str]:

@@ -88,6 +88,15 @@ class _Row(msgspec.Struct, gc=False):
     SeriesId: str | None = None
 
 
+class _LookedUp(_Row, gc=False):
+    """One that was asked for by its id, which may be an episode."""
+
+    ParentIndexNumber: int | None = None
+    IndexNumber: int | None = None
+    IndexNumberEnd: int | None = None
+    PremiereDate: str | None = None
+
+
 class _Saved(msgspec.Struct, gc=False):
     """A row that the server saved lately."""
 
@@ -236,12 +245,14 @@ class LookUp(NamedTuple):
         proven: ids of the series of those episodes that can be played.
         series: ids of the series of all those episodes.
         whole: all that the server found could be read, so that what is not in it is not there.
+        episodes: those that have a number, by their series.
     """
 
     items: list[LibraryItem]
     proven: frozenset[str]
     series: frozenset[str]
     whole: bool
+    episodes: Mapping[str, Sequence[Episode]]
 
 
 @dataclass(slots=True)
@@ -503,21 +514,25 @@ class JellyfinClient:
         """
         query = {**_LOOKED_UP, "Ids": ",".join(ids)}
         titles: list[_Row | Broken] = []
-        episodes: list[_Row] = []
-        async with aclosing(self._rows(query, _Row, page)) as pieces:
+        episodes: list[_LookedUp] = []
+        async with aclosing(self._rows(query, _LookedUp, page)) as pieces:
             async for rows in pieces:
                 for row in rows:
-                    one = salvaged(row, _Row)[0] if isinstance(row, Broken) else row
+                    one = salvaged(row, _LookedUp)[0] if isinstance(row, Broken) else row
                     if one is not None and one.Type == "Episode":
                         episodes.append(one)
                     else:
                         titles.append(row)
-        named = [(jellyfin_id(row.SeriesId), _playable(row)) for row in episodes]
+        series = {number for row in episodes if (number := jellyfin_id(row.SeriesId))}
+        found = EpisodeList()
+        for row in episodes:
+            _note_episode(found, row, series)
         return LookUp(
             list(_items(titles, page, around or Around())),
-            frozenset(series for series, there in named if series and there),
-            frozenset(series for series, _ in named if series),
+            frozenset(found.proven),
+            frozenset(series),
             whole=not page.nameless and len(titles) + len(episodes) == page.total,
+            episodes=found.rows,
         )
 
     async def saved_since(self, moment: datetime, limit: int) -> Saved:
@@ -713,7 +728,7 @@ def _item(
     )
 
 
-def _note_episode(found: EpisodeList, row: _Episode, wanted: Collection[str]) -> None:
+def _note_episode(found: EpisodeList, row: _Episode | _LookedUp, wanted: Collection[str]) -> None:
     series = jellyfin_id(row.SeriesId)
     if series is None:
         found.unread += 1

@@ -295,11 +295,12 @@ class Store:
         for start in range(0, len(found.seen), _BATCH):
             seen = found.seen[start : start + _BATCH]
             await self._database.write(lambda connection, rows=seen: evidence.saw(connection, rows))  # type: ignore[misc]
-        if found.returned or found.missed:
+        if found.returned or found.missed or found.away:
 
             def work(connection: sqlite3.Connection) -> None:
                 evidence.returned(connection, found.returned)
                 evidence.missed(connection, found.missed, now, moment)
+                evidence.away(connection, found.away)
 
             await self._database.write(work)
 

@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from daemon.domain import Absence, Missed
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Moment(NamedTuple):
@@ -38,16 +40,22 @@ class Moment(NamedTuple):
 
 
 @lru_cache(1)
-def _boot() -> str:
+def _boot(file: Path) -> tuple[str, float]:
+    """What names this boot, and where its time begins.
+
+    A process that cannot tell which boot it is in counts from its own start.
+    """
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        boot = file.read_text(encoding="ascii").strip()
     except OSError:
-        return f"process {time.time_ns()}"
+        return f"process {time.time_ns()}", time.monotonic()
+    return boot, 0.0
 
 
-def moment() -> Moment:
-    """This moment."""
-    return Moment(_boot(), time.monotonic(), time.time())
+def moment(boot_id: Path = _BOOT_ID) -> Moment:
+    """This moment, in the boot that a file names."""
+    boot, begin = _boot(boot_id)
+    return Moment(boot, time.monotonic() - begin, time.time())
 
 
 SEEN = (
@@ -120,6 +128,14 @@ def missed(
             )
             for row, away in found
         ],
+    )
+
+
+def away(connection: sqlite3.Connection, rows: Sequence[int]) -> None:
+    """Note that the library of missing rows was away, so that they have to be missed afresh."""
+    connection.executemany(
+        "UPDATE sync_absences SET library_away = 1 WHERE request_id = ? AND NOT library_away",
+        [(number,) for number in rows],
     )
 
 

@@ -150,11 +150,14 @@ class _Reader:
             " WHEN poster_url = :public_url || '/Items/' || jellyfin_id || '/Images/Primary' THEN 1"
             " END"
         )
+        # Of others' rows the texts matter only where they are missing.
+        shown = "requested_by IS :ours"
+        shown += " OR sync_absences.request_id IS NOT NULL" if remembered else ""
         asked = (_present(name, columns) for name in ("requested_seasons", "total_episodes"))
         selected = (
             *("id", "media_type", "state", "tmdb_id", "tvdb_id", imdb_id, "jellyfin_id"),
             *("radarr_id", "sonarr_id", *asked, "requested_by IS :ours"),
-            *(f"CASE WHEN requested_by IS :ours THEN {name} END" for name in (*texts, picture)),
+            *(f"CASE WHEN {shown} THEN {name} END" for name in (*texts, picture)),
             *(remembered or ("NULL",) * len(evidence.COLUMNS)),
             *(f"IFNULL({name}, '') = ''" for name in self._fillable),
         )

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from daemon.domain import Actor, LibraryItem, Scope, Trigger
 from daemon.errors import StoreError
+from daemon.identity import same
 from daemon.logs import logger
 from daemon.report.result import SyncResult
 from daemon.services.webhooks import ImportEvent, LibraryEvent
@@ -244,5 +245,10 @@ class HintDebouncer:
         """Whether nobody waits for it any more; one season that is there is not another one."""
         item = LibraryItem("", coming.media_type, "", ids=coming.ids)
         rows = (await self._store.tracked([item])).rows
-        mine = [row for row in rows if row.media_type is coming.media_type]
+        mine = [
+            row
+            for row in rows
+            if row.media_type is coming.media_type
+            and same(row.media_type, row.ids, coming.ids) is True
+        ]
         return bool(mine) and all(row.is_available and row.jellyfin_id for row in mine)

@@ -13,7 +13,7 @@ from daemon.observe.sources import Problems, Services
 from daemon.report.result import SyncResult
 from daemon.services.jellyfin import Around
 from daemon.snapshot import Snapshot
-from tests.builders import change, jellyfin_id, rows
+from tests.builders import a_request, change, jellyfin_id, rows
 from tests.pretend import Fault, World
 from tests.pretend.library import Episode, Movie, Series, SonarrSeason
 from tests.pretend.library import jellyfin_id as made_id
@@ -178,7 +178,7 @@ async def test_radarr_is_asked_for_each_of_a_few_films(tmp_path: Path, count: in
         assert rows(stand.path, "SELECT count(radarr_id) FROM requests") == [(count,)]
 
 
-async def test_what_a_full_run_read_of_sonarr_is_enough(tmp_path: Path) -> None:
+async def test_what_a_full_run_just_read_of_sonarr_is_enough(tmp_path: Path) -> None:
     """A series that Sonarr had then costs it nothing."""
     async with working(tmp_path, a_world(episodes=0)) as stand:
         await stand.run()
@@ -189,7 +189,7 @@ async def test_what_a_full_run_read_of_sonarr_is_enough(tmp_path: Path) -> None:
         assert rows(stand.path, "SELECT sonarr_id FROM requests WHERE media_type = 'TV'") == [(1,)]
 
 
-async def test_sonarrs_list_is_read_at_most_once_in_ten_minutes(tmp_path: Path) -> None:
+async def test_sonarrs_list_is_read_at_most_once_in_a_minute(tmp_path: Path) -> None:
     """And it is never asked for one series, which costs it as much as the list."""
     moment = 0.0
     world, problems = series(3), Problems()
@@ -202,12 +202,12 @@ async def test_sonarrs_list_is_read_at_most_once_in_ten_minutes(tmp_path: Path) 
         for show in (second, third):
             world.sonarr_knows(show)
         found = await looked(stand, second.jellyfin_id, third.jellyfin_id)
-        moment = 599.0
+        moment = 59.0
         _, known = await memory.reports(found.items, problems)
         assert stand.asked("sonarr") == []
         assert known.titles is not None
         assert known.titles.find(found.items[0].ids) is None
-        moment = 600.0
+        moment = 60.0
         _, known = await memory.reports(found.items, problems)
         assert stand.asked("sonarr") == ["/api/v3/series?"]
         assert known.titles is not None
@@ -216,6 +216,35 @@ async def test_sonarrs_list_is_read_at_most_once_in_ten_minutes(tmp_path: Path) 
         _, again = await memory.reports(found.items, problems)
         assert stand.asked("sonarr") == []
         assert (again.titles, again.counts, again.whole) == (known.titles, known.counts, False)
+        assert (known.remembered, again.remembered) == (False, False)
+
+
+async def test_numbers_are_not_taken_from_what_a_failing_sonarr_said_before(tmp_path: Path) -> None:
+    """By now they may be another title's; episodes are counted by it still."""
+    async with working(tmp_path, a_world(episodes=0)) as stand:
+        await stand.run()
+        stand.services.fault("sonarr", Fault(times=None, status=500))
+        await stand.run()
+        stand.world.add_episode(SHOW.jellyfin_id, Episode(1, 1))
+        await stand.run()
+        number = "SELECT sonarr_id FROM requests WHERE media_type = 'TV'"
+        assert rows(stand.path, number) == [(None,)]
+        stand.services.mend("sonarr")
+        await stand.run()
+        assert rows(stand.path, number) == [(1,)]
+
+
+async def test_a_sonarr_that_takes_long_is_asked_less_often(tmp_path: Path) -> None:
+    """Hints keep it busy for a twentieth of the time at the most."""
+    moments = iter([0.0, 18.0, 18.0 + 359.0, 18.0 + 360.0, 18.0 + 361.0])
+    async with working(tmp_path) as stand:
+        memory, problems = ArrMemory(services(stand), clock=lambda: next(moments)), Problems()
+        found = await looked(stand, SHOW.jellyfin_id)
+        asked = []
+        for _ in range(3):
+            await memory.reports(found.items, problems)
+            asked.append(len(stand.asked("sonarr")))
+        assert asked == [1, 0, 1]
 
 
 async def test_a_sonarr_that_fails_is_left_alone_as_well(tmp_path: Path) -> None:
@@ -285,6 +314,56 @@ async def test_the_last_episode_makes_a_series_available_at_once(tmp_path: Path)
         result = await hinted(stand, SHOW.jellyfin_id)
         assert (result.stats.promoted, state(stand)) == (1, [("AVAILABLE",)])
         assert stand.asked("sonarr") == []
+
+
+async def test_an_episode_that_was_hinted_at_counts_before_a_scan_gives_it_a_season(
+    tmp_path: Path,
+) -> None:
+    """A file beside the seasons' folders has its numbers at once, and its season only later."""
+    world = a_world(episodes=2)
+    [show] = world.series.values()
+    world.sonarr_knows(show, seasons=(SonarrSeason(1, 2, 3, 3),))
+    async with working(tmp_path, world) as stand:
+        wanted(stand, SHOW, "1")
+        await stand.run()
+        last = Episode(1, 3, in_season_folder=False)
+        world.add_episode(SHOW.jellyfin_id, last)
+        await hinted(stand, SHOW.jellyfin_id)
+        assert state(stand) == [("DOWNLOADING",)]
+        await hinted(stand, made_id("Episode", SHOW.episode_path(last)))
+        assert state(stand) == [("AVAILABLE",)]
+
+
+async def test_what_requests_name_is_looked_at_however_long_the_chain(tmp_path: Path) -> None:
+    """A request of an item names another one, whose request names a third."""
+    world = films(3)
+    first, second, third = world.movies
+    named = {first: second, second: third}
+
+    async def tracked(items: Sequence[LibraryItem]) -> Sequence[TrackedRequest]:
+        found = [named[item.jellyfin_id] for item in items if item.jellyfin_id in named]
+        return [a_request(at, jellyfin_id=one) for at, one in enumerate(found)]
+
+    async with working(tmp_path, world) as stand:
+        snapshot = await look(services(stand), [first], tracked, Around(), Problems())
+    assert {item.jellyfin_id for item in snapshot.items} == {first, second, third}
+
+
+async def test_a_hinted_copy_brings_the_other_copies_of_its_title(tmp_path: Path) -> None:
+    """Episodes of a series count over all of its copies, of which a request names one."""
+    world = a_world(episodes=2)
+    [one] = world.series.values()
+    other = Series.named("Another copy", 1960, SHOW.provider_ids)
+    other.episodes.append(Episode(1, 3))
+    world.add_series(other)
+    world.sonarr_knows(one, seasons=(SonarrSeason(1, 2, 4, 4),))
+    async with working(tmp_path, world) as stand:
+        wanted(stand, SHOW, "1", jellyfin_id=SHOW.jellyfin_id)
+        await stand.run()
+        assert state(stand) == [("DOWNLOADING",)]
+        world.add_episode(SHOW.jellyfin_id, Episode(1, 4))
+        await hinted(stand, SHOW.jellyfin_id)
+        assert state(stand) == [("AVAILABLE",)]
 
 
 @pytest.mark.parametrize("unread", [2, 1])

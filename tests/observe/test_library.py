@@ -104,6 +104,7 @@ async def observe(
     between: Callable[[], None] = lambda: None,
     requests: Sequence[TrackedRequest] = (),
     known: Disagreement | None = None,
+    orphans: int = 0,
 ) -> Observed:
     """Ask all services and read the library; `between` happens as soon as items have come."""
     problems = Problems()
@@ -119,7 +120,7 @@ async def observe(
         )
         items = await library.read()
         counted = seen.counts.episodes if seen.counts else 0
-        questions = EpisodeQuestions(services.jellyfin, problems, counted)
+        questions = EpisodeQuestions(services.jellyfin, problems, counted, orphans=orphans)
         looked = await questions.look(items, requests, seen.first.proven if seen.first else ())
     return Observed(seen, library, looked, problems)
 
@@ -725,7 +726,9 @@ async def test_episodes_that_cannot_be_asked_for_are_not_counted(query: str) -> 
     async with PretendServices(holding(show)) as running:
         running.fault("jellyfin", Fault("/Items?", query, times=None, status=500))
         observed = await observe(running, requests=[wanting(show, 1)])
-    assert (observed.looked.episodes, observed.kinds) == ({}, ["broken"])
+    assert all(one.partial for one in observed.looked.episodes.values())
+    assert not any(one.rows for one in observed.looked.episodes.values())
+    assert observed.kinds == ["broken"]
     assert observed.available == {"Show 01": True}
 
 
@@ -736,7 +739,21 @@ async def test_a_season_that_is_not_listed_whole_counts_nothing() -> None:
     async with PretendServices(holding(show)) as running:
         running.fault("jellyfin", Fault("/Items?", "ParentId=", times=None, body=body))
         observed = await observe(running, requests=[wanting(show, 1)])
-    assert observed.looked.episodes == {}
+    assert observed.looked.episodes[show.jellyfin_id].partial
+
+
+async def test_a_season_that_cannot_be_asked_for_says_nothing_of_another_series() -> None:
+    """Only its own series is in doubt; the others are counted as ever."""
+    broken, other = a_series(1, File(1, 1)), a_series(2, File(1, 1))
+    world = holding(broken, other)
+    async with PretendServices(world) as running:
+        season = f"ParentId={broken.season_id(1)}"
+        running.fault("jellyfin", Fault("/Items?", season, times=None, status=500))
+        observed = await observe(running, requests=[wanting(broken, 1), wanting(other, 1)])
+    found = observed.looked.episodes
+    assert found[broken.jellyfin_id].partial
+    assert not found[other.jellyfin_id].partial
+    assert len(found[other.jellyfin_id].rows) == 1
 
 
 EMPTY_BUT_COUNTED = b'{"Items":[],"TotalRecordCount":2,"StartIndex":0}'
@@ -768,6 +785,18 @@ async def test_a_tracked_series_is_only_absent_by_the_list_of_all_episodes(
         bulk = [call for call in running.calls("jellyfin") if call.query.endswith(BULK)]
     assert observed.available == {"Show 01": available, "Show 02": True}
     assert len(bulk) == 1
+
+
+@pytest.mark.parametrize(("strays", "available"), [(1, False), (2, None)])
+async def test_a_file_that_never_gets_a_series_is_no_doubt_for_ever(
+    strays: int, available: bool | None
+) -> None:
+    """A row that was without a series in an earlier list as well is of none; a new one may be."""
+    show = a_series(1)
+    others = [a_series(number, File(1, 1), File(1, 2, unread=2)) for number in range(2, 2 + strays)]
+    async with PretendServices(holding(show, *others)) as running:
+        observed = await observe(running, requests=[tracked(show)], orphans=1)
+    assert observed.available["Show 01"] is available
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ MOVIE, TV = MediaType.MOVIE, MediaType.TV
 AVAILABLE = RequestState.AVAILABLE
 EARLIER = [state for state in RequestState if state is not AVAILABLE]
 HALF = Reading(complete=False, scanning=False, titles=1)
+HALF_HINTED = Reading(complete=False, scanning=True, titles=1, asked=frozenset())
 DISTRUSTED = Reading(complete=True, scanning=False, titles=1, distrust="another server answers")
 
 
@@ -1349,13 +1350,52 @@ def test_a_request_of_one_of_two_series_that_share_an_id_makes_no_second_row_of_
     assert [add.item for add in only(Add, decide([one, other], [row]))] == [one]
 
 
-def test_an_item_that_a_request_in_dispute_names_gets_no_second_row() -> None:
-    """The request has the ids of another item, and nobody knows which of them it means."""
+def test_a_copy_that_lost_its_ids_is_still_what_its_row_calls_it() -> None:
+    """It gets no second row, disputes nothing, and whoever else asked for the title gets it."""
     other, named = an_item("other", ids=Ids(1)), an_item("named", ids=Ids())
-    row = a_request(ids=Ids(1), jellyfin_id=named.jellyfin_id)
-    plan = planned([other, named], [row])
-    assert only(Conflict, plan)
+    rows = [
+        a_request(1, ids=Ids(1), jellyfin_id=named.jellyfin_id),
+        a_request(2, ids=Ids(1), jellyfin_id=None, state=APPROVED),
+    ]
+    plan = planned([other, named], rows)
     assert not only(Add, plan)
+    assert not only(Conflict, plan)
+    assert update_of(plan, 2).promotes is APPROVED
+
+
+@pytest.mark.parametrize("state", [APPROVED, AVAILABLE])
+@pytest.mark.parametrize("items", [[], [an_item("bare", ids=Ids())]])
+def test_a_number_is_put_right_of_a_request_whose_title_is_not_there(
+    state: RequestState, items: list[LibraryItem]
+) -> None:
+    """With it the tracker's delete button would delete another film."""
+    row = a_request(1, ids=Ids(555), state=state, arr_id=31, jellyfin_id=None, seen=True)
+    radarr = a_report({31: Ids(603), 36: Ids(555)})
+    plan = planned(items, [row], [radarr])
+    [update] = only(Update, plan)
+    assert update.relinks == {"radarr_id": (31, 36)}
+    assert not only(Update, planned(items, [row], [radarr], HALF_HINTED))
+
+
+def test_two_requests_of_one_series_by_its_two_strong_ids_do_not_block_each_other() -> None:
+    """One came from Seerr, with TMDB's number, the other from Sonarr, with TVDB's."""
+    item = a_series(ids=Ids(1, 5))
+    rows = [
+        a_series_request(1, 1, ids=Ids(tmdb=1)),
+        a_series_request(2, 1, ids=Ids(tvdb=5)),
+    ]
+    plan = sees([item], rows, (), {item: files([1, 2])})
+    assert [update_of(plan, number).promotes for number in (1, 2)] == [APPROVED] * 2
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_request_is_told_by_all_ids_of_its_title(order: int) -> None:
+    """It has the id of the newer copy alone, and its texts come from the older."""
+    older = an_item("older", ids=Ids(5), created_at=NOW - timedelta(days=1))
+    newer = an_item("newer", ids=Ids(5, 7))
+    row = a_request(1, ids=Ids(tvdb=7), jellyfin_id=None, state=APPROVED)
+    update = update_of(planned([older, newer][::order], [row]), 1)
+    assert (update.item.jellyfin_id, update.item.ids) == (older.jellyfin_id, Ids(5, 7))
 
 
 # --- what somebody deleted in the dashboard ------------------------------------------------------

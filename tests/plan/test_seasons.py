@@ -364,8 +364,47 @@ def test_what_jellyfin_has_not_read_yet_makes_nothing_whole() -> None:
     """A file without number and date may be any episode: the next run looks again."""
     unread = together(files([1, 2, 3]), Episodes([Episode(1)]))
     assert completeness(FIRST, [unread], None).whole is None
-    assert completeness(FIRST, [unread], {1: 4}) == lacking("3 of 4 episodes")
+    assert completeness(FIRST, [unread], {1: 4}).whole is None
     assert completeness(FIRST, [unread], {1: 3}) == WHOLE
+
+
+@pytest.mark.parametrize(("numbers", "end"), [([1], 12), ([1, 2], 9)])
+def test_a_misread_range_of_a_later_season_is_one_episode(numbers: list[int], end: int) -> None:
+    """Its end lies where numbers that run through all seasons would be, and it begins below."""
+    rows = [*(Episode(2, number) for number in numbers[:-1]), Episode(2, numbers[-1], end)]
+    verdict = completeness(frozenset({2}), [Episodes(rows)], {1: 10, 2: 5})
+    assert verdict == lacking(f"{len(numbers)} of 5 episodes")
+
+
+def test_a_range_that_runs_through_all_seasons_counts() -> None:
+    """E11-E15 of the second season, after ten of the first."""
+    copy = Episodes([Episode(2, 11, 15)])
+    assert completeness(frozenset({2}), [copy], {1: 10, 2: 5}) == WHOLE
+
+
+@pytest.mark.parametrize("numbers", [[0, *range(2, 11)], [-1, *range(2, 11)]])
+def test_a_number_before_the_first_does_not_stand_in_for_it(numbers: list[int]) -> None:
+    """The first episode is missing."""
+    assert completeness(FIRST, [files(numbers)], {1: 10}) == lacking("9 of 10 episodes")
+
+
+def test_the_first_episode_is_missed_where_only_the_tracker_counts() -> None:
+    """E02 to E11 are ten numbers, and not the ten that were asked for."""
+    assert completeness(FIRST, [files(range(2, 12))], None, 10).whole is False
+
+
+def test_a_season_that_is_missing_is_missed_though_nobody_counts() -> None:
+    """Season one and three of a whole series."""
+    copy = together(files([1, 2], 1), files([1, 2], 3))
+    verdict = completeness(ALL, [copy], None)
+    assert (verdict.whole, "season 2" in verdict.text) == (False, True)
+
+
+def test_rows_that_could_not_be_read_matter_only_where_nobody_counts() -> None:
+    """Fewer rows can only make a count lower."""
+    partial = Episodes([Episode(1, 1), Episode(1, 2)], frozenset({1}), partial=True)
+    assert completeness(FIRST, [partial], None).whole is None
+    assert completeness(FIRST, [partial], {1: 2}) == WHOLE
 
 
 def test_what_is_not_read_of_one_copy_matters_for_all() -> None:

@@ -157,3 +157,18 @@ def test_what_came_too_early_is_remembered(reason: SkipReason, *, early: bool) -
     stats.count(Plan([Skip(item, reason), Skip(None, reason, 1)]))
     assert stats.early == ({item.jellyfin_id} if early else set())
     assert stats.skipped == {reason: 1}
+
+
+def test_a_request_that_cannot_be_decided_yet_is_looked_at_again_whatever_it_gets() -> None:
+    """Its values are written at once; that all of it is there is not known for that."""
+    early, decided = an_item(), an_item()
+    stats = RunStats()
+    stats.count(
+        Plan(
+            [
+                Update(early, UpdateReason.FILL, 1, {"year": 1999}, undecided=True),
+                Update(decided, UpdateReason.FILL, 2, {"year": 1999}),
+            ]
+        )
+    )
+    assert stats.early == {early.jellyfin_id}

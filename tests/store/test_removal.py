@@ -24,6 +24,7 @@ from daemon.domain import (
     TrackedRequest,
 )
 from daemon.store import AuditEvent, PlanState, Store, open_store
+from daemon.store.evidence import moment
 from tests.builders import ACTOR, NOW, an_item, begun, change, jellyfin_id, rows
 from tests.worlds import Clock
 
@@ -225,6 +226,28 @@ async def test_what_is_missing_is_counted_with_where_it_was(store: Store, clock:
     await store.note_evidence(Evidence(seen=[(row.id, "/elsewhere")]))
     [row] = (await store.tracked()).rows
     assert row.library == "/elsewhere"
+
+
+async def test_a_library_that_was_away_in_between_stays_noted(store: Store) -> None:
+    """Also by a reading that proves nothing else; only of what was missing already."""
+    [row] = await tracked(store, 603)
+    await store.note_evidence(Evidence(away=[row.id]))
+    assert (await store.tracked()).rows[0].absence is None
+    await store.note_evidence(Evidence(missed=[Missed(row, library_away=False)]))
+    await store.note_evidence(Evidence(away=[row.id]))
+    assert (await store.tracked()).rows[0].absence == Absence(
+        1, timedelta(), NOW, library_away=True
+    )
+
+
+def test_a_process_that_does_not_know_its_boot_counts_from_its_own_start(tmp_path: Path) -> None:
+    """Else the time that a machine was up would be taken for time that a row was missing."""
+    unknown = moment(tmp_path / "none")
+    assert unknown.monotonic < 1
+    boot = tmp_path / "boot_id"
+    boot.write_text("a boot\n")
+    known = moment(boot)
+    assert (known.boot, known.monotonic > 1) == ("a boot", True)
 
 
 # --- held plans ----------------------------------------------------------------------------------

@@ -47,7 +47,8 @@ def machine(stage: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[M
         machine.say("systemd-tmpfiles", "--create", "library-sync.conf")
         python, script = "/opt/library-sync/bin/python", "/opt/pretend.py"
         shutil.copy(HERE / "pretend.py", machine.root / script[1:])
-        machine.say("systemd-run", "--unit=pretend", "--service-type=notify", python, "-I", script)
+        shutil.copytree(HERE.parent / "pretend", machine.root / "opt/tests/pretend")
+        machine.say("systemd-run", "--unit=pretend", "--service-type=notify", python, script)
         drop_in = machine.root / "etc/systemd/system/library-sync.service.d/haste.conf"
         drop_in.parent.mkdir()
         drop_in.write_text(_HASTE)

@@ -266,6 +266,21 @@ async def test_an_import_is_looked_for_until_jellyfin_has_it(station: Station) -
     assert station.intake._coming == {}
 
 
+async def test_an_import_is_not_taken_for_another_title_that_shares_a_weak_id(
+    station: Station,
+) -> None:
+    """A row that shares its IMDb id, and has another TMDB id, says nothing of the import."""
+    world = station.place.world
+    world.add_movie(replace(film(5), provider_ids={"Tmdb": "1005", "Imdb": "tt0000009"}))
+    await station.place.sync()
+    station.intake.expect(ImportEvent("Download", MediaType.MOVIE, Ids(1002, None, "tt0000009")))
+    await asyncio.sleep(0.1)
+    world.add_movie(replace(film(2), provider_ids={"Tmdb": "1002", "Imdb": "tt0000009"}))
+    async with asyncio.timeout(5):
+        while "Film 2" not in station.place.rows():
+            await asyncio.sleep(0.02)
+
+
 async def test_hints_during_a_full_run_wait_for_the_next_one(station: Station) -> None:
     """The run that is going may have read the library before."""
     station.place.world.add_movie(film(2))
