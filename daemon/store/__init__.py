@@ -181,7 +181,7 @@ class Store:
         self._clock = clock
         self._moment = moment
         self._version = -1
-        self._highest = 0
+        self._last = requests.Last()
         self._newcomers: list[requests.Newcomer] = []
         self.audit_ok: bool | None = None
         self._counted: tuple[tuple[int, tuple[float, ...]], Counted] | None = None
@@ -202,8 +202,8 @@ class Store:
         """
         if to_write:
             self._newcomers = []
-            self._version, self._highest = await self._database.write(
-                lambda connection: (_data_version(connection), requests.highest(connection))
+            self._version, self._last = await self._database.write(
+                lambda connection: (_data_version(connection), requests.last_row(connection))
             )
         now, moment = self._clock(), self._moment()
 
@@ -618,7 +618,7 @@ class Store:
         runs.note(connection, run_id, entries)
         events = [*_added_event(written, actor, run_id), *written.events]
         if written.added:
-            self._highest = written.added[-1][0]
+            self._last = requests.last_row(connection)
         reasons = [update.reason.value for _, update in written.updated]
         return Applied(
             added=len(written.added),
@@ -634,8 +634,8 @@ class Store:
         """One question a batch, and only where somebody else has written since the last one."""
         version = _data_version(connection)
         if version != self._version:
-            self._newcomers += requests.newcomers(connection, self._columns, self._highest)
-            self._highest = max(self._highest, requests.highest(connection))
+            self._newcomers += requests.newcomers(connection, self._columns, self._last)
+            self._last = requests.last_row(connection)
             self._version = version
 
     def _remove(

@@ -338,6 +338,9 @@ _ADD_EVENT: Final = (
 )
 
 
+_Mark = tuple[MediaType, int, int | str]
+
+
 class Newcomer(NamedTuple):
     """A row that somebody else has made while a run was going on."""
 
@@ -346,10 +349,23 @@ class Newcomer(NamedTuple):
     jellyfin_id: str | None
 
 
+class Last(NamedTuple):
+    """The last row: its number, and what tells it from a later row that was given that number."""
+
+    id: int = 0
+    media_type: str = ""
+    title: str = ""
+    created_at: str = ""
+
+
 def newcomers(
-    connection: sqlite3.Connection, columns: frozenset[str], above: int
+    connection: sqlite3.Connection, columns: frozenset[str], last: Last
 ) -> list[Newcomer]:
-    """The rows with a number above a given one."""
+    """The rows after what was the last one; all of them where that is not there any more.
+
+    SQLite gives the numbers of the last rows again once these are deleted.
+    """
+    above = last.id if _row_at(connection, "id = ?", last.id) == last else 0
     names = f"media_type, tmdb_id, tvdb_id, {_present('imdb_id', columns)}, jellyfin_id"
     return [
         Newcomer(kind, Ids(_positive(tmdb), _positive(tvdb), _text(imdb)), jellyfin_id(item))
@@ -360,9 +376,15 @@ def newcomers(
     ]
 
 
-def highest(connection: sqlite3.Connection) -> int:
-    """The number of the last row."""
-    return int(connection.execute("SELECT COALESCE(MAX(id), 0) FROM requests").fetchone()[0])
+def last_row(connection: sqlite3.Connection) -> Last:
+    """The row with the highest number."""
+    return _row_at(connection, "id = (SELECT MAX(id) FROM requests)") or Last()
+
+
+def _row_at(connection: sqlite3.Connection, where: str, *values: int) -> Last | None:
+    query = f"SELECT {', '.join(Last._fields)} FROM requests WHERE {where}"
+    row = connection.execute(query, values).fetchone()
+    return None if row is None else Last(*row)
 
 
 class Writer:
@@ -382,7 +404,10 @@ class Writer:
         now: datetime,
         newcomers: Sequence[Newcomer] = (),
     ) -> None:
-        self._newcomers = newcomers
+        self._newcomers: dict[_Mark, list[Newcomer]] = {}
+        for row in newcomers:
+            for mark in _marks(row.media_type, row.ids, row.jellyfin_id):
+                self._newcomers.setdefault(mark, []).append(row)
         self._connection = connection
         self._columns = columns
         self._now = now
@@ -569,12 +594,12 @@ class Writer:
         return int(number) + 1
 
     def _tracked_meanwhile(self, item: LibraryItem) -> bool:
-        for row in self._newcomers:
-            agrees = row.media_type is item.media_type and same(row.media_type, row.ids, item.ids)
-            named = row.media_type is item.media_type and row.jellyfin_id == item.jellyfin_id
-            if agrees or (named and agrees is None):
-                self.written.passed.append(item)
-                return True
+        for mark in _marks(item.media_type, item.ids, item.jellyfin_id):
+            for row in self._newcomers.get(mark, ()):
+                agrees = same(row.media_type, row.ids, item.ids)
+                if agrees or (agrees is None and row.jellyfin_id == item.jellyfin_id):
+                    self.written.passed.append(item)
+                    return True
         return False
 
     def _request(self, number: int, add: Add, at: str) -> list[Column]:
@@ -603,6 +628,13 @@ class Writer:
     @property
     def _has_available_at(self) -> bool:
         return "available_at" in self._columns
+
+
+def _marks(media_type: MediaType, ids: Ids, item: str | None) -> Iterator[_Mark]:
+    """What two rows of one title can share."""
+    for place, value in enumerate((*ids, item)):
+        if value is not None:
+            yield media_type, place, value
 
 
 def _known(item: LibraryItem) -> dict[str, Column]:

@@ -150,6 +150,11 @@ def test_two_writers_neither_double_nor_overwrite(before: list[Any], meanwhile: 
         asyncio.run(play(Path(name, "tracker.db"), before, meanwhile))
 
 
+async def test_a_title_that_gets_the_number_of_a_deleted_row_is_not_added_again(path: Path) -> None:
+    """The last row's number is given again once it is deleted; the new row has come meanwhile."""
+    await play(path, [("add", 4, 0)], [("delete", 4, 0), ("add", 1, 0), *[("nothing", 1, 0)] * 2])
+
+
 async def test_a_title_that_the_tracker_adds_meanwhile_is_not_added_again(path: Path) -> None:
     """The check is inside the transaction; a series with a film's number is no film."""
     async with open_store(path) as store:
