@@ -356,6 +356,9 @@ class Last(NamedTuple):
     media_type: str = ""
     title: str = ""
     created_at: str = ""
+    tmdb_id: int | None = None
+    tvdb_id: int | None = None
+    jellyfin_id: str | None = None
 
 
 def newcomers(
