@@ -160,7 +160,6 @@ class SyncService:
         self.baseline: Baseline | None = None
         self.rescan_wanted = False
         self._disagreement: Disagreement | None = None
-        self._orphans = 0
         self._copies: Mapping[str, frozenset[str]] = {}
         self.cancel_requested = False
         self.ending = False
@@ -296,11 +295,8 @@ class SyncService:
             run.stats.scanned = len(items)
         self._disagreement = library.disagreement
         counted = seen.counts.episodes if seen.counts else 0
-        questions = EpisodeQuestions(
-            jellyfin, problems, counted, run.scope.library, orphans=self._orphans
-        )
+        questions = EpisodeQuestions(jellyfin, problems, counted, run.scope.library)
         looked = await questions.look(items, tracked.rows, proven)
-        self._orphans = self._orphans if questions.unread is None else questions.unread
         after = await problems.helped(jellyfin.activity())
         scanning = seen.activity.scanning or after is None or after.scanning
         reading = library.reading(scanning=scanning, distrust=seen.distrust)

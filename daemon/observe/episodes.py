@@ -48,10 +48,6 @@ class EpisodeQuestions:
         counted: how many episodes the server has; 0 where that is not known.
         library: id of the only library to look at; None means all.
         certain: prove also what is not there, which takes one list of all episodes.
-        orphans: rows without a series that an earlier list had, too: files in a library's root.
-
-    Attributes:
-        unread: rows without a series in the list of all episodes; None where it was not read.
     """
 
     jellyfin: JellyfinClient
@@ -59,8 +55,6 @@ class EpisodeQuestions:
     counted: int = 0
     library: str | None = None
     certain: bool = True
-    orphans: int = 0
-    unread: int | None = None
 
     async def look(
         self,
@@ -153,7 +147,7 @@ class EpisodeQuestions:
             if one in unproven or _matters(season, seasons[one], wanted[one])
         }
         if len(series) > self._max_questions:
-            found = await self._all(keep)
+            found = await self.jellyfin.episodes(keep, self.library)
             _note_doubts(found, keep)
             return found
 
@@ -165,13 +159,6 @@ class EpisodeQuestions:
 
         return _joined(await each(sorted(series), one))
 
-    async def _all(self, keep: Collection[str]) -> EpisodeList:
-        """The list of all episodes; what was without a series before is no doubt about any."""
-        every = await self.jellyfin.episodes(keep, self.library)
-        self.unread = every.unread
-        every.unread = max(0, every.unread - self.orphans)
-        return every
-
     @property
     def _max_questions(self) -> int:
         worth = self.counted // _EPISODES_A_QUESTION
@@ -179,7 +166,7 @@ class EpisodeQuestions:
 
     async def _absent(self, watched: Collection[str], found: EpisodeList) -> frozenset[str]:
         """Those of the series that certainly have nothing to play."""
-        every = await self._all(watched)
+        every = await self.jellyfin.episodes(watched, self.library)
         if not every.whole or every.unread:
             return frozenset()
         rows = {one: [*every.rows.get(one, ()), *found.rows.get(one, ())] for one in watched}

@@ -104,7 +104,6 @@ async def observe(
     between: Callable[[], None] = lambda: None,
     requests: Sequence[TrackedRequest] = (),
     known: Disagreement | None = None,
-    orphans: int = 0,
 ) -> Observed:
     """Ask all services and read the library; `between` happens as soon as items have come."""
     problems = Problems()
@@ -120,7 +119,7 @@ async def observe(
         )
         items = await library.read()
         counted = seen.counts.episodes if seen.counts else 0
-        questions = EpisodeQuestions(services.jellyfin, problems, counted, orphans=orphans)
+        questions = EpisodeQuestions(services.jellyfin, problems, counted)
         looked = await questions.look(items, requests, seen.first.proven if seen.first else ())
     return Observed(seen, library, looked, problems)
 
@@ -785,18 +784,6 @@ async def test_a_tracked_series_is_only_absent_by_the_list_of_all_episodes(
         bulk = [call for call in running.calls("jellyfin") if call.query.endswith(BULK)]
     assert observed.available == {"Show 01": available, "Show 02": True}
     assert len(bulk) == 1
-
-
-@pytest.mark.parametrize(("strays", "available"), [(1, False), (2, None)])
-async def test_a_file_that_never_gets_a_series_is_no_doubt_for_ever(
-    strays: int, available: bool | None
-) -> None:
-    """A row that was without a series in an earlier list as well is of none; a new one may be."""
-    show = a_series(1)
-    others = [a_series(number, File(1, 1), File(1, 2, unread=2)) for number in range(2, 2 + strays)]
-    async with PretendServices(holding(show, *others)) as running:
-        observed = await observe(running, requests=[tracked(show)], orphans=1)
-    assert observed.available["Show 01"] is available
 
 
 @pytest.mark.parametrize(

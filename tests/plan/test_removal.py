@@ -83,6 +83,13 @@ def test_a_title_that_was_missing_often_and_long_enough_goes() -> None:
     assert not plan.held
 
 
+def test_a_title_with_many_requests_is_one_title_for_the_limits() -> None:
+    """Whoever asked for it: one film went, which is no reason to wait for an admin."""
+    gone = [missed(n, ids=Ids(tmdb=9999)) for n in range(91, 99)]
+    plan = swept(rows_of(40), gone)
+    assert (removed(plan), held(plan)) == ([*range(91, 99)], [])
+
+
 @pytest.mark.parametrize(
     "reading",
     [
@@ -431,6 +438,15 @@ def test_a_library_that_is_away_still_has_its_evidence_marked() -> None:
     for locations in ([DISK], [DISK, "/media/old"]):
         plan = swept(rows_of(40), [missed(99, "/media/old")], locations=locations)
         assert [one.library_away for one in plan.evidence.missed] == [True]
+
+
+def test_a_library_that_is_away_is_noted_by_a_reading_that_proves_nothing() -> None:
+    """What was missing before has to be missed afresh once the library is back."""
+    gone = missed(99, "/media/old", absence=missing_for(1))
+    here = missed(98, absence=missing_for(1))
+    reading = Reading(complete=True, scanning=True, titles=40)
+    plan = swept(rows_of(40), [gone, here], reading=reading)
+    assert (list(plan.evidence.away), list(plan.evidence.missed)) == ([99], [])
 
 
 def test_titles_of_a_library_that_is_still_away_wait_for_an_admin() -> None:
