@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 import io
 import json
 import re
@@ -121,7 +120,7 @@ async def test_a_plain_user_sees_the_verdict_counts_and_titles_only(
         answer = await bob.get(path)
         assert "Metropolis" in words(answer)
         assert (
-            re.findall("nas:8096|disk is away|Sync now|/approve|/export|/undo", answer.text) == []
+            re.findall("nas:8096|disk is away|Sync now|/approve|as JSON|/undo", answer.text) == []
         )
         assert re.findall("<button[^>]*>([^<]*)", answer.text) in (
             ["Log out"],
@@ -535,8 +534,6 @@ async def test_a_test_webhook_is_sent_from_the_page(tmp_path: Path) -> None:
         "/status/runs/99/undo",
         "/status/runs/99/log",
         "/status/runs/1/burn",
-        "/status/runs/99/export.json",
-        "/status/runs/1/export.exe",
         "/status/titles/99",
         "/status/titles/é",
         "/status/nowhere",
@@ -810,22 +807,14 @@ async def test_hostile_titles_are_text_everywhere(stand: Stand, alice: Person) -
     assert HOSTILE[0] in words(await alice.get("/status"))
 
 
-async def test_a_run_is_exported_whole(stand: Stand, alice: Person) -> None:
-    """As JSON, and as CSV in which no title is a formula."""
-    store = stand.parts.store
-    number = await store.begin_run(Trigger.CLI, ACTOR)
-    await store.tracked(to_write=True)
-    items = [an_item(at, title=f"=1+{at}", ids=Ids(at)) for at in range(1, 2102)]
-    await store.apply(number, ACTOR, [Add(item) for item in items])
-    [*tracked] = (await store.tracked()).rows
-    await store.hold(number, [Held(tracked[0], "why")], WEEK)
-    await store.finish_run(number, Outcome.OK, {"added": 2101}, [])
-    whole = await alice.get("/status/runs/1/export.json")
-    document = json.loads(whole.text)
-    assert (document["run"]["id"], len(document["decisions"])) == (1, 2102)
-    assert whole.headers["Content-Disposition"] == 'attachment; filename="library-sync-run-1.json"'
-    table = [*csv.DictReader(io.StringIO((await alice.get("/status/runs/1/export.csv")).text))]
-    assert (len(table), table[0]["title"], table[-1]["kind"]) == (2102, "'=1+1", "held")
+async def test_a_run_links_to_itself_as_json(stand: Stand, alice: Person) -> None:
+    """The API takes the login of the page; what is held is in it, too."""
+    number = await held(stand)
+    page = (await alice.get(f"/status/runs/{number}")).text
+    [link] = re.findall('href="([^"]*)">The same as JSON<', page)
+    document = json.loads((await alice.get(link)).text)
+    assert document["id"] == number
+    assert [one["title"] for one in document["plan"]["titles"]] == ["Metropolis"]
 
 
 async def test_a_title_explains_itself(stand: Stand, alice: Person, bob: Person) -> None:

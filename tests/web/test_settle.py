@@ -220,8 +220,6 @@ async def test_a_plan_tells_what_it_would_take_away(stand: Stand, alice: Person)
     asked = words(await alice.get(f"/status/runs/{number}/approve"))
     assert "12 ids of Radarr or Sonarr will be taken away" in asked
     assert ("will be removed" in asked, "Approve 12 changes" in asked) == (False, True)
-    table = (await alice.get(f"/status/runs/{number}/export.csv")).text
-    assert re.findall("held,.*,unlink\r", table)
 
 
 async def test_an_approved_plan_takes_ids_away_and_removes_nothing(stand: Stand) -> None:

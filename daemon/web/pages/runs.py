@@ -13,7 +13,6 @@ from daemon.store import SHOWN, SHOWN_TO_ADMINS, PlanState, RunFilter, RunView, 
 from daemon.web import admin, plans, view
 from daemon.web.frame import Answer, PageRequest
 from daemon.web.models import RunQuery, RunsOfDays
-from daemon.web.pages import export
 from daemon.web.pages.base import RUN, Pages, read
 from daemon.web.problems import Problem
 
@@ -31,7 +30,6 @@ class RunPages(Pages):
         yield "/status/runs", self._runs, False
         yield RUN, self._run, False
         yield f"{RUN}/log", self._log, True
-        yield f"{RUN}/export.{{format}}", self._export, True
         yield f"{RUN}/{{verb:{'|'.join(_VERBS)}}}", self._confirm, True
 
     def writable(self) -> Iterator[tuple[str, Answer]]:
@@ -97,13 +95,6 @@ class RunPages(Pages):
             level=level,
             levels=view.LEVELS,
         )
-
-    async def _export(self, visit: PageRequest) -> web.StreamResponse:
-        number, kind = self._run_id(visit), visit.request.match_info["format"]
-        if kind not in export.TYPES:
-            raise Problem(404, "There is no such page.")
-        found = await self._view(number, Wanted(limit=0))
-        return await export.sent(visit.request, self._parts.store, found.run, kind)
 
     async def _confirm(self, visit: PageRequest) -> web.StreamResponse:
         number, verb = self._run_id(visit), visit.request.match_info["verb"]
