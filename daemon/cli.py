@@ -16,7 +16,6 @@ from typing import Any, Final, NoReturn, cast
 
 from daemon import __version__, logs
 from daemon.apply.opening import open_preview, open_services, open_sync, removal_policy
-from daemon.apply.writer import tell_audit
 from daemon.domain import Actor, Outcome, RemovalPolicy, Trigger
 from daemon.errors import (
     AlreadyRunningError,
@@ -278,8 +277,7 @@ async def _attention(options: argparse.Namespace, settings: Settings) -> int:
 
 async def _undo(options: argparse.Namespace, settings: Settings) -> int:
     async with open_store(settings.database) as store:
-        done, links = await store.undo(options.id, Actor("cli", _user()))
-        tell_audit(links)
+        done = await store.undo(options.id, Actor("cli", _user()))
     if options.json:
         _print([_json([one._asdict() for one in done])])
     for one in () if options.json else done:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from structlog.contextvars import bound_contextvars
 
-from daemon.apply.writer import DryRun, Pictures, PlanWriter, tell_audit, tell_decisions
+from daemon.apply.writer import DryRun, Pictures, PlanWriter, tell_decisions
 from daemon.domain import (
     DISTRUSTED,
     IMPLAUSIBLE,
@@ -350,7 +350,7 @@ class SyncService:
         self.rescan_wanted = reading.scanning
         if known is None:
             event = AuditEvent("server.known", _SYSTEM, target=f"server {seen.server.id}")
-            tell_audit(await self._writable().confirm("server", seen.server.id, event, only=True))
+            await self._writable().confirm("server", seen.server.id, event, only=True)
 
     async def _hinted(self, run: _Run, hints: frozenset[str]) -> None:
         """Only what was hinted at; it proves nothing about what else is absent.
@@ -428,11 +428,9 @@ class SyncService:
         event = AuditEvent("run.ended", actor, number, reason=outcome.value, after=counts)
         told = [] if outcome is Outcome.OK and not run.stats.wrote_any else [event]
         try:
-            links = await self._writable().finish_run(number, outcome, document, told)
+            await self._writable().finish_run(number, outcome, document, told)
         except StoreError as error:
             _log.error("run.not_recorded", error_kind=error.kind, error=str(error))
-        else:
-            tell_audit(links)
         level = _log.info if outcome is Outcome.OK else _log.warning
         level("run.done", **_flat(document))
         return result

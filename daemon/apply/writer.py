@@ -24,7 +24,7 @@ from daemon.logs import logger
 from daemon.report.result import RunStats, planned
 from daemon.services.jellyfin import MAX_IDS, JellyfinClient, Page
 from daemon.snapshot import Texts
-from daemon.store import ATTENTION, Applied, AuditReceipt, Store
+from daemon.store import ATTENTION, Applied, Store
 
 _log = logger(__name__)
 _REMOVED_AT_ONCE = 50
@@ -103,7 +103,6 @@ class PlanWriter:
         self._tally.removed += applied.removed
         self._tally.merged += applied.merged
         self._tally.overtaken(len(applied.passed))
-        tell_audit(applied.links)
 
 
 _PROOF = frozenset({"complete", "idle", "titles", "unusable", "trusted"})
@@ -178,12 +177,4 @@ def tell_decisions(decisions: Iterable[Decision]) -> None:
             jellyfin_id=item.jellyfin_id if item else None,
             title=item.title if item else None,
             reason=decision.reason.value if isinstance(decision, Skip | Update) else None,
-        )
-
-
-def tell_audit(links: Iterable[AuditReceipt]) -> None:
-    """Put the audit's new events into the log, where a cut tail of the table shows."""
-    for link in links:
-        _log.info(
-            "audit.recorded", seq=link.seq, action=link.action, target=link.target, hash=link.hash
         )

@@ -43,10 +43,11 @@ from daemon.store import (
     undo,
 )
 from daemon.store.attention import Finding
-from daemon.store.audit import AuditEvent, AuditFilter, AuditReceipt, Verdict
+from daemon.store.audit import AuditEvent, AuditFilter, Verdict
 from daemon.store.database import (
     BUSY_BUDGET,
     Database,
+    Transaction,
     is_there,
     locked,
     opened,
@@ -58,7 +59,7 @@ from daemon.store.glance import SHOWN, SHOWN_TO_ADMINS, Dashboard, RunView, Want
 from daemon.store.plans import PlanState
 from daemon.store.runs import EVERY_RUN, Decided, RunCounts, RunFilter
 from daemon.store.titles import Hit
-from daemon.store.undo import Undoing, Undone
+from daemon.store.undo import Undone
 
 __all__ = [
     "ATTENTION",
@@ -67,7 +68,6 @@ __all__ = [
     "Applied",
     "AuditEvent",
     "AuditFilter",
-    "AuditReceipt",
     "Counted",
     "Dashboard",
     "Finding",
@@ -79,7 +79,6 @@ __all__ = [
     "RunView",
     "Store",
     "Tracked",
-    "Undoing",
     "Undone",
     "Verdict",
     "Wanted",
@@ -142,7 +141,6 @@ class Applied:
     Attributes:
         added: titles with a new row.
         passed: items that were overtaken by the tracker itself.
-        links: the audit events, for the log.
     """
 
     added: int = 0
@@ -153,7 +151,6 @@ class Applied:
     removed: int = 0
     merged: int = 0
     passed: list[LibraryItem] = field(default_factory=list)
-    links: list[AuditReceipt] = field(default_factory=list)
 
 
 class Store:
@@ -219,7 +216,7 @@ class Store:
 
     async def confirm(
         self, kind: str, target: str, event: AuditEvent, *, only: bool = False
-    ) -> list[AuditReceipt]:
+    ) -> None:
         """Keep what an admin has said; `only` replaces all that was said of that kind.
 
         Raises:
@@ -227,14 +224,14 @@ class Store:
         """
         now = self._clock()
 
-        def work(connection: sqlite3.Connection) -> list[AuditReceipt]:
+        def work(connection: Transaction) -> None:
             if only:
                 connection.execute("DELETE FROM sync_confirmed WHERE kind = ?", (kind,))
             connection.execute(
                 "INSERT OR REPLACE INTO sync_confirmed (kind, target, at, by) VALUES (?, ?, ?, ?)",
                 (kind, target, now.isoformat(), event.actor.name),
             )
-            return audit.append(connection, [event], now)
+            audit.append(connection, [event], now)
 
         return await self._database.write(work)
 
@@ -281,9 +278,13 @@ class Store:
         Raises:
             StoreError: nothing of the batch was written.
         """
-        return await self._database.write(
-            lambda connection: self._apply(connection, run_id, actor, decisions), told
-        )
+
+        def work(connection: Transaction) -> Applied:
+            applied = self._apply(connection, run_id, actor, decisions)
+            connection.after_commit(lambda: told(applied))
+            return applied
+
+        return await self._database.write(work)
 
     async def note_evidence(self, found: Evidence) -> None:
         """Keep what a reading says of the rows as a whole; nothing where that is nothing.
@@ -297,7 +298,7 @@ class Store:
             await self._database.write(lambda connection, rows=seen: evidence.saw(connection, rows))  # type: ignore[misc]
         if found.returned or found.missed or found.away:
 
-            def work(connection: sqlite3.Connection) -> None:
+            def work(connection: Transaction) -> None:
                 evidence.returned(connection, found.returned)
                 evidence.missed(connection, found.missed, now, moment)
                 evidence.away(connection, found.away)
@@ -369,8 +370,8 @@ class Store:
 
     async def settle_plan(
         self, run_id: int, state: PlanState, event: AuditEvent, age: timedelta
-    ) -> list[AuditReceipt] | None:
-        """Say what becomes of a plan that waits; None if it does not wait, or is stale by now.
+    ) -> bool:
+        """Close a plan that waits; False if it does not wait, or is stale by now.
 
         Args:
             run_id: whose plan it is.
@@ -380,11 +381,12 @@ class Store:
         """
         now = self._clock()
 
-        def work(connection: sqlite3.Connection) -> list[AuditReceipt] | None:
+        def work(connection: Transaction) -> bool:
             plans.expire(connection, now, age)
-            if not plans.settle(connection, run_id, state, event.actor.name, now):
-                return None
-            return audit.append(connection, [event], now)
+            settled = plans.settle(connection, run_id, state, event.actor.name, now)
+            if settled:
+                audit.append(connection, [event], now)
+            return settled
 
         return await self._database.write(work)
 
@@ -443,9 +445,7 @@ class Store:
             lambda connection: attention.attention(connection, policy, now, ignored=ignored)
         )
 
-    async def ignore(
-        self, finding: Finding, event: AuditEvent, *, ignored: bool
-    ) -> list[AuditReceipt]:
+    async def ignore(self, finding: Finding, event: AuditEvent, *, ignored: bool) -> None:
         """Ignore a finding, or stop ignoring it; the audit event tells who did that.
 
         Raises:
@@ -453,15 +453,15 @@ class Store:
         """
         now = self._clock()
 
-        def work(connection: sqlite3.Connection) -> list[AuditReceipt]:
+        def work(connection: Transaction) -> None:
             attention.unignore(connection, finding)
             if ignored:
                 attention.ignore(connection, finding, event.actor.name, now)
-            return audit.append(connection, [event], now)
+            audit.append(connection, [event], now)
 
         return await self._database.write(work)
 
-    async def undo(self, run_id: int, actor: Actor) -> Undoing:
+    async def undo(self, run_id: int, actor: Actor) -> list[Undone]:
         """Take back what a run removed, relinked and promoted, title by title.
 
         Raises:
@@ -474,14 +474,14 @@ class Store:
 
     async def finish_run(
         self, run_id: int, outcome: Outcome, result: dict[str, Any], events: Sequence[AuditEvent]
-    ) -> list[AuditReceipt]:
+    ) -> None:
         """Note how a run ended in the history, and its audit event."""
         now = self._clock()
 
-        def work(connection: sqlite3.Connection) -> list[AuditReceipt]:
+        def work(connection: Transaction) -> None:
             runs.finish(connection, run_id, outcome, result, now)
             runs.prune(connection)
-            return audit.append(connection, events, now)
+            audit.append(connection, events, now)
 
         return await self._database.write(work)
 
@@ -553,7 +553,7 @@ class Store:
 
         return await self._database.read(work)
 
-    async def record(self, event: AuditEvent) -> list[AuditReceipt]:
+    async def record(self, event: AuditEvent) -> None:
         """Add one event to the audit."""
         now = self._clock()
         return await self._database.write(lambda connection: audit.append(connection, [event], now))
@@ -567,7 +567,7 @@ class Store:
     async def housekeep(self) -> None:
         """What is good for the file now and then: forget old details, renew the statistics."""
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: Transaction) -> None:
             runs.prune(connection)
             connection.execute("PRAGMA optimize")
 
@@ -601,7 +601,7 @@ class Store:
 
     def _apply(
         self,
-        connection: sqlite3.Connection,
+        connection: Transaction,
         run_id: int,
         actor: Actor,
         decisions: Sequence[Decision],
@@ -619,6 +619,7 @@ class Store:
         events = [*_added_event(written, actor, run_id), *written.events]
         if written.added:
             self._last = requests.last_row(connection)
+        audit.append(connection, events, now)
         reasons = [update.reason.value for _, update in written.updated]
         return Applied(
             added=len(written.added),
@@ -627,7 +628,6 @@ class Store:
             relinked=reasons.count("relink"),
             promoted=reasons.count("promote"),
             passed=written.passed,
-            links=audit.append(connection, events, now),
         )
 
     def _look_for_newcomers(self, connection: sqlite3.Connection) -> None:
@@ -640,7 +640,7 @@ class Store:
 
     def _remove(
         self,
-        connection: sqlite3.Connection,
+        connection: Transaction,
         run_id: int,
         actor: Actor,
         rows: Sequence[Absent],
@@ -651,11 +651,11 @@ class Store:
             writer.remove(row, actor, run_id, _why(row))
         written = writer.written
         runs.note(connection, run_id, [_removed(number, row) for number, row in written.removed])
-        links = audit.append(connection, written.events, now)
-        return Applied(removed=len(written.removed), links=links)
+        audit.append(connection, written.events, now)
+        return Applied(removed=len(written.removed))
 
     def _merge(
-        self, connection: sqlite3.Connection, run_id: int, actor: Actor, rows: Sequence[int]
+        self, connection: Transaction, run_id: int, actor: Actor, rows: Sequence[int]
     ) -> Applied:
         now = self._clock()
         writer = requests.Writer(connection, self._columns, now)
@@ -663,8 +663,8 @@ class Store:
         written = writer.written
         entries = [_removed(*one, kind="merge", why="merged") for one in written.merged]
         runs.note(connection, run_id, entries)
-        links = audit.append(connection, written.events, now)
-        return Applied(merged=len(written.merged), links=links)
+        audit.append(connection, written.events, now)
+        return Applied(merged=len(written.merged))
 
 
 def _server(connection: sqlite3.Connection) -> str | None:

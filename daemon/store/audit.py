@@ -1,7 +1,7 @@
 """The audit: who changed what, when and why; append-only, and chained by hashes.
 
 A changed or missing row breaks the chain at its place. A tail that was cut off leaves a sound
-chain, which is why every event also becomes a log line with its hash.
+chain, which is why every event also becomes a log line with its hash once it is committed.
 """
 
 from __future__ import annotations
@@ -12,9 +12,14 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from daemon.domain import Actor
+from daemon.logs import logger
+from daemon.store.database import Transaction
+
+_log = logger(__name__)
 
 APPROVED: Final = "approved by an admin"
 """What the reason of a removal begins with that an admin has approved."""
@@ -75,15 +80,6 @@ class AuditFilter:
     until: datetime | None = None
 
 
-class AuditReceipt(NamedTuple):
-    """An event's place in the chain, for the log."""
-
-    seq: int
-    action: str
-    target: str | None
-    hash: str
-
-
 class Verdict(NamedTuple):
     """What a check of the chain found.
 
@@ -110,12 +106,9 @@ def removed_since(connection: sqlite3.Connection, since: datetime) -> int:
     return int(removed)
 
 
-def append(
-    connection: sqlite3.Connection, events: Iterable[AuditEvent], at: datetime
-) -> list[AuditReceipt]:
-    """Add events to the chain, inside the caller's transaction."""
+def append(connection: Transaction, events: Iterable[AuditEvent], at: datetime) -> None:
+    """Add events to the chain; each is logged after the commit."""
     seq, previous = _head(connection)
-    links = []
     for event in events:
         seq += 1
         values = (
@@ -131,9 +124,12 @@ def append(
         )
         digest = _digest(previous, values)
         connection.execute(_INSERT, (*values, previous, digest))
-        links.append(AuditReceipt(seq, event.action, event.target, digest))
+        connection.after_commit(partial(_log_event, seq, event, digest))
         previous = digest
-    return links
+
+
+def _log_event(seq: int, event: AuditEvent, digest: str) -> None:
+    _log.info("audit.recorded", seq=seq, action=event.action, target=event.target, hash=digest)
 
 
 def verify(connection: sqlite3.Connection) -> Verdict:

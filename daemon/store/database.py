@@ -15,7 +15,7 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import aiosqlite
@@ -29,7 +29,7 @@ from daemon.errors import (
 )
 
 _T = TypeVar("_T")
-_Work = Callable[[sqlite3.Connection], _T]
+
 
 BUSY_BUDGET: Final = 90.0
 """Seconds to wait for another writer; the tracker was seen to hold its lock for 65."""
@@ -50,6 +50,34 @@ _NETWORK: Final = (
 )
 
 
+class Transaction(sqlite3.Connection):
+    """The writing connection, as a transaction gets it."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._hooks: list[Callable[[], None]] = []
+
+    def after_commit(self, hook: Callable[[], None]) -> None:
+        """Have something done in the event loop once this transaction is committed.
+
+        It is done even if the caller is cancelled meanwhile, and never after a rollback.
+        """
+        self._hooks.append(hook)
+
+    def run(self, change: Callable[[Transaction], _T]) -> tuple[_T, list[Callable[[], None]]]:
+        """Run one transaction; returns its result, and what is to be done now."""
+        self._hooks = []
+        self.execute("BEGIN IMMEDIATE")
+        try:
+            result = change(self)
+            self.execute("COMMIT")
+        except BaseException:
+            if self.in_transaction:
+                self.execute("ROLLBACK")
+            raise
+        return result, self._hooks
+
+
 class Database:
     """The connections to one file; made by `opened`."""
 
@@ -67,19 +95,15 @@ class Database:
         self._turn = asyncio.Lock()
         self._blocked = False
 
-    async def write(self, work: _Work[_T], told: Callable[[_T], None] = lambda _: None) -> _T:
+    async def write(self, change: Callable[[Transaction], _T]) -> _T:
         """Run one transaction; it ends whole even if the caller is cancelled meanwhile.
-
-        Args:
-            work: the transaction.
-            told: gets the result once it is committed; a caller who is cancelled does not.
 
         Raises:
             StoreBusyError: another program held the lock for longer than the budget.
             StoreError: the file cannot be written.
         """
         stop = asyncio.Event()
-        task = asyncio.ensure_future(self._attempts(work, told, stop))
+        task = asyncio.ensure_future(self._committed(change, stop))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -88,14 +112,14 @@ class Database:
             task.exception()  # nobody else will look at it, and asyncio complains of that
             raise
 
-    async def read(self, work: _Work[_T]) -> _T:
+    async def read(self, query: Callable[[sqlite3.Connection], _T]) -> _T:
         """Run a function that only reads, on one snapshot of the file.
 
         Raises:
             StoreError: the file cannot be read.
         """
         with _translated(self._path):
-            return await _in_thread(self._reader, _snapshot, work)
+            return await _in_thread(self._reader, _snapshot, query)
 
     async def copy_to(self, target: Path) -> None:
         """Copy the file as it is now, whole or not at all, with SQLite's backup interface.
@@ -120,11 +144,11 @@ class Database:
         if not (once and target.exists()):
             await self.copy_to(target)
 
-    async def _attempts(
-        self, work: _Work[_T], told: Callable[[_T], None], stop: asyncio.Event
-    ) -> _T:
-        result: _T = await self._while_busy(_transaction, work, stop)
-        told(result)
+    async def _committed(self, change: Callable[[Transaction], _T], stop: asyncio.Event) -> _T:
+        run: Callable[..., tuple[_T, list[Callable[[], None]]]] = Transaction.run
+        result, hooks = await self._while_busy(run, change, stop)
+        for hook in hooks:
+            hook()
         return result
 
     async def settle(self, prepare: Callable[[sqlite3.Connection, None], None]) -> None:
@@ -167,22 +191,10 @@ class Database:
             raise
 
 
-def _transaction(connection: sqlite3.Connection, work: _Work[_T]) -> _T:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        result = work(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return result
-
-
-def _snapshot(connection: sqlite3.Connection, work: _Work[_T]) -> _T:
+def _snapshot(connection: sqlite3.Connection, query: Callable[[sqlite3.Connection], _T]) -> _T:
     connection.execute("BEGIN")
     try:
-        return work(connection)
+        return query(connection)
     finally:
         connection.execute("COMMIT")
 
@@ -295,7 +307,9 @@ def _wal(path: Path) -> Path:
 @contextlib.asynccontextmanager
 async def _connected(path: Path, mode: str) -> AsyncIterator[aiosqlite.Connection]:
     uri = f"file:{quote(str(path))}?mode={mode}"
-    connection = aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=_ATTEMPT)
+    connection = aiosqlite.connect(
+        uri, uri=True, isolation_level=None, timeout=_ATTEMPT, factory=Transaction
+    )
     try:
         with _translated(path):
             await connection

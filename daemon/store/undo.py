@@ -13,7 +13,8 @@ from typing import Any, Final, NamedTuple
 
 from daemon.domain import Actor
 from daemon.store import audit
-from daemon.store.audit import AuditEvent, AuditReceipt
+from daemon.store.audit import AuditEvent
+from daemon.store.database import Transaction
 
 _ACTIONS: Final = ("title.removed", "title.merged", "title.relink", "title.promote")
 _CHILDREN: Final = ("timeline_events", "episodes")
@@ -39,14 +40,7 @@ class _RefusedError(Exception):
     """The row is not as that run left it; the text says how."""
 
 
-class Undoing(NamedTuple):
-    """What became of every title, and the audit events of that, for the log."""
-
-    titles: list[Undone]
-    links: list[AuditReceipt]
-
-
-def undo(connection: sqlite3.Connection, run_id: int, actor: Actor, at: datetime) -> Undoing:
+def undo(connection: Transaction, run_id: int, actor: Actor, at: datetime) -> list[Undone]:
     """Take back what can be taken back, the newest first, inside the caller's transaction."""
     marks = ", ".join("?" * len(_ACTIONS))
     rows = connection.execute(
@@ -57,8 +51,8 @@ def undo(connection: sqlite3.Connection, run_id: int, actor: Actor, at: datetime
     done = []
     for action, target, before, after in rows:
         done.append(_undone(connection, action, target, before, after))
-    events = [_event(one, run_id, actor) for one in done]
-    return Undoing(done, audit.append(connection, events, at))
+    audit.append(connection, [_event(one, run_id, actor) for one in done], at)
+    return done
 
 
 def _event(one: Undone, run_id: int, actor: Actor) -> AuditEvent:

@@ -14,7 +14,6 @@ from typing import Final
 
 from aiohttp import web
 
-from daemon.apply.writer import tell_audit
 from daemon.domain import Actor
 from daemon.errors import ServiceError, StoreError
 from daemon.logs import logger
@@ -218,7 +217,7 @@ class AdminAuth:
             action, request[ACTOR], target=target, reason=reason, after={"address": address}
         )
         try:
-            tell_audit(await self._store.record(event))
+            await self._store.record(event)
         except StoreError as error:
             _log.error("audit.not_recorded", error_kind=error.kind, error=str(error))
 

@@ -11,7 +11,6 @@ from typing import Final
 
 from aiohttp import web
 
-from daemon.apply.writer import tell_audit
 from daemon.domain import Actor
 from daemon.errors import ServiceError, StoreError
 from daemon.logs import logger
@@ -169,7 +168,7 @@ class Login:
         """What was typed is not in it: people type passwords into the wrong field."""
         actor, after = request.get(ACTOR, STRANGER), {"address": request[ADDRESS]}
         event = AuditEvent(action, actor, target="page", reason=reason or None, after=after)
-        tell_audit(await self._parts.store.record(event))
+        await self._parts.store.record(event)
 
     def _form(self, request: web.Request, status: int, said: str) -> web.StreamResponse:
         visitor = self._sessions.visitor(request)

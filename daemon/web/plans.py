@@ -7,7 +7,6 @@ from typing import Any
 
 from aiohttp import web
 
-from daemon.apply.writer import tell_audit
 from daemon.domain import HeldKind, Scope, Trigger
 from daemon.store import PlanState, Undone
 from daemon.web.models import RequestModel, RunRef
@@ -60,8 +59,7 @@ async def take_back(call: ApiRequest[RunRef, RequestModel]) -> list[Undone]:
     number, store = call.query.run_id, call.site.parts.store
     if await store.run_page(number, 0, 1) is None:
         raise Problem(404, f"there is no run {number}")
-    done, links = await store.undo(number, call.actor)
-    tell_audit(links)
+    done = await store.undo(number, call.actor)
     await call.record("run.undone", f"run {number}", number)
     return done
 
@@ -72,7 +70,5 @@ async def _settle(call: ApiRequest[RunRef, RequestModel], state: PlanState) -> N
         raise Problem(404, f"run {number} holds no plan")
     age = parts.settings.removal.hold_for
     event = call.event(f"plan.{state.value}", f"plan {number}", number)
-    links = await parts.store.settle_plan(number, state, event, age)
-    if links is None:
+    if not await parts.store.settle_plan(number, state, event, age):
         raise Problem(409, f"the plan of run {number} does not wait any more")
-    tell_audit(links)

@@ -14,7 +14,6 @@ from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ValidationError
 
 from daemon.apply.run import SyncService
-from daemon.apply.writer import tell_audit
 from daemon.domain import Actor
 from daemon.observe.sources import Services
 from daemon.report.health import Health
@@ -135,7 +134,7 @@ class ApiRequest(Generic[_Query, _Body]):
             StoreError: it could not be written.
         """
         event = self.event(action, target, run_id, reason)
-        tell_audit(await self.site.parts.store.record(event))
+        await self.site.parts.store.record(event)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from typing import Any, Final, NamedTuple
 
 from aiohttp import web
 
-from daemon.apply.writer import tell_audit
 from daemon.domain import Scope, Trigger
 from daemon.store import AuditEvent, Finding
 from daemon.web import titles
@@ -70,13 +69,13 @@ async def _ignore(call: ApiRequest[Any, Any], finding: Finding) -> Done:
     if not finding.ignorable:
         raise Problem(409, "This cannot be ignored. Nothing was done.")
     event = call.event("finding.ignored", finding.target, reason=finding.what)
-    tell_audit(await call.site.parts.store.ignore(finding, event, ignored=True))
+    await call.site.parts.store.ignore(finding, event, ignored=True)
     return Done("ignored")
 
 
 async def _restore(call: ApiRequest[Any, Any], finding: Finding) -> Done:
     event = call.event("finding.restored", finding.target, reason=finding.what)
-    tell_audit(await call.site.parts.store.ignore(finding, event, ignored=False))
+    await call.site.parts.store.ignore(finding, event, ignored=False)
     return Done("restored")
 
 
@@ -132,7 +131,7 @@ async def _track_again(call: ApiRequest[Any, Any], finding: Finding) -> Done:
 async def _keep(
     call: ApiRequest[Any, Any], kind: str, target: str, event: AuditEvent, *, only: bool = False
 ) -> None:
-    tell_audit(await call.site.parts.store.confirm(kind, target, event, only=only))
+    await call.site.parts.store.confirm(kind, target, event, only=only)
 
 
 def _run(call: ApiRequest[Any, Any], scope: Scope) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from daemon.domain import Actor, Add, Decision, Ids, Update, UpdateReason
 from daemon.errors import StoreError
 from daemon.store import AuditEvent, Store, Verdict
 from daemon.store.audit import append, verify
+from daemon.store.database import Transaction, opened
 from tests.builders import ACTOR, NOW, an_item, begun, change, rows
 
 _TABLES = ("requests", "timeline_events", "sync_audit", "sync_decisions")
@@ -26,11 +29,25 @@ def films(*numbers: int) -> list[Decision]:
 async def five_events(store: Store) -> list[str]:
     """The hashes of a chain of five events, oldest first."""
     run_id = await begun(store)
-    links = [
-        link for n in range(1, 6) for link in (await store.apply(run_id, ACTOR, films(n))).links
-    ]
-    assert [link.seq for link in links] == [1, 2, 3, 4, 5]
-    return [link.hash for link in links]
+    for number in range(1, 6):
+        await store.apply(run_id, ACTOR, films(number))
+    events = await store.audit_after(0, 9)
+    assert [event["seq"] for event in events] == [1, 2, 3, 4, 5]
+    return [event["hash"] for event in events]
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """The audit's lines of the log, oldest first."""
+    lines = (record.msg for record in caplog.records)
+    return [one for one in lines if isinstance(one, dict) and one["event"] == "audit.recorded"]
+
+
+def note_something(transaction: Transaction, fails: Exception | None = None) -> str:
+    """A change that knows nothing of the log."""
+    append(transaction, [AuditEvent("something.done", ACTOR, target="request 7")], NOW)
+    if fails:
+        raise fails
+    return "done"
 
 
 def open_to_changes(path: Path) -> None:
@@ -39,10 +56,14 @@ def open_to_changes(path: Path) -> None:
     change(path, "DROP TRIGGER sync_audit_no_delete")
 
 
-async def test_a_batch_of_additions_is_one_event(path: Path, store: Store) -> None:
+async def test_a_batch_of_additions_is_one_event(
+    path: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     """It names the run, the rows and their Jellyfin ids; a hash for every title would be dear."""
+    caplog.set_level("INFO", logger="daemon")
     run_id = await begun(store)
-    [link] = (await store.apply(run_id, ACTOR, films(1, 2))).links
+    await store.apply(run_id, ACTOR, films(1, 2))
+    [line] = logged(caplog)
     [event] = await store.latest_audit(5)
     assert event == {
         "seq": 1,
@@ -59,7 +80,7 @@ async def test_a_batch_of_additions_is_one_event(path: Path, store: Store) -> No
             "jellyfin_ids": [an_item(1).jellyfin_id, an_item(2).jellyfin_id],
         },
         "prev_hash": "0" * 64,
-        "hash": link.hash,
+        "hash": line["hash"],
     }
     assert rows(path, "SELECT COUNT(*) FROM requests") == [(2,)]
 
@@ -97,6 +118,56 @@ async def test_rows_timeline_and_audit_come_together_or_not_at_all(
     with pytest.raises(StoreError, match="no room"):
         await store.apply(run_id, ACTOR, films(2, 3))
     assert [rows(path, f"SELECT * FROM {table}") for table in _TABLES] == before
+
+
+async def test_whatever_a_change_appends_is_logged_after_its_commit(
+    path: Path, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With its place and hash, and without the change or its caller doing anything for it."""
+    caplog.set_level("INFO", logger="daemon")
+    async with opened(path) as database:
+        assert await database.write(note_something) == "done"
+    [event], [line] = await store.latest_audit(5), logged(caplog)
+    names = ("seq", "action", "target", "hash")
+    assert [line[name] for name in names] == [event[name] for name in names]
+
+
+@pytest.mark.usefixtures("store")
+async def test_what_was_rolled_back_is_never_logged(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither at once nor by the next transaction: the log would know of a hash too many."""
+    caplog.set_level("INFO", logger="daemon")
+    async with opened(path) as database:
+        with pytest.raises(LookupError):
+            await database.write(lambda transaction: note_something(transaction, LookupError()))
+        assert logged(caplog) == []
+        await database.write(note_something)
+    assert [line["seq"] for line in logged(caplog)] == [1]
+
+
+@pytest.mark.usefixtures("store")
+async def test_the_events_of_a_cancelled_caller_are_logged(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was committed is in the log, even if nobody waits for it any more."""
+    caplog.set_level("INFO", logger="daemon")
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def slow(transaction: Transaction) -> None:
+        begun.set()
+        goes_on.wait(5)
+        note_something(transaction)
+
+    async with opened(path) as database:
+        writing = asyncio.create_task(database.write(slow))
+        await asyncio.to_thread(begun.wait, 5)
+        writing.cancel()
+        await asyncio.sleep(0)
+        goes_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+    assert [line["action"] for line in logged(caplog)] == ["something.done"]
 
 
 @pytest.mark.parametrize(
@@ -146,7 +217,7 @@ async def test_a_cut_tail_shows_only_beside_the_log(path: Path, store: Store) ->
 
 def test_any_text_can_be_recorded() -> None:
     """What people or servers write neither breaks an event nor its hash."""
-    connection = sqlite3.connect(":memory:")
+    connection = Transaction(":memory:")
     odd = "\ud800 \x00 ' \" \u2028 \n 千"
     values: dict[str, Any] = {"title": odd, "year": None, "tmdb_id": 2**63 - 1}
     connection.executescript(

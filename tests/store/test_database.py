@@ -23,7 +23,7 @@ from daemon.errors import (
     StorePermissionError,
 )
 from daemon.store import open_store, open_store_to_look
-from daemon.store.database import locked, opened, opened_to_look, refuse_network
+from daemon.store.database import Transaction, locked, opened, opened_to_look, refuse_network
 from tests.builders import change, files, rows
 
 _HOLDS = """
@@ -121,10 +121,15 @@ async def test_a_cancelled_writer_leaves_no_transaction_open(numbers: Path) -> N
     dice = random.Random(7)
     told: list[None] = []
     cancelled = 0
+
+    def insert_and_tell(transaction: Transaction) -> None:
+        insert(transaction)
+        transaction.after_commit(lambda: told.append(None))
+
     async with opened(numbers) as database:
         with closing(sqlite3.connect(numbers, timeout=0, isolation_level=None)) as tracker:
             for _ in range(150):
-                writing = asyncio.create_task(database.write(insert, told.append))
+                writing = asyncio.create_task(database.write(insert_and_tell))
                 await asyncio.sleep(dice.uniform(0, 0.0008))
                 writing.cancel()
                 await asyncio.wait({writing})
@@ -137,10 +142,12 @@ async def test_a_cancelled_writer_leaves_no_transaction_open(numbers: Path) -> N
 
 
 async def test_a_failing_transaction_leaves_nothing(numbers: Path) -> None:
-    """What fails in the middle is rolled back, and the next transaction is a new one."""
+    """What fails in the middle is rolled back and not told; the next transaction is a new one."""
+    told: list[int] = []
 
-    def fails(connection: sqlite3.Connection) -> None:
-        insert(connection)
+    def fails(transaction: Transaction) -> None:
+        insert(transaction)
+        transaction.after_commit(lambda: told.append(1))
         raise LookupError
 
     async with opened(numbers) as database:
@@ -148,6 +155,7 @@ async def test_a_failing_transaction_leaves_nothing(numbers: Path) -> None:
             await database.write(fails)
         await database.write(lambda connection: insert(connection, 1))
     assert rows(numbers, "SELECT number FROM numbers") == [(1,), (0,)]
+    assert told == []
 
 
 async def test_another_writer_is_waited_for(numbers: Path) -> None:

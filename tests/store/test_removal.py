@@ -82,7 +82,7 @@ async def test_a_removal_is_logged_as_far_as_the_file_has_room(
     assert (applied.removed, as_dicts(path, "requests")) == (1, [])
     logged = "SELECT title, media_type, tmdb_id, source, status, is_anime FROM deletion_logs"
     assert rows(path, logged) == [("Title of 603", "MOVIE", 603, "JELLYFIN", "COMPLETE", 0)]
-    [undone] = (await store.undo(run_id, ADMIN)).titles
+    [undone] = await store.undo(run_id, ADMIN)
     assert undone.done
     assert (as_dicts(path, "requests"), as_dicts(path, "timeline_events")) == before
     assert as_dicts(path, "deletion_logs") == []
@@ -129,8 +129,8 @@ async def test_rows_of_ours_become_one_and_that_can_be_undone(path: Path, store:
         ("title.merged", "request 3", {"merged_into": 1}),
         ("title.merged", "request 2", {"merged_into": 1}),
     ]
-    undoing = await store.undo(run_id, ADMIN)
-    assert [one.done for one in undoing.titles] == [True, True]
+    undone = await store.undo(run_id, ADMIN)
+    assert [one.done for one in undone] == [True, True]
     assert (as_dicts(path, "requests"), as_dicts(path, "timeline_events")) == before
     assert (await store.verify_audit()).broken_at is None
 
