@@ -60,6 +60,7 @@ class Asked:
     path: str
     query: dict[str, str]
     headers: dict[str, str]
+    body: str = ""
 
 
 @dataclass
@@ -67,13 +68,14 @@ class Upstream:
     """A real local server: one act a call, the last one again and again.
 
     Attributes:
-        acts: what is written, or does the writing; the connection ends with it.
+        acts: what is written, or does the writing; the connection ends with it. Or what chooses
+            the act for a request.
         asked: the requests so far.
         called: set by the first request.
         idle: set while no connection is open.
     """
 
-    acts: list[Act]
+    acts: list[Act] | Callable[[Asked], Act]
     asked: list[Asked] = field(default_factory=list)
     called: asyncio.Event = field(default_factory=asyncio.Event)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -97,15 +99,19 @@ class Upstream:
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._tasks.add(asyncio.create_task(self._serve(reader, writer)))
 
+    def _act(self, asked: Asked) -> Act:
+        if callable(self.acts):
+            return self.acts(asked)
+        return self.acts[min(len(self.asked), len(self.acts)) - 1]
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1
         self.idle.clear()
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            act = self.acts[min(len(self.asked), len(self.acts) - 1)]
-            self.asked.append(_asked(head.decode()))
+            asked = await _asked(reader)
+            self.asked.append(asked)
             self.called.set()
-            await _until_gone(act, reader, writer)
+            await _until_gone(self._act(asked), reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
@@ -128,11 +134,13 @@ async def _until_gone(act: Act, reader: asyncio.StreamReader, writer: asyncio.St
         await asyncio.gather(*acting, return_exceptions=True)
 
 
-def _asked(head: str) -> Asked:
+async def _asked(reader: asyncio.StreamReader) -> Asked:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode()
     line, _, rest = head.partition("\r\n")
     url = urlsplit(line.split(" ")[1])
     headers = {name.lower(): value for name, value in Parser().parsestr(rest).items()}
-    return Asked(url.path, dict(parse_qsl(url.query)), headers)
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return Asked(url.path, dict(parse_qsl(url.query)), headers, body.decode())
 
 
 class Pauses(list[float]):

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -41,6 +41,7 @@ _CHUNK = 256 * 1024
 _JSON = "application/json"
 _OK = 200
 _NO_CONTENT = 204
+_NOT_MODIFIED = 304
 _STARTING = 503
 _REFUSED = frozenset({401, 403})
 _ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})
@@ -90,6 +91,19 @@ class CallStats:
             "bytes": self.bytes - earlier.bytes,
             "seconds": round(self.seconds - earlier.seconds, 3),
         }
+
+
+class Reply(NamedTuple):
+    """A small reply in one piece.
+
+    Attributes:
+        status: 200, 204, or 304 where the question was conditional.
+        headers: by their names in any case.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,9 +219,21 @@ class ServiceHttp:
         Raises:
             ServiceError: one of its kinds.
         """
-        async with self._exchange(path, query, self.patience.reply, 8 * _MIB) as chunks:
-            body = b"".join([chunk async for chunk in chunks])
-        return self._parsed(path, model, body)
+        return self._parsed(path, model, (await self.read(path, query)).body)
+
+    async def read(
+        self,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """A small reply (8 MiB at most) as it came; 304 is good where `If-None-Match` was sent.
+
+        Raises:
+            ServiceError: one of its kinds.
+        """
+        sent: dict[str, Any] = {"params": query, "headers": headers}
+        return await self._whole("GET", path, self.patience.attempts, **sent)
 
     async def post(
         self, path: str, model: type[_Model], body: Mapping[str, str] | None = None
@@ -219,14 +245,16 @@ class ServiceHttp:
         Raises:
             ServiceError: one of its kinds.
         """
-        url = self.url + path
-        deadline = asyncio.get_running_loop().time() + self.patience.reply
-        async with contextlib.AsyncExitStack() as stack:
-            async with self._wait(url, deadline):
-                reply = await self._attempt(stack, "POST", url, json=body)
-            pieces = self._chunks(reply, url, 8 * _MIB, deadline)
-            text = b"".join([piece async for piece in pieces])
+        text = (await self._whole("POST", path, json=body)).body
         return self._parsed(path, model, text or b"null")
+
+    async def submit(self, path: str, form: Mapping[str, str]) -> Reply:
+        """Send a form, once; whatever the reply's content type.
+
+        Raises:
+            ServiceError: one of its kinds.
+        """
+        return await self._whole("POST", path, wanted="", data=form)
 
     async def picture(self, path: str, query: Mapping[str, str]) -> tuple[str, bytes]:
         """A picture of at most 1 MiB, with its content type; asked for once.
@@ -234,14 +262,9 @@ class ServiceHttp:
         Raises:
             ServiceError: one of its kinds, also where the reply is no picture.
         """
-        url = self.url + path
-        deadline = asyncio.get_running_loop().time() + self.patience.reply
-        async with contextlib.AsyncExitStack() as stack:
-            async with self._wait(url, deadline):
-                sent = {"params": query, "headers": {"Accept": "image/*"}}
-                reply = await self._attempt(stack, "GET", url, "image/", **sent)
-            pieces = self._chunks(reply, url, _MIB, deadline)
-            return reply.content_type, b"".join([piece async for piece in pieces])
+        asking: dict[str, Any] = {"params": query, "headers": {"Accept": "image/*"}}
+        reply = await self._whole("GET", path, cap=_MIB, wanted="image/", **asking)
+        return reply.headers["Content-Type"].partition(";")[0], reply.body
 
     def _parsed(self, path: str, model: type[_Model], body: bytes) -> _Model:
         try:
@@ -258,7 +281,7 @@ class ServiceHttp:
         Raises:
             ServiceError: one of its kinds, also in the middle of the pieces.
         """
-        return self._exchange(path, query, self.patience.listing, 4096 * _MIB)
+        return self._exchange(path, query)
 
     def not_json(self, path: str, detail: str) -> NotJsonError:
         """The error for a body that is not what this service sends."""
@@ -266,15 +289,27 @@ class ServiceHttp:
 
     @contextlib.asynccontextmanager
     async def _exchange(
-        self, path: str, query: Mapping[str, str] | None, seconds: float, cap: int
+        self, path: str, query: Mapping[str, str] | None
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """The deadline is laid on each wait: around a `yield` it would cancel the caller's work."""
         url = self.url + path
-        deadline = asyncio.get_running_loop().time() + seconds
+        deadline = asyncio.get_running_loop().time() + self.patience.listing
         async with contextlib.AsyncExitStack() as stack:
             async with self._wait(url, deadline):
-                reply = await self._opened(stack, url, query)
-            yield self._chunks(reply, url, cap, deadline)
+                reply = await self._opened(stack, "GET", url, self.patience.attempts, params=query)
+            yield self._chunks(reply, url, 4096 * _MIB, deadline)
+
+    async def _whole(
+        self, method: str, path: str, attempts: int = 1, cap: int = 8 * _MIB, **sent: Any
+    ) -> Reply:
+        url = self.url + path
+        deadline = asyncio.get_running_loop().time() + self.patience.reply
+        async with contextlib.AsyncExitStack() as stack:
+            async with self._wait(url, deadline):
+                reply = await self._opened(stack, method, url, attempts, **sent)
+            pieces = self._chunks(reply, url, cap, deadline)
+            body = b"".join([piece async for piece in pieces])
+        return Reply(reply.status, reply.headers, body)
 
     @contextlib.asynccontextmanager
     async def _wait(self, url: str, deadline: float) -> AsyncIterator[None]:
@@ -297,14 +332,14 @@ class ServiceHttp:
             self.meter.seconds += time.monotonic() - started
 
     async def _opened(
-        self, stack: contextlib.AsyncExitStack, url: str, query: Mapping[str, str] | None
+        self, stack: contextlib.AsyncExitStack, method: str, url: str, attempts: int, **sent: Any
     ) -> aiohttp.ClientResponse:
         """A good reply whose body is still to come; tried again while that can help."""
         for attempt in itertools.count(1):
             try:
-                return await self._attempt(stack, "GET", url, params=query)
+                return await self._attempt(stack, method, url, **sent)
             except ServiceError as error:
-                if attempt >= self.patience.attempts or not error.retryable:
+                if attempt >= attempts or not error.retryable:
                     raise
                 await self.sleep(self._pause(attempt, error.retry_after))
         raise AssertionError  # pragma: no cover - the count never ends
@@ -331,6 +366,9 @@ class ServiceHttp:
             raise
         except aiohttp.ClientConnectionError as error:
             raise UnreachableError(self.service, url, _reason(error)) from None
+        conditional = "If-None-Match" in (sent.get("headers") or {})
+        if reply.status == _NOT_MODIFIED and conditional:
+            return reply
         if (failure := verdict(self.service, url, _head(reply), wanted)) is not None:
             reply.close()
             raise failure

@@ -126,6 +126,41 @@ async def test_the_key_the_base_and_gzip_go_with_a_request_and_cookies_do_not() 
     assert sent == [KEY, "application/json", "gzip", None]
 
 
+async def test_a_conditional_question_may_be_answered_by_nothing_new() -> None:
+    """304 is a good reply where an entity tag was sent, and no reply at all elsewhere."""
+    fresh = reply(body=b"[1]", headers={**JSON, "ETag": 'W/"a"'})
+    async with Upstream([fresh, reply(304, headers={})]) as upstream, http(upstream.url) as client:
+        first = await client.read("/path", QUERY)
+        again = await client.read("/path", QUERY, {"If-None-Match": first.headers["etag"]})
+        assert [(first.status, first.body), (again.status, again.body)] == [
+            (200, b"[1]"),
+            (304, b""),
+        ]
+        assert (await failure(client)).kind == "rejected"
+    assert [asked.headers.get("if-none-match") for asked in upstream.asked] == [
+        None,
+        'W/"a"',
+        None,
+    ]
+
+
+async def test_a_form_is_sent_once_and_may_be_answered_in_plain_text() -> None:
+    """Whatever is sent may have been done, so that a failure is not tried again."""
+    plain = {"Content-Type": "text/plain; charset=UTF-8", "Set-Cookie": "SID=1; path=/"}
+    acts: list[Act] = [reply(body=b"Ok.", headers=plain), reply(500)]
+    async with Upstream(acts) as upstream, http(upstream.url, patience=PATIENT) as client:
+        said = await client.submit("/path", {"name": "a b"})
+        assert (said.status, said.body, said.headers["set-cookie"]) == (
+            200,
+            b"Ok.",
+            "SID=1; path=/",
+        )
+        assert (
+            await failure(client, lambda asking: asking.submit("/path", QUERY))
+        ).kind == "broken"
+    assert [asked.body for asked in upstream.asked] == ["name=a+b", "secret=in-the-query"]
+
+
 @pytest.mark.parametrize(
     ("ask", "patience"), [(fetch, RetryPolicy(reply=0.2)), (drain, RetryPolicy(listing=0.2))]
 )
