@@ -17,7 +17,6 @@ from daemon.observe.sources import Services
 from daemon.report.health import Health
 from daemon.report.notify import Notifications
 from daemon.report.progress import Feed, Progress
-from daemon.report.run_log import RunLogBuffer
 from daemon.report.sdnotify import Notifier
 from daemon.settings import Settings
 from daemon.store import Store, open_store
@@ -47,7 +46,6 @@ class Daemon:
         services: the clients.
         next_run: the number of the first run.
         notifier: tells systemd.
-        lines: what the log told of runs.
     """
 
     def __init__(
@@ -57,7 +55,6 @@ class Daemon:
         services: Services,
         next_run: int,
         notifier: Notifier,
-        lines: RunLogBuffer,
     ) -> None:
         self._notifier = notifier
         self._store = store
@@ -97,7 +94,6 @@ class Daemon:
             schedule=self._schedule,
             clock=lambda: datetime.now(UTC),
             meters=meters,
-            lines=lines,
         )
 
     async def serve(self, stop: asyncio.Event, ready: Callable[[str], None]) -> None:
@@ -159,12 +155,9 @@ async def _first_of_ours() -> AsyncIterator[None]:
 
 
 async def run(
-    settings: Settings,
-    stop: asyncio.Event,
-    ready: Callable[[str], None] = lambda _: None,
-    lines: RunLogBuffer | None = None,
+    settings: Settings, stop: asyncio.Event, ready: Callable[[str], None] = lambda _: None
 ) -> None:
-    """Run the daemon until `stop` is set; `lines` are what the log tells of runs.
+    """Run the daemon until `stop` is set.
 
     Raises:
         DaemonError: it cannot start.
@@ -174,8 +167,7 @@ async def run(
     async with open_store(settings.database) as store, open_services(settings) as services:
         for number in await store.interrupt_stale():
             _log.warning("run.interrupted_before", run=number)
-        number, told = await store.next_run(), lines or RunLogBuffer()
-        daemon = Daemon(settings, store, services, number, Notifier(), told)
+        daemon = Daemon(settings, store, services, await store.next_run(), Notifier())
         # What was made so far stays; to look through it for garbage would stop the loop for 40 ms.
         gc.freeze()
         await daemon.serve(stop, ready)

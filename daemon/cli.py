@@ -12,7 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, NoReturn, TextIO, cast
 
 from daemon import __version__, logs
 from daemon.apply.opening import open_preview, open_services, open_sync, removal_policy
@@ -26,7 +26,6 @@ from daemon.errors import (
 from daemon.report import words
 from daemon.report.check import findings, well
 from daemon.report.explain import of_untracked, sentences
-from daemon.report.run_log import RunLogBuffer
 from daemon.settings import Settings, load
 from daemon.store import open_store, open_store_to_look
 
@@ -76,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     settings = load(options.config)
-    _configure_logs(settings)
+    _configure_logs(settings, sys.stderr)
     return asyncio.run(_awaited(cast("_Command", options.run)(options, settings)))
 
 
@@ -93,32 +92,27 @@ def _code(error: DaemonError) -> Exit:
     return codes.get(type(error), Exit.FAILED)
 
 
-def _configure_logs(settings: Settings, lines: RunLogBuffer | None = None) -> None:
-    """The daemon logs to stdout, and keeps lines for its pages.
-
-    A command logs to stderr, and little where a person watches.
-    """
-    watched = lines is None and sys.stderr.isatty() and settings.log.level == "info"
+def _configure_logs(settings: Settings, stream: TextIO) -> None:
+    """The daemon logs to stdout; a command to stderr, and little where a person watches."""
+    watched = stream is sys.stderr and stream.isatty() and settings.log.level == "info"
     logs.configure(
         format=settings.log.format,
         level="error" if watched else settings.log.level,
         secrets=settings.secrets(),
         version=__version__,
-        stream=sys.stdout if lines else sys.stderr,
-        keep=lines.keep if lines else lambda _: None,
+        stream=stream,
     )
 
 
 async def _daemon(_: argparse.Namespace, settings: Settings) -> int:
     from daemon.app import run  # noqa: PLC0415 - other commands need not carry the server along
 
-    lines = RunLogBuffer()
-    _configure_logs(settings, lines)
+    _configure_logs(settings, sys.stdout)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
-        await run(settings, stop, lines=lines)
+        await run(settings, stop)
     except ExceptionGroup:  # a part of the daemon died of a mistake of ours
         _log.exception("daemon.died")
         return Exit.FAILED

@@ -99,7 +99,6 @@ def configure(
     secrets: Collection[str],
     version: str,
     stream: TextIO,
-    keep: Callable[[Fields], None] = lambda _: None,
 ) -> None:
     """Send everything that is logged to one stream; a second call replaces the first.
 
@@ -111,13 +110,12 @@ def configure(
         secrets: literal values that must not appear anywhere.
         version: this program's version.
         stream: where the lines go, one `write` each.
-        keep: told each line's fields, once no secret is in them.
     """
     _detach()
     number = logging.getLevelNamesMapping()[level.upper()]
     console = format == "console" or (format == "auto" and stream.isatty())
     render = _console(stream) if console else _ecs if format == "ecs" else _json
-    pipe = _Pipe(render, version, _spellings(secrets), number <= logging.DEBUG, keep)
+    pipe = _Pipe(render, version, _spellings(secrets), number <= logging.DEBUG)
     handler = _Handler(stream)
     handler.setFormatter(ProcessorFormatter(processors=[merge_contextvars, pipe]))
     logging.getLogger().addHandler(handler)
@@ -161,7 +159,6 @@ class _Pipe:
     version: str
     spellings: tuple[str, ...]
     stack: bool
-    keep: Callable[[Fields], None]
 
     def __call__(self, _logger: object, _method: str, fields: MutableMapping[str, Any]) -> str:
         record = fields.pop("_record")
@@ -175,7 +172,6 @@ class _Pipe:
         rest = {f"{key}_" if key in head else key: value for key, value in clean.items()}
         line = head | rest
         first = {key: line[key] for key in _ALWAYS if key in line}
-        self.keep(line)
         return _fitting(first | line, self.render)
 
     def _clean(self, value: Any) -> Any:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import sqlite3
@@ -25,7 +27,6 @@ import yaml
 
 from daemon.app import Daemon
 from daemon.apply.opening import open_services
-from daemon.report.run_log import RunLogBuffer
 from daemon.report.sdnotify import Notifier
 from daemon.store import AuditEvent, Store, open_store
 from tests.builders import ACTOR, change, configured, rows
@@ -33,7 +34,7 @@ from tests.hosts import restarted
 from tests.pretend import Fault, PretendServices, World
 from tests.report.test_sdnotify import heard, listening
 from tests.running import METROPOLIS, SHOW, a_world, until
-from tests.web.people import Person, words
+from tests.web.people import Person
 
 ROOT = Path(__file__).parent.parent
 RUNS = "SELECT trigger, outcome FROM sync_runs ORDER BY id"
@@ -195,17 +196,27 @@ async def test_a_life_from_start_to_stop(place: Place) -> None:
     assert not place.database.with_name("tracker.db-wal").exists()
 
 
-async def test_the_log_of_a_run_is_on_its_page(place: Place) -> None:
-    """As the process itself writes it."""
+def as_written(line: dict[str, Any]) -> str:
+    """A line of the log as the process wrote it."""
+    return json.dumps(line, separators=(",", ":"))
+
+
+async def test_a_runs_page_tells_how_to_find_its_log_lines(place: Place) -> None:
+    """The command finds the lines of that run, and of no other, in what the process writes."""
     daemon = await (await place.started()).ready()
     await until(lambda: daemon.logged("run.done"))
     jar = aiohttp.CookieJar(unsafe=True)
     async with aiohttp.ClientSession(cookie_jar=jar) as session:
         alice = Person(session, daemon.logged("daemon.ready")[0]["url"])
         await alice.log_in()
-        told = words(await alice.get("/status/runs/1/log"))
-    for text in ("run.started actor=", "audit.recorded seq=", "run.done total_scanned=2"):
-        assert text in told
+        told = (await alice.get("/status/runs/1")).text
+    [shown] = re.findall("<code[^>]*>journalctl -u library-sync -o cat [|] grep -E ([^<]*)", told)
+    [pattern] = shlex.split(html.unescape(shown))
+    lines = [line for line in daemon.log if re.search(pattern, as_written(line))]
+    assert {"run.started", "audit.recorded", "run.done"} <= {line["event"] for line in lines}
+    assert {line["run_id"] for line in lines} == {1}
+    assert not re.search(pattern, as_written({"run_id": 11}))
+    assert re.search(pattern, "run_id=1 trigger=start")
 
 
 async def test_a_stop_in_mid_run(tmp_path: Path) -> None:
@@ -371,7 +382,7 @@ async def in_here(path: Path, notifier: Notifier) -> AsyncIterator[tuple[Daemon,
         open_services(configured(services, path)) as clients,
     ):
         settings = configured(services, path, http={"port": 0})
-        yield Daemon(settings, store, clients, 1, notifier, RunLogBuffer()), store
+        yield Daemon(settings, store, clients, 1, notifier), store
 
 
 async def test_the_night_verifies_the_audit(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from daemon.domain import Actor
 from daemon.observe.sources import Services
 from daemon.report.health import Health
 from daemon.report.progress import Feed
-from daemon.report.run_log import RunLogBuffer
 from daemon.services.http import CallStats
 from daemon.settings import Settings
 from daemon.store import AuditEvent, Store
@@ -63,7 +62,6 @@ class Dependencies:
         loop_lag: how late the event loop is, in seconds.
         clock: the time now, aware UTC.
         meters: what each service was asked so far, by its name.
-        lines: what the log told of runs.
         monotonic: seconds of a clock that never jumps.
     """
 
@@ -80,7 +78,6 @@ class Dependencies:
     clock: Callable[[], datetime]
     meters: Mapping[str, CallStats] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
-    lines: RunLogBuffer = field(default_factory=RunLogBuffer)
     monotonic: Callable[[], float] = time.monotonic
 
 

@@ -84,7 +84,6 @@ NOTHING: Final = {
 }
 """What is said of a group that is empty."""
 
-LEVELS: Final = ("debug", "info", "warning", "error")
 _NOTES: Final = {
     "asked": "Run {} begins now.",
     "queued": "A run is going. Run {} begins after it, and sees what is so then.",

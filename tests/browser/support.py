@@ -15,7 +15,6 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 
 from daemon import logs
 from daemon.app import run
-from daemon.report.run_log import RunLogBuffer
 from tests.builders import configured
 from tests.pretend import PretendServices, World
 from tests.pretend.jellyfin import ADMIN, Account
@@ -114,20 +113,12 @@ async def a_site(
     At the end no browser may have complained about a page.
     """
     sync = {"on_start": False, "quick": 0, **sections.pop("sync", {})}
-    lines = RunLogBuffer()
-    logs.configure(
-        format="json",
-        level="info",
-        secrets=(),
-        version="1",
-        stream=io.StringIO(),
-        keep=lines.keep,
-    )
+    logs.configure(format="json", level="info", secrets=(), version="1", stream=io.StringIO())
     async with PretendServices(world) as services:
         file = folder / "tracker.db"
         settings = configured(services, file, sync=sync, http={"port": 0}, **sections)
         stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
-        daemon = asyncio.create_task(run(settings, stop, ready.set_result, lines))
+        daemon = asyncio.create_task(run(settings, stop, ready.set_result))
         await asyncio.wait({daemon, ready}, return_when=asyncio.FIRST_COMPLETED)
         site = Site(services, ready.result(), file, browser)
         try:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from daemon import __version__, logs
+from daemon import __version__
 from daemon.domain import Absent, Add, Fate, Held, Ids, Outcome, Scope, SourceFailure, Trigger
 from tests.builders import ACTOR, an_item, change, rows
 from tests.pretend import Fault, Service
@@ -120,7 +118,10 @@ async def test_a_plain_user_sees_the_verdict_counts_and_titles_only(
         answer = await bob.get(path)
         assert "Metropolis" in words(answer)
         assert (
-            re.findall("nas:8096|disk is away|Sync now|/approve|as JSON|/undo", answer.text) == []
+            re.findall(
+                "nas:8096|disk is away|Sync now|/approve|as JSON|journalctl|/undo", answer.text
+            )
+            == []
         )
         assert re.findall("<button[^>]*>([^<]*)", answer.text) in (
             ["Log out"],
@@ -532,7 +533,6 @@ async def test_a_test_webhook_is_sent_from_the_page(tmp_path: Path) -> None:
         "/status/runs/x",
         "/status/runs/-1/approve",
         "/status/runs/99/undo",
-        "/status/runs/99/log",
         "/status/runs/1/burn",
         "/status/titles/99",
         "/status/titles/é",
@@ -563,7 +563,6 @@ async def test_what_is_not_there_is_a_page_that_says_so(
         "/status/runs?since=yesterday",
         "/status/runs?until=9999-12-31",
         "/status/runs/1?after=-1",
-        "/status/runs/1/log?level=loud",
         "/status/audit?run_id=x",
         "/status/audit?since=yesterday",
     ],
@@ -731,43 +730,6 @@ async def test_what_was_taken_back_of_a_run_is_in_it(stand: Stand, alice: Person
     said = words(await alice.get(f"{path}?show=restored"))
     assert "restored 1" in said
     assert re.search("Metropolis film taken back .{1,20} by admin", said)
-
-
-@pytest.fixture
-def kept(stand: Stand) -> Iterator[None]:
-    """Keep what is logged, as the daemon does."""
-    keep, out = stand.parts.lines.keep, io.StringIO()
-    logs.configure(format="json", level="info", secrets=(), version="1", stream=out, keep=keep)
-    yield
-    logs.reset()
-
-
-@pytest.mark.usefixtures("kept")
-async def test_the_log_of_a_run(stand: Stand, alice: Person, bob: Person) -> None:
-    """Its own lines alone, from a level on; it says since when there are any."""
-    await synced(stand)
-    stand.services.fault("radarr", Fault("/api", status=500, times=None))
-    await synced(stand)
-    said = words(await alice.get("/status/runs/2/log"))
-    for text in ("info run.started actor=", "warning run.problem problem=", "since the daemon"):
-        assert text in said
-    loud = words(await alice.get("/status/runs/2/log?level=warning"))
-    assert ("run.started" in loud, "run.done total_scanned=" in loud) == (False, True)
-    assert "run.problem" not in words(await alice.get("/status/runs/1/log"))
-    assert "No line of this run" in words(await alice.get("/status/runs/1/log?level=error"))
-    assert (await bob.get("/status/runs/2/log")).status == 403
-
-
-@pytest.mark.usefixtures("kept")
-async def test_a_log_is_followed_only_while_its_run_goes(stand: Stand, alice: Person) -> None:
-    """The page asks for itself anew until then."""
-    stand.services.fault("jellyfin", ENDLESS)
-    ticket = stand.parts.worker.ask(Trigger.ADMIN, ACTOR)
-    await until(lambda: stand.parts.lines.of(1, "info", 1))
-    assert "data-live=" in (await alice.get("/status/runs/1/log")).text
-    stand.parts.worker.cancel(1)
-    await ticket.result
-    assert "data-live=" not in (await alice.get("/status/runs/1/log")).text
 
 
 async def ended(stand: Stand, result: dict[str, Any]) -> None:

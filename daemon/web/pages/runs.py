@@ -18,7 +18,6 @@ from daemon.web.problems import Problem
 
 _ROWS: Final = 50
 _RUNS: Final = 30
-_LINES: Final = 500
 _VERBS: Final = ("approve", "discard", "undo")
 
 
@@ -29,7 +28,6 @@ class RunPages(Pages):
         """Addresses, what answers there, and whether only administrators may see it."""
         yield "/status/runs", self._runs, False
         yield RUN, self._run, False
-        yield f"{RUN}/log", self._log, True
         yield f"{RUN}/{{verb:{'|'.join(_VERBS)}}}", self._confirm, True
 
     def writable(self) -> Iterator[tuple[str, Answer]]:
@@ -77,23 +75,6 @@ class RunPages(Pages):
             rows=page,
             text=text,
             more=page[-1]["seq"] if len(found.rows) > _ROWS else None,
-        )
-
-    async def _log(self, visit: PageRequest) -> web.StreamResponse:
-        number, level = self._run_id(visit), visit.request.query.get("level", "debug")
-        if level not in view.LEVELS:
-            raise Problem(400, "There is no such level.")
-        found = await self._view(number, Wanted(limit=0))
-        lines = self._parts.lines.of(number, level, _LINES)
-        return self._page(
-            visit,
-            "log.html",
-            found=found,
-            groups=SHOWN_TO_ADMINS,
-            lines=lines,
-            most=_LINES,
-            level=level,
-            levels=view.LEVELS,
         )
 
     async def _confirm(self, visit: PageRequest) -> web.StreamResponse:

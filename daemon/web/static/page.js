@@ -173,7 +173,7 @@ function turned() {
 function copy(event) {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
-  getSelection().selectAllChildren(find(button.dataset.copy) || button.previousElementSibling);
+  getSelection().selectAllChildren(button.previousElementSibling);
   document.execCommand("copy"); // the newer way does not exist on a page without https
   say(button, "Copied");
 }
