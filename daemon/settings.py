@@ -8,11 +8,13 @@ import json
 import os
 import re
 import socket
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 import yaml
@@ -26,12 +28,13 @@ from pydantic import (
     PlainSerializer,
     SecretStr,
     ValidationError,
+    model_validator,
 )
 
 from daemon.errors import SettingsError
 
 _PREFIX = "LIBRARY_SYNC__"
-_CREDENTIALS = {
+_CREDENTIALS: dict[tuple[str, ...], str] = {
     ("jellyfin", "api_key"): "jellyfin_api_key",
     ("radarr", "api_key"): "radarr_api_key",
     ("sonarr", "api_key"): "sonarr_api_key",
@@ -40,6 +43,8 @@ _CREDENTIALS = {
     ("notify", "url"): "notify_url",
     ("notify", "ping_url"): "notify_ping_url",
 }
+# What begins like a key is that key with `.` mistyped, never the name of an instance.
+_FURTHER = re.compile("(radarr|sonarr)_(?!api_key|url|public_url)[a-z0-9]+(?:_[a-z0-9]+)*")
 _SECONDS = {"h": 3600, "m": 60, "s": 1, "d": 86400, "": 1}
 _METADATA = socket.inet_aton("169.254.169.254")
 
@@ -138,6 +143,26 @@ class LinkedService(Service):
     public_url: Address = Field(default_factory=lambda given: str(given["url"]))
 
 
+class FurtherService(LinkedService):
+    """A Radarr or Sonarr beside the primary one; if not given, its name tells whether it is 4K."""
+
+    is_4k: bool | None = None
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One configured Radarr or Sonarr; the primary one of its kind is the one the tracker knows."""
+
+    name: str
+    """Its section: `radarr`, `radarr_4k`."""
+    kind: Literal["radarr", "sonarr"]
+    primary: bool
+    url: str
+    public_url: str
+    api_key: SecretStr
+    is_4k: bool
+
+
 class Sync(_Part):
     """How often to look (`quick` 0: never in between), and in which portions."""
 
@@ -211,11 +236,14 @@ class Log(_Part):
 
 
 class Settings(_Part):
-    """The whole configuration, checked and frozen."""
+    """The whole configuration, checked and frozen; `radarr_NAME` and `sonarr_NAME` are extras."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, FurtherService]
 
     jellyfin: LinkedService
     radarr: LinkedService | None = None
-    sonarr: Service | None = None
+    sonarr: LinkedService | None = None
     database: Path = Path("tracker.db")
     sync: Sync = Sync()
     removal: Removal = Removal()
@@ -223,6 +251,28 @@ class Settings(_Part):
     http: Http = Http()
     notify: Notify = Notify()
     log: Log = Log()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name in self.__pydantic_extra__:
+            if not (known := _FURTHER.fullmatch(name)):
+                raise ValueError(f"{name} is not known")
+            if getattr(self, known[1]) is None:
+                raise ValueError(f"{name} is a further instance; configure the primary {known[1]}")
+        sections = defaultdict(list)
+        for one in self.instances:
+            sections[_origin(one.url)].append(one.name)
+        for names in sections.values():
+            if len(names) > 1:
+                raise ValueError(f"{' and '.join(names)} have the same address")
+        return self
+
+    @property
+    def instances(self) -> tuple[Instance, ...]:
+        """Every Radarr and Sonarr: the primaries first, then the others by name."""
+        primaries = (("radarr", self.radarr), ("sonarr", self.sonarr))
+        parts = (*primaries, *sorted(self.__pydantic_extra__.items()))
+        return tuple(_instance(name, part) for name, part in parts if part is not None)
 
     def masked(self) -> dict[str, Any]:
         """Give the merged configuration as plain values: times as written, secrets as stars."""
@@ -238,6 +288,26 @@ class Settings(_Part):
         """Give every secret in clear, for the filter that keeps them out of the logs."""
         values = [value for _, part in self if isinstance(part, _Part) for _, value in part]
         return frozenset(v.get_secret_value() for v in values if isinstance(v, SecretStr))
+
+
+def _origin(url: str) -> tuple[str, str, int | None, str]:
+    """Equal for two spellings of one address."""
+    parts = urlsplit(url)
+    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    return parts.scheme, (parts.hostname or "").rstrip("."), port, parts.path
+
+
+def _instance(name: str, part: LinkedService) -> Instance:
+    is_4k = part.is_4k if isinstance(part, FurtherService) else False
+    return Instance(
+        name=name,
+        kind="radarr" if name.startswith("radarr") else "sonarr",
+        primary=not isinstance(part, FurtherService),
+        url=part.url,
+        public_url=part.public_url,
+        api_key=part.api_key,
+        is_4k=bool(re.search("4k|uhd", name)) if is_4k is None else is_4k,
+    )
 
 
 _Key = tuple[str, ...]
@@ -321,10 +391,21 @@ def _walk(node: yaml.MappingNode, prefix: _Key, file: Path) -> _Source:
             yield key, (value.value if leaves == [value] else [n.value for n in leaves], origin)
 
 
+def _credential(key: _Key) -> str:
+    """Name the file that may hold this secret; empty for what is none."""
+    further = key[-1] == "api_key" and _FURTHER.fullmatch(key[0])
+    return "_".join(key) if further else _CREDENTIALS.get(key, "")
+
+
 def _from_credentials(directory: str | None) -> _Source:
-    for key, name in _CREDENTIALS.items() if directory else ():
+    if not directory:
+        return
+    further = sorted(file.name for file in Path(directory).glob("*_api_key"))
+    keys = [(name.removesuffix("_api_key"), "api_key") for name in further]
+    for key in (*_CREDENTIALS, *(key for key in keys if _FURTHER.fullmatch(key[0]))):
+        name = _credential(key)
         origin = f"credential file {name}"
-        text = _read(Path(directory or "", name), origin, optional=True)
+        text = _read(Path(directory, name), origin, optional=True)
         if text is not None:
             yield key, (text, f"{origin}: ")
 
@@ -335,7 +416,7 @@ def _from_environment(environ: Mapping[str, str]) -> _Source:
         origin, value = f"environment variable {name}: ", environ[name]
         key = tuple(name.removeprefix(_PREFIX).lower().split("__"))
         of_file = (*key[:-1], key[-1].removesuffix("_file"))
-        if of_file != key and of_file in _CREDENTIALS:
+        if of_file != key and _credential(of_file):
             yield of_file, (_read(Path(value), f"{origin}the file it names") or "", origin)
         elif _is_section(key, origin):
             raise _fault(f"{origin}{'.'.join(key)} is a section, set its keys one by one")
@@ -345,25 +426,38 @@ def _from_environment(environ: Mapping[str, str]) -> _Source:
 
 def _is_section(key: _Key, origin: str) -> bool:
     known: dict[_Key, bool] = {}
-    for name, field in Settings.model_fields.items():
-        kinds = (field.annotation, *get_args(field.annotation))
-        parts = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, _Part)]
-        known[name,] = bool(parts)
-        known.update({(name, inner): False for part in parts for inner in part.model_fields})
+    for name, part in _sections(key[0]).items():
+        known[name,] = part is not None
+        known.update({(name, inner): False for inner in (part.model_fields if part else ())})
     if key not in known:
         near = difflib.get_close_matches(".".join(key), map(".".join, known), 1, 0.7)
         # A blank left out after a colon makes a value part of its key.
-        shown = ".".join(part if re.fullmatch("[A-Za-z_-]{1,24}", part) else "…" for part in key)
+        shown = ".".join(
+            part if (part,) in known or re.fullmatch("[A-Za-z_-]{1,24}", part) else "…"
+            for part in key
+        )
         hint = f"; did you mean {near[0]}?" if near else ""
         raise _fault(f"{origin}{shown} is not known{hint}")
     return known[key]
+
+
+def _sections(asked: str) -> dict[str, type[_Part] | None]:
+    """Every key of the first level, with the section's model; among them the one asked for."""
+    found: dict[str, type[_Part] | None] = {}
+    for name, field in Settings.model_fields.items():
+        kinds = (field.annotation, *get_args(field.annotation))
+        parts = (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, _Part))
+        found[name] = next(parts, None)
+    return {**found, asked: FurtherService} if _FURTHER.fullmatch(asked) else found
 
 
 def _explained(error: ValidationError, origins: Mapping[_Key, str], file: Path) -> Iterator[str]:
     for flaw in error.errors(include_url=False, include_context=False, include_input=False):
         key = tuple(str(part) for part in flaw["loc"][:2])
         what = re.sub(r"^(Value error,|Input|String|value) ", "", flaw["msg"])
-        if flaw["type"] == "missing":
+        if not key:
+            yield f"{file}: {what}"
+        elif flaw["type"] == "missing":
             variable = f"{_PREFIX}{'__'.join(key).upper()}"
             yield f"{'.'.join(key)} is missing: set it in {file} or as {variable}"
         elif flaw["type"] != "default_factory_not_called":

@@ -193,10 +193,11 @@ def documented_keys() -> dict[str, str]:
 
 def test_every_key_is_in_the_readme_and_the_other_way_round() -> None:
     """With its section, in the order of the settings."""
-    both = {"radarr": MINIMAL, "sonarr": MINIMAL}
-    whole = Settings.model_validate({"jellyfin": MINIMAL, **both}).masked()
+    names = ("radarr", "sonarr", "radarr_a", "sonarr_a")
+    services = {name: {**MINIMAL, "url": f"http://{name}"} for name in names}
+    whole = Settings.model_validate({"jellyfin": MINIMAL, **services}).masked()
     known = {
-        name if not isinstance(part, dict) else f"{name}.{key}"
+        name if not isinstance(part, dict) else f"{name.replace('_a', '_NAME')}.{key}"
         for name, part in whole.items()
         for key in (part if isinstance(part, dict) else (name,))
     }
@@ -227,9 +228,10 @@ def test_every_default_is_in_the_readme() -> None:
 def test_the_examples_of_configuration(tmp_path: Path) -> None:
     """Each can be loaded as it stands, with a key for each service from the environment."""
     examples = blocks(README.read_text("utf-8"), "yaml")
-    keys = {f"LIBRARY_SYNC__{name}__API_KEY": "k" for name in ("RADARR", "SONARR")}
-    assert examples
+    assert len(examples) >= 2
     for text in examples:
+        arrs = [name for name in yaml.safe_load(text) if name.startswith(("radarr", "sonarr"))]
+        keys = {f"LIBRARY_SYNC__{name}__API_KEY".upper(): "k" for name in arrs}
         (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
         load(tmp_path / "config.yaml", {**KEY, **keys})
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from daemon.errors import SettingsError
-from daemon.settings import Settings, load
+from daemon.settings import Instance, Settings, load
 
 EXAMPLE = Path(__file__).parent.parent / "config.yaml"
 CANARY = "canary5ecret"
@@ -25,11 +25,14 @@ A_TIME = "must be a time like 90s, 5m, 6h or 1d, or a number of seconds"
 EMPTY = "is empty; fill it in or leave it out"
 NOT_ALONE = "has blanks or control characters in it; it must be the secret alone"
 READABLE = f"it must be a file that uid {os.geteuid()} can read"
+A_BOOLEAN = "should be a valid boolean, unable to interpret input"
+SET_IT = "set it in config.yaml or as LIBRARY_SYNC__"
 AN_INTEGER = "should be a valid integer, unable to parse string as an integer"
 FULL = {
     "jellyfin": {"url": "http://j", "api_key": "key-j"},
     "radarr": {"url": "http://r", "api_key": "key-r"},
     "sonarr": {"url": "http://s", "api_key": "key-s"},
+    "radarr_4k": {"url": "http://r4", "api_key": "key-r4"},
     "webhook": {"secret": "key-w"},
     "http": {"admin_token": "key-a"},
 }
@@ -67,10 +70,10 @@ def test_the_example_names_every_key() -> None:
     named: dict[str, set[str]] = {}
     section = ""
     for line in EXAMPLE.read_text(encoding="utf-8").splitlines():
-        if found := re.match(r"(?:# )?([a-z]+):", line):
+        if found := re.match(r"(?:# )?([a-z0-9_]+):", line):
             section = found[1]
             named[section] = set()
-        elif found := re.match(r"(?:  # |#   |  )([a-z_]+):", line):
+        elif found := re.match(r"(?:  # |#   |  )([a-z0-9_]+):", line):
             named[section].add(found[1])
     dumped = Settings.model_validate(FULL).masked()
     known = {k: set(v) if isinstance(v, dict) else set() for k, v in dumped.items()}
@@ -136,6 +139,8 @@ def test_the_strongest_source_wins(config: Path, tmp_path: Path) -> None:
         ("webhook_secret", "webhook", "secret"),
         ("notify_url", "notify", "url"),
         ("notify_ping_url", "notify", "ping_url"),
+        ("radarr_4k_api_key", "radarr_4k", "api_key"),
+        ("sonarr_old_anime_api_key", "sonarr_old_anime", "api_key"),
     ],
 )
 def test_every_secret_comes_from_a_file_of_its_own(
@@ -144,18 +149,90 @@ def test_every_secret_comes_from_a_file_of_its_own(
     """Each secret may be a systemd credential, and each may be named by a _FILE variable."""
     secret = f"https://{name}.example" if section == "notify" else name
     (tmp_path / name).write_text(f"\ufeff{secret}\n", encoding="utf-8")
-    text = "".join(
-        f"{part}: {{url: 'http://{part}'}}\n" for part in ("jellyfin", "radarr", "sonarr")
-    )
+    services = ("jellyfin", "radarr", "sonarr", "radarr_4k", "sonarr_old_anime")
+    text = "".join(f"{part}: {{url: 'http://{part}'}}\n" for part in services)
     others = {
-        f"LIBRARY_SYNC__{part}__API_KEY": "other"
-        for part in ("JELLYFIN", "RADARR", "SONARR")
-        if part != section.upper()
+        f"LIBRARY_SYNC__{part}__API_KEY".upper(): "other" for part in services if part != section
     }
     variable = f"LIBRARY_SYNC__{section}__{key}_FILE".upper()
     for source in ({"CREDENTIALS_DIRECTORY": str(tmp_path)}, {variable: str(tmp_path / name)}):
         settings = read(config, text, {**others, **source})
         assert secret == getattr(getattr(settings, section), key).get_secret_value()
+
+
+def test_instances_are_told_primaries_first_then_by_name(config: Path) -> None:
+    """Each has its section's name, its kind, and whether it is 4K; that is told by its name."""
+    sections = (
+        "sonarr_b: {url: http://sb, api_key: b, is_4k: true}",
+        "radarr_uhd: {url: http://ru/, api_key: u, public_url: https://films}",
+        "sonarr: {url: http://s, api_key: s, public_url: https://series}",
+        "sonarr_4k_old: {url: http://s4, api_key: s4, is_4k: no}",
+        "radarr: {url: http://r, api_key: r}",
+        "radarr_4k: {url: http://r4, api_key: r4}",
+    )
+    instances = read(config, MINIMAL + "\n".join(sections)).instances
+    assert instances[1] == Instance(
+        name="sonarr",
+        kind="sonarr",
+        primary=True,
+        url="http://s",
+        public_url="https://series",
+        api_key=SecretStr("s"),
+        is_4k=False,
+    )
+    assert [(one.name, one.kind, one.primary, one.is_4k) for one in instances] == [
+        ("radarr", "radarr", True, False),
+        ("sonarr", "sonarr", True, False),
+        ("radarr_4k", "radarr", False, True),
+        ("radarr_uhd", "radarr", False, True),
+        ("sonarr_4k_old", "sonarr", False, False),
+        ("sonarr_b", "sonarr", False, True),
+    ]
+    assert (instances[3].url, instances[3].public_url) == ("http://ru", "https://films")
+    assert read(config, MINIMAL).instances == ()
+
+
+def test_an_instance_may_come_from_the_environment_and_a_credential_alone(
+    config: Path, tmp_path: Path
+) -> None:
+    """Without a word in the file, its environment's case aside."""
+    (tmp_path / "radarr_4k_api_key").write_text("credential", encoding="utf-8")
+    names = ("RADARR__URL", "RADARR__API_KEY", "RADARR_4K__URL", "RADARR_4K__IS_4K")
+    values = ("http://r", "r", "http://r4", "off")
+    environ = {f"LIBRARY_SYNC__{name}": value for name, value in zip(names, values, strict=True)}
+    environ["CREDENTIALS_DIRECTORY"] = str(tmp_path)
+    [_, further] = read(config, MINIMAL, {**KEY, **environ}).instances
+    assert (further.name, further.url, further.is_4k) == ("radarr_4k", "http://r4", False)
+    assert further.api_key.get_secret_value() == "credential"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("radarr: {url: 'http://Box:80/films/', api_key: a}", "http://box/films"),
+        ("radarr: {url: 'https://box', api_key: a}", "HTTPS://BOX.:443//"),
+        ("radarr: {url: 'http://[::1]', api_key: a}", "http://[::1]:80"),
+    ],
+)
+def test_a_service_is_configured_once(config: Path, first: str, second: str) -> None:
+    """Two sections with one address, however it is spelt, are refused by name."""
+    text = f"{MINIMAL}{first}\nradarr_4k: {{url: '{second}', api_key: b}}"
+    assert complaint(config, text) == "config.yaml: radarr and radarr_4k have the same address"
+
+
+@pytest.mark.parametrize("second", ["https://box/films", "http://box/Films", "http://box:81/films"])
+def test_another_scheme_port_or_path_is_another_service(config: Path, second: str) -> None:
+    """Several services of one host are told apart."""
+    text = f"{MINIMAL}radarr: {{url: http://box/films, api_key: a}}\n"
+    text += f"radarr_4k: {{url: '{second}', api_key: b}}"
+    assert len(read(config, text).instances) == 2
+
+
+def test_a_name_that_is_no_instance_is_unknown_to_the_model_too() -> None:
+    """Settings that are made without a file have no other sections either."""
+    wrong = {**FULL, "lidarr_4k": {"url": "http://l", "api_key": "l"}}
+    with pytest.raises(ValidationError, match="lidarr_4k is not known"):
+        Settings.model_validate(wrong)
 
 
 @pytest.mark.parametrize("address", ["ntfy.sh/topic", "nonsense", "ftp://x/y", "https:///topic"])
@@ -346,11 +423,39 @@ def test_bad_addresses(config: Path, url: str, why: str) -> None:
         ),
         (
             "jellyfin:",
-            "jellyfin.url is missing: set it in config.yaml or as LIBRARY_SYNC__JELLYFIN__URL",
+            f"jellyfin.url is missing: {SET_IT}JELLYFIN__URL",
+        ),
+        (
+            f"{MINIMAL}sonarr_4k: {{url: http://s, api_key: canary5ecret}}",
+            "config.yaml: sonarr_4k is a further instance; configure the primary sonarr",
+        ),
+        (
+            "radarr_4k: {api_kye: canary5ecret}",
+            "config.yaml line 1: radarr_4k.api_kye is not known; did you mean radarr_4k.api_key?",
+        ),
+        (
+            "radarr_4K: {api_key: canary5ecret}",
+            "config.yaml line 1: … is not known; did you mean radarr?",
+        ),
+        (
+            "radarr_a__b: {api_key: canary5ecret}",
+            "config.yaml line 1: radarr_a__b is not known; did you mean radarr?",
+        ),
+        (
+            "radarr_4k: canary5ecret",
+            "config.yaml line 1: radarr_4k must be a section with keys of its own",
+        ),
+        (
+            f"{MINIMAL}radarr_4k:\n  url: http://r\n",
+            f"radarr_4k.api_key is missing: {SET_IT}RADARR_4K__API_KEY",
+        ),
+        (
+            f"{MINIMAL}radarr_4k: {{url: http://r, api_key: a, is_4k: canary5ecret}}",
+            f"config.yaml line 2: radarr_4k.is_4k {A_BOOLEAN}",
         ),
         (
             f"{MINIMAL}radarr: {{url: http://r}}",
-            "radarr.api_key is missing: set it in config.yaml or as LIBRARY_SYNC__RADARR__API_KEY",
+            f"radarr.api_key is missing: {SET_IT}RADARR__API_KEY",
         ),
     ],
 )
@@ -374,6 +479,8 @@ def test_several_wrong_values_are_told_at_once(config: Path) -> None:
         ("JELLYFIN__API_KYE", "jellyfin.api_kye is not known; did you mean jellyfin.api_key?"),
         ("DATABASE_FILE", "database_file is not known; did you mean database?"),
         ("JELLYFIN__URL__X", "jellyfin.url.x is not known; did you mean jellyfin.url?"),
+        ("RADARR_API_KEY", "radarr_api_key is not known; did you mean radarr.api_key?"),
+        ("RADARR_4K", "radarr_4k is a section, set its keys one by one"),
         ("RADARR", "radarr is a section, set its keys one by one"),
         ("", "… is not known"),
         ("WEBHOOK__SECRET", f"webhook.secret {EMPTY}"),
@@ -472,7 +579,7 @@ def test_masked_loads_again() -> None:
 def test_secrets_are_all_secrets() -> None:
     """The log filter gets every one, in clear."""
     secrets = Settings.model_validate(FULL).secrets()
-    assert {"key-j", "key-r", "key-s", "key-w", "key-a"} == secrets
+    assert {"key-j", "key-r", "key-s", "key-r4", "key-w", "key-a"} == secrets
 
 
 def test_no_secret_in_a_repr() -> None:
