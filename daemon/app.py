@@ -59,9 +59,7 @@ class Daemon:
         self._notifier = notifier
         self._store = store
         self._feed = Feed()
-        clients = (services.jellyfin, services.radarr, services.sonarr)
-        meters = {one.http.service: one.http.meter for one in clients if one is not None}
-        health = Health(meters)
+        health = Health(services.meters)
         service = SyncService(services, store, options(settings), self._progressed, health)
         self._worker = Worker(service, self._feed, next_run)
         quick = QuickCheck(services.jellyfin, service, self._worker)
@@ -93,7 +91,6 @@ class Daemon:
             loop_lag=lambda: self._pulse.lag,
             schedule=self._schedule,
             clock=lambda: datetime.now(UTC),
-            meters=meters,
         )
 
     async def serve(self, stop: asyncio.Event, ready: Callable[[str], None]) -> None:

@@ -162,6 +162,11 @@ class Instance:
     api_key: SecretStr
     is_4k: bool
 
+    @property
+    def label(self) -> str:
+        """What people, the log and the metrics call it: `Radarr`, `Radarr 4k`."""
+        return self.name.replace("_", " ").capitalize()
+
 
 class Sync(_Part):
     """How often to look (`quick` 0: never in between), and in which portions."""

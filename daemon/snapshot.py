@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from daemon.domain import LibraryItem, MediaType
+from daemon.domain import ItemError, LibraryItem, MediaType, SourceFailure
 from daemon.identity import Catalogue
 
 
@@ -116,13 +116,18 @@ class Report:
     """What one instance of Radarr or Sonarr said.
 
     Attributes:
-        instance: its name.
+        instance: its name, e.g. "Radarr" or "Radarr 4k".
         media_type: films from a Radarr, series from a Sonarr.
         primary: its numbers are the ones that the tracker's rows hold.
         titles: what it keeps; None where that is unknown, which is never the same as nothing.
         whole: it is the complete list as it is now, so that what is not in it is not there.
         remembered: it is what the instance said some time ago.
         counts: by its own number, all episodes of each season, aired or not, monitored or not.
+        version: of the service; "" where it did not say.
+        listed: how many titles its list has, the broken ones included; None if it was not read.
+        folders_away: root folders that the instance cannot reach; None where it did not say.
+        gaps: what could not be asked.
+        defects: what in its list was broken.
     """
 
     instance: str
@@ -132,6 +137,11 @@ class Report:
     whole: bool = False
     counts: Mapping[int, Mapping[int, int]] = field(default_factory=dict)
     remembered: bool = False
+    version: str = ""
+    listed: int | None = None
+    folders_away: tuple[str, ...] | None = None
+    gaps: Sequence[SourceFailure] = ()
+    defects: Sequence[ItemError] = ()
 
 
 _BLOCK: Final = 65_536

@@ -7,15 +7,13 @@ from collections.abc import AsyncIterator, Callable
 
 from daemon.apply.run import Options, SyncService
 from daemon.domain import RemovalMode, RemovalPolicy
-from daemon.observe.sources import Services
+from daemon.observe.sources import Services, Source
 from daemon.report.progress import Progress
-from daemon.services.arr import ArrClient
-from daemon.services.arr import radarr as radarr_client
-from daemon.services.arr import sonarr as sonarr_client
+from daemon.services.arr import APPLICATIONS, ArrClient
 from daemon.services.http import RetryPolicy, ServiceHttp
 from daemon.services.jellyfin import SERVICE as JELLYFIN
 from daemon.services.jellyfin import JellyfinClient
-from daemon.settings import Service, Settings
+from daemon.settings import Settings
 from daemon.store import Store, is_there, open_store, open_store_to_look
 
 
@@ -23,27 +21,20 @@ from daemon.store import Store, is_there, open_store, open_store_to_look
 async def open_services(
     settings: Settings, patience: RetryPolicy | None = None
 ) -> AsyncIterator[Services]:
-    """The clients of all configured services."""
+    """The clients of all configured instances."""
     patience = patience or RetryPolicy()
     jellyfin = settings.jellyfin
     proof = f'MediaBrowser Token="{jellyfin.api_key.get_secret_value()}"'
     http = ServiceHttp(JELLYFIN, jellyfin.url, {"Authorization": proof}, patience)
     async with contextlib.AsyncExitStack() as stack:
-
-        async def arr(
-            name: str, service: Service | None, client: Callable[[ServiceHttp], ArrClient]
-        ) -> ArrClient | None:
-            if service is None:
-                return None
-            key = {"X-Api-Key": service.api_key.get_secret_value()}
-            http = ServiceHttp(name, service.url, key, patience)
-            return client(await stack.enter_async_context(http))
-
-        yield Services(
-            jellyfin=JellyfinClient(await stack.enter_async_context(http)),
-            radarr=await arr("Radarr", settings.radarr, radarr_client),
-            sonarr=await arr("Sonarr", settings.sonarr, sonarr_client),
-        )
+        library = JellyfinClient(await stack.enter_async_context(http))
+        sources: list[Source] = []
+        for one in settings.instances:
+            key = {"X-Api-Key": one.api_key.get_secret_value()}
+            http = ServiceHttp(one.label, one.url, key, patience)
+            http = await stack.enter_async_context(http)
+            sources.append(ArrClient(http, APPLICATIONS[one.kind], primary=one.primary))
+        yield Services(library, tuple(sources))
 
 
 def removal_policy(settings: Settings) -> RemovalPolicy:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from daemon.domain import Ids, LibraryItem, MediaType, RequestState, TrackedRequest
+from daemon.domain import LibraryItem, MediaType, RequestState, TrackedRequest
 from daemon.errors import ServiceError
 from daemon.identity import jellyfin_id
 from daemon.observe.hints import look
@@ -42,12 +42,11 @@ async def ask(services: Services, tracked: Mapping[str, Any]) -> list[Answer]:
 
     A service that fails, or is not quick, is an answer, too.
     """
-    questions = [_patiently(services.jellyfin.http.service, _jellyfin(services, tracked))]
-    film = tracked["media_type"] == MediaType.MOVIE
-    if film and services.radarr is not None:
-        questions.append(_patiently("Radarr", _radarr(services.radarr, tracked)))
-    if not film and services.sonarr is not None:
-        questions.append(_patiently("Sonarr", _sonarr(services.sonarr, tracked)))
+    questions = [_patiently(services.jellyfin.name, _jellyfin(services, tracked))]
+    for arr in services.arrs:
+        if arr.media_type == tracked["media_type"]:
+            ask_it = _radarr if arr.media_type is MediaType.MOVIE else _sonarr
+            questions.append(_patiently(arr.name, ask_it(arr, tracked)))
     return await asyncio.gather(*questions)
 
 
@@ -112,7 +111,7 @@ async def _radarr(radarr: ArrClient, tracked: Mapping[str, Any]) -> Answer:
     tmdb, number = tracked["tmdb_id"], tracked["radarr_id"]
     if tmdb is None:
         return Answer("Radarr", "It was not asked: it finds a film by its TMDB id alone.")
-    found = (await radarr.of_tmdb(tmdb)).titles.find(Ids(tmdb))
+    found = await radarr.of_tmdb(tmdb)
     words = "It does not have the film" if found is None else f"It has the film as number {found}"
     return Answer("Radarr", words + _unlike(found, number), good=found == number)
 

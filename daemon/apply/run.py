@@ -266,7 +266,12 @@ class SyncService:
         run.versions = seen.versions
         self.libraries, self.server_id = seen.activity.libraries, seen.server.id
         self._distrust = seen.distrust
-        run.stats.listed, run.stats.folders_away = seen.listed, seen.folders_away
+        run.stats.listed = {
+            one.instance: one.listed for one in seen.reports if one.listed is not None
+        }
+        run.stats.folders_away = {
+            one.instance: one.folders_away for one in seen.reports if one.folders_away is not None
+        }
         run.stats.server, run.stats.server_known = seen.server.id, known in {None, seen.server.id}
         return seen
 
@@ -450,8 +455,7 @@ class SyncService:
 
     def _meters(self) -> dict[str, CallStats]:
         """A reading of every service's meter."""
-        clients = (self._services.jellyfin, self._services.radarr, self._services.sonarr)
-        return {c.http.service: replace(c.http.meter) for c in clients if c is not None}
+        return {name: replace(meter) for name, meter in self._services.meters.items()}
 
 
 def _comparable(rows: Sequence[TrackedRequest]) -> Mapping[str, TrackedRequest]:
@@ -514,5 +518,6 @@ def _flat(document: dict[str, Any]) -> dict[str, Any]:
     line = {key: value for key, value in document.items() if not isinstance(value, list | dict)}
     del line["run_id"], line["version"]  # which every line has
     for service, calls in document["calls"].items():
-        line |= {f"{service.lower()}_{name}": value for name, value in calls.items()}
+        field = service.lower().replace(" ", "_")
+        line |= {f"{field}_{name}": value for name, value in calls.items()}
     return line | {f"skipped_{reason}": n for reason, n in document["skip_reasons"].items()}

@@ -164,42 +164,36 @@ class ArrMemory:
     async def _of_radarr(
         self, radarr: ArrClient, films: list[LibraryItem], problems: Problems
     ) -> Report:
-        unknown = Report(radarr.http.service, radarr.media_type)
         numbers = {film.ids.tmdb for film in films if film.ids.tmdb is not None}
         if not numbers:
-            return unknown
+            return radarr.unknown
         titles = Catalogue(radarr.media_type)
         try:
             if len(numbers) > _MAX_FILMS:
-                return replace(unknown, titles=(await radarr.listing()).titles)
+                return replace(radarr.unknown, titles=(await radarr.listing()).titles)
             for number in sorted(numbers):
-                answer = await radarr.of_tmdb(number)
-                if (held := answer.titles.find(Ids(number))) is not None:
+                if (held := await radarr.of_tmdb(number)) is not None:
                     titles.add(held, Ids(number))
         except ServiceError as error:
             problems.miss(error)
-            return unknown
-        return replace(unknown, titles=titles)
+            return radarr.unknown
+        return replace(radarr.unknown, titles=titles)
 
     async def _of_sonarr(
         self, sonarr: ArrClient, series: list[LibraryItem], problems: Problems
     ) -> Report:
-        name = sonarr.http.service
-        known = self._known.get(name, Report(name, sonarr.media_type))
+        known = self._known.get(sonarr.name, sonarr.unknown)
         began = self._clock()
-        if not series or began < self._next.get(name, began):
+        if not series or began < self._next.get(sonarr.name, began):
             return known
         try:
             listing = await sonarr.listing()
         except ServiceError as error:
             problems.miss(error)
-            self._known[name] = _outdated(known)
-            self._rest(name, began)
-            return self._known[name]
-        self._rest(name, began)
-        fresh = replace(known, titles=listing.titles, counts=listing.counts, remembered=False)
-        self._known[name] = replace(fresh, whole=False)
-        return replace(fresh, whole=listing.whole)
+            known = listing = _outdated(known)
+        self._known[sonarr.name] = replace(listing, whole=False)
+        self._rest(sonarr.name, began)
+        return listing
 
     def _rest(self, name: str, began: float) -> None:
         now = self._clock()

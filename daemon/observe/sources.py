@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 from daemon.domain import ItemError, SourceFailure
 from daemon.errors import ServiceError
 from daemon.services.arr import ArrClient
+from daemon.services.http import CallStats, ServiceHttp
 from daemon.services.jellyfin import SERVICE as JELLYFIN
 from daemon.services.jellyfin import Counts, EpisodeList, JellyfinClient, Server
 from daemon.snapshot import Activity, Report
@@ -18,18 +19,44 @@ from daemon.snapshot import Activity, Report
 _T = TypeVar("_T")
 
 
+class Source(Protocol):
+    """One configured instance of a service around the library, e.g. a Radarr."""
+
+    name: str
+    """What people, the log, the metrics and the history call the instance."""
+    http: ServiceHttp
+
+    async def check(self) -> str:
+        """What is found there, in plain words.
+
+        Raises:
+            ServiceError: it does not answer, or another service does.
+        """
+
+    async def report(self) -> Report:
+        """What it says in a full run, and what it could not say."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The clients of all configured services."""
+    """The clients of all configured instances; iterated over, Jellyfin comes first."""
 
     jellyfin: JellyfinClient
-    radarr: ArrClient | None = None
-    sonarr: ArrClient | None = None
+    sources: tuple[Source, ...] = ()
+
+    def __iter__(self) -> Iterator[JellyfinClient | Source]:
+        yield self.jellyfin
+        yield from self.sources
 
     @property
-    def arrs(self) -> tuple[ArrClient, ...]:
+    def arrs(self) -> list[ArrClient]:
         """Every configured Radarr and Sonarr."""
-        return tuple(one for one in (self.radarr, self.sonarr) if one is not None)
+        return [one for one in self.sources if isinstance(one, ArrClient)]
+
+    @property
+    def meters(self) -> dict[str, CallStats]:
+        """What each instance was asked so far, by its name."""
+        return {one.name: one.http.meter for one in self}
 
 
 @dataclass(slots=True)
@@ -44,6 +71,12 @@ class Problems:
         gap = SourceFailure(error.service, error.kind, str(error))
         if gap not in self.gaps:
             self.gaps.append(gap)
+
+    def take(self, report: Report) -> Report:
+        """Note what an instance could not say; gives its report back."""
+        self.gaps.extend(gap for gap in report.gaps if gap not in self.gaps)
+        self.defects.extend(report.defects)
+        return report
 
     async def helped(self, question: Awaitable[_T]) -> _T | None:
         """The answer to a question that the rest can do without; None where it failed."""
@@ -62,9 +95,7 @@ class Survey:
         counts: None where Jellyfin did not tell.
         first: the episodes numbered 1; None where Jellyfin did not tell.
         distrust: why nothing may be called gone, in plain words; "" if it can be trusted.
-        reports: one of every configured Radarr and Sonarr.
-        listed: by service, how many titles Radarr and Sonarr have.
-        folders_away: by service, the root folders that Radarr and Sonarr cannot reach.
+        reports: one of every other instance.
     """
 
     server: Server
@@ -73,9 +104,12 @@ class Survey:
     first: EpisodeList | None
     distrust: str
     reports: tuple[Report, ...]
-    versions: dict[str, str]
-    listed: dict[str, int] = field(default_factory=dict)
-    folders_away: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Those that are known, by the instance's name."""
+        theirs = {one.instance: one.version for one in self.reports if one.version}
+        return {JELLYFIN: self.server.version, **theirs}
 
 
 async def survey(
@@ -97,20 +131,15 @@ async def survey(
     """
     async with first_error() as group:
         asked = group.create_task(_jellyfin(services.jellyfin, problems, library))
-        answers = [group.create_task(_arr(arr, problems)) for arr in services.arrs]
+        answers = [group.create_task(source.report()) for source in services.sources]
     server, activity, counts, first, owner = asked.result()
-    arrs = [answer.result() for answer in answers]
     return Survey(
         server=server,
         activity=activity,
         counts=counts,
         first=first,
         distrust=distrusted(server, expected) or owner,
-        reports=tuple(arr.report for arr in arrs),
-        versions={JELLYFIN: server.version}
-        | {arr.report.instance: arr.version for arr in arrs if arr.version},
-        listed={arr.report.instance: arr.records for arr in arrs if arr.records is not None},
-        folders_away={arr.report.instance: arr.away for arr in arrs if arr.away is not None},
+        reports=tuple(problems.take(answer.result()) for answer in answers),
     )
 
 
@@ -149,31 +178,6 @@ async def _owner(jellyfin: JellyfinClient, problems: Problems) -> str:
         f"the API key is the token of a person ({person}), who may not see everything; make an API"
         " key in Jellyfin's dashboard; until then nothing is removed or linked anew"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Arr:
-    report: Report
-    version: str = ""
-    records: int | None = None
-    away: tuple[str, ...] | None = None
-
-
-async def _arr(client: ArrClient, problems: Problems) -> _Arr:
-    name = client.http.service
-    unknown = Report(name, client.media_type)
-    try:
-        version = await client.version()
-        listing = await client.listing()
-    except ServiceError as error:
-        problems.miss(error)
-        return _Arr(unknown)
-    problems.defects.extend(listing.defects)
-    report = replace(unknown, titles=listing.titles, whole=listing.whole, counts=listing.counts)
-    away: tuple[str, ...] | None = None
-    with contextlib.suppress(ServiceError):  # good to know, no more
-        away = await client.folders_away()
-    return _Arr(report, version, listing.records, away)
 
 
 @contextlib.asynccontextmanager

@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 import aiohttp
 
-from daemon.errors import DaemonError, NotAnApiKeyError, ServiceError, StorePermissionError
+from daemon.errors import DaemonError, ServiceError, StorePermissionError
 from daemon.observe.sources import Services
-from daemon.services.arr import ArrClient
-from daemon.services.jellyfin import SERVICE, JellyfinClient
+from daemon.services.arr import APPLICATIONS
 from daemon.store import is_there, open_store_to_look
 from daemon.store.database import refuse_network
 
@@ -33,14 +32,12 @@ class Finding(NamedTuple):
 
 async def findings(services: Services, database: Path) -> AsyncIterator[Finding]:
     """Everything in order: the services, the clock, the file."""
-    jellyfin = services.jellyfin
-    yield await _asked("Jellyfin", lambda: _jellyfin(jellyfin))
-    for name, arr in (("Radarr", services.radarr), ("Sonarr", services.sonarr)):
-        if arr is None:
-            yield Finding(name, good=True, text="not configured; its ids stay empty")
-        else:
-            yield await _asked(name, lambda arr=arr: _arr(arr))  # type: ignore[misc]
-    yield _clock(jellyfin.http.date)
+    for one in services:
+        yield await _asked(one.name, one.check)
+    for application in APPLICATIONS.values():
+        if application.name not in services.meters:
+            yield Finding(application.name, good=True, text="not configured; its ids stay empty")
+    yield _clock(services.jellyfin.http.date)
     yield await _file(database)
 
 
@@ -49,24 +46,6 @@ async def _asked(name: str, ask: Callable[[], Awaitable[str]]) -> Finding:
         return Finding(name, good=True, text=await ask())
     except ServiceError as error:
         return Finding(name, good=False, text=str(error))
-
-
-async def _jellyfin(client: JellyfinClient) -> str:
-    server = await client.server()
-    activity = await client.activity()
-    counts = await client.counts()
-    if (person := await client.owner()) is not None:
-        raise NotAnApiKeyError(SERVICE, client.http.url, f"the key is the token of {person}")
-    state = "scanning its library now" if activity.scanning else "idle"
-    libraries = ", ".join(folder.name for folder in activity.libraries) or "no library"
-    return (
-        f"{server.version}, {state}; {counts.movies} movies and {counts.series} series"
-        f" in {libraries}"
-    )
-
-
-async def _arr(client: ArrClient) -> str:
-    return await client.version()
 
 
 def _clock(theirs: datetime | None) -> Finding:

@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import pydantic
 
-from daemon.domain import Ids, ItemError, MediaType
-from daemon.errors import WrongServiceError
+from daemon.domain import Ids, ItemError, MediaType, SourceFailure
+from daemon.errors import ServiceError, WrongServiceError
 from daemon.identity import Catalogue
 from daemon.services.http import ServiceHttp
 from daemon.services.records import Broken, Int32, MalformedError, RecordReader, salvaged
+from daemon.snapshot import Report
+
+
+class Application(NamedTuple):
+    """What tells Radarr from Sonarr.
+
+    Attributes:
+        name: what it calls itself, whatever an instance of it is called.
+        path: of its list.
+        media_type: of what it keeps.
+    """
+
+    name: str
+    path: str
+    media_type: MediaType
+
+
+APPLICATIONS: Final = {
+    "radarr": Application("Radarr", "/api/v3/movie", MediaType.MOVIE),
+    "sonarr": Application("Sonarr", "/api/v3/series", MediaType.TV),
+}
+"""By the first word of an instance's section in the configuration."""
 
 
 class _Status(pydantic.BaseModel):
@@ -67,29 +91,12 @@ class _Ref(msgspec.Struct, gc=False):
     id: Int32 | None = None
 
 
-class Listing(NamedTuple):
-    """What one list said.
-
-    Attributes:
-        counts: by the service's own number, all episodes of each season, aired or not.
-        defects: what in it was broken.
-        records: how many it had.
-        whole: it is everything that the service keeps, and every record could be read.
-    """
-
-    titles: Catalogue
-    counts: dict[int, dict[int, int]]
-    defects: list[ItemError]
-    records: int
-    whole: bool
-
-
 class _Reading:
     """Gathers the ids and the counts of a list."""
 
-    def __init__(self, service: str, media_type: MediaType) -> None:
-        self._service = service
-        self._titles = Catalogue(media_type)
+    def __init__(self, client: ArrClient) -> None:
+        self._client = client
+        self._titles = Catalogue(client.media_type)
         self._counts: dict[int, dict[int, int]] = {}
         self._shapes: dict[tuple[tuple[int, int], ...], dict[int, int]] = {}
         self._defects: list[ItemError] = []
@@ -101,11 +108,11 @@ class _Reading:
             record, lost = (each, []) if isinstance(each, _Record) else salvaged(each, _Record)
             if record is None or record.id <= 0:
                 reason = each.reason if isinstance(each, Broken) else "its number is none"
-                self._defects.append(ItemError(self._service, _ref(each), reason))
+                self._defects.append(ItemError(self._client.name, _ref(each), reason))
                 continue
             for name in lost:
                 what = f"its {name} is not understood"
-                self._defects.append(ItemError(self._service, str(record.id), what, lost=False))
+                self._defects.append(ItemError(self._client.name, str(record.id), what, lost=False))
             imdb = record.imdbId.lower() or None
             self._titles.add(record.id, Ids(record.tmdbId or None, record.tvdbId or None, imdb))
             self._count(record)
@@ -119,9 +126,15 @@ class _Reading:
         if counted:  # most series are of few shapes, so that the shapes are shared
             self._counts[record.id] = self._shapes.setdefault(counted, dict(counted))
 
-    def listing(self, *, whole: bool) -> Listing:
-        whole = whole and not any(defect.lost for defect in self._defects)
-        return Listing(self._titles, self._counts, self._defects, self._records, whole)
+    def report(self) -> Report:
+        return replace(
+            self._client.unknown,
+            titles=self._titles,
+            whole=not any(defect.lost for defect in self._defects),
+            counts=self._counts,
+            listed=self._records,
+            defects=self._defects,
+        )
 
 
 def _ref(each: _Record | Broken) -> str:
@@ -135,23 +148,32 @@ def _ref(each: _Record | Broken) -> str:
 
 
 class ArrClient:
-    """One Radarr or Sonarr.
+    """One instance of Radarr or Sonarr.
 
     Both answer with one list that cannot be paged or narrowed; it is read as it streams in, and
     only the ids are kept.
 
     Args:
-        http: how to reach it; its `service` is the name that the server must own up to.
-        path: of the list.
-        media_type: of what it keeps.
+        http: how to reach it, under the instance's name.
+        application: what must answer there.
+        primary: its numbers are the ones that the tracker's rows hold.
     """
 
-    def __init__(self, http: ServiceHttp, path: str, media_type: MediaType) -> None:
+    def __init__(
+        self, http: ServiceHttp, application: Application, *, primary: bool = True
+    ) -> None:
         self.http = http
-        self.media_type = media_type
-        self._path = path
+        self.name = http.service
+        self.media_type = application.media_type
+        self.primary = primary
+        self._application = application
 
-    async def version(self) -> str:
+    @property
+    def unknown(self) -> Report:
+        """The report of an instance that says nothing."""
+        return Report(self.name, self.media_type, self.primary)
+
+    async def check(self) -> str:
         """The version of the service.
 
         Raises:
@@ -160,13 +182,25 @@ class ArrClient:
         """
         path = "/api/v3/system/status"
         status = await self.http.get(path, _Status)
-        if status.appName != self.http.service:
+        if status.appName != self._application.name:
             name = status.appName or "something else"
-            raise WrongServiceError(self.http.service, self.http.url + path, f"this is {name}")
+            raise WrongServiceError(self.name, self.http.url + path, f"this is {name}")
         return status.version
 
-    async def listing(self) -> Listing:
-        """Everything that the service keeps, as an index of ids."""
+    async def report(self) -> Report:
+        """Everything that it keeps, and the root folders that it cannot reach."""
+        try:
+            version = await self.check()
+            listing = await self.listing()
+        except ServiceError as error:
+            gap = SourceFailure(error.service, error.kind, str(error))
+            return replace(self.unknown, gaps=(gap,))
+        with contextlib.suppress(ServiceError):  # good to know, no more
+            listing = replace(listing, folders_away=await self.folders_away())
+        return replace(listing, version=version)
+
+    async def listing(self) -> Report:
+        """Everything that it keeps, as an index of ids."""
         return await self._listed({})
 
     async def folders_away(self) -> tuple[str, ...]:
@@ -174,37 +208,28 @@ class ArrClient:
         folders = await self.http.get("/api/v3/rootfolder", list[_Root])
         return tuple(folder.path for folder in folders if not folder.accessible)
 
-    async def of_tmdb(self, number: int) -> Listing:
-        """What Radarr keeps under one TMDB id; for Sonarr such a question costs as much as all."""
-        return await self._listed({"tmdbId": str(number)})
+    async def of_tmdb(self, tmdb: int) -> int | None:
+        """Radarr's number of a film; Sonarr is not asked, it would read its whole list for that."""
+        found = (await self._listed({"tmdbId": str(tmdb)})).titles
+        return found.find(Ids(tmdb)) if found else None
 
     async def one(self, number: int) -> OneSeries | None:
         """The series that Sonarr has under its own number, which costs it 6 ms; None if none."""
         try:
-            return await self.http.get(f"{self._path}/{number}", OneSeries)
+            return await self.http.get(f"{self._application.path}/{number}", OneSeries)
         except WrongServiceError as error:
             if error.status == HTTPStatus.NOT_FOUND:
                 return None
             raise
 
-    async def _listed(self, query: dict[str, str]) -> Listing:
-        reading = _Reading(self.http.service, self.media_type)
+    async def _listed(self, query: dict[str, str]) -> Report:
+        path, reading = self._application.path, _Reading(self)
         reader = RecordReader(_Record, list[msgspec.Raw], lambda records: records)
-        async with self.http.stream(self._path, query) as chunks:
+        async with self.http.stream(path, query) as chunks:
             try:
                 async for chunk in chunks:
                     reading.add(reader.feed(chunk))
                 reading.add(reader.close()[0])
             except MalformedError as error:
-                raise self.http.not_json(self._path, f"the list is not whole: {error}") from None
-        return reading.listing(whole=not query)
-
-
-def radarr(http: ServiceHttp) -> ArrClient:
-    """A client of Radarr."""
-    return ArrClient(http, "/api/v3/movie", MediaType.MOVIE)
-
-
-def sonarr(http: ServiceHttp) -> ArrClient:
-    """A client of Sonarr."""
-    return ArrClient(http, "/api/v3/series", MediaType.TV)
+                raise self.http.not_json(path, f"the list is not whole: {error}") from None
+        return reading.report()

@@ -19,6 +19,7 @@ import pydantic
 from daemon import __version__
 from daemon.domain import ItemError, LibraryItem, MediaType, TrackedRequest, fingerprint
 from daemon.errors import (
+    NotAnApiKeyError,
     RefusedKeyError,
     RejectedError,
     ServiceError,
@@ -323,6 +324,7 @@ class JellyfinClient:
 
     def __init__(self, http: ServiceHttp) -> None:
         self.http = http
+        self.name = http.service
         self._has_api_key = False
 
     async def server(self) -> Server:
@@ -478,6 +480,23 @@ class JellyfinClient:
                 raise
         self._has_api_key = True
         return None
+
+    async def check(self) -> str:
+        """The version of the server, what it is doing, and what it has.
+
+        Raises:
+            NotAnApiKeyError: the key is a person's token.
+            ServiceError: one of its other kinds.
+        """
+        server, activity, counts = await self.server(), await self.activity(), await self.counts()
+        if (person := await self.owner()) is not None:
+            raise NotAnApiKeyError(self.name, self.http.url, f"the key is the token of {person}")
+        state = "scanning its library now" if activity.scanning else "idle"
+        libraries = ", ".join(folder.name for folder in activity.libraries) or "no library"
+        return (
+            f"{server.version}, {state}; {counts.movies} movies and {counts.series} series"
+            f" in {libraries}"
+        )
 
     async def counts(self) -> Counts:
         """How many titles and episodes there are, without the virtual ones."""

@@ -75,7 +75,7 @@ def _of_services(parts: Dependencies) -> Iterator[Metric]:
     ]
     text = "Whether its latest answer was good."
     yield _filled(GaugeMetricFamily(_name("service_up"), text, labels=_OF_SERVICE), up)
-    meters = parts.meters.items()
+    meters = parts.services.meters.items()
     calls = [((name,), float(meter.calls)) for name, meter in meters]
     yield _counter("service_calls", "Questions to a service.", _OF_SERVICE, calls)
     read = [((name,), float(meter.bytes)) for name, meter in meters]

@@ -18,7 +18,6 @@ from daemon.domain import Actor
 from daemon.observe.sources import Services
 from daemon.report.health import Health
 from daemon.report.progress import Feed
-from daemon.services.http import CallStats
 from daemon.settings import Settings
 from daemon.store import AuditEvent, Store
 from daemon.triggers.hints import HintDebouncer
@@ -61,7 +60,6 @@ class Dependencies:
     Attributes:
         loop_lag: how late the event loop is, in seconds.
         clock: the time now, aware UTC.
-        meters: what each service was asked so far, by its name.
         monotonic: seconds of a clock that never jumps.
     """
 
@@ -76,7 +74,6 @@ class Dependencies:
     loop_lag: Callable[[], float]
     schedule: Schedule
     clock: Callable[[], datetime]
-    meters: Mapping[str, CallStats] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     monotonic: Callable[[], float] = time.monotonic
 

@@ -11,7 +11,9 @@ from typing import Any, Final, NamedTuple
 from daemon.report.health import ServiceHealth
 from daemon.report.progress import Phase
 from daemon.report.words import count
+from daemon.services.arr import APPLICATIONS
 from daemon.services.http import CallStats
+from daemon.services.jellyfin import SERVICE as JELLYFIN
 from daemon.settings import Sync
 from daemon.store import Dashboard, Finding
 from daemon.triggers.queue import QueuedRun
@@ -20,7 +22,6 @@ from daemon.triggers.schedule import Done, Job
 STATES: Final = ("ok", "running", "partial", "held", "failed", "never", "plain")
 """What an icon can say; the last one is that of pages which say nothing of how things stand."""
 
-SERVICES: Final = ("Jellyfin", "Radarr", "Sonarr")
 ICON_OF: Final = {
     "ok": "ok",
     "running": "running",
@@ -280,10 +281,7 @@ def going(facts: Facts) -> dict[str, Any] | None:
 def _cells(facts: Facts) -> Iterator[dict[str, str]]:
     """How far each service has got in this run; what came of it shows once all were asked."""
     asking = facts.running is not None and facts.running.progress.phase is Phase.ASKING
-    for name in SERVICES:
-        if (health := facts.services.get(name)) is None:
-            yield {"name": name, "state": "never", "words": "not configured"}
-            continue
+    for name, health in facts.services.items():
         now, before = (which.get(name, CallStats()) for which in (facts.asked, facts.asked_before))
         calls = f"{count(now.calls - before.calls, 'call')} so far"
         if asking or now.waiting:
@@ -293,6 +291,9 @@ def _cells(facts: Facts) -> Iterator[dict[str, str]]:
             yield {"name": name, "state": "failed", "words": "away"}
         else:
             yield {"name": name, "state": "ok", "words": calls}
+    for application in APPLICATIONS.values():
+        if application.name not in facts.services:
+            yield {"name": application.name, "state": "never", "words": "not configured"}
 
 
 def _stuck(facts: Facts, phase: Phase) -> str:
@@ -385,7 +386,7 @@ def source(health: ServiceHealth, result: Mapping[str, Any]) -> dict[str, Any]:
     """A service: how it is, and what the latest full run, whose result this is, saw of it."""
     name = health.name
     calls = result.get("calls", {}).get(name) or {"calls": 0}
-    listed = {SERVICES[0]: result.get("total_scanned"), **result.get("listed", {})}
+    listed = {JELLYFIN: result.get("total_scanned"), **result.get("listed", {})}
     return {
         "health": health,
         "version": health.version or result.get("versions", {}).get(name, ""),

@@ -187,7 +187,10 @@ async def test_the_survey_tells_what_is_around_the_library(pretend: PretendServi
     assert [sonarr.titles.find(tvdb(one.series)) for one in world.sonarr.values()] == [
         *world.sonarr
     ]
-    assert seen.listed == {"Radarr": len(world.radarr), "Sonarr": len(world.sonarr)}
+    assert {one.instance: one.listed for one in seen.reports} == {
+        "Radarr": len(world.radarr),
+        "Sonarr": len(world.sonarr),
+    }
     assert sonarr.counts == {number: {1: 2} for number in world.sonarr}
     assert (radarr.whole, sonarr.whole, seen.distrust) == (True, True, "")
     assert (problems.gaps, problems.defects) == ([], [])

@@ -44,7 +44,8 @@ async def test_a_sound_stack_is_told_in_order(tmp_path: Path) -> None:
             pass
         before = files(tmp_path)
         later = await found(services, database)
-    assert [*answers] == ["Jellyfin", "Radarr", "Sonarr", "clock", "file"]
+    assert [*answers] == ["Jellyfin", "Sonarr", "Radarr", "clock", "file"]
+    assert [*later] == ["Jellyfin", "Radarr", "Sonarr", "clock", "file"]
     assert all(good for good, _ in (*answers.values(), *later.values()))
     assert answers["Jellyfin"][1].startswith("10.11.11, idle; 31 movies and 10 series in Movies")
     assert answers["Radarr"][1] == "not configured; its ids stay empty"

@@ -12,12 +12,25 @@ from aioresponses import aioresponses
 from daemon.apply.opening import open_services
 from daemon.domain import Ids, ItemError
 from daemon.errors import NotJsonError, ServiceError
-from daemon.services.arr import ArrClient, Listing, radarr, sonarr
+from daemon.services.arr import APPLICATIONS, ArrClient
 from daemon.services.http import ServiceHttp
 from daemon.settings import Settings
+from daemon.snapshot import Report
 from tests.upstream import KEY, OfflineReply, Upstream, http, recorded, reply, text_of
 
 Client = Callable[[ServiceHttp], ArrClient]
+
+
+def radarr(http: ServiceHttp) -> ArrClient:
+    """A client of Radarr."""
+    return ArrClient(http, APPLICATIONS["radarr"])
+
+
+def sonarr(http: ServiceHttp) -> ArrClient:
+    """A client of Sonarr."""
+    return ArrClient(http, APPLICATIONS["sonarr"])
+
+
 ARRS = [("Radarr", radarr, "movie"), ("Sonarr", sonarr, "series")]
 
 # The service's own id, then those of TMDB, TVDB and IMDb, when the lists were recorded.
@@ -58,8 +71,9 @@ def each_alone(ids: Ids) -> list[Ids]:
     ]
 
 
-def assert_keeps(found: Listing, titles: dict[int, Ids]) -> None:
+def assert_keeps(found: Report, titles: dict[int, Ids]) -> None:
     """A listing holds these titles, each found by any of its ids, and nothing else."""
+    assert found.titles is not None
     assert found.titles.size == len(titles)
     for number, ids in titles.items():
         assert [found.titles.find(one) for one in each_alone(ids)] == [number] * len(
@@ -68,7 +82,7 @@ def assert_keeps(found: Listing, titles: dict[int, Ids]) -> None:
         assert found.titles.holds(number, ids)
 
 
-async def listing(body: bytes, service: str = "Radarr", client: Client = radarr) -> Listing:
+async def listing(body: bytes, service: str = "Radarr", client: Client = radarr) -> Report:
     """What a client makes of a list."""
     async with Upstream([reply(body=body)]) as upstream, http(upstream.url, service) as asking:
         return await client(asking).listing()
@@ -82,7 +96,7 @@ async def test_a_real_list_becomes_an_index(service: str, client: Client, table:
     found = await listing(text_of(service.lower(), "list"), service, client)
     titles = written(table)
     assert_keeps(found, titles)
-    assert (found.defects, found.records, found.whole) == ([], len(titles), True)
+    assert (found.defects, found.listed, found.whole) == ([], len(titles), True)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +114,7 @@ async def test_a_real_list_becomes_an_index(service: str, client: Client, table:
 async def test_a_series_is_found_by_sonarrs_own_key_first(ids: Ids, number: int | None) -> None:
     """TVDB decides; another id finds only what has no other TVDB id."""
     titles = (await listing(text_of("sonarr", "list"), "Sonarr", sonarr)).titles
+    assert titles is not None
     assert titles.find(ids) == number
 
 
@@ -122,7 +137,8 @@ async def test_a_list_is_asked_for_in_one_piece(service: str, client: Client, no
     """The list's path is asked for once, without a query that could carry or cost something."""
     async with Upstream([reply(body=b"[]")]) as upstream, http(upstream.url, service) as asking:
         found = await client(asking).listing()
-    assert (found.records, found.titles.size, found.whole) == (0, 0, True)
+    assert (found.listed, found.defects, found.whole) == (0, [], True)
+    assert_keeps(found, {})
     assert [(asked.path, asked.query) for asked in upstream.asked] == [(f"/api/v3/{noun}", {})]
 
 
@@ -130,7 +146,7 @@ async def test_one_film_is_asked_for_by_its_tmdb_id() -> None:
     """Radarr narrows its list to one film; not knowing it is no failure, and no whole list."""
     async with Upstream([reply(body=b"[]")]) as upstream, http(upstream.url) as asking:
         found = await radarr(asking).of_tmdb(603)
-    assert (found.titles.size, found.whole) == (0, False)
+    assert found is None
     [asked] = upstream.asked
     assert (asked.path, asked.query) == ("/api/v3/movie", {"tmdbId": "603"})
 
@@ -160,8 +176,8 @@ async def test_the_key_goes_in_its_header_only() -> None:
             name: {"url": f"{up.url}/base", "api_key": KEY} for name in ("jellyfin", "radarr")
         }
         async with open_services(Settings.model_validate(settings)) as services:
-            assert services.radarr is not None
-            assert await services.radarr.version() == "6.0.3.10276"
+            [radarr] = services.arrs
+            assert await radarr.check() == "6.0.3.10276"
     [asked] = up.asked
     assert [name for name, value in asked.headers.items() if KEY in value] == ["x-api-key"]
     assert (asked.path, asked.query) == ("/base/api/v3/system/status", {})
@@ -182,10 +198,10 @@ async def test_swapped_services_are_told(
         )
         async with http("http://arr.test", service) as asking:
             if document == service.lower():
-                assert await client(asking).version() == status["version"]
+                assert await client(asking).check() == status["version"]
                 return
             with pytest.raises(ServiceError, match="check the address, the port") as caught:
-                await client(asking).version()
+                await client(asking).check()
     assert caught.value.kind == "wrong_service"
     assert f"this is {status.get('appName', 'something else')};" in str(caught.value)
 
@@ -246,7 +262,7 @@ async def test_a_record_without_a_number_is_a_defect(record: Any, ref: str, reas
     found = await listing(between(record))
     assert_keeps(found, {11: Ids(1), 12: Ids(2)})
     assert found.defects == [ItemError("Radarr", ref, reason)]
-    assert (found.records, found.whole) == (3, False)
+    assert (found.listed, found.whole) == (3, False)
 
 
 @pytest.mark.parametrize(
@@ -279,6 +295,7 @@ async def test_an_id_that_several_records_share_leads_to_none_of_them() -> None:
     records = [{"id": 1, "tmdbId": 5, "imdbId": "tt1"}, {"id": 2, "tmdbId": 5, "imdbId": "tt2"}]
     for listed in (records, records[::-1]):
         titles = (await listing(json.dumps(listed).encode())).titles
+        assert titles is not None
         found = [titles.find(ids) for ids in (Ids(5), Ids(imdb="tt1"), Ids(imdb="tt2"))]
         assert found == [None, 1, 2]
 

@@ -176,7 +176,7 @@ async def standing(
             open_services(settings) as clients,
             ClientSession() as session,
         ):
-            feed, health = Feed(), Health(["Jellyfin", "Radarr", "Sonarr"])
+            feed, health = Feed(), Health(clients.meters)
             workers: list[Worker] = []
 
             def publish(progress: Progress) -> None:
@@ -198,7 +198,6 @@ async def standing(
                 loop_lag=lambda: 0.25,
                 schedule=Planned(workers[0], settings.sync, next_run, quick.look),
                 clock=lambda: NOW,
-                meters={"Jellyfin": clients.jellyfin.http.meter},
                 limits=limits or Limits(),
                 monotonic=clock,
             )

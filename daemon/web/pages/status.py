@@ -59,7 +59,7 @@ class StatusPages(Pages):
             stuck=parts.worker.stuck_seconds,
             every=sync.every,
             paused=schedule.jobs["full"].paused,
-            asked=parts.meters,
+            asked=parts.services.meters,
             asked_before=parts.service.asked_before,
         )
         return self._page(
