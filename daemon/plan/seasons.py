@@ -83,13 +83,6 @@ def completeness(
     return _by_what_is_known(sorted(wanted), seasons, one or 0)
 
 
-def by_season(episodes: Episodes | None) -> tuple[dict[int, int], dict[int, int]]:
-    """By season, how many distinct episodes can be played, and how many are known at all."""
-    seasons = _seasons([episodes] if episodes else [], None, {})
-    there = {number: len(season.there) for number, season in seasons.items()}
-    return there, {number: len(season.known) for number, season in seasons.items()}
-
-
 def _all_of(seasons: Iterable[int]) -> frozenset[int]:
     """All seasons but the specials; the specials of a series that has nothing else."""
     every = frozenset(seasons)

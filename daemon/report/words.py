@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
+from daemon.domain import Outcome
 from daemon.report.progress import Progress
 
 _HEADLINES = {
@@ -53,14 +54,23 @@ def result(document: Mapping[str, Any]) -> Iterator[str]:
     seconds = document["duration_ms"] / 1000
     verb = "Would do" if document["dry_run"] else _HEADLINES[document["outcome"]]
     yield f"{verb}: {document['total_scanned']:,} titles in the library, {seconds:.1f} s"
-    for key, words in _COUNTS:
-        if document[key]:
-            yield f"  {document[key]:>8,}  {words}"
-    for reason, number in document["skip_reasons"].items():
-        yield f"  {number:>8,}  {REASONS[reason]}"
+    yield from (f"  {number:>8,}  {words}" for number, words in _counts(document))
     yield from problems(document["error_details"])
     asked = (f"{name} {calls['calls']:.0f}" for name, calls in document["calls"].items())
     yield f"Calls: {', '.join(asked)}"
+
+
+def _counts(document: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+    yield from ((document[key], words) for key, words in _COUNTS if document[key])
+    yield from ((number, REASONS[one]) for one, number in document["skip_reasons"].items())
+
+
+def looked(document: Mapping[str, Any]) -> Iterator[str]:
+    """What a run found that looked at one title, and at its copies."""
+    if not document["total_scanned"] and document["outcome"] == Outcome.OK:
+        yield "Jellyfin has nothing under this id."
+    yield from (f"{number:,} {words}" for number, words in _counts(document))
+    yield from document["error_details"]
 
 
 def problems(details: Sequence[str]) -> Iterator[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from http import HTTPStatus
 from typing import Final, NamedTuple
 
 import msgspec
@@ -68,23 +67,6 @@ class _Record(msgspec.Struct, gc=False):
     tvdbId: Int32 = 0
     imdbId: str = ""
     seasons: list[_Season] = []
-
-
-class _Total(pydantic.BaseModel):
-    totalEpisodeCount: int = 0
-
-
-class _SeasonOfOne(pydantic.BaseModel):
-    seasonNumber: int
-    statistics: _Total | None = None
-
-
-class OneSeries(pydantic.BaseModel):
-    """A series of Sonarr's by itself; a TVDB id of 0 is none."""
-
-    title: str
-    tvdbId: int = 0
-    seasons: list[_SeasonOfOne] = []
 
 
 class _Ref(msgspec.Struct, gc=False):
@@ -212,15 +194,6 @@ class ArrClient:
         """Radarr's number of a film; Sonarr is not asked, it would read its whole list for that."""
         found = (await self._listed({"tmdbId": str(tmdb)})).titles
         return found.find(Ids(tmdb)) if found else None
-
-    async def one(self, number: int) -> OneSeries | None:
-        """The series that Sonarr has under its own number, which costs it 6 ms; None if none."""
-        try:
-            return await self.http.get(f"{self._application.path}/{number}", OneSeries)
-        except WrongServiceError as error:
-            if error.status == HTTPStatus.NOT_FOUND:
-                return None
-            raise
 
     async def _listed(self, query: dict[str, str]) -> Report:
         path, reading = self._application.path, _Reading(self)

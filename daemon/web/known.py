@@ -1,12 +1,11 @@
-"""What a title's page says of each source: facts and answers in, words and values out. Pure."""
+"""What a title's page says of each source: facts in, words and values out. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from daemon.apply.recheck import Answer
 from daemon.domain import SYNC_USER, MediaType
 from daemon.report.words import count
 from daemon.web.view import moment
@@ -47,10 +46,10 @@ class Id(NamedTuple):
 
 
 class Season(NamedTuple):
-    """A season's episodes; `have` is None where it is unknown how many can be played."""
+    """A season's episodes."""
 
     name: str
-    have: int | None
+    have: int
     total: int
 
     @property
@@ -108,20 +107,11 @@ def _id(facts: Mapping[str, Any], name: str) -> Id:
     return Id(name, tracked[name], _SOURCES.get(name, "Jellyfin"), **(origin or added))
 
 
-def seasons(facts: Mapping[str, Any], answers: Iterable[Answer]) -> list[Season]:
-    """By what the services say now where they were asked, else by the tracker's episodes."""
-    told = {answer.service: answer for answer in answers}
-    shown, counted = told.get("Jellyfin"), told.get("Sonarr")
-    total = {**(shown.total if shown else {}), **(counted.total if counted else {})}
-    if not total:
-        rows = ((one["season"], one["have"], one["total"]) for one in facts["seasons"])
-        return [Season(_named(number), have, of) for number, have, of in rows]
-    have = shown.have if shown and shown.good is not None else None
+def seasons(facts: Mapping[str, Any]) -> list[Season]:
+    """By the tracker's own episodes."""
     return [
-        Season(_named(number), None if have is None else have.get(number, 0), total[number])
-        for number in sorted(total)
+        Season(
+            f"Season {one['season']}" if one["season"] else "Specials", one["have"], one["total"]
+        )
+        for one in facts["seasons"]
     ]
-
-
-def _named(number: int) -> str:
-    return f"Season {number}" if number else "Specials"

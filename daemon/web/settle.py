@@ -84,9 +84,7 @@ async def _recheck(call: ApiRequest[Any, Any], finding: Finding) -> Done:
     if jellyfin_id is None and finding.request_id is not None:
         facts = await call.site.parts.store.facts(finding.request_id)
         jellyfin_id = facts["tracked"]["jellyfin_id"] if facts else None
-    if jellyfin_id is None:
-        raise Problem(409, "Jellyfin has no id for it; the next full sync looks for it.")
-    return Done("rechecked", await titles.look(call, finding.target, jellyfin_id))
+    return Done("rechecked", (await titles.look(call, finding.target, jellyfin_id)).number)
 
 
 async def _merge(call: ApiRequest[Any, Any], finding: Finding) -> Done:

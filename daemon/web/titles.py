@@ -8,6 +8,7 @@ from aiohttp import web
 
 from daemon.domain import Scope, Trigger
 from daemon.report.explain import sentences
+from daemon.triggers.queue import QueuedRun
 from daemon.web.models import AttentionQuery, RequestModel, TitleRef
 from daemon.web.problems import Problem
 from daemon.web.routes import ApiRequest
@@ -23,20 +24,18 @@ async def title(call: ApiRequest[TitleRef, RequestModel]) -> web.StreamResponse:
     return web.json_response({**facts, "because": because})
 
 
-async def look(call: ApiRequest[Any, Any], target: str, jellyfin_id: str | None) -> int | None:
-    """Ask for a run that looks at one title; returns its number.
+async def look(call: ApiRequest[Any, Any], target: str, jellyfin_id: str | None) -> QueuedRun:
+    """Ask for a run that looks at one title, which the audit is to name `target`.
 
-    Args:
-        call: of whoever wants it.
-        target: the title, as the audit is to name it.
-        jellyfin_id: what is looked at; without it there is no such run.
+    Raises:
+        Problem: 409, Jellyfin has no id for it.
     """
-    number = None
-    if jellyfin_id is not None:
-        scope = Scope(frozenset({jellyfin_id}))
-        number = call.site.parts.worker.ask(Trigger.ADMIN, call.actor, scope).number
-    await call.record("title.rechecked", target, number)
-    return number
+    if jellyfin_id is None:
+        raise Problem(409, "Jellyfin has no id for it; the next full sync looks for it.")
+    scope = Scope(frozenset({jellyfin_id}))
+    ticket = call.site.parts.worker.ask(Trigger.ADMIN, call.actor, scope)
+    await call.record("title.rechecked", target, ticket.number)
+    return ticket
 
 
 async def attention(call: ApiRequest[AttentionQuery, RequestModel]) -> web.StreamResponse:

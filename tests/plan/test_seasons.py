@@ -7,7 +7,7 @@ from itertools import combinations, product
 
 import pytest
 
-from daemon.plan.seasons import Completeness, by_season, completeness
+from daemon.plan.seasons import Completeness, completeness
 from daemon.snapshot import Episode, Episodes
 from tests.plan.support import files, together
 
@@ -477,10 +477,3 @@ def test_no_text_says_that_all_are_there_of_what_is_incomplete() -> None:
         assert verdict.text
         if match := re.match(r"(\d+) of (\d+) episodes", verdict.text):
             assert int(match[1]) < int(match[2])
-
-
-def test_the_tally_tells_distinct_episodes() -> None:
-    """By season: those that can be played, and those that are known at all."""
-    copy = together(files([1, 1, 2]), files([2, 3], there=False), files([1], 2, there=False))
-    assert by_season(copy) == ({1: 2, 2: 0}, {1: 3, 2: 1})
-    assert by_season(None) == ({}, {})

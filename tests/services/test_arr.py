@@ -151,24 +151,6 @@ async def test_one_film_is_asked_for_by_its_tmdb_id() -> None:
     assert (asked.path, asked.query) == ("/api/v3/movie", {"tmdbId": "603"})
 
 
-async def test_one_series_is_asked_for_by_its_own_number() -> None:
-    """With its episodes by season; a number that Sonarr does not know is no failure."""
-    known = reply(body=json.dumps(recorded("sonarr", "list")[0]).encode())
-    unknown = recorded("sonarr", "errors")["one_unknown"]
-    missing = reply(unknown["status"], unknown["body"].encode(), unknown["headers"])
-    async with Upstream([known, missing]) as upstream, http(upstream.url, "Sonarr") as asking:
-        found = await sonarr(asking).one(1)
-        assert await sonarr(asking).one(99999) is None
-    assert found is not None
-    assert (found.title, found.tvdbId) == ("Breaking Bad", 81189)
-    counted = {
-        one.seasonNumber: one.statistics and one.statistics.totalEpisodeCount
-        for one in found.seasons
-    }
-    assert [counted[number] for number in (0, 1, 2)] == [9, 7, 13]
-    assert [asked.path for asked in upstream.asked] == ["/api/v3/series/1", "/api/v3/series/99999"]
-
-
 async def test_the_key_goes_in_its_header_only() -> None:
     """The key is in one header and never in the address, which redirects repeat and logs keep."""
     async with Upstream([reply(body=json.dumps(recorded("radarr", "status")).encode())]) as up:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from daemon.apply.recheck import Answer
 from daemon.domain import SYNC_USER
 from daemon.web import known
 
@@ -65,14 +64,9 @@ def test_an_id_has_a_source_where_this_program_wrote_it() -> None:
     assert next(known.ids(facts())).run_id is None
 
 
-def test_episodes_are_counted_by_who_knows_best() -> None:
-    """Jellyfin says which are there, Sonarr how many there are; else the tracker does."""
-    jellyfin = Answer("Jellyfin", "", good=True, have={1: 3}, total={0: 1, 1: 4})
-    sonarr = Answer("Sonarr", "", good=True, total={1: 8, 2: 6})
-    tracker = facts(seasons=[{"season": 1, "have": 1, "total": 2}])
-    both = known.seasons(tracker, [jellyfin, sonarr])
-    assert both == [("Specials", 0, 1), ("Season 1", 3, 8), ("Season 2", 0, 6)]
-    assert [one.state for one in both] == ["never", "partial", "never"]
-    away = known.seasons(tracker, [Answer("Jellyfin", "away"), sonarr])
-    assert away == [("Season 1", None, 8), ("Season 2", None, 6)]
-    assert known.seasons(tracker, []) == [("Season 1", 1, 2)]
+def test_a_season_is_whole_or_partly_there_or_not_at_all() -> None:
+    """By the tracker's own episodes; specials have a name."""
+    counted = [{"season": n, "have": have, "total": 2} for n, have in enumerate((0, 1, 2))]
+    seasons = known.seasons(facts(seasons=counted))
+    assert seasons == [("Specials", 0, 2), ("Season 1", 1, 2), ("Season 2", 2, 2)]
+    assert [one.state for one in seasons] == ["never", "partial", "ok"]

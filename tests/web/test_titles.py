@@ -9,8 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from daemon.domain import Evidence, Held, Missed
-from tests.builders import change
+from daemon.domain import Evidence, Held, Missed, Trigger
+from tests.builders import ACTOR, change
 from tests.pretend import Fault
 from tests.pretend.library import Movie
 from tests.running import METROPOLIS, until
@@ -18,6 +18,7 @@ from tests.web.people import Person, synced, words
 from tests.web.support import Answer, Stand
 
 ATTENTION = "/status/attention"
+TITLE = "/status/titles/1"
 
 
 async def without_ids(stand: Stand) -> None:
@@ -144,8 +145,8 @@ async def rechecked(person: Person, number: int) -> str:
     """Press the button; what the page says then."""
     path = f"/status/titles/{number}"
     answer = await person.send(path, f"{path}/recheck")
-    assert answer.status == 200
-    return words(answer)
+    assert answer.status == 303
+    return words(await person.get(answer.headers["Location"]))
 
 
 async def test_a_title_tells_where_it_is_and_who_gave_its_ids(stand: Stand, alice: Person) -> None:
@@ -181,19 +182,21 @@ async def test_of_what_others_wrote_no_source_is_invented(stand: Stand, alice: P
     assert "not seen yet unknown" in said
 
 
-async def test_a_recheck_asks_the_services_about_one_title(stand: Stand, alice: Person) -> None:
-    """What each says now, with the episodes of a series, and a run that looks at it."""
+async def test_a_recheck_shows_what_its_run_found(stand: Stand, alice: Person) -> None:
+    """A run looks at that title alone, in the admin's name, and what it wrote is on the page."""
     await synced(stand)
-    film, show = await rechecked(alice, 1), await rechecked(alice, 2)
-    assert "Jellyfin just now Metropolis: there is something to play." in film
-    assert "Radarr just now It has the film as number 1." in film
-    assert "Sonarr just now It has The Show as number 1." in show
-    assert "Season 1 1 of 1" in show
-    assert "looks at it, and writes" in film
+    before = listings(stand)
+    assert "What run 2 found ok 1 already right" in await rechecked(alice, 1)
+    change(stand.file, "UPDATE requests SET radarr_id = NULL WHERE id = 1")
+    film = await rechecked(alice, 1)
+    assert "What run 3 found ok 1 filled in" in film
+    assert "radarr id 1 from Radarr, run 3" in film
+    assert listings(stand) == before
     events = await stand.audited("title.rechecked")
-    assert [(one["actor_name"], one["target"], one["after"]) for one in events] == [
-        ("admin", f"request {number}", {"address": "127.0.0.1"}) for number in (1, 2)
+    assert [(one["actor_name"], one["target"], one["run_id"]) for one in events] == [
+        ("admin", "request 1", number) for number in (2, 3)
     ]
+    assert {one["after"]["address"] for one in events} == {"127.0.0.1"}
 
 
 async def test_a_recheck_is_sent_once(stand: Stand, alice: Person) -> None:
@@ -207,46 +210,40 @@ async def test_a_recheck_is_sent_once(stand: Stand, alice: Person) -> None:
     assert len(await stand.audited("title.rechecked")) == 1
 
 
-async def test_a_recheck_says_what_is_not_as_it_is_tracked(stand: Stand, alice: Person) -> None:
-    """Another number, another title, nothing there."""
-    await synced(stand)
-    change(stand.file, "UPDATE requests SET radarr_id = 9, tmdb_id = 19 WHERE id = 1")
-    change(stand.file, "UPDATE requests SET tvdb_id = 5 WHERE id = 2")
-    assert "as number 1; the row says 9." in await rechecked(alice, 1)
-    show = await rechecked(alice, 2)
-    assert "Its TVDB id there is 71471, not 5" in show
-    assert "number 1, which is TVDB 71471, not 5" in show
-    change(stand.file, "UPDATE requests SET sonarr_id = 77, jellyfin_id = ? WHERE id = 2", "f" * 32)
-    show = await rechecked(alice, 2)
-    assert "nothing under this id" in show
-    assert "It has no series 77" in show
-    change(stand.file, "UPDATE requests SET sonarr_id = NULL, jellyfin_id = NULL WHERE id = 2")
-    show = await rechecked(alice, 2)
-    assert show.count("It was not asked") == 2
-    assert "No run looks at it" in show
-
-
-async def test_a_recheck_says_what_it_cannot_tell(stand: Stand, alice: Person) -> None:
-    """A place that Jellyfin names in another way than is known; an id with dashes is one, too."""
+async def test_a_recheck_says_why_nothing_is_there(stand: Stand, alice: Person) -> None:
+    """An id that Jellyfin has not, a place that is not understood, a row without any id."""
     await synced(stand)
     film = replace(METROPOLIS, location="Elsewhere")
     stand.services.world.movies[METROPOLIS.jellyfin_id] = film
     dashed = str(UUID(METROPOLIS.jellyfin_id)).upper()
     change(stand.file, "UPDATE requests SET jellyfin_id = ? WHERE id = 1", dashed)
-    said = await rechecked(alice, 1)
-    assert "Metropolis: whether there is something to play could not be told." in said
-    change(stand.file, "UPDATE requests SET jellyfin_id = 'no id' WHERE id = 1")
-    assert "It was not asked: the row has no id of Jellyfin's." in await rechecked(alice, 1)
+    assert "1 not told whether there is anything to play" in await rechecked(alice, 1)
+    change(stand.file, "UPDATE requests SET jellyfin_id = ? WHERE id = 2", "f" * 32)
+    assert "Jellyfin has nothing under this id." in await rechecked(alice, 2)
+    change(stand.file, "UPDATE requests SET jellyfin_id = NULL WHERE id = 2")
+    path = "/status/titles/2"
+    refused = await alice.send(path, f"{path}/recheck")
+    assert (refused.status, "next full sync" in words(refused)) == (409, True)
 
 
-async def test_a_service_that_is_away_is_an_answer_too(stand: Stand, alice: Person) -> None:
-    """In plain words; the others are told all the same, and no number is made up."""
+async def test_a_recheck_tells_of_a_service_that_is_away(stand: Stand, alice: Person) -> None:
+    """What could not be asked is no absence."""
     await synced(stand)
     stand.services.fault("jellyfin", Fault(drop=True, times=None))
-    show = await rechecked(alice, 2)
-    assert "check that it runs" in show
-    assert "It has The Show" in show
-    assert "Season 1 ? of 1" in show
+    said = await rechecked(alice, 2)
+    assert "What run 2 found failed" in said
+    assert "check that it runs" in said
+    assert "nothing under this id" not in said
+
+
+async def test_a_recheck_that_waits_is_a_link_to_its_run(stand: Stand, alice: Person) -> None:
+    """Nothing is told of a run that has not ended."""
+    await synced(stand)
+    number = await stand.parts.store.begin_run(Trigger.ADMIN, ACTOR)
+    for waiting in (number, number + 1):
+        said = words(await alice.get(f"{TITLE}?said=rechecked&run={waiting}"))
+        assert f"Run {waiting} looks at this title" in said
+        assert f"What run {waiting} found" not in said
 
 
 async def test_the_trackers_own_episodes_are_counted_by_season(stand: Stand, bob: Person) -> None:
@@ -265,6 +262,7 @@ async def test_a_plain_user_rechecks_nothing_and_sees_no_folder(stand: Stand, bo
     await synced(stand)
     answer = await bob.get("/status/titles/1")
     assert re.findall("/media|Recheck|Where it is|timeline", answer.text) == []
+    assert "What run 1 found" not in words(await bob.get(f"{TITLE}?said=rechecked&run=1"))
     refused = await bob.post("/status/titles/1/recheck", await bob.token())
     assert (refused.status, await stand.audited("title.rechecked")) == (403, [])
 

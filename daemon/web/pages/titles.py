@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import Iterator
 from typing import Any, Final
 
 from aiohttp import web
 
-from daemon.apply import recheck
 from daemon.errors import ServiceError
+from daemon.report import words
 from daemon.report.explain import of_untracked, sentences
+from daemon.store import Wanted
 from daemon.web import known, titles
 from daemon.web.frame import Answer, PageRequest
-from daemon.web.models import TitleRef
+from daemon.web.models import RunRef, TitleRef
 from daemon.web.pages.base import Pages, read
 from daemon.web.problems import Problem
 
@@ -21,6 +23,8 @@ _PICTURE: Final = {
     "Content-Security-Policy": "default-src 'none'; sandbox",  # an SVG may hold a script
 }
 _NO_PICTURE: Final = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 3"/>'
+_SOON: Final = 8.0
+_RECHECKED: Final = "rechecked"
 _TITLE: Final = "/status/titles/{request_id}"
 
 
@@ -46,7 +50,27 @@ class TitlePages(Pages):
         return self._page(visit, "titles.html", text=text, found=found, untracked=told)
 
     async def _title(self, visit: PageRequest) -> web.StreamResponse:
-        return self._shown(visit, await self._facts(visit))
+        facts = await self._facts(visit)
+        return self._page(
+            visit,
+            "title.html",
+            facts=facts,
+            because=[*sentences(facts, self._parts.service.removal)],
+            sources=[*known.sources(facts)],
+            ids=[*known.ids(facts)],
+            seasons=known.seasons(facts),
+            **await self._looked(visit),
+        )
+
+    async def _looked(self, visit: PageRequest) -> dict[str, Any]:
+        """What the run has found that was asked to look at the title, once it has ended."""
+        if not visit.admin or visit.request.query.get("said") != _RECHECKED:
+            return {"run": None}
+        number = read(RunRef, {"run_id": visit.request.query.get("run", "")}, 400).run_id
+        found = await self._parts.store.run_view(number, Wanted(limit=0))
+        if found is None or found.run["result"] is None:
+            return {"run": None}
+        return {"run": found.run, "found": [*words.looked(found.run["result"])], "note": None}
 
     async def _poster(self, visit: PageRequest) -> web.StreamResponse:
         """Jellyfin's picture, handed on: a browser need not reach Jellyfin itself."""
@@ -59,12 +83,12 @@ class TitlePages(Pages):
         return web.Response(body=body, content_type=kind, headers=_PICTURE)
 
     async def _recheck(self, visit: PageRequest) -> web.StreamResponse:
-        """The same page, with what the services say of the title now."""
-        tracked = (facts := await self._facts(visit))["tracked"]
-        target, jellyfin_id = f"request {tracked['id']}", tracked["jellyfin_id"]
-        number = await titles.look(self._call(visit), target, jellyfin_id)
-        answers = await recheck.ask(self._parts.services, tracked)
-        return self._shown(visit, facts, answers, number)
+        """Have a run look at the title; the page tells what it found if that is soon."""
+        tracked = (await self._facts(visit))["tracked"]
+        number, jellyfin_id = tracked["id"], tracked["jellyfin_id"]
+        ticket = await titles.look(self._call(visit), f"request {number}", jellyfin_id)
+        await asyncio.wait({ticket.result}, timeout=_SOON)
+        return self._frame.to(f"/status/titles/{number}", said=_RECHECKED, run=ticket.number)
 
     async def _facts(self, visit: PageRequest) -> dict[str, Any]:
         given = visit.request.match_info["request_id"]
@@ -72,25 +96,6 @@ class TitlePages(Pages):
         if (facts := await self._parts.store.facts(number)) is None:
             raise Problem(404, f"There is no request {number}.")
         return facts if visit.admin else {**facts, "library": None, "needs": []}
-
-    def _shown(
-        self,
-        visit: PageRequest,
-        facts: dict[str, Any],
-        answers: Sequence[recheck.Answer] = (),
-        number: int | None = None,
-    ) -> web.Response:
-        return self._page(
-            visit,
-            "title.html",
-            facts=facts,
-            because=[*sentences(facts, self._parts.service.removal)],
-            sources=[*known.sources(facts)],
-            ids=[*known.ids(facts)],
-            seasons=known.seasons(facts, answers),
-            answers=answers,
-            looking=number,
-        )
 
 
 def _seen_by(visit: PageRequest, untracked: dict[str, Any]) -> dict[str, Any]:
