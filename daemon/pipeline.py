@@ -69,6 +69,16 @@ class SeerrRequest:
     sent: bool = False
 
 
+class SeerrTitle(NamedTuple):
+    """What Seerr knows of a film or series (`/movie/{tmdb}`, `/tv/{tmdb}`)."""
+
+    title: str
+    year: int | None = None
+    overview: str | None = None
+    poster_url: str | None = None
+    tvdb: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class SeerrReport:
     """The open requests of Seerr: pending, failed and approved ones, read in this order.
@@ -79,6 +89,7 @@ class SeerrReport:
             title is blocklisted.
         asked: the status of requests that were asked for by their ids, None where Seerr answered
             404; what could not be asked is left out.
+        titles: those that were asked for, by TMDB's number.
         distrust: why nothing may be withdrawn by it, in plain words, such as another Seerr at that
             address; "" if it can be trusted.
     """
@@ -86,6 +97,7 @@ class SeerrReport:
     requests: Sequence[SeerrRequest] | None = None
     whole: bool = False
     asked: Mapping[int, SeerrStatus | None] = field(default_factory=dict)
+    titles: Mapping[tuple[MediaType, int], SeerrTitle] = field(default_factory=dict)
     distrust: str = ""
     read_at: datetime | None = None
 
@@ -107,6 +119,7 @@ class QueueEntry:
         download_id: the download client's, in upper case; None for a held release.
         torrent: whether the protocol is that of torrents.
         added: when this instance grabbed it; None if it did not grab it itself.
+        title: the release's name, which is all that is known of an unknown one.
         client: the download client's name in the instance.
     """
 
@@ -124,6 +137,7 @@ class QueueEntry:
     season: int | None = None
     quality: str | None = None
     indexer: str | None = None
+    title: str = ""
     client: str | None = None
 
 
@@ -151,6 +165,7 @@ class HistoryEvent:
         reason: why a file was deleted, such as `Upgrade` or `MissingFromDisk`.
         size: bytes of the release.
         torrent: whether a grab went to a torrent client; None where that is not said.
+        client: the download client's name in the instance, where it is said.
     """
 
     kind: HistoryKind
@@ -165,6 +180,7 @@ class HistoryEvent:
     release_group: str | None = None
     size: int | None = None
     torrent: bool | None = None
+    client: str | None = None
 
 
 class ArrEpisode(NamedTuple):
@@ -209,7 +225,7 @@ class ArrTitle:
         searched: `lastSearchTime` of a film, aware UTC.
         seasons: by their numbers; empty for a film.
         episodes: None unless they were asked for.
-        anime: its `seriesType` is anime.
+        anime: its `seriesType` is anime; of a film, where the configuration says so.
         files: paths of what was imported and Jellyfin may not show yet, where they were asked for.
         read_at: when this was said; None for now. What the history tells since then is newer.
     """
@@ -242,7 +258,8 @@ class ArrPipeline:
         media_type: films from a Radarr, series from a Sonarr.
         primary: its numbers are the ones that the tracker's rows hold.
         queue: the whole list, of unknown titles, too; None if it could not be asked.
-        history: events since `history_since`, in their order; None if it could not be asked.
+        history: all events since `history_since`, which is the last 30 days or more, in their
+            order; what earlier passes have read of them included. None if it could not be asked.
         titles: at least those of open requests and tracked rows that it knows; None if it could
             not be asked.
         whole: a requested title that is not among them is not known to it.
