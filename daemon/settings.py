@@ -34,15 +34,6 @@ from pydantic import (
 from daemon.errors import SettingsError
 
 _PREFIX = "LIBRARY_SYNC__"
-_CREDENTIALS: dict[tuple[str, ...], str] = {
-    ("jellyfin", "api_key"): "jellyfin_api_key",
-    ("radarr", "api_key"): "radarr_api_key",
-    ("sonarr", "api_key"): "sonarr_api_key",
-    ("http", "admin_token"): "admin_token",
-    ("webhook", "secret"): "webhook_secret",
-    ("notify", "url"): "notify_url",
-    ("notify", "ping_url"): "notify_ping_url",
-}
 # What begins like a key is that key with `.` mistyped, never the name of an instance.
 _FURTHER = re.compile("(radarr|sonarr)_(?!api_key|url|public_url)[a-z0-9]+(?:_[a-z0-9]+)*")
 _SECONDS = {"h": 3600, "m": 60, "s": 1, "d": 86400, "": 1}
@@ -131,19 +122,14 @@ class _Part(BaseModel):
 
 
 class Service(_Part):
-    """Where a service is, without a trailing slash, and its API key."""
+    """Where a service is, without a trailing slash, for us and for people's browsers; its key."""
 
     url: Address
     api_key: Secret
-
-
-class LinkedService(Service):
-    """One that pages lead to, and the address that people's browsers use, by default the same."""
-
     public_url: Address = Field(default_factory=lambda given: str(given["url"]))
 
 
-class FurtherService(LinkedService):
+class FurtherService(Service):
     """A Radarr or Sonarr beside the primary one; if not given, its name tells whether it is 4K."""
 
     is_4k: bool | None = None
@@ -246,9 +232,9 @@ class Settings(_Part):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, FurtherService]
 
-    jellyfin: LinkedService
-    radarr: LinkedService | None = None
-    sonarr: LinkedService | None = None
+    jellyfin: Service
+    radarr: Service | None = None
+    sonarr: Service | None = None
     database: Path = Path("tracker.db")
     sync: Sync = Sync()
     removal: Removal = Removal()
@@ -266,7 +252,7 @@ class Settings(_Part):
                 raise ValueError(f"{name} is a further instance; configure the primary {known[1]}")
         sections = defaultdict(list)
         for one in self.instances:
-            sections[_origin(one.url)].append(one.name)
+            sections[_canonical(one.url)].append(one.name)
         for names in sections.values():
             if len(names) > 1:
                 raise ValueError(f"{' and '.join(names)} have the same address")
@@ -295,14 +281,14 @@ class Settings(_Part):
         return frozenset(v.get_secret_value() for v in values if isinstance(v, SecretStr))
 
 
-def _origin(url: str) -> tuple[str, str, int | None, str]:
+def _canonical(url: str) -> tuple[str, str, int | None, str]:
     """Equal for two spellings of one address."""
     parts = urlsplit(url)
     port = parts.port or {"http": 80, "https": 443}[parts.scheme]
     return parts.scheme, (parts.hostname or "").rstrip("."), port, parts.path
 
 
-def _instance(name: str, part: LinkedService) -> Instance:
+def _instance(name: str, part: Service) -> Instance:
     is_4k = part.is_4k if isinstance(part, FurtherService) else False
     return Instance(
         name=name,
@@ -396,19 +382,11 @@ def _walk(node: yaml.MappingNode, prefix: _Key, file: Path) -> _Source:
             yield key, (value.value if leaves == [value] else [n.value for n in leaves], origin)
 
 
-def _credential(key: _Key) -> str:
-    """Name the file that may hold this secret; empty for what is none."""
-    further = key[-1] == "api_key" and _FURTHER.fullmatch(key[0])
-    return "_".join(key) if further else _CREDENTIALS.get(key, "")
-
-
 def _from_credentials(directory: str | None) -> _Source:
     if not directory:
         return
-    further = sorted(file.name for file in Path(directory).glob("*_api_key"))
-    keys = [(name.removesuffix("_api_key"), "api_key") for name in further]
-    for key in (*_CREDENTIALS, *(key for key in keys if _FURTHER.fullmatch(key[0]))):
-        name = _credential(key)
+    instances = (file.name.removesuffix("_api_key") for file in Path(directory).glob("*_api_key"))
+    for key, name in _credentials(*instances).items():
         origin = f"credential file {name}"
         text = _read(Path(directory, name), origin, optional=True)
         if text is not None:
@@ -421,7 +399,7 @@ def _from_environment(environ: Mapping[str, str]) -> _Source:
         origin, value = f"environment variable {name}: ", environ[name]
         key = tuple(name.removeprefix(_PREFIX).lower().split("__"))
         of_file = (*key[:-1], key[-1].removesuffix("_file"))
-        if of_file != key and _credential(of_file):
+        if of_file != key and of_file in _credentials(key[0]):
             yield of_file, (_read(Path(value), f"{origin}the file it names") or "", origin)
         elif _is_section(key, origin):
             raise _fault(f"{origin}{'.'.join(key)} is a section, set its keys one by one")
@@ -430,30 +408,48 @@ def _from_environment(environ: Mapping[str, str]) -> _Source:
 
 
 def _is_section(key: _Key, origin: str) -> bool:
-    known: dict[_Key, bool] = {}
-    for name, part in _sections(key[0]).items():
-        known[name,] = part is not None
-        known.update({(name, inner): False for inner in (part.model_fields if part else ())})
+    known = _keys(key[0])
     if key not in known:
         near = difflib.get_close_matches(".".join(key), map(".".join, known), 1, 0.7)
-        # A blank left out after a colon makes a value part of its key.
-        shown = ".".join(
-            part if (part,) in known or re.fullmatch("[A-Za-z_-]{1,24}", part) else "…"
-            for part in key
-        )
         hint = f"; did you mean {near[0]}?" if near else ""
+        # A blank left out after a colon makes a value part of its key.
+        plain = ((part,) in known or re.fullmatch("[A-Za-z_-]{1,24}", part) for part in key)
+        shown = ".".join(
+            part if is_plain else "…" for part, is_plain in zip(key, plain, strict=True)
+        )
         raise _fault(f"{origin}{shown} is not known{hint}")
-    return known[key]
+    return known[key] == "section"
 
 
-def _sections(asked: str) -> dict[str, type[_Part] | None]:
-    """Every key of the first level, with the section's model; among them the one asked for."""
-    found: dict[str, type[_Part] | None] = {}
+def _keys(*instances: str) -> dict[_Key, str]:
+    """Tell of each key whether it is a "section", a "secret" or a plain "value".
+
+    Args:
+        instances: words of which those that can name a further instance are such sections.
+    """
+    parts: dict[str, Any] = dict.fromkeys(filter(_FURTHER.fullmatch, instances), FurtherService)
+    keys: dict[_Key, str] = {}
     for name, field in Settings.model_fields.items():
-        kinds = (field.annotation, *get_args(field.annotation))
-        parts = (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, _Part))
-        found[name] = next(parts, None)
-    return {**found, asked: FurtherService} if _FURTHER.fullmatch(asked) else found
+        kinds = _types(field.annotation)
+        parts[name] = next((k for k in kinds if isinstance(k, type) and issubclass(k, _Part)), None)
+    for name, part in parts.items():
+        keys[name,] = "section" if part else "value"
+        for inner, field in part.model_fields.items() if part else ():
+            keys[name, inner] = "secret" if SecretStr in _types(field.annotation) else "value"
+    return keys
+
+
+def _types(annotation: Any) -> Iterator[Any]:
+    """Walk through the parts of a union or an annotated type."""
+    yield annotation
+    for inner in get_args(annotation):
+        yield from _types(inner)
+
+
+def _credentials(*instances: str) -> dict[_Key, str]:
+    """Give each secret the name of the file that it may be in; `admin_token` has no section."""
+    secrets = (key for key, kind in _keys(*instances).items() if kind == "secret")
+    return {key: "_".join(key).removeprefix("http_") for key in secrets}
 
 
 def _explained(error: ValidationError, origins: Mapping[_Key, str], file: Path) -> Iterator[str]:
