@@ -161,11 +161,15 @@ class _Policy(pydantic.BaseModel):
 class _User(pydantic.BaseModel):
     Name: str
     Policy: _Policy
+    Id: str = pydantic.Field(min_length=1)
 
     @property
     def bearer(self) -> TokenOwner:
-        admin = self.Policy.IsAdministrator and not self.Policy.IsDisabled
-        return TokenOwner(TokenStatus.ADMINISTRATOR if admin else TokenStatus.USER, self.Name)
+        if self.Policy.IsDisabled:
+            return TokenOwner(TokenStatus.BARRED, self.Name, self.Id)
+        admin = self.Policy.IsAdministrator
+        standing = TokenStatus.ADMINISTRATOR if admin else TokenStatus.USER
+        return TokenOwner(standing, self.Name, self.Id)
 
 
 class _Counts(pydantic.BaseModel):
@@ -201,10 +205,11 @@ _STANDINGS: Final = {400: TokenStatus.API_KEY, 401: TokenStatus.UNKNOWN, 403: To
 
 
 class TokenOwner(NamedTuple):
-    """Whose a token is; the name is "" where it belongs to nobody."""
+    """Whose a token is; name and id are "" where it belongs to nobody."""
 
     standing: TokenStatus
     name: str = ""
+    user_id: str = ""
 
 
 class _Login(pydantic.BaseModel):
@@ -369,6 +374,15 @@ class JellyfinClient:
             return TokenOwner(standing)
         return user.bearer
 
+    async def users(self) -> dict[str, TokenOwner]:
+        """Everybody who has an account, by their id; an API key sees all (seen on 10.11.11).
+
+        Raises:
+            ServiceError: Jellyfin cannot be asked.
+        """
+        found = [_parsed(_User, one) for one in await self.http.get("/Users", list[Any])]
+        return {user.Id: user.bearer for user in found if user is not None}
+
     async def log_in(self, name: str, password: str, device: str) -> TokenOwner:
         """Who it is that has this name and password; the password goes no further.
 
@@ -402,7 +416,8 @@ class JellyfinClient:
     async def quick_connected(self, secret: str, device: str) -> TokenOwner | None:
         """Who has allowed such a login by now; None as long as nobody has.
 
-        A secret that was never given, or over ten minutes ago, is 404 (seen on 10.11.11).
+        A secret that was never given, or over ten minutes ago, is 404; where Quick Connect was
+        switched off meanwhile it is 401 (seen on 10.11.11). Neither is good any more.
 
         Raises:
             ServiceError: Jellyfin cannot be asked.
@@ -411,7 +426,7 @@ class JellyfinClient:
             async with self._as_device(device) as http:
                 asked = {"secret": secret}
                 state = await http.get("/QuickConnect/Connect", _Connect, asked)
-        except WrongServiceError:
+        except (WrongServiceError, RefusedKeyError):
             return TokenOwner(TokenStatus.UNKNOWN)
         if not state.Authenticated:
             return None

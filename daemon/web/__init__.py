@@ -51,6 +51,7 @@ from daemon.web.models import (
 from daemon.web.openapi import described
 from daemon.web.previews import Previews
 from daemon.web.problems import ProblemProtocol, dress, front
+from daemon.web.rights import Rights
 from daemon.web.routes import Context, Dependencies, Limits, Route
 from daemon.web.sessions import Sessions
 
@@ -186,16 +187,18 @@ def application(parts: Dependencies) -> web.Application:
     http = parts.settings.http
     failures = RateLimiter(parts.limits.failures, parts.monotonic)
     sessions = Sessions(pages.device_of(parts), http.base_path, parts.monotonic)
-    reader = sessions.administrator
+    rights = Rights(sessions, parts.services.jellyfin.users, parts.monotonic)
     site = Context(
         parts=parts,
         gate=AdminAuth(
-            parts.services.jellyfin, parts.store, http, failures, parts.monotonic, reader
+            parts.services.jellyfin,
+            parts.store,
+            http,
+            failures,
+            parts.monotonic,
+            rights.administrator,
         ),
-        # A sender with an old secret must not lock an administrator out of the same machine.
-        door=hooks.WebhookAuth(
-            parts.settings.webhook, RateLimiter(parts.limits.failures, parts.monotonic)
-        ),
+        door=hooks.WebhookAuth(parts.settings.webhook, failures),
         previews=Previews(parts.service, parts.worker),
         closing=asyncio.Event(),
         boot=secrets.token_hex(4),
@@ -207,7 +210,7 @@ def application(parts: Dependencies) -> web.Application:
         add(route.method, path, route.handler(site))
         if route.method == "GET" and STREAM not in route.replies.values():
             add("HEAD", path, route.handler(site))
-    pages.add(made, site, sessions, failures)
+    pages.add(made, site, sessions, rights, failures)
     made.on_response_prepare.append(dress)
 
     async def close(_: web.Application) -> None:

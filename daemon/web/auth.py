@@ -8,8 +8,9 @@ import hmac
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Final
 
 from aiohttp import web
@@ -22,7 +23,7 @@ from daemon.settings import Http
 from daemon.store import AuditEvent, Store
 from daemon.web.address import house
 from daemon.web.problems import ACTOR, ADDRESS, STRANGER, Problem, unavailable
-from daemon.web.sessions import EndedError
+from daemon.web.rights import EndedError
 
 _MINUTE: Final = 60.0
 _MAX_ADDRESSES: Final = 4096
@@ -30,7 +31,7 @@ _MAX_NOTES: Final = 60
 _MAX_KNOWN: Final = 256
 _AT_ONCE: Final = 4
 _DOWN_FOR: Final = 2.0
-_ELSEWHERE: Final = frozenset({"cross-site", "same-site"})
+_OTHER_SITES: Final = frozenset({"cross-site", "same-site"})
 _TOKEN: Final = re.compile(r"[0-9A-Za-z-]{1,128}")
 _IN_HEADER: Final = re.compile(r'(?:^|[\s,])Token="?([^",]*)"?')
 _HOW: Final = (
@@ -48,8 +49,14 @@ _VERDICTS: Final = {
 _log = logger(__name__)
 
 
-class _Refusal(Problem):
-    """One that counts as a failure."""
+class Credential(Enum):
+    """What somebody proves with who they are; failures are counted for each by itself."""
+
+    ADMIN_TOKEN = auto()
+    JELLYFIN_TOKEN = auto()
+    PASSWORD = auto()
+    CODE = auto()
+    WEBHOOK_SECRET = auto()
 
 
 @dataclass(slots=True)
@@ -60,7 +67,9 @@ class _Minute:
 
 
 class RateLimiter:
-    """Failures by address, in minutes that begin with the first; the oldest are forgotten first.
+    """Failures by address and credential, in minutes that begin with the first.
+
+    The oldest are forgotten first, so that memory is bounded.
 
     Args:
         most: failures allowed per minute.
@@ -70,19 +79,28 @@ class RateLimiter:
     def __init__(self, most: int, now: Callable[[], float]) -> None:
         self._most = most
         self._now = now
-        self._minutes: OrderedDict[str, _Minute] = OrderedDict()
+        self._minutes: OrderedDict[tuple[str, Credential | None], _Minute] = OrderedDict()
         self._everybody = _Minute(0)
 
-    def count(self, address: str) -> None:
+    def count(self, address: str, credential: Credential) -> None:
         """Note a failure."""
-        self._minute(address).failures += 1
+        self._minute(address, credential).failures += 1
 
-    def wait(self, address: str) -> int:
-        """Seconds until this address may try again; 0 if it may now."""
-        minute = self._minutes.get(house(address))
+    def wait(self, address: str, credential: Credential) -> int:
+        """Seconds until this address may try again with such a credential; 0 if it may now."""
+        minute = self._minutes.get((house(address), credential))
         if minute is None or minute.failures < self._most:
             return 0
         return max(0, math.ceil(minute.ends - self._now()))
+
+    def limit(self, request: web.Request, credential: Credential) -> None:
+        """Refuse whoever has failed too often.
+
+        Raises:
+            Problem: 429.
+        """
+        if wait := self.wait(request[ADDRESS], credential):
+            raise Problem(429, "too many failures", headers={"Retry-After": str(wait)})
 
     def worth_noting(self, address: str, action: str) -> bool:
         """Whether it is this address' first such refusal of the minute, and not one of a flood."""
@@ -95,8 +113,8 @@ class RateLimiter:
         self._everybody.failures += 1
         return True
 
-    def _minute(self, address: str) -> _Minute:
-        key = house(address)
+    def _minute(self, address: str, credential: Credential | None = None) -> _Minute:
+        key = (house(address), credential)
         minute = self._minutes.get(key)
         if minute is None or minute.ends <= self._now():
             self._minutes.pop(key, None)
@@ -125,7 +143,7 @@ class AdminAuth:
         http: Http,
         failures: RateLimiter,
         now: Callable[[], float],
-        cookie: Callable[[web.Request], Actor | None] = lambda _: None,
+        cookie: Callable[[web.Request], Awaitable[Actor | None]],
     ) -> None:
         self._jellyfin = jellyfin
         self._store = store
@@ -145,46 +163,49 @@ class AdminAuth:
             Problem: 401, 403 or 429, and 503 where Jellyfin cannot be asked.
         """
         try:
-            self._limit(request)
-            _refuse_elsewhere(request)
+            refuse_other_sites(request)
             request[ACTOR] = await self._identify(request)
         except Problem as problem:
-            if isinstance(problem, _Refusal):
-                self._failures.count(request[ADDRESS])
             if problem.status in _NOTED and not isinstance(problem, EndedError):
                 await self._note(request, _NOTED[problem.status], problem.detail)
             raise
 
-    def _limit(self, request: web.Request) -> None:
-        if wait := self._failures.wait(request[ADDRESS]):
-            raise Problem(429, "too many failures", headers={"Retry-After": str(wait)})
-
     async def _identify(self, request: web.Request) -> Actor:
         scheme, token = _proof(request)
-        if not scheme and (reader := self._cookie(request)) is not None:
-            return reader
         if not scheme:
-            raise _Refusal(401, _HOW, headers=_CHALLENGE)
-        if scheme == "bearer" and self._own is not None:
-            if hmac.compare_digest(self._own, _digest(token)):
-                return Actor("token", "admin token")
-        elif scheme != "bearer" and _TOKEN.fullmatch(token):
+            if (reader := await self._cookie(request)) is not None:
+                return reader
+            raise Problem(401, _HOW, headers=_CHALLENGE)
+        if scheme != "bearer":
             return await self._by_jellyfin(request, token)
-        raise _Refusal(*_VERDICTS[TokenStatus.UNKNOWN], headers=_CHALLENGE)
+        if self._own is not None and hmac.compare_digest(self._own, _digest(token)):
+            return Actor("token", "admin token")
+        raise self._refusal(request, Credential.ADMIN_TOKEN, TokenStatus.UNKNOWN)
+
+    def _refusal(
+        self, request: web.Request, credential: Credential, status: TokenStatus
+    ) -> Problem:
+        """A failure; once there were many, whoever comes with a right secret is let in still."""
+        self._failures.limit(request, credential)
+        self._failures.count(request[ADDRESS], credential)
+        return Problem(*_VERDICTS[status], headers=_CHALLENGE)
 
     async def _by_jellyfin(self, request: web.Request, token: str) -> Actor:
+        if not _TOKEN.fullmatch(token):
+            raise self._refusal(request, Credential.JELLYFIN_TOKEN, TokenStatus.UNKNOWN)
         digest = _digest(token)
         if (known := self._remembered(digest)) is not None:
             return known
         async with self._asking:
             if (known := self._remembered(digest)) is not None:
                 return known
-            self._limit(request)
+            # A question costs Jellyfin something: an unknown token is not asked about in a flood.
+            self._failures.limit(request, Credential.JELLYFIN_TOKEN)
             bearer = await self._asked(token)
         actor = Actor("user", bearer.name) if bearer.name else STRANGER
         if bearer.standing is not TokenStatus.ADMINISTRATOR:
             request[ACTOR] = actor
-            raise _Refusal(*_VERDICTS[bearer.standing], headers=_CHALLENGE)
+            raise self._refusal(request, Credential.JELLYFIN_TOKEN, bearer.standing)
         self._known[digest] = (self._now() + _MINUTE, actor)
         if len(self._known) > _MAX_KNOWN:
             self._known.popitem(last=False)
@@ -222,9 +243,9 @@ class AdminAuth:
             _log.error("audit.not_recorded", error_kind=error.kind, error=str(error))
 
 
-def _refuse_elsewhere(request: web.Request) -> None:
+def refuse_other_sites(request: web.Request) -> None:
     """A page of another site cannot make a browser speak for its user."""
-    if request.headers.get("Sec-Fetch-Site", "").lower() in _ELSEWHERE:
+    if request.headers.get("Sec-Fetch-Site", "").lower() in _OTHER_SITES:
         raise Problem(403, "pages of other sites may not ask for this")
 
 

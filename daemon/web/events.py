@@ -13,10 +13,12 @@ from aiohttp import web
 from daemon.report.progress import Event, Subscription
 from daemon.web.admin import current
 from daemon.web.models import RequestModel
+from daemon.web.problems import Problem
 from daemon.web.routes import ApiRequest, Context
 
 STREAM: Final = "text/event-stream"
 _RETRY_MS: Final = 3000
+_CONFIRM_EVERY: Final = 60.0
 _HEADERS: Final = {"Content-Type": STREAM, "X-Accel-Buffering": "no"}
 
 
@@ -39,13 +41,15 @@ async def events(call: ApiRequest[RequestModel, RequestModel]) -> web.StreamResp
         try:
             text = "".join(_written(event, site.boot) for event in first)
             await _send(reply, f"retry: {_RETRY_MS}\n\n{text}", site)
+            confirmed = site.parts.monotonic()
             async for text in _later(place, seen, site):
+                confirmed = await _confirmed(call, confirmed)
                 await _send(reply, text, site)
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()
-        except ConnectionError:
-            pass  # the listener has gone
+        except (ConnectionError, Problem):
+            pass  # the listener has gone, or may not listen any more
     return reply
 
 
@@ -58,6 +62,19 @@ def _last_seen(request: web.Request, boot: str) -> int:
 def _written(event: Event, boot: str) -> str:
     data: dict[str, Any] = event.data
     return f"id: {boot}-{event.id}\nevent: {event.kind}\ndata: {json.dumps(data)}\n\n"
+
+
+async def _confirmed(call: ApiRequest[RequestModel, RequestModel], last: float) -> float:
+    """When it was last seen that the listener is an administrator; at most a minute ago.
+
+    Raises:
+        Problem: they are not any more, or that cannot be told.
+    """
+    now = call.site.parts.monotonic()
+    if now < last + _CONFIRM_EVERY:
+        return last
+    await call.site.gate.authenticate(call.request)
+    return now
 
 
 async def _later(place: Subscription, seen: int, site: Context) -> AsyncIterator[str]:

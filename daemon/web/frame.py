@@ -21,7 +21,9 @@ from daemon import __version__
 from daemon.errors import DaemonError
 from daemon.report import words
 from daemon.web import view
+from daemon.web.auth import refuse_other_sites
 from daemon.web.problems import ACTOR, Problem
+from daemon.web.rights import Rights
 from daemon.web.routes import Context
 from daemon.web.sessions import Form, Session, Sessions
 
@@ -63,9 +65,10 @@ Answer = Callable[[PageRequest], Awaitable[web.StreamResponse]]
 class Renderer:
     """Renders pages, and lets only those in who are logged in."""
 
-    def __init__(self, site: Context, sessions: Sessions) -> None:
+    def __init__(self, site: Context, sessions: Sessions, rights: Rights) -> None:
         self._site = site
         self._sessions = sessions
+        self._rights = rights
         self.base = site.parts.settings.http.base_path
         self._assets = {name: _read(name) for name in ("page.css", "page.js")}
         settings = site.parts.settings
@@ -110,7 +113,10 @@ class Renderer:
         """
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            session = self._sessions.find(request)
+            try:
+                session = await self._rights.session(request)
+            except Problem as problem:
+                return self.failed(request, problem.status, problem.detail)
             if session is None:
                 return self._to_login(request)
             request[ACTOR] = session.actor
@@ -140,6 +146,7 @@ class Renderer:
         Raises:
             Problem: it is none, or none of ours for this browser.
         """
+        refuse_other_sites(request)
         if request.content_type != _FORM:
             raise Problem(415, _OLD_FORM)
         try:
@@ -151,7 +158,7 @@ class Renderer:
         except web.HTTPRequestEntityTooLarge:
             raise Problem(413, _OLD_FORM, close=True) from None
         form = dict(pairs)
-        verdict = self._sessions.judge(request, form.pop("token", ""))
+        verdict = self._sessions.check_form(request, form.pop("token", ""))
         if verdict is Form.FOREIGN:
             raise Problem(403, _OLD_FORM)
         return form if verdict is Form.GOOD else None

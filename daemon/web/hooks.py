@@ -14,7 +14,7 @@ from aiohttp import web
 
 from daemon.services.webhooks import HookError, arr_note, jellyfin_note
 from daemon.settings import Webhook
-from daemon.web.auth import RateLimiter
+from daemon.web.auth import Credential, RateLimiter
 from daemon.web.models import RequestModel
 from daemon.web.problems import ADDRESS, Problem
 
@@ -47,13 +47,12 @@ class WebhookAuth:
         Raises:
             Problem: 401, 403 where no secret is configured, and 429.
         """
-        if wait := self._failures.wait(request[ADDRESS]):
-            raise Problem(429, "too many failures", headers={"Retry-After": str(wait)})
         if self._digest is None:
             raise Problem(403, "set webhook.secret in the configuration first")
         given = (request.headers.get("X-Library-Sync-Secret", ""), _of_authorization(request))
         if not any(hmac.compare_digest(self._digest, _digest(one)) for one in given):
-            self._failures.count(request[ADDRESS])
+            self._failures.limit(request, Credential.WEBHOOK_SECRET)
+            self._failures.count(request[ADDRESS], Credential.WEBHOOK_SECRET)
             raise Problem(401, "the secret is missing or wrong", headers=_CHALLENGE)
 
 

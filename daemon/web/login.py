@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
@@ -16,7 +18,7 @@ from daemon.errors import ServiceError, StoreError
 from daemon.logs import logger
 from daemon.services.jellyfin import QuickConnect, TokenOwner, TokenStatus
 from daemon.store import AuditEvent
-from daemon.web.auth import RateLimiter
+from daemon.web.auth import Credential, RateLimiter
 from daemon.web.frame import PageRequest, Renderer
 from daemon.web.problems import ACTOR, ADDRESS, STRANGER, Problem
 from daemon.web.routes import Context
@@ -33,13 +35,27 @@ _DENIED: Final = {
 _AWAY: Final = "Jellyfin cannot be asked at present who you are. Try again in a moment."
 _UNWRITTEN: Final = "The tracker's file cannot be written, so nobody can log in. See the log."
 _OFF: Final = "Quick Connect is switched off in Jellyfin. Log in with name and password."
-_EXPIRED: Final = "The code is not valid any more. Begin again."
+_EXPIRED: Final = "This code is not valid any more. Begin again."
 _ENDED: Final = "Your login has ended. Nothing was done meanwhile; log in again."
 _NOTED: Final = {401: "session.refused", 429: "access.limited"}
 _log = logger(__name__)
 
 
 _Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(slots=True)
+class _Code:
+    """A login by code that somebody began.
+
+    Attributes:
+        cookie: what their browser was given for it.
+        asked: when Jellyfin was asked last whether it is allowed, by the clock that never jumps.
+    """
+
+    begun: QuickConnect
+    cookie: str
+    asked: float
 
 
 class Login:
@@ -49,7 +65,7 @@ class Login:
         site: has Jellyfin, which knows its users, and the store, whose audit is told.
         frame: renders.
         sessions: the logins.
-        failures: of the addresses, those at the API included.
+        failures: of the addresses.
         device: our own name for Jellyfin's list of devices.
     """
 
@@ -62,7 +78,7 @@ class Login:
         self._failures = failures
         self._device = device
         self._asking = asyncio.Semaphore(_AT_ONCE)
-        self._codes: OrderedDict[str, QuickConnect] = OrderedDict()
+        self._codes: OrderedDict[str, _Code] = OrderedDict()
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """The form."""
@@ -112,50 +128,62 @@ class Login:
         if not name or max(len(name), len(password)) > _LONGEST:
             raise Problem(400, "Type your name and your password of Jellyfin.")
         async with self._asking:
-            self._limit(request)
+            self._limit(request, Credential.PASSWORD)
             bearer = await self._parts.services.jellyfin.log_in(name, password, self._device)
         return await self._let_in(request, bearer)
 
     async def _begin(self, request: web.Request) -> web.StreamResponse:
         await self._frame.form(request)
-        self._limit(request)
-        self._failures.count(request[ADDRESS])
+        self._limit(request, Credential.CODE)
+        self._failures.count(request[ADDRESS], Credential.CODE)
         if (begun := await self._parts.services.jellyfin.quick_connect(self._device)) is None:
             raise Problem(409, _OFF)
-        self._codes[self._sessions.visitor(request)] = begun
+        name = secrets.token_urlsafe(6)
+        reply = self._frame.to("/login/quick", code=name, next=_next(request))
+        cookie = self._sessions.begin_code(request, reply, name)
+        self._codes[name] = _Code(begun, cookie, self._parts.monotonic())
         if len(self._codes) > _MAX_CODES:
             self._codes.popitem(last=False)
-        return self._frame.to("/login/quick", next=_next(request))
+        return reply
 
     async def _wait(self, request: web.Request) -> web.StreamResponse:
-        visitor = self._sessions.visitor(request)
-        if (begun := self._codes.get(visitor)) is None:
-            return self._frame.to("/login", next=_next(request))
-        try:
-            bearer = await self._parts.services.jellyfin.quick_connected(begun.secret, self._device)
-        except ServiceError as error:  # the code is still good when Jellyfin is back
-            _log.warning("auth.unknowable", error_kind=error.kind, error=str(error))
-            bearer = None
-        if bearer is None:
-            return self._frame.page(request, "quick.html", code=begun.code)
-        self._codes.pop(visitor, None)
+        name = request.query.get("code", "")
+        code = self._codes.get(name)
+        if code is None or not self._sessions.owns_code(request, name, code.cookie):
+            raise Problem(410, _EXPIRED)
+        if (bearer := await self._allowed(code)) is None:
+            return self._frame.page(request, "quick.html", code=code.begun.code)
+        self._codes.pop(name, None)
         if bearer.standing is TokenStatus.UNKNOWN:
             raise Problem(410, _EXPIRED)
         return await self._let_in(request, bearer)
 
-    def _limit(self, request: web.Request) -> None:
-        if wait := self._failures.wait(request[ADDRESS]):
+    async def _allowed(self, code: _Code) -> TokenOwner | None:
+        """Who has allowed it; Jellyfin is asked once a second, however often the page is loaded."""
+        now = self._parts.monotonic()
+        if now < code.asked + 1:
+            return None
+        code.asked = now
+        jellyfin = self._parts.services.jellyfin
+        try:
+            return await jellyfin.quick_connected(code.begun.secret, self._device)
+        except ServiceError as error:  # the code is still good when Jellyfin is back
+            _log.warning("auth.unknowable", error_kind=error.kind, error=str(error))
+            return None
+
+    def _limit(self, request: web.Request, credential: Credential) -> None:
+        if wait := self._failures.wait(request[ADDRESS], credential):
             raise Problem(429, f"Too many failed logins. Try again in {wait} seconds.")
 
     async def _let_in(self, request: web.Request, bearer: TokenOwner) -> web.StreamResponse:
         if bearer.standing in _DENIED:
-            self._failures.count(request[ADDRESS])
+            self._failures.count(request[ADDRESS], Credential.PASSWORD)
             raise Problem(401, _DENIED[bearer.standing])
         request[ACTOR] = Actor("user", bearer.name)
         admin = bearer.standing is TokenStatus.ADMINISTRATOR
         await self._record(request, "session.opened", "administrator" if admin else "user")
         reply = self._frame.to(_next(request))
-        self._sessions.begin(request, reply, request[ACTOR], admin=admin)
+        self._sessions.begin(request, reply, request[ACTOR], admin=admin, user_id=bearer.user_id)
         return reply
 
     async def _note(self, request: web.Request, problem: Problem) -> None:

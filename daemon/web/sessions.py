@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
 import secrets
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -14,35 +15,14 @@ from typing import Final
 from aiohttp import web
 
 from daemon.domain import Actor
-from daemon.web.problems import Problem
 
 HOURS: Final = 12
 """How long a login lasts."""
 
 _MAX: Final = 512
-_FORMS: Final = 64
-_SAFE: Final = frozenset({"GET", "HEAD"})
+_MAX_FORMS: Final = 64
 _MARK: Final = "s."
 """Begins the cookie of whoever is logged in, so that one which has ended can be told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """Somebody who is logged in.
-
-    Attributes:
-        ends: seconds of the clock that never jumps.
-        used: the forms that were sent already, the latest few.
-    """
-
-    actor: Actor
-    admin: bool
-    ends: float
-    used: deque[str] = field(default_factory=lambda: deque(maxlen=_FORMS))
-
-
-class EndedError(Problem):
-    """Somebody asks who was logged in, and is not any more."""
 
 
 class Form(Enum):
@@ -51,6 +31,38 @@ class Form(Enum):
     GOOD = auto()
     USED = auto()
     FOREIGN = auto()
+
+
+@dataclass(slots=True)
+class Session:
+    """Somebody who is logged in.
+
+    Attributes:
+        user_id: of their account in Jellyfin; "" for whoever has none.
+        ends: seconds of the clock that never jumps, as all times here.
+        confirmed: when Jellyfin last said what they may do.
+        sent: numbers of the forms that were sent already; below `oldest` none is taken any more.
+    """
+
+    actor: Actor
+    admin: bool
+    user_id: str
+    ends: float
+    confirmed: float
+    sent: set[int] = field(default_factory=set)
+    oldest: int = 0
+
+    def take(self, number: int) -> Form:
+        """Take a form that is ours, once."""
+        if number in self.sent:
+            return Form.USED
+        if number < self.oldest:
+            return Form.FOREIGN
+        self.sent.add(number)
+        if len(self.sent) > _MAX_FORMS:
+            self.oldest = min(self.sent) + 1
+            self.sent.remove(self.oldest - 1)
+        return Form.GOOD
 
 
 class Sessions:
@@ -67,6 +79,7 @@ class Sessions:
         self._path = path or "/"
         self._now = now
         self._key = secrets.token_bytes(32)
+        self._numbers = itertools.count(1)
         self._open: OrderedDict[bytes, Session] = OrderedDict()
 
     def find(self, request: web.Request) -> Session | None:
@@ -82,35 +95,35 @@ class Sessions:
         """Whether somebody asks who was logged in, and is not any more."""
         return self._value(request).startswith(_MARK) and self.find(request) is None
 
-    def administrator(self, request: web.Request) -> Actor | None:
-        """The administrator who reads with a cookie; browsers send it unasked, so only to read.
-
-        Raises:
-            Problem: 401, the login has ended; 403, it is a plain user's. That is no attack.
-        """
-        if request.method not in _SAFE:
-            return None
-        if self.ended(request):
-            raise EndedError(401, "this login has ended; log in again at /login")
-        if (session := self.find(request)) is not None and not session.admin:
-            raise Problem(403, "only administrators of Jellyfin may see this")
-        return None if session is None else session.actor
-
     def begin(
-        self, request: web.Request, reply: web.StreamResponse, actor: Actor, *, admin: bool
+        self,
+        request: web.Request,
+        reply: web.StreamResponse,
+        actor: Actor,
+        *,
+        admin: bool,
+        user_id: str = "",
     ) -> None:
         """Log somebody in; their earlier cookie is worth nothing any more."""
-        self._open.pop(_digest(self._value(request)), None)
-        value = _MARK + secrets.token_urlsafe(32)
-        self._open[_digest(value)] = Session(actor, admin, self._now() + HOURS * 3600)
+        self.forget(request)
+        value, now = _MARK + secrets.token_urlsafe(32), self._now()
+        self._open[_digest(value)] = Session(actor, admin, user_id, now + HOURS * 3600, now)
         if len(self._open) > _MAX:
             self._open.popitem(last=False)
         self._set(request, reply, value)
 
     def end(self, request: web.Request, reply: web.StreamResponse) -> None:
         """Log somebody out."""
-        self._open.pop(_digest(self._value(request)), None)
+        self.forget(request)
         reply.del_cookie(self.cookie, path=self._path)
+
+    def of_users(self) -> list[Session]:
+        """The logins of people who have an account in Jellyfin."""
+        return [session for session in self._open.values() if session.user_id]
+
+    def forget(self, request: web.Request) -> None:
+        """End the login of whoever asks, if they have one."""
+        self._open.pop(_digest(self._value(request)), None)
 
     def visitor(self, request: web.Request) -> str:
         """What tells a browser from others before anybody is logged in; made if there is none."""
@@ -121,43 +134,54 @@ class Sessions:
         """Let a browser keep that."""
         self._set(request, reply, visitor)
 
+    def begin_code(self, request: web.Request, reply: web.StreamResponse, name: str) -> str:
+        """Give a browser a cookie for one login by code; returns its value.
+
+        It is always a new one: another program of this host may have planted any that is there.
+        """
+        value = secrets.token_urlsafe(32)
+        self._set(request, reply, value, f"_{name}")
+        return value
+
+    def owns_code(self, request: web.Request, name: str, value: str) -> bool:
+        """Whether it is the browser that was given that."""
+        given = request.cookies.get(f"{self.cookie}_{name}", "")
+        return hmac.compare_digest(_bytes(given), _bytes(value))
+
     def form(self, owner: str) -> str:
         """A token for one form.
 
         Args:
             owner: the cookie that the form will come with.
         """
-        nonce = secrets.token_urlsafe(9)
-        return f"{nonce}.{self._seal(nonce, owner)}"
+        number = str(next(self._numbers))
+        return f"{number}.{self._sign(number, owner)}"
 
     def form_of(self, request: web.Request) -> str:
         """A token for one form of whoever is logged in."""
         return self.form(self._value(request))
 
-    def judge(self, request: web.Request, token: str) -> Form:
+    def check_form(self, request: web.Request, token: str) -> Form:
         """Whether a form is one of ours for this browser, and was not sent before."""
-        nonce, _, seal = token.partition(".")
+        number, _, signature = token.partition(".")
         owner = self._value(request)
-        fits = hmac.compare_digest(_bytes(seal), _bytes(self._seal(nonce, owner)))
+        fits = hmac.compare_digest(_bytes(signature), _bytes(self._sign(number, owner)))
         if not owner or not fits:
             return Form.FOREIGN
         session = self.find(request)
-        if session is None:
-            return Form.GOOD
-        if nonce in session.used:
-            return Form.USED
-        session.used.append(nonce)
-        return Form.GOOD
+        return Form.GOOD if session is None else session.take(int(number))
 
-    def _seal(self, nonce: str, owner: str) -> str:
-        return hmac.new(self._key, _bytes(f"{nonce}.{owner}"), hashlib.sha256).hexdigest()
+    def _sign(self, number: str, owner: str) -> str:
+        return hmac.new(self._key, _bytes(f"{number}.{owner}"), hashlib.sha256).hexdigest()
 
     def _value(self, request: web.Request) -> str:
         return request.cookies.get(self.cookie, "")[:128]
 
-    def _set(self, request: web.Request, reply: web.StreamResponse, value: str) -> None:
+    def _set(
+        self, request: web.Request, reply: web.StreamResponse, value: str, suffix: str = ""
+    ) -> None:
         reply.set_cookie(
-            self.cookie,
+            self.cookie + suffix,
             value,
             max_age=2 * HOURS * 3600,  # so that whose login has ended can be told so
             path=self._path,

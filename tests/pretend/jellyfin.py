@@ -81,6 +81,7 @@ def application(
         "/ScheduledTasks": service.tasks,
         "/Library/VirtualFolders": service.folders,
         "/Users/Me": service.me,
+        "/Users": service.users,
         "/Items/{jellyfin_id}/Images/Primary": service.picture,
     }
     for path, handler in routes.items():
@@ -163,6 +164,10 @@ class _Jellyfin:
         if not caller.name:
             return await _problem(request, 400)
         return await _answer(request, _user(caller, self._server_id))
+
+    async def users(self, request: web.Request) -> web.StreamResponse:
+        users = [_user(account, self._server_id) for account in self._accounts]
+        return await _answer(request, users)
 
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
         if request.content_type != "application/json":

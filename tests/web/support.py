@@ -110,13 +110,14 @@ class Stand:
 
     def asked_who(self) -> int:
         """How often Jellyfin was asked for somebody's name."""
-        return self._calls("/Users/Me")
+        return self.calls("/Users/Me")
 
     def readings(self) -> int:
         """How many readings of the library began."""
-        return self._calls(SLOWLY)
+        return self.calls(SLOWLY)
 
-    def _calls(self, path: str) -> int:
+    def calls(self, path: str) -> int:
+        """How often Jellyfin was asked for a path."""
         return [call.path for call in self.services.calls("jellyfin")].count(path)
 
 

@@ -11,11 +11,11 @@ import pytest
 from daemon.errors import ServiceError
 from daemon.services.http import ServiceHttp
 from daemon.services.jellyfin import JellyfinClient, TokenOwner, TokenStatus
-from daemon.web.auth import RateLimiter
+from daemon.web.auth import Credential, RateLimiter
 from tests.pretend import Fault
 from tests.pretend.jellyfin import ADMIN, VIEWER
 from tests.upstream import JSON, Upstream, reply
-from tests.web.support import AS_ADMIN, AS_CRON, Clock, Stand, standing
+from tests.web.support import AS_ADMIN, AS_CRON, HOOK_SECRET, Clock, Stand, standing
 
 RECORDED = json.loads(
     (Path(__file__).parents[1] / "recorded" / "pretend" / "jellyfin.json").read_text("utf-8")
@@ -126,15 +126,35 @@ async def test_without_a_configured_token_no_bearer_is_let_in(tmp_path: Path) ->
 
 
 async def test_after_ten_failures_in_a_minute_an_address_has_to_wait(stand: Stand) -> None:
-    """Even the right token is not looked at then, or guessing would go on."""
+    """Jellyfin is not asked about further tokens then."""
     first = [(await stand.ask("GET", "/admin/runs", WRONG)).status for _ in range(10)]
     assert first == [401] * 10
     stand.clock.seconds += 20
-    answer = await stand.ask("GET", "/admin/runs", AS_CRON)
+    answer = await stand.ask("GET", "/admin/runs", WRONG)
     assert (answer.status, answer.headers["Retry-After"]) == (429, "40")
     assert stand.asked_who() == 10
     stand.clock.seconds += 40
-    assert (await stand.ask("GET", "/admin/runs", AS_CRON)).status == 200
+    assert (await stand.ask("GET", "/admin/runs", WRONG)).status == 401
+
+
+@pytest.mark.parametrize("wrong", [WRONG, {"Authorization": "Bearer wr0ng"}])
+async def test_a_right_secret_is_let_in_whoever_guesses_beside_it(
+    stand: Stand, wrong: dict[str, str]
+) -> None:
+    """Behind one proxy everybody has the same address; what is right costs nothing to check."""
+    assert (await stand.ask("GET", "/admin/runs", AS_ADMIN)).status == 200
+    statuses = [(await stand.ask("GET", "/admin/runs", wrong)).status for _ in range(12)]
+    assert statuses == [401] * 10 + [429] * 2
+    for right in (AS_CRON, AS_ADMIN):
+        assert (await stand.ask("GET", "/admin/runs", right)).status == 200
+    hook = {"X-Library-Sync-Secret": HOOK_SECRET}
+    assert (await stand.ask("POST", "/hooks/jellyfin", hook, data=b"{}")).status != 429
+
+
+async def test_nobody_fails_by_sending_no_secret(stand: Stand) -> None:
+    """There is nothing to guess by that."""
+    statuses = [(await stand.ask("GET", "/admin/runs", {})).status for _ in range(12)]
+    assert statuses == [401] * 12
 
 
 async def test_guesses_at_once_are_bounded_too(stand: Stand) -> None:
@@ -152,8 +172,8 @@ async def test_one_address_failures_are_not_anothers(tmp_path: Path) -> None:
         statuses = [(await stand.ask("GET", "/admin/runs", one)).status for _ in range(11)]
         assert statuses == [401] * 10 + [429]
         for other in ("192.0.2.2", "192.0.2.1, 192.0.2.3"):
-            headers = {**AS_CRON, "X-Forwarded-For": other}
-            assert (await stand.ask("GET", "/admin/runs", headers)).status == 200
+            headers = {**WRONG, "X-Forwarded-For": other}
+            assert (await stand.ask("GET", "/admin/runs", headers)).status == 401
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "Cross-Site"])
@@ -203,10 +223,10 @@ def test_a_flood_from_many_addresses_is_noted_in_part_only() -> None:
 
 def test_addresses_are_forgotten_when_there_are_too_many() -> None:
     """The oldest first, so that memory is bounded and the latest culprits are known."""
-    failures = RateLimiter(1, Clock())
+    failures, kind = RateLimiter(1, Clock()), Credential.PASSWORD
     for n in range(5000):
-        failures.count(f"10.0.{n // 256}.{n % 256}")
-    assert (failures.wait("10.0.0.0"), failures.wait("10.0.19.135")) == (0, 60)
+        failures.count(f"10.0.{n // 256}.{n % 256}", kind)
+    assert (failures.wait("10.0.0.0", kind), failures.wait("10.0.19.135", kind)) == (0, 60)
 
 
 @pytest.mark.parametrize(
@@ -236,10 +256,10 @@ async def test_jellyfin_is_asked_with_the_token_alone(exchange: str, standing: T
 async def test_a_disabled_administrator_is_none() -> None:
     """Jellyfin says both of the account."""
     policy = {"IsAdministrator": True, "IsDisabled": True}
-    body = json.dumps({"Name": "x", "Policy": policy}).encode()
+    body = json.dumps({"Id": "1d", "Name": "x", "Policy": policy}).encode()
     async with Upstream([reply(200, body)]) as upstream:
         found = await JellyfinClient(ServiceHttp("Jellyfin", upstream.url, {})).who_is("ab12")
-    assert TokenOwner(TokenStatus.USER, "x") == found
+    assert TokenOwner(TokenStatus.BARRED, "x", "1d") == found
     body = body.replace(b"true", b'"true"')
     async with Upstream([reply(200, body)]) as upstream:
         with pytest.raises(ServiceError):

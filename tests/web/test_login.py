@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from daemon.errors import NotJsonError, ServiceError
 from daemon.services.jellyfin import JellyfinClient, QuickConnect, TokenOwner, TokenStatus
@@ -19,10 +22,12 @@ from tests.upstream import Upstream, http, reply
 from tests.web.people import Person, somebody, words
 from tests.web.support import AS_ADMIN, Stand, standing
 
-ALICE = {
-    "AccessToken": "t0ken",
-    "User": {"Name": "alice", "Policy": {"IsAdministrator": True, "IsDisabled": False}},
+ACCOUNT = {
+    "Id": "a11ce",
+    "Name": "alice",
+    "Policy": {"IsAdministrator": True, "IsDisabled": False},
 }
+ALICE = {"AccessToken": "t0ken", "User": ACCOUNT}
 CODE = {"Authenticated": False, "Secret": "5EC2E7", "Code": "457137"}
 DEVICE = "d" * 32
 
@@ -43,7 +48,7 @@ def quick(stand: Stand, **connect: Any) -> None:
     """Let Jellyfin do Quick Connect: a code, its state, and the login."""
     state, login = {**CODE, **connect}, {**ALICE}
     for path, value in (
-        ("/QuickConnect/Initiate", CODE),
+        ("/QuickConnect/Initiate", state),
         ("/QuickConnect/Connect", state),
         ("/Users/AuthenticateWithQuickConnect", login),
     ):
@@ -89,9 +94,9 @@ async def test_a_wrong_password_is_told_and_audited_once_a_minute(
     assert (await person.get()).status == 303
 
 
-async def test_failures_are_limited_together_with_those_at_the_api(tmp_path: Path) -> None:
-    """So that nobody tries passwords; a minute later it goes on."""
-    async with standing(tmp_path, limits=Limits(failures=3)) as stand, somebody(stand) as person:
+async def test_wrong_passwords_are_limited(tmp_path: Path) -> None:
+    """Even the right one is not looked at then, or guessing would go on; a minute later it is."""
+    async with standing(tmp_path, limits=Limits(failures=2)) as stand, somebody(stand) as person:
         await stand.ask("GET", "/admin/runs", {"X-Jellyfin-Token": "0" * 32})
         await person.log_in(password="wr0ng")
         await person.log_in(password="wr0ng")
@@ -229,52 +234,115 @@ async def test_a_login_leads_back_with_all_that_was_asked(person: Person) -> Non
     assert entered.headers["Location"] == "/status/runs?outcome=ok&trigger=cli"
 
 
+async def begun(person: Person, page: str = "/login") -> str:
+    """Begin a login by code; gives the address of the page that waits."""
+    action = re.findall(r'action="(/login/quick[^"]*)"', (await person.get(page)).text)[0]
+    answer = await person.send(page, action)
+    assert answer.status == 303, words(answer)
+    return answer.headers["Location"]
+
+
 async def test_quick_connect_shows_a_code_until_somebody_allows_it(
     stand: Stand, person: Person
 ) -> None:
     """Then the page that was wanted comes by itself."""
     quick(stand)
-    action = "/login/quick?next=%2Fstatus%2Fruns"
-    begun = await person.send("/login?next=/status/runs", action)
-    assert (begun.status, begun.headers["Location"]) == (303, action)
-    waiting = await person.get(action)
+    page = await begun(person, "/login?next=/status/runs")
+    waiting = await person.get(page)
     assert (waiting.status, "457137" in words(waiting), "5EC2E7" in waiting.text) == (
         200,
         True,
         False,
     )
     stand.services.fault("jellyfin", Fault("/QuickConnect/Connect", status=503, times=None))
-    assert "457137" in words(await person.get(action))  # it is still good when Jellyfin is back
+    stand.clock.seconds += 1
+    assert "457137" in words(await person.get(page))  # it is still good when Jellyfin is back
     stand.services.mend("jellyfin")
     quick(stand, Authenticated=True)
-    entered = await person.get(action)
+    stand.clock.seconds += 1
+    entered = await person.get(page)
     assert (entered.status, entered.headers["Location"]) == (303, "/status/runs")
     assert "alice" in words(await person.get("/status/runs"))
-    assert (await person.get("/login/quick")).headers["Location"] == "/login?next=%2Fstatus"
 
 
-async def test_quick_connect_that_is_off_or_expired_is_told(stand: Stand, person: Person) -> None:
+@pytest.mark.parametrize("status", [401, 404])
+async def test_a_code_that_is_not_good_any_more_is_told(
+    stand: Stand, person: Person, status: int
+) -> None:
+    """Its ten minutes are over, Jellyfin was restarted, or Quick Connect was switched off."""
+    quick(stand)
+    page = await begun(person)
+    stand.services.mend("jellyfin")
+    ended = Fault("/QuickConnect/Connect", status=status, times=None)
+    stand.services.fault("jellyfin", ended)
+    stand.clock.seconds += 1
+    for _ in range(2):
+        answer = await person.get(page)
+        assert (answer.status, "not valid any more" in words(answer)) == (410, True)
+
+
+async def test_quick_connect_that_is_off_is_told(stand: Stand, person: Person) -> None:
     """The name and password do it then."""
     stand.services.fault("jellyfin", Fault("/QuickConnect/Initiate", status=401))
     off = await person.send("/login", "/login/quick?next=%2Fstatus")
     assert (off.status, "switched off" in words(off)) == (409, True)
+
+
+async def test_jellyfin_is_asked_about_a_code_once_a_second(stand: Stand, person: Person) -> None:
+    """However often and in however many tabs its page is loaded."""
     quick(stand)
-    await person.send("/login", "/login/quick?next=%2Fstatus")
+    page = await begun(person)
+    for _ in range(3):
+        stand.clock.seconds += 1
+        await asyncio.gather(*(person.get(page) for _ in range(20)))
+    assert stand.calls("/QuickConnect/Connect") == 3
+
+
+async def test_each_tab_has_its_own_code(stand: Stand, person: Person) -> None:
+    """The second does not spoil the first."""
+    quick(stand)
+    first = await begun(person)
     stand.services.mend("jellyfin")
-    stand.services.fault("jellyfin", Fault("/QuickConnect/Connect", status=404, times=None))
-    expired = await person.get("/login/quick")
-    assert (expired.status, "Begin again" in words(expired)) == (410, True)
+    quick(stand, Code="999999")
+    second = await begun(person)
+    assert first != second
+    assert "457137" in words(await person.get(first))
 
 
-async def test_codes_are_limited_and_nobody_elses(tmp_path: Path) -> None:
+async def test_a_code_belongs_to_the_browser_that_began_it(stand: Stand, person: Person) -> None:
+    """Nobody else is let in by it, whatever cookies they planted there before."""
+    quick(stand, Authenticated=True)
+    async with somebody(stand) as other:
+        await other.get("/login")
+        [planted] = [*other.session.cookie_jar]
+        person.session.cookie_jar.update_cookies({planted.key: planted.value}, URL(person.url))
+        page = await begun(person)
+        stand.clock.seconds += 1
+        assert (await other.get(page)).status == 410
+        assert (await person.get(page)).status == 303
+
+
+async def test_codes_are_limited(tmp_path: Path) -> None:
     """Each costs Jellyfin something."""
     async with standing(tmp_path, limits=Limits(failures=2)) as stand, somebody(stand) as person:
         quick(stand)
         for status in (303, 303, 429):
             answer = await person.send("/login", "/login/quick?next=%2Fstatus")
             assert answer.status == status
-        async with somebody(stand) as other:
-            assert (await other.get("/login/quick")).headers["Location"] == "/login?next=%2Fstatus"
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+async def test_a_form_that_another_site_sends_is_refused(
+    stand: Stand, person: Person, site: str
+) -> None:
+    """Browsers say where a form comes from, whatever cookie and token it has."""
+    await person.log_in()
+    token = await person.token("/status")
+    async with person.session.post(
+        f"{stand.url}/logout", data={"token": token}, headers={"Sec-Fetch-Site": site}
+    ) as reply:
+        assert reply.status == 403
+    assert (await person.get("/status")).status == 200
 
 
 async def test_jellyfin_gets_its_token_back_at_once() -> None:
@@ -282,7 +350,7 @@ async def test_jellyfin_gets_its_token_back_at_once() -> None:
     acts = [answered(ALICE), reply(204)]
     async with Upstream([*acts]) as upstream, http(upstream.url, "Jellyfin") as ours:
         assert await JellyfinClient(ours).log_in("alice", "pw", DEVICE) == TokenOwner(
-            TokenStatus.ADMINISTRATOR, "alice"
+            TokenStatus.ADMINISTRATOR, "alice", "a11ce"
         )
         asked = [(one.path, one.headers["authorization"]) for one in upstream.asked]
         pairs = f'Client="Library Sync", Device="Library Sync", DeviceId="{DEVICE}", Version='
@@ -300,7 +368,7 @@ async def test_quick_connect_as_jellyfin_speaks_it() -> None:
         assert await client.quick_connect(DEVICE) == QuickConnect("457137", "5EC2E7", allowed=False)
         assert await client.quick_connected("5EC2E7", DEVICE) is None
         bearer = await client.quick_connected("5EC2E7", DEVICE)
-        assert bearer == TokenOwner(TokenStatus.ADMINISTRATOR, "alice")
+        assert bearer == TokenOwner(TokenStatus.ADMINISTRATOR, "alice", "a11ce")
         assert upstream.asked[1].query == {"secret": "5EC2E7"}
         assert [one.path for one in upstream.asked][2:] == [
             "/QuickConnect/Connect",

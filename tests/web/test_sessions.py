@@ -7,7 +7,6 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from daemon.domain import Actor
-from daemon.web.problems import Problem
 from daemon.web.sessions import HOURS, Form, Session, Sessions
 from tests.web.support import Clock
 
@@ -135,7 +134,7 @@ def test_a_form_is_taken_once(sessions: Sessions) -> None:
     browser = Browser(sessions)
     browser.log_in()
     token = sessions.form_of(browser.request())
-    judged = [sessions.judge(browser.request("POST"), token) for _ in range(2)]
+    judged = [sessions.check_form(browser.request("POST"), token) for _ in range(2)]
     assert judged == [Form.GOOD, Form.USED]
 
 
@@ -144,7 +143,7 @@ def test_a_made_up_form_is_foreign(sessions: Sessions, token: str) -> None:
     """Whatever its bytes."""
     browser = Browser(sessions)
     browser.log_in()
-    assert sessions.judge(browser.request("POST"), token) is Form.FOREIGN
+    assert sessions.check_form(browser.request("POST"), token) is Form.FOREIGN
 
 
 def test_a_form_is_good_for_its_own_browser_only(sessions: Sessions) -> None:
@@ -154,9 +153,9 @@ def test_a_form_is_good_for_its_own_browser_only(sessions: Sessions) -> None:
     other.log_in()
     token = sessions.form_of(browser.request())
     for one in (other, nobody):
-        assert sessions.judge(one.request("POST"), token) is Form.FOREIGN
+        assert sessions.check_form(one.request("POST"), token) is Form.FOREIGN
     later = Sessions("d" * 32, "/sync", Clock())
-    assert later.judge(browser.request("POST"), token) is Form.FOREIGN
+    assert later.check_form(browser.request("POST"), token) is Form.FOREIGN
 
 
 def test_a_visitor_has_forms_before_the_login(sessions: Sessions) -> None:
@@ -165,19 +164,23 @@ def test_a_visitor_has_forms_before_the_login(sessions: Sessions) -> None:
     visitor = sessions.visitor(browser.request())
     sessions.greet(browser.request(), reply, visitor)
     browser.take(reply)
-    assert sessions.judge(browser.request("POST"), sessions.form(visitor)) is Form.GOOD
+    assert sessions.check_form(browser.request("POST"), sessions.form(visitor)) is Form.GOOD
     assert (browser.session(), sessions.visitor(browser.request())) == (None, visitor)
     browser.log_in()
     assert sessions.visitor(browser.request()) != browser.cookie
 
 
-def test_a_cookie_reads_for_administrators_and_writes_nothing(sessions: Sessions) -> None:
-    """At the API a browser would send it unasked with another site's form."""
-    browser, user = Browser(sessions), Browser(sessions)
+def test_a_form_is_taken_once_however_many_were_sent_since(sessions: Sessions) -> None:
+    """What is remembered of them is bounded; a form older than that is none of ours any more."""
+    browser = Browser(sessions)
     browser.log_in()
-    user.log_in(admin=False)
-    assert sessions.administrator(browser.request("GET")) == ALICE
-    assert sessions.administrator(browser.request("POST")) is None
-    with pytest.raises(Problem) as refused:
-        sessions.administrator(user.request("GET"))
-    assert refused.value.status == 403
+    tokens = [sessions.form_of(browser.request()) for _ in range(100)]
+    untouched, *sent = tokens
+    judged = [sessions.check_form(browser.request("POST"), token) for token in sent]
+    assert {*judged} == {Form.GOOD}
+    again = [sessions.check_form(browser.request("POST"), token) for token in tokens]
+    assert Form.GOOD not in again
+    session = browser.session()
+    assert session is not None
+    assert len(session.sent) <= 64
+    assert sessions.check_form(browser.request("POST"), untouched) is Form.FOREIGN

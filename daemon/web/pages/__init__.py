@@ -15,6 +15,7 @@ from daemon.web.pages.runs import RunPages
 from daemon.web.pages.status import StatusPages
 from daemon.web.pages.titles import TitlePages
 from daemon.web.problems import Problem
+from daemon.web.rights import Rights
 from daemon.web.routes import Context, Dependencies
 from daemon.web.sessions import Sessions
 
@@ -26,10 +27,14 @@ def device_of(parts: Dependencies) -> str:
 
 
 def add(
-    application: web.Application, site: Context, sessions: Sessions, failures: RateLimiter
+    application: web.Application,
+    site: Context,
+    sessions: Sessions,
+    rights: Rights,
+    failures: RateLimiter,
 ) -> None:
     """Serve the pages, too."""
-    frame = Renderer(site, sessions)
+    frame = Renderer(site, sessions, rights)
 
     async def root_page(_: PageRequest) -> web.StreamResponse:
         return frame.to("/status")

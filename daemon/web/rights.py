@@ -1,0 +1,100 @@
+"""What people who are logged in may do now: Jellyfin is asked again once a minute."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from aiohttp import web
+
+from daemon.domain import Actor
+from daemon.errors import ServiceError
+from daemon.logs import logger
+from daemon.services.jellyfin import TokenOwner, TokenStatus
+from daemon.web.problems import Problem, unavailable
+from daemon.web.sessions import Session, Sessions
+
+_GOOD_FOR: Final = 60.0
+_ASK_AGAIN_AFTER: Final = 2.0
+_SAFE: Final = frozenset({"GET", "HEAD"})
+_GONE: Final = frozenset({TokenStatus.BARRED, TokenStatus.UNKNOWN})
+_UNKNOWN: Final = TokenOwner(TokenStatus.UNKNOWN)
+_log = logger(__name__)
+
+
+class EndedError(Problem):
+    """Somebody asks who was logged in, and is not any more."""
+
+
+class Rights:
+    """Who asks with a cookie, by rights that are at most a minute old.
+
+    While Jellyfin does not answer, whoever is logged in can go on reading, but not act.
+
+    Args:
+        sessions: the logins.
+        users: asks Jellyfin for all accounts, by their ids.
+        now: seconds of a clock that never jumps.
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        users: Callable[[], Awaitable[Mapping[str, TokenOwner]]],
+        now: Callable[[], float],
+    ) -> None:
+        self._sessions = sessions
+        self._users = users
+        self._now = now
+        self._asking = asyncio.Lock()
+        self._ask_after = 0.0
+
+    async def session(self, request: web.Request) -> Session | None:
+        """The login of whoever asks; None where there is none, or Jellyfin has ended it.
+
+        Raises:
+            Problem: 503, Jellyfin cannot be asked whether they still may act.
+        """
+        session = self._sessions.find(request)
+        if session is None or self._is_fresh(session):
+            return session
+        async with self._asking:
+            if not self._is_fresh(session) and self._now() >= self._ask_after:
+                await self._confirm()
+        if not self._is_fresh(session) and request.method not in _SAFE:
+            raise unavailable("Jellyfin cannot be asked at present whether you still may do this.")
+        return self._sessions.find(request)
+
+    async def administrator(self, request: web.Request) -> Actor | None:
+        """The administrator who reads with a cookie; browsers send it unasked, so only to read.
+
+        Raises:
+            Problem: 401, the login has ended; 403, it is a plain user's. That is no attack.
+        """
+        if request.method not in _SAFE:
+            return None
+        session = await self.session(request)
+        if session is None and self._sessions.ended(request):
+            raise EndedError(401, "this login has ended; log in again at /login")
+        if session is not None and not session.admin:
+            raise Problem(403, "only administrators of Jellyfin may see this")
+        return None if session is None else session.actor
+
+    def _is_fresh(self, session: Session) -> bool:
+        return not session.user_id or self._now() < session.confirmed + _GOOD_FOR
+
+    async def _confirm(self) -> None:
+        """Ask once for everybody who is logged in."""
+        try:
+            users = await self._users()
+        except ServiceError as error:
+            _log.warning("auth.unknowable", error_kind=error.kind, error=str(error))
+            self._ask_after = self._now() + _ASK_AGAIN_AFTER
+            return
+        for session in self._sessions.of_users():
+            status = users.get(session.user_id, _UNKNOWN).standing
+            session.admin = status is TokenStatus.ADMINISTRATOR
+            session.confirmed = self._now()
+            if status in _GONE:
+                session.ends = self._now()

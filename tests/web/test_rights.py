@@ -1,0 +1,103 @@
+"""What somebody who is logged in may do follows what Jellyfin says of them, a minute later."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.pretend import Fault
+from tests.pretend.jellyfin import ADMIN
+from tests.web.people import Person, somebody, words
+from tests.web.support import SLOWLY, Stand
+
+_MINUTE = 61.0
+
+
+@pytest.fixture
+async def person(stand: Stand) -> AsyncIterator[Person]:
+    """Give an administrator who is logged in to the pages."""
+    async with somebody(stand) as one:
+        assert (await one.log_in()).status == 303
+        yield one
+
+
+def account(**policy: bool) -> dict[str, Any]:
+    """The administrator as Jellyfin describes them by now."""
+    return {
+        "Name": ADMIN.name,
+        "Id": ADMIN.id,
+        "Policy": {"IsAdministrator": True, "IsDisabled": False, **policy},
+    }
+
+
+def now_there_are(stand: Stand, *accounts: Any) -> None:
+    """Let Jellyfin have these accounts only."""
+    stand.services.fault("jellyfin", Fault("/Users", body=json.dumps(accounts).encode()))
+
+
+async def test_a_demoted_administrator_may_look_and_not_act(stand: Stand, person: Person) -> None:
+    """Neither by a form of theirs that is open still."""
+    token = await person.token("/status")
+    now_there_are(stand, account(IsAdministrator=False))
+    stand.clock.seconds += _MINUTE
+    refused = await person.post("/status/sync", token, what="full")
+    assert (refused.status, "Only administrators" in words(refused)) == (403, True)
+    assert stand.calls(SLOWLY) == 0
+    assert (await person.get("/status")).status == 200
+    assert (await person.get("/admin/runs")).status == 403
+
+
+@pytest.mark.parametrize("accounts", [[], [account(IsDisabled=True)], [account(), {"Name": 1}][1:]])
+async def test_whoever_has_no_account_any_more_is_logged_out(
+    stand: Stand, person: Person, accounts: list[Any]
+) -> None:
+    """Deleted, disabled, or described in a way that is not understood."""
+    now_there_are(stand, *accounts)
+    stand.clock.seconds += _MINUTE
+    answer = await person.get("/status")
+    assert (answer.status, answer.headers["Location"]) == (
+        303,
+        "/login?next=%2Fstatus&why=ended",
+    )
+    assert (await person.get("/admin/runs")).status == 401
+
+
+async def test_jellyfin_is_asked_once_a_minute_for_everybody(stand: Stand, person: Person) -> None:
+    """However many people are logged in, and however many pages they load."""
+    async with somebody(stand) as other:
+        await other.log_in()
+        for _ in range(3):
+            stand.clock.seconds += _MINUTE
+            pages = (one.get("/status") for one in (person, other) for _ in range(10))
+            assert {answer.status for answer in await asyncio.gather(*pages)} == {200}
+    assert stand.calls("/Users") == 3
+
+
+async def test_while_jellyfin_is_away_people_can_look_and_not_act(
+    stand: Stand, person: Person
+) -> None:
+    """Pages are of the file alone; an action waits until it is known who may."""
+    token = await person.token("/status")
+    stand.services.fault("jellyfin", Fault("/Users", status=503, times=None))
+    stand.clock.seconds += _MINUTE
+    assert (await person.get("/status")).status == 200
+    refused = await person.post("/status/sync", token, what="full")
+    assert (refused.status, "cannot be asked" in words(refused)) == (503, True)
+    stand.services.mend("jellyfin")
+    stand.clock.seconds += 2
+    assert (await person.post("/status/sync", token, what="full")).status == 303
+
+
+async def test_the_events_end_with_the_right_to_see_them(stand: Stand, person: Person) -> None:
+    """A stream that was opened by an administrator is none of whoever logged out."""
+    async with person.session.get(f"{stand.url}/admin/sync/events") as stream:
+        await stream.content.readuntil(b"\n\n")
+        await person.send("/status", "/logout")
+        stand.clock.seconds += _MINUTE
+        stand.parts.feed.publish("progress", {})
+        async with asyncio.timeout(5):
+            assert b"event: progress" not in await stream.content.read()
