@@ -12,7 +12,7 @@ import os
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -41,7 +41,6 @@ _CHUNK = 256 * 1024
 _JSON = "application/json"
 _OK = 200
 _NO_CONTENT = 204
-_NOT_MODIFIED = 304
 _STARTING = 503
 _REFUSED = frozenset({401, 403})
 _ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})
@@ -97,7 +96,7 @@ class Reply(NamedTuple):
     """A small reply in one piece.
 
     Attributes:
-        status: 200, 204, or 304 where the question was conditional.
+        status: 200, 204, or one that was asked for.
         headers: by their names in any case.
     """
 
@@ -226,13 +225,20 @@ class ServiceHttp:
         path: str,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        also: Collection[int] = (),
     ) -> Reply:
-        """A small reply (8 MiB at most) as it came; 304 is good where `If-None-Match` was sent.
+        """A small reply (8 MiB at most) as it came.
+
+        Args:
+            path: below the address.
+            query: of the question.
+            headers: besides those of every call.
+            also: statuses that are an answer here, whatever the body.
 
         Raises:
             ServiceError: one of its kinds.
         """
-        sent: dict[str, Any] = {"params": query, "headers": headers}
+        sent: dict[str, Any] = {"params": query, "headers": headers, "also": also}
         return await self._whole("GET", path, self.patience.attempts, **sent)
 
     async def post(
@@ -274,26 +280,35 @@ class ServiceHttp:
             raise self.not_json(path, f"unexpected JSON: {first['msg']}") from None
 
     def stream(
-        self, path: str, query: Mapping[str, str] | None = None
+        self, path: str, query: Mapping[str, str] | None = None, seconds: float | None = None
     ) -> contextlib.AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """A large reply in pieces, as they arrive; the deadline holds for the whole of it.
+
+        Args:
+            path: below the address.
+            query: of the question.
+            seconds: until the deadline; by default those of a listing.
 
         Raises:
             ServiceError: one of its kinds, also in the middle of the pieces.
         """
-        return self._exchange(path, query)
+        return self._exchange(path, query, seconds or self.patience.listing)
 
     def not_json(self, path: str, detail: str) -> NotJsonError:
         """The error for a body that is not what this service sends."""
         return NotJsonError(self.service, self.url + path, detail)
 
+    def not_found(self, path: str) -> WrongServiceError:
+        """The error for a 404 that is not how this service says that something is unknown."""
+        return WrongServiceError(self.service, self.url + path, "HTTP 404", status=404)
+
     @contextlib.asynccontextmanager
     async def _exchange(
-        self, path: str, query: Mapping[str, str] | None
+        self, path: str, query: Mapping[str, str] | None, seconds: float
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """The deadline is laid on each wait: around a `yield` it would cancel the caller's work."""
         url = self.url + path
-        deadline = asyncio.get_running_loop().time() + self.patience.listing
+        deadline = asyncio.get_running_loop().time() + seconds
         async with contextlib.AsyncExitStack() as stack:
             async with self._wait(url, deadline):
                 reply = await self._opened(stack, "GET", url, self.patience.attempts, params=query)
@@ -354,6 +369,7 @@ class ServiceHttp:
         method: str,
         url: str,
         wanted: str = _JSON,
+        also: Collection[int] = (),
         **sent: Any,
     ) -> aiohttp.ClientResponse:
         if self._session is None:
@@ -366,10 +382,8 @@ class ServiceHttp:
             raise
         except aiohttp.ClientConnectionError as error:
             raise UnreachableError(self.service, url, _reason(error)) from None
-        conditional = "If-None-Match" in (sent.get("headers") or {})
-        if reply.status == _NOT_MODIFIED and conditional:
-            return reply
-        if (failure := verdict(self.service, url, _head(reply), wanted)) is not None:
+        failure = verdict(self.service, url, _head(reply), wanted)
+        if failure is not None and reply.status not in also:
             reply.close()
             raise failure
         self.date = _date(reply)

@@ -126,22 +126,25 @@ async def test_the_key_the_base_and_gzip_go_with_a_request_and_cookies_do_not() 
     assert sent == [KEY, "application/json", "gzip", None]
 
 
-async def test_a_conditional_question_may_be_answered_by_nothing_new() -> None:
-    """304 is a good reply where an entity tag was sent, and no reply at all elsewhere."""
+async def test_a_status_that_is_an_answer_is_no_failure() -> None:
+    """304 is a good reply to a conditional question, and a failure of any other one."""
     fresh = reply(body=b"[1]", headers={**JSON, "ETag": 'W/"a"'})
     async with Upstream([fresh, reply(304, headers={})]) as upstream, http(upstream.url) as client:
         first = await client.read("/path", QUERY)
-        again = await client.read("/path", QUERY, {"If-None-Match": first.headers["etag"]})
-        assert [(first.status, first.body), (again.status, again.body)] == [
-            (200, b"[1]"),
-            (304, b""),
-        ]
+        known = {"If-None-Match": first.headers["etag"]}
+        again = await client.read("/path", QUERY, known, also=(304,))
         assert (await failure(client)).kind == "rejected"
-    assert [asked.headers.get("if-none-match") for asked in upstream.asked] == [
-        None,
-        'W/"a"',
-        None,
-    ]
+    assert [(said.status, said.body) for said in (first, again)] == [(200, b"[1]"), (304, b"")]
+    tags = [asked.headers.get("if-none-match") for asked in upstream.asked]
+    assert tags == [None, 'W/"a"', None]
+
+
+async def test_a_stream_may_have_a_deadline_of_its_own() -> None:
+    """What must be had quickly waits less long than a listing."""
+    async with Upstream([drip]) as upstream, http(upstream.url) as client:
+        with pytest.raises(TimedOutError):
+            async with client.stream("/path", seconds=0.1) as chunks:
+                assert [chunk async for chunk in chunks] == []
 
 
 async def test_a_form_is_sent_once_and_may_be_answered_in_plain_text() -> None:

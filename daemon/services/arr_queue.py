@@ -1,0 +1,369 @@
+"""Radarr and Sonarr: what they say of titles on their way, and how far that can be trusted.
+
+The queue is a copy that they make once a minute and after each grab and import. It is empty while
+they cannot reach their download client, and in the first half minute after a start (seen on Radarr
+6 and Sonarr 4): an empty queue alone proves nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+import pydantic
+
+from daemon.domain import Ids, MediaType
+from daemon.pipeline import (
+    ArrEpisode,
+    ArrSeason,
+    ArrTitle,
+    HistoryEvent,
+    HistoryKind,
+    QueueEntry,
+)
+from daemon.services.http import ServiceHttp
+from daemon.services.listing import Found, UnusableError, decoded, listed, moment
+from daemon.services.records import Int32
+
+_CLIENT_CHECKS: Final = {"DownloadClientCheck", "DownloadClientStatusCheck"}
+_TORRENTS: Final = {"1": False, "2": True, "usenet": False, "torrent": True}
+_KINDS: Final = {
+    "seriesFolderImported": HistoryKind.IMPORTED,
+    "movieFolderImported": HistoryKind.IMPORTED,
+    "movieFileDeleted": HistoryKind.FILE_DELETED,
+    "episodeFileDeleted": HistoryKind.FILE_DELETED,
+}
+_PLACES: Final = ("movieId", "seriesId", "episodeId", "downloadId")
+_STANDING: Final = ("tmdbId", "tvdbId", "monitored", "hasFile", "seasons")
+_QUERY: Final = re.compile(r"(https?://)(?:[^\s/@]*@)?([^\s?\]]*)(?:\?[^\s\])]*)?")
+
+
+class _Named(msgspec.Struct, gc=False):
+    name: str | None = None
+
+
+class _Quality(msgspec.Struct, gc=False):
+    quality: _Named | None = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    title: str | None = None
+    messages: list[str] = []
+
+
+class _Entry(msgspec.Struct, gc=False):
+    """A record of the queue; a download that fits no title has no number of one."""
+
+    status: str
+    id: int = 0
+    movieId: Int32 | None = None
+    seriesId: Int32 | None = None
+    episodeId: Int32 | None = None
+    seasonNumber: Int32 | None = None
+    trackedDownloadState: str = ""
+    trackedDownloadStatus: str = ""
+    statusMessages: list[_Message] = []
+    errorMessage: str | None = None
+    size: float = 0
+    sizeleft: float = 0
+    downloadId: str | None = None
+    protocol: str = ""
+    added: datetime | None = None
+    downloadClient: str | None = None
+    indexer: str | None = None
+    quality: _Quality | None = None
+
+
+class _Data(msgspec.Struct, gc=False):
+    """What is wanted of an event's data, which hold addresses with the indexer's passkey, too."""
+
+    indexer: str | None = None
+    releaseGroup: str | None = None
+    size: str | None = None
+    reason: str | None = None
+    protocol: str | None = None
+
+
+class _Place(msgspec.Struct, gc=False):
+    seasonNumber: Int32 | None = None
+
+
+class _Event(msgspec.Struct, gc=False):
+    eventType: str
+    date: datetime
+    id: int = 0
+    movieId: Int32 | None = None
+    seriesId: Int32 | None = None
+    episodeId: Int32 | None = None
+    downloadId: str | None = None
+    quality: _Quality | None = None
+    episode: _Place | None = None
+    data: _Data | None = None
+
+
+class _Episode(msgspec.Struct, gc=False):
+    id: Int32
+    seasonNumber: Int32
+    episodeNumber: Int32
+    hasFile: bool = False
+    monitored: bool = True
+    airDateUtc: datetime | None = None
+    lastSearchTime: datetime | None = None
+
+
+class _File(msgspec.Struct, gc=False):
+    path: str | None = None
+
+
+class _Health(pydantic.BaseModel):
+    source: str = ""
+    message: str = ""
+
+
+class _Status(pydantic.BaseModel):
+    startTime: datetime
+
+
+class _Image(msgspec.Struct, gc=False):
+    coverType: str = ""
+    remoteUrl: str | None = None
+
+
+class _Counts(msgspec.Struct, gc=False):
+    episodeFileCount: int = 0
+    episodeCount: int = 0
+    totalEpisodeCount: int = 0
+
+
+class _Season(msgspec.Struct, gc=False):
+    """A season; without any episode it has no statistics (seen on Sonarr 4)."""
+
+    seasonNumber: int
+    monitored: bool = False
+    statistics: _Counts = msgspec.field(default_factory=_Counts)
+
+
+class _Title(msgspec.Struct, gc=False):
+    """A film or a series; 0 and "" stand for what is not known."""
+
+    id: Int32
+    title: str = ""
+    tmdbId: Int32 = 0
+    tvdbId: Int32 = 0
+    imdbId: str = ""
+    year: int = 0
+    overview: str = ""
+    images: list[_Image] = []
+    monitored: bool = True
+    hasFile: bool = False
+    isAvailable: bool | None = None
+    lastSearchTime: datetime | None = None
+    movieFile: _File | None = None
+    seasons: list[_Season] = []
+    seriesType: str = ""
+
+
+class ArrQueueClient:
+    """What one Radarr or Sonarr says of titles on their way.
+
+    Args:
+        http: how to reach it.
+        media_type: of what it keeps.
+    """
+
+    def __init__(self, http: ServiceHttp, media_type: MediaType) -> None:
+        self.http = http
+        self.media_type = media_type
+        self._noun = "movie" if media_type is MediaType.MOVIE else "series"
+
+    async def queue(self) -> Found[QueueEntry]:
+        """Everything in the queue, of unknown titles, too; it is one list that has no pages.
+
+        Raises:
+            ServiceError: one of its kinds.
+        """
+        return await listed(self.http, "/api/v3/queue/details", {}, _Entry, _queued, _PLACES)
+
+    async def history(self, since: datetime) -> Found[HistoryEvent]:
+        """What has happened since a time, the oldest first.
+
+        Raises:
+            ServiceError: one of its kinds.
+        """
+        # A time without its zone is taken for the server's own local time (seen on Sonarr 4).
+        query = {"date": since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+        if self.media_type is MediaType.TV:
+            query["includeEpisode"] = "true"  # tells the season
+        return await listed(self.http, "/api/v3/history/since", query, _Event, _happened, _PLACES)
+
+    async def episodes(self, series: int) -> Found[ArrEpisode]:
+        """All episodes of a series, by Sonarr's own number of it.
+
+        Raises:
+            ServiceError: one of its kinds.
+        """
+        query = {"seriesId": str(series)}
+        return await listed(self.http, "/api/v3/episode", query, _Episode, _episode)
+
+    async def files(self, series: int) -> tuple[str, ...]:
+        """The paths of all files of a series.
+
+        Raises:
+            ServiceError: one of its kinds.
+        """
+        query = {"seriesId": str(series)}
+        found = await listed(self.http, "/api/v3/episodefile", query, _File, lambda row: row.path)
+        return tuple(path for path in found.values if path)
+
+    async def title(self, number: int) -> ArrTitle | None:
+        """The film or series under its own number; None if it has none (6 ms for a series).
+
+        Raises:
+            ServiceError: one of its kinds.
+        """
+        path = f"/api/v3/{self._noun}/{number}"
+        reply = await self.http.read(path, also={HTTPStatus.NOT_FOUND})
+        if reply.status != HTTPStatus.NOT_FOUND:
+            return _title(decoded(self.http, path, reply.body, _Title, _STANDING))
+        if not reply.body:  # so it answers where it does not know the path
+            raise self.http.not_found(path)
+        return None
+
+    async def film(self, tmdb: int) -> ArrTitle | None:
+        """The film that Radarr has under a TMDB id; None if it has none (0.04 s).
+
+        Raises:
+            ServiceError: one of its kinds.
+        """
+        path, query = "/api/v3/movie", {"tmdbId": str(tmdb)}
+        found = await listed(self.http, path, query, _Title, _title, _STANDING)
+        if not found.whole:
+            raise self.http.not_json(path, found.defects[0].reason)
+        return found.values[0] if found.values else None
+
+    async def client_problems(self) -> tuple[str, ...]:
+        """What its health says of download clients that it cannot reach.
+
+        Raises:
+            ServiceError: one of its kinds.
+        """
+        found = await self.http.get("/api/v3/health", list[_Health])
+        return tuple(_shown(one.message) for one in found if one.source in _CLIENT_CHECKS)
+
+    async def started(self) -> datetime | None:
+        """When it was started, aware UTC.
+
+        Raises:
+            ServiceError: one of its kinds.
+        """
+        return moment((await self.http.get("/api/v3/system/status", _Status)).startTime)
+
+
+def _shown(text: str) -> str:
+    """A text of the service's for people: an address in it may bear a key in its query."""
+    return _QUERY.sub(r"\1\2", text)
+
+
+def _messages(entry: _Entry) -> tuple[str, ...]:
+    texts = [entry.errorMessage or ""]
+    for message in entry.statusMessages:
+        texts += message.messages or [message.title or ""]
+    return tuple(dict.fromkeys(_shown(text) for text in texts if text))
+
+
+def _quality(quality: _Quality | None) -> str | None:
+    return quality.quality.name if quality and quality.quality else None
+
+
+def _upper(download: str | None) -> str | None:
+    return download.upper() if download else None
+
+
+def _queued(entry: _Entry) -> QueueEntry:
+    return QueueEntry(
+        arr_id=entry.movieId or entry.seriesId,
+        status=entry.status,
+        tracked_state=entry.trackedDownloadState,
+        tracked_status=entry.trackedDownloadStatus,
+        messages=_messages(entry),
+        size=int(entry.size),
+        left=int(entry.sizeleft),
+        download_id=_upper(entry.downloadId),
+        torrent=entry.protocol == "torrent",
+        added=moment(entry.added),
+        episode_id=entry.episodeId,
+        season=entry.seasonNumber,
+        quality=_quality(entry.quality),
+        indexer=entry.indexer,
+        client=entry.downloadClient,
+    )
+
+
+def _kind(word: str) -> HistoryKind:
+    try:
+        return _KINDS.get(word) or HistoryKind(word)
+    except ValueError:
+        return HistoryKind.OTHER
+
+
+def _happened(event: _Event) -> HistoryEvent:
+    number, date = event.movieId or event.seriesId, moment(event.date)
+    if number is None or date is None:
+        raise UnusableError("it is of no title, or of no time")
+    data = event.data or _Data()
+    return HistoryEvent(
+        kind=_kind(event.eventType),
+        arr_id=number,
+        date=date,
+        episode_id=event.episodeId,
+        season=event.episode.seasonNumber if event.episode else None,
+        download_id=_upper(event.downloadId),
+        reason=data.reason,
+        quality=_quality(event.quality),
+        indexer=data.indexer,
+        release_group=data.releaseGroup,
+        size=int(data.size) if data.size and data.size.isdecimal() else None,
+        torrent=_TORRENTS.get(data.protocol or ""),
+    )
+
+
+def _episode(row: _Episode) -> ArrEpisode:
+    return ArrEpisode(
+        row.id,
+        row.seasonNumber,
+        row.episodeNumber,
+        row.hasFile,
+        row.monitored,
+        moment(row.airDateUtc),
+        moment(row.lastSearchTime),
+    )
+
+
+def _title(row: _Title) -> ArrTitle:
+    posters = [image.remoteUrl for image in row.images if image.coverType == "poster"]
+    file = row.movieFile.path if row.movieFile else None
+    return ArrTitle(
+        arr_id=row.id,
+        ids=Ids(row.tmdbId or None, row.tvdbId or None, row.imdbId.lower() or None),
+        title=row.title,
+        year=row.year or None,
+        overview=row.overview or None,
+        poster_url=next((url for url in posters if url), None),
+        monitored=row.monitored,
+        has_file=row.hasFile,
+        released=row.isAvailable,
+        searched=moment(row.lastSearchTime),
+        seasons={season.seasonNumber: _season(season) for season in row.seasons},
+        anime=row.seriesType == "anime",
+        files=(file,) if file else (),
+    )
+
+
+def _season(row: _Season) -> ArrSeason:
+    counts = row.statistics
+    return ArrSeason(
+        row.monitored, counts.episodeFileCount, counts.episodeCount, counts.totalEpisodeCount
+    )

@@ -1,0 +1,124 @@
+"""A list of a service: its good records as values, its broken ones named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+
+import msgspec
+
+from daemon.domain import ItemError
+from daemon.services.http import ServiceHttp
+from daemon.services.records import Broken, MalformedError, RecordReader, salvaged
+
+_Row = TypeVar("_Row")
+_Value = TypeVar("_Value")
+
+
+class UnusableError(ValueError):
+    """A record that says nothing that can be used, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[_Value]):
+    """What a list said.
+
+    Attributes:
+        defects: what in it was broken; a record that is `lost` is not among the values.
+    """
+
+    values: list[_Value] = field(default_factory=list)
+    defects: list[ItemError] = field(default_factory=list)
+
+    @property
+    def whole(self) -> bool:
+        """Whether every record could be used."""
+        return not any(defect.lost for defect in self.defects)
+
+
+async def listed(
+    http: ServiceHttp,
+    path: str,
+    query: Mapping[str, str],
+    shape: type[_Row],
+    make: Callable[[_Row], _Value],
+    vital: Collection[str] = (),
+) -> Found[_Value]:
+    """The values of a JSON array, in its order; within the time of a small reply.
+
+    Args:
+        http: how to reach the service.
+        path: of the list.
+        query: of the question.
+        shape: of a record, with its number as `id`.
+        make: turns a record into a value.
+        vital: names of what a record cannot be used without.
+
+    Raises:
+        ServiceError: one of its kinds, also where the list is not closed.
+    """
+    reader = RecordReader(shape, list[msgspec.Raw], lambda records: records)
+    rows: list[_Row | Broken] = []
+    async with http.stream(path, query, http.patience.reply) as chunks:
+        try:
+            async for chunk in chunks:
+                rows += reader.feed(chunk)
+            rows += reader.close()[0]
+        except MalformedError as error:
+            raise http.not_json(path, f"the list is not whole: {error}") from None
+    return kept(http.service, rows, shape, make, vital)
+
+
+def kept(
+    service: str,
+    rows: Iterable[_Row | Broken],
+    shape: type[_Row],
+    make: Callable[[_Row], _Value],
+    vital: Collection[str] = (),
+) -> Found[_Value]:
+    """The values of records; what is broken in one costs as little of it as it can."""
+    found: Found[_Value] = Found()
+    for each in rows:
+        row, lost = salvaged(each, shape) if isinstance(each, Broken) else (each, [])
+        if row is None:
+            reason = each.reason if isinstance(each, Broken) else ""
+            found.defects.append(ItemError(service, "", reason))
+            continue
+        ref, missed = str(getattr(row, "id", "")), sorted(set(vital) & set(lost))
+        found.defects.extend(
+            ItemError(service, ref, f"its {name} is not understood", lost=name in vital)
+            for name in lost
+        )
+        if missed:
+            continue
+        try:
+            found.values.append(make(row))
+        except UnusableError as error:
+            found.defects.append(ItemError(service, ref, str(error)))
+    return found
+
+
+def decoded(
+    http: ServiceHttp, path: str, body: bytes, shape: type[_Row], vital: Collection[str] = ()
+) -> _Row:
+    """One object, without those of its values that are not of their shape.
+
+    Raises:
+        NotJsonError: it is another thing altogether, or something vital is not of its shape.
+    """
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        row, lost = salvaged(Broken(body, str(error)), shape)
+        if row is None or set(vital) & set(lost):
+            raise http.not_json(path, f"unexpected JSON: {error}") from None
+        return row
+
+
+def moment(given: datetime | None) -> datetime | None:
+    """A time in UTC; None where there is none, which Radarr and Sonarr write as the year 1."""
+    if given is None or given.year == 1:
+        return None
+    return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
