@@ -1,4 +1,4 @@
-"""The one place where runs happen: one at a time, and at most one waiting that all callers share.
+"""The one place where runs and dry runs happen: one at a time, and one of each waiting for all.
 
 Joining the running one would be wrong: it may have read the library before what the caller means.
 """
@@ -77,6 +77,7 @@ class Worker:
         self._next_number = next_number
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[SyncResult] | None = None
+        self._preview: asyncio.Future[SyncResult | None] | None = None
         self._moved = self._told = time.monotonic()
         self.running: QueuedRun | None = None
         self.waiting: QueuedRun | None = None
@@ -95,10 +96,17 @@ class Worker:
             self.waiting.scope = self.waiting.scope.joined(scope)
         return self.waiting
 
+    def preview(self) -> asyncio.Future[SyncResult | None]:
+        """The end of a dry run that begins after this call, shared like a run; None as there."""
+        if self._preview is None:
+            self._preview = asyncio.get_running_loop().create_future()
+            self._wanted.set()
+        return self._preview
+
     def cancel(self, number: int) -> bool:
         """Stop a run, or let one that waits never begin; False if it is neither."""
         if self.waiting is not None and self.waiting.number == number:
-            _settle(self.waiting, None)
+            _settle(self.waiting.result, None)
             self.waiting = None
             return True
         if self.running is None or self.running.number != number or self._task is None:
@@ -134,9 +142,13 @@ class Worker:
                 self._wanted.clear()
                 if self.waiting is not None:
                     await self._one(self.waiting)
+                if self._preview is not None:
+                    await self._dry_run(self._preview)
         finally:
             if self.waiting is not None:
-                _settle(self.waiting, None)
+                _settle(self.waiting.result, None)
+            if self._preview is not None:
+                _settle(self._preview, None)
 
     async def _one(self, ticket: QueuedRun) -> None:
         self.running, self.waiting = ticket, None
@@ -150,10 +162,10 @@ class Worker:
         self._task = asyncio.create_task(run)
         try:
             result = await self._task
-            _settle(ticket, result)
+            _settle(ticket.result, result)
             self._tell(result)
         except DaemonError as error:
-            _settle(ticket, error)
+            _settle(ticket.result, error)
             self._tell(_not_begun(ticket, error))
         except asyncio.CancelledError:
             serving = asyncio.current_task()
@@ -161,11 +173,18 @@ class Worker:
                 raise
             # Only the run was cancelled, before it began.
             result = _unseen(ticket, Outcome.INTERRUPTED, RunStats())
-            _settle(ticket, result)
+            _settle(ticket.result, result)
             self._tell(result)
         finally:
-            _settle(ticket, None)
+            _settle(ticket.result, None)
             self._task, self.running = None, None
+
+    async def _dry_run(self, end: asyncio.Future[SyncResult | None]) -> None:
+        self._preview = None
+        try:
+            _settle(end, await self._service.preview())
+        finally:
+            _settle(end, None)
 
     def _tell(self, result: SyncResult) -> None:
         self.last = result
@@ -174,15 +193,15 @@ class Worker:
             listener(result)
 
 
-def _settle(ticket: QueuedRun, end: SyncResult | DaemonError | None) -> None:
+def _settle(asked: asyncio.Future[SyncResult | None], end: SyncResult | DaemonError | None) -> None:
     """Tell whoever waits; a waiter that was cancelled may have settled it by that."""
-    if ticket.result.done():
+    if asked.done():
         return
     if isinstance(end, DaemonError):
-        ticket.result.set_exception(end)
-        ticket.result.exception()  # whoever waits sees it; nobody has to wait
+        asked.set_exception(end)
+        asked.exception()  # whoever waits sees it; nobody has to wait
     else:
-        ticket.result.set_result(end)
+        asked.set_result(end)
 
 
 def _not_begun(ticket: QueuedRun, error: DaemonError) -> SyncResult:

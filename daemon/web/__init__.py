@@ -49,7 +49,6 @@ from daemon.web.models import (
     UndoneRun,
 )
 from daemon.web.openapi import described
-from daemon.web.previews import Previews
 from daemon.web.problems import ProblemProtocol, dress, front
 from daemon.web.rights import Rights
 from daemon.web.routes import Context, Dependencies, Limits, Route
@@ -199,7 +198,6 @@ def application(parts: Dependencies) -> web.Application:
             rights.administrator,
         ),
         door=hooks.WebhookAuth(parts.settings.webhook, failures),
-        previews=Previews(parts.service, parts.worker),
         closing=asyncio.Event(),
         boot=secrets.token_hex(4),
         description=described(ROUTES, http.base_path),

@@ -34,26 +34,27 @@ async def sync(call: ApiRequest[SyncQuery, SyncBody]) -> web.StreamResponse:
     """
     if call.body.dry_run:
         await call.record("sync.previewed", "library")
-        return _ended(await call.site.previews.ask())
+        preview = call.site.parts.worker.preview()
+        return _ended(await _result(call.site, preview, "the dry run"))
     ticket = call.site.parts.worker.ask(Trigger.ADMIN, call.actor)
     await call.record("sync.asked", f"run {ticket.number}", ticket.number)
     if not call.query.wait:
         where = f"{call.site.parts.settings.http.base_path}/admin/runs/{ticket.number}"
         return web.json_response(ticket.as_dict(), status=202, headers={"Location": where})
-    return _ended(await _result(call.site, ticket))
+    return _ended(await _result(call.site, ticket.result, f"run {ticket.number}"))
 
 
-async def _result(site: Context, ticket: QueuedRun) -> SyncResult:
-    """How the run ended; the ticket is others' too, so that only its waiting may be cancelled."""
+async def _result(site: Context, end: asyncio.Future[SyncResult | None], what: str) -> SyncResult:
+    """How a run ended; that is told to others, too, so that only the waiting may be cancelled."""
     closing = asyncio.ensure_future(site.closing.wait())
     try:
-        waited: set[asyncio.Future[Any]] = {ticket.result, closing}
+        waited: set[asyncio.Future[Any]] = {end, closing}
         await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
     finally:
         closing.cancel()
-    result = ticket.result.result() if ticket.result.done() else None
+    result = end.result() if end.done() else None
     if result is None:
-        raise unavailable(f"run {ticket.number} was cancelled, or the daemon is being stopped")
+        raise unavailable(f"{what} was cancelled, or the daemon is being stopped")
     return result
 
 

@@ -26,7 +26,6 @@ from daemon.triggers.schedule import Schedule
 from daemon.web.auth import AdminAuth
 from daemon.web.hooks import WebhookAuth
 from daemon.web.models import RequestModel
-from daemon.web.previews import Previews
 from daemon.web.problems import ACTOR, ADDRESS, Problem
 
 _Query = TypeVar("_Query", bound=RequestModel)
@@ -91,7 +90,6 @@ class Context:
     parts: Dependencies
     gate: AdminAuth
     door: WebhookAuth
-    previews: Previews
     closing: asyncio.Event
     boot: str
     description: bytes

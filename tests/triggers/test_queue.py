@@ -201,6 +201,46 @@ async def test_the_end_of_serving_ends_the_run(tmp_path: Path) -> None:
         assert rows(stand.path, RUNS) == [(1, "interval", "interrupted")]
 
 
+async def test_many_dry_runs_at_once_are_two(tmp_path: Path) -> None:
+    """One that goes, and one more that all share who asked meanwhile; nothing is written."""
+    async with working(tmp_path) as stand:
+        stand.services.fault("jellyfin", A_MOMENT)
+        first = stand.worker.preview()
+        await until(lambda: stand.services.calls("jellyfin"))
+        [second] = {stand.worker.preview() for _ in range(50)}
+        results = await asyncio.gather(first, second)
+        assert [one and one.stats.added for one in results] == [2, 2]
+        assert first is not second
+        assert rows(stand.path, RUNS) == []
+
+
+async def test_runs_and_dry_runs_wait_for_each_other(tmp_path: Path) -> None:
+    """A dry run that is asked for during a run shows the plan of after it, and the other way."""
+    async with working(tmp_path) as stand:
+        run = await begun(stand, A_MOMENT)
+        preview = stand.worker.preview()
+        after = await preview
+        assert run.result.done()
+        assert after is not None
+        assert (after.plan, after.stats.scanned) == ([], 2)
+        stand.services.calls("jellyfin").clear()
+        stand.services.fault("jellyfin", A_MOMENT)
+        preview = stand.worker.preview()
+        await until(lambda: stand.services.calls("jellyfin"))
+        await stand.run()
+        assert preview.done()
+
+
+async def test_a_dry_run_that_is_stopped_is_told_so(tmp_path: Path) -> None:
+    """Nobody is left waiting at the end, whether it goes or waits."""
+    async with working(tmp_path) as stand:
+        stand.services.fault("jellyfin", ENDLESS)
+        going = stand.worker.preview()
+        await until(lambda: stand.services.calls("jellyfin"))
+        waiting = stand.worker.preview()
+    assert (await going, await waiting) == (None, None)
+
+
 async def test_the_batch_in_hand_is_committed_before_the_end(tmp_path: Path) -> None:
     """Whoever stops the worker while a batch waits for the file finds it written and counted."""
     async with working(tmp_path) as stand:

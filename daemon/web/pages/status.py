@@ -30,7 +30,7 @@ class StatusPages(Pages):
 
     def __init__(self, site: Context, frame: Renderer) -> None:
         super().__init__(site, frame)
-        self._dry_run: asyncio.Task[dict[str, Any]] | None = None
+        self._dry_run: asyncio.Task[dict[str, Any] | None] | None = None
         self._look: asyncio.Task[Done] | None = None
 
     def readable(self) -> Iterator[tuple[str, Answer, bool]]:
@@ -136,9 +136,12 @@ class StatusPages(Pages):
         await self._call(visit).record("job.resumed", job)
         return self._frame.to("/status", said="resumed")
 
-    async def _previewed(self) -> dict[str, Any]:
+    async def _previewed(self) -> dict[str, Any] | None:
         """What is shown of a dry run; the whole plan of a large library would stay in memory."""
-        result = (await self._site.previews.ask()).as_dict()
+        ended = await asyncio.shield(self._parts.worker.preview())
+        if ended is None:
+            return None
+        result = ended.as_dict()
         plan = result.pop("plan")
         return {**result, "plan": plan[:_PLANNED], "planned": len(plan), "at": self._parts.clock()}
 
