@@ -149,16 +149,8 @@ def change(path: Path, statement: str, *values: object) -> None:
 
 
 def configured(services: PretendServices, database: Path, **others: Any) -> Settings:
-    """The configuration of somebody who has all three services."""
-    names = ("jellyfin", "radarr", "sonarr")
-    parts = {
-        name: {
-            "url": getattr(services, f"{name}_url"),
-            "api_key": getattr(services, f"{name}_key"),
-        }
-        for name in names
-    }
-    return Settings.model_validate({**parts, "database": database, **others})
+    """The configuration of somebody who has all of these services."""
+    return Settings.model_validate({**services.sections(), "database": database, **others})
 
 
 @asynccontextmanager

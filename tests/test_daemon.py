@@ -109,13 +109,7 @@ class Place:
 
     def configure(self, **sections: Any) -> None:
         """Write the configuration anew."""
-        parts = {
-            name: {
-                "url": getattr(self.services, f"{name}_url"),
-                "api_key": getattr(self.services, f"{name}_key"),
-            }
-            for name in ("jellyfin", "radarr", "sonarr")
-        }
+        parts = self.services.sections()
         document = {**parts, "database": str(self.database), "http": {"port": 0}, **sections}
         (self.folder / "config.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
 

@@ -18,6 +18,7 @@ from daemon.report.result import SyncResult
 from daemon.services.http import RetryPolicy
 from daemon.settings import Settings
 from daemon.store import Moment, Store, open_store
+from tests.builders import configured
 from tests.pretend import PretendServices, World
 
 ADMIN = Actor("admin", "alice")
@@ -84,7 +85,7 @@ class Place:
 async def a_place(folder: Path, world: World | None = None, **removal: Any) -> AsyncIterator[Place]:
     """A world, and a tracker's file in a folder."""
     async with PretendServices(world) as services:
-        settings = settings_of(services, folder / "tracker.db", removal=removal)
+        settings = configured(services, folder / "tracker.db", removal=removal)
         async with another_process(services, settings) as place:
             yield place
 
@@ -102,16 +103,3 @@ async def another_process(
     ):
         service = SyncService(clients, store, options(settings))
         yield Place(services, clients, store, service, clock, settings.database)
-
-
-def settings_of(services: PretendServices, database: Path, **sections: Any) -> Settings:
-    """Settings for the pretend services."""
-    return Settings.model_validate(
-        {
-            "jellyfin": {"url": services.jellyfin_url, "api_key": services.jellyfin_key},
-            "radarr": {"url": services.radarr_url, "api_key": services.radarr_key},
-            "sonarr": {"url": services.sonarr_url, "api_key": services.sonarr_key},
-            "database": database,
-            **sections,
-        }
-    )

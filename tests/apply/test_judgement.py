@@ -12,6 +12,7 @@ import pytest
 
 from daemon.domain import Outcome, Scope
 from daemon.store import AuditEvent
+from tests.builders import configured
 from tests.pretend import PretendServices
 from tests.pretend.jellyfin import ADMIN as ADMINISTRATOR
 from tests.pretend.library import (
@@ -25,7 +26,7 @@ from tests.pretend.library import (
     World,
     jellyfin_id,
 )
-from tests.worlds import ADMIN, Place, a_place, another_process, settings_of
+from tests.worlds import ADMIN, Place, a_place, another_process
 
 DAY = timedelta(hours=25)
 AT = "2026-11-20 12:00:00.000000"
@@ -296,10 +297,10 @@ async def test_a_persons_token_removes_nothing(tmp_path: Path) -> None:
     for number in range(10):
         world.add_movie(Movie.named(f"Film {number}", 1950, {"Tmdb": str(number + 1)}))
     async with PretendServices(world) as services:
-        async with another_process(services, settings_of(services, path)) as place:
+        async with another_process(services, configured(services, path)) as place:
             assert (await place.sync()).stats.added == 10
         key = {"url": services.jellyfin_url, "api_key": ADMINISTRATOR.token}
-        settings = settings_of(services, path, jellyfin=key)
+        settings = configured(services, path, jellyfin=key)
         async with another_process(services, settings, place.clock) as place:
             world.hidden = set(list(world.movies)[:2])
             world.add_movie(Movie.named("New", 1950, {"Tmdb": "99"}))

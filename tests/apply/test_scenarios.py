@@ -11,6 +11,7 @@ import pytest
 
 from daemon.domain import Absent, Fate, Outcome, RemovalPolicy, Scope, SkipReason
 from daemon.store import AuditEvent, PlanState
+from tests.builders import configured
 from tests.pretend import Fault, PretendServices
 from tests.pretend.jellyfin import ADMIN as ADMINISTRATOR
 from tests.pretend.library import (
@@ -24,7 +25,7 @@ from tests.pretend.library import (
     World,
     jellyfin_id,
 )
-from tests.worlds import ADMIN, Clock, Place, a_place, another_process, settings_of
+from tests.worlds import ADMIN, Clock, Place, a_place, another_process
 
 DAY = timedelta(hours=25)
 WEEK = timedelta(days=7)
@@ -463,7 +464,7 @@ async def test_evidence_survives_a_restart(tmp_path: Path) -> None:
         world.movies[film.jellyfin_id] = film
     clock = Clock()
     async with PretendServices(world) as services:
-        settings = settings_of(services, tmp_path / "tracker.db")
+        settings = configured(services, tmp_path / "tracker.db")
         for day in range(3):
             async with another_process(services, settings, clock) as place:
                 result = await place.sync()
@@ -596,11 +597,11 @@ async def test_a_persons_token_adds_and_promotes_but_neither_removes_nor_relinks
     async with PretendServices(world) as services:
         key = services.jellyfin_key
         async with another_process(
-            services, settings_of(services, tmp_path / "tracker.db"), clock
+            services, configured(services, tmp_path / "tracker.db"), clock
         ) as place:
             await place.sync()
         services.jellyfin_key = ADMINISTRATOR.token
-        settings = settings_of(services, tmp_path / "tracker.db")
+        settings = configured(services, tmp_path / "tracker.db")
         async with another_process(services, settings, clock) as place:
             hidden = next(film for film in world.movies.values() if film.title == "Film 3")
             world.hidden.add(hidden.jellyfin_id)
@@ -617,7 +618,7 @@ async def test_a_persons_token_adds_and_promotes_but_neither_removes_nor_relinks
             hinted = await place.sync(Scope(frozenset({copy.jellyfin_id})))
             assert hinted.stats.relinked == 0
         services.jellyfin_key = key
-        settings = settings_of(services, tmp_path / "tracker.db")
+        settings = configured(services, tmp_path / "tracker.db")
         async with another_process(services, settings, clock) as place:
             assert (await place.sync()).outcome is Outcome.OK
 

@@ -94,11 +94,11 @@ async def main(titles: int, folder: Path, *, packed: bool) -> None:
     """Serve until stdin ends; the files stand behind each service's own check of the key."""
     world = library(titles)
     prepared = _prepared(world, folder, packed=packed)
-    services = {"jellyfin": jellyfin.application, "radarr": arr.radarr, "sonarr": arr.sonarr}
+    services = {"jellyfin": jellyfin.application(world, api_key=KEY)}
+    services |= {name: arr.application(world, name, api_key=KEY) for name in ("radarr", "sonarr")}
     urls = {}
     async with AsyncExitStack() as stack:
-        for name, make in services.items():
-            application = make(world, api_key=KEY)
+        for name, application in services.items():
             application.middlewares.append(prepared)
             urls[name] = await _started(application, stack)
         print(json.dumps(urls), flush=True)

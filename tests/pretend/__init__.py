@@ -1,11 +1,11 @@
-"""A pretend Jellyfin, Radarr and Sonarr on loopback, for the demo and the tests."""
+"""A pretend Jellyfin, Radarrs and Sonarrs on loopback, for the demo and the tests."""
 
 from __future__ import annotations
 
 import secrets
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from aiohttp import web
 
@@ -16,41 +16,51 @@ from tests.pretend.wire import CALLS, FAULTS, Call, Fault
 
 __all__ = ["Call", "Fault", "PretendServices", "Service", "World"]
 
-Service = Literal["jellyfin", "radarr", "sonarr"]
+Service = str
+"""`jellyfin`, or the name of a section of Radarr's or Sonarr's, e.g. `radarr_4k`."""
 
 _LINE_LIMIT = 65_536  # longer than Jellyfin's own, which answers for itself
 _PATIENCE = 0.02  # seconds for open connections when leaving
 
 
 class PretendServices:
-    """The three services on free ports of one address, from entering to leaving the context.
+    """The services on free ports of one address, from entering to leaving the context.
+
+    Each has a `…_url` without a slash at the end, inside the context only, and a `…_key`, a new one
+    each time; those of an instance that the world has further begin with its name.
 
     Attributes:
         world: what they answer from; changes show at once.
-        jellyfin_url: without a slash at the end; the three are there inside the context only.
-        radarr_url: the same.
-        sonarr_url: the same.
-        jellyfin_key: the API key, a new one for each instance, as are the other two.
-        radarr_key: the same.
-        sonarr_key: the same.
     """
 
     jellyfin_url: str
     radarr_url: str
     sonarr_url: str
+    jellyfin_key: str
+    radarr_key: str
+    sonarr_key: str
 
     def __init__(self, world: World | None = None, host: str = "127.0.0.1") -> None:
         self._host = host
         self.world = World() if world is None else world
-        self.jellyfin_key, self.radarr_key, self.sonarr_key = (
-            secrets.token_hex(16) for _ in range(3)
-        )
+        names = ("jellyfin", "radarr", "sonarr", *self.world.further)
+        keys = {name: secrets.token_hex(16) for name in names}
+        for name, key in keys.items():
+            setattr(self, f"{name}_key", key)
         self._applications: dict[Service, web.Application] = {
-            "jellyfin": jellyfin.application(self.world, api_key=self.jellyfin_key),
-            "radarr": arr.radarr(self.world, api_key=self.radarr_key),
-            "sonarr": arr.sonarr(self.world, api_key=self.sonarr_key),
+            name: jellyfin.application(self.world, api_key=key)
+            if name == "jellyfin"
+            else arr.application(self.world, name, api_key=key)
+            for name, key in keys.items()
         }
         self._running = AsyncExitStack()
+
+    def sections(self) -> dict[Service, dict[str, str]]:
+        """Give the configuration of somebody who has all of them."""
+        return {
+            name: {"url": getattr(self, f"{name}_url"), "api_key": getattr(self, f"{name}_key")}
+            for name in self._applications
+        }
 
     def calls(self, service: Service) -> list[Call]:
         """Give the calls that a service has had; clear the list to count anew."""
@@ -66,9 +76,8 @@ class PretendServices:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            self.jellyfin_url, self.radarr_url, self.sonarr_url = [
-                await _serve(one, self._host, stack) for one in self._applications.values()
-            ]
+            for name, application in self._applications.items():
+                setattr(self, f"{name}_url", await _serve(application, self._host, stack))
             self._running = stack.pop_all()
         return self
 

@@ -8,7 +8,8 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiohttp import web
 
@@ -33,57 +34,32 @@ _ESCAPED = re.compile("[\U00010000-\U0010ffff\u2028\u2029]")
 
 
 class _Kind(NamedTuple):
-    """What tells Radarr from Sonarr."""
+    """What tells Radarr from Sonarr.
+
+    Attributes:
+        provider: whose id of a title `lookup` asks for.
+        title: a record's title.
+        text: the text of a record.
+    """
 
     name: str
     noun: str
     lookup: str
+    provider: str
     holds: str
+    title: Callable[[Any], Title]
+    text: Callable[[Any], str]
 
 
-_RADARR = _Kind("radarr", "movie", "tmdbId", "movies")
-_SONARR = _Kind("sonarr", "series", "tvdbId", "tvshows")
+def application(world: World, instance: str, *, api_key: str) -> web.Application:
+    """Make a service that answers like Radarr 6.0.3 or Sonarr 4.0.19.
 
-One = Callable[[int], str | None]
-"""Gives the text of the record with the service's own id."""
-
-Records = Callable[[str | None], Iterator[str]]
-"""Gives the text of all records, or of those with the id that is looked up."""
-
-
-def radarr(world: World, *, api_key: str) -> web.Application:
-    """Make a service that answers like Radarr 6.0.3."""
-
-    def records(tmdb_id: str | None) -> Iterator[str]:
-        for movie in tuple(world.radarr.values()):
-            if tmdb_id in (None, movie.movie.provider_ids["Tmdb"]):
-                yield _movie(movie)
-
-    def one(number: int) -> str | None:
-        known = world.radarr.get(number)
-        return _movie(known) if known else None
-
-    return _application(_RADARR, api_key, world, records, one)
-
-
-def sonarr(world: World, *, api_key: str) -> web.Application:
-    """Make a service that answers like Sonarr 4.0.19."""
-
-    def records(tvdb_id: str | None) -> Iterator[str]:
-        for series in tuple(world.sonarr.values()):
-            if tvdb_id in (None, series.series.provider_ids["Tvdb"]):
-                yield _series(series)
-
-    def one(number: int) -> str | None:
-        known = world.sonarr.get(number)
-        return _series(known) if known else None
-
-    return _application(_SONARR, api_key, world, records, one)
-
-
-def _application(
-    kind: _Kind, api_key: str, world: World, records: Records, one: One
-) -> web.Application:
+    Args:
+        world: what it answers from.
+        instance: the name of its section, e.g. `radarr` or `radarr_4k`.
+        api_key: that opens it.
+    """
+    kind = _KINDS[instance.partition("_")[0]]
     status = template(f"{kind.name}_status")
     headers = {
         "Cache-Control": "no-cache, no-store",
@@ -106,23 +82,30 @@ def _application(
         return await reply(request, [_document(status)], {**_JSON, **headers})
 
     async def show_list(request: web.Request) -> web.StreamResponse:
-        texts = records(request.query.get(kind.lookup))
+        texts = _records(kind, world.known_to(instance), request.query.get(kind.lookup))
         return await reply(request, _array(texts), {**_JSON, **headers})
 
     async def show_folders(request: web.Request) -> web.StreamResponse:
         return await reply(request, [_document(_roots(kind, world))], {**_JSON, **headers})
 
     async def show_one(request: web.Request) -> web.StreamResponse:
-        text = one(int(request.match_info["number"]))
-        return await _shown(request, text, {**_JSON, **headers})
+        one = world.known_to(instance).get(int(request.match_info["number"]))
+        return await _shown(request, kind.text(one) if one else None, {**_JSON, **headers})
 
-    application = new_application(guard, headers)
-    application.router.add_get("/ping", ping, allow_head=False)
-    application.router.add_get("/api/v3/system/status", show_status, allow_head=False)
-    application.router.add_get("/api/v3/rootfolder", show_folders, allow_head=False)
-    application.router.add_get(f"/api/v3/{kind.noun}", show_list, allow_head=False)
-    application.router.add_get(f"/api/v3/{kind.noun}/{{number:\\d+}}", show_one, allow_head=False)
-    return application
+    made = new_application(guard, headers)
+    made.router.add_get("/ping", ping, allow_head=False)
+    made.router.add_get("/api/v3/system/status", show_status, allow_head=False)
+    made.router.add_get("/api/v3/rootfolder", show_folders, allow_head=False)
+    made.router.add_get(f"/api/v3/{kind.noun}", show_list, allow_head=False)
+    made.router.add_get(f"/api/v3/{kind.noun}/{{number:\\d+}}", show_one, allow_head=False)
+    return made
+
+
+def _records(kind: _Kind, known: dict[int, Any], wanted: str | None) -> Iterator[str]:
+    """The text of all records, or of those with the id that is looked up."""
+    for one in tuple(known.values()):
+        if wanted in (None, kind.title(one).provider_ids[kind.provider]):
+            yield kind.text(one)
 
 
 async def _shown(
@@ -249,3 +232,9 @@ def _form(name: str, absent: frozenset[str], *, indent: int) -> str:
     record = {key: value for key, value in template(name).items() if key not in absent}
     text = _BARE_HOLE.sub(r"\1", json.dumps(record, indent=2, ensure_ascii=False))
     return textwrap.indent(text, " " * indent)
+
+
+_KINDS = {
+    "radarr": _Kind("radarr", "movie", "tmdbId", "Tmdb", "movies", attrgetter("movie"), _movie),
+    "sonarr": _Kind("sonarr", "series", "tvdbId", "Tvdb", "tvshows", attrgetter("series"), _series),
+}

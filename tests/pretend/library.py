@@ -273,6 +273,8 @@ class World:
         series: by Jellyfin id.
         radarr: by Radarr's id.
         sonarr: by Sonarr's id.
+        further: what other instances than the primary ones know, by their own ids, by the name of
+            their section, e.g. `radarr_4k`; those that are here when the services start are served.
         folders: Jellyfin's libraries by name.
         saved_at: when Jellyfin last saved an item, by Jellyfin id; what is not in it was saved
             when its title was created.
@@ -292,6 +294,7 @@ class World:
     series: dict[str, Series] = field(default_factory=dict)
     radarr: dict[int, RadarrMovie] = field(default_factory=dict)
     sonarr: dict[int, SonarrSeries] = field(default_factory=dict)
+    further: dict[str, dict[int, Any]] = field(default_factory=dict)
     folders: dict[str, Folder] = field(default_factory=_folders)
     saved_at: dict[str, datetime] = field(default_factory=dict)
     scanning: bool = False
@@ -360,30 +363,51 @@ class World:
         for series in self.series.values():
             self._save(series.jellyfin_id, *map(series.key, series.episodes))
 
+    def known_to(self, instance: str) -> dict[int, Any]:
+        """What an instance of Radarr or Sonarr has, by its own ids."""
+        primaries: dict[str, dict[int, Any]] = {"radarr": self.radarr, "sonarr": self.sonarr}
+        return {**primaries, **self.further}[instance]
+
     def radarr_knows(
-        self, movie: Movie, *, has_file: bool = True, number: int | None = None
+        self,
+        movie: Movie,
+        *,
+        has_file: bool = True,
+        number: int | None = None,
+        instance: str = "radarr",
     ) -> RadarrMovie:
-        """Let Radarr have a film, under this number, or its old one, or else the next."""
-        ids = {known.movie.jellyfin_id: number for number, known in self.radarr.items()}
+        """Let a Radarr have a film, under this number, or its old one, or else the next."""
+        films = self.known_to(instance)
+        ids = {known.movie.jellyfin_id: number for number, known in films.items()}
         if number is not None:
-            self.radarr.pop(ids.get(movie.jellyfin_id, number), None)
+            films.pop(ids.get(movie.jellyfin_id, number), None)
         known = RadarrMovie(_number(ids, movie) if number is None else number, movie, has_file)
-        self.radarr[known.id] = known
+        films[known.id] = known
         return known
 
     def sonarr_knows(
-        self, series: Series, *, seasons: tuple[SonarrSeason, ...] | None = None
+        self,
+        series: Series,
+        *,
+        seasons: tuple[SonarrSeason, ...] | None = None,
+        number: int | None = None,
+        instance: str = "sonarr",
     ) -> SonarrSeries:
-        """Let Sonarr have a series, under its old number or the next.
+        """Let a Sonarr have a series, under this number, or its old one, or else the next.
 
         Args:
             series: what it is.
-            seasons: what Sonarr knows of it; else that is as its episodes are now.
+            seasons: what that Sonarr knows of it; else that is as its episodes are now.
+            number: its own one of the series.
+            instance: which Sonarr.
         """
-        ids = {known.series.jellyfin_id: number for number, known in self.sonarr.items()}
+        shows = self.known_to(instance)
+        ids = {known.series.jellyfin_id: number for number, known in shows.items()}
+        if number is not None:
+            shows.pop(ids.get(series.jellyfin_id, number), None)
         told = _seasons(series.episodes) if seasons is None else seasons
-        known = SonarrSeries(_number(ids, series), series, told)
-        self.sonarr[known.id] = known
+        known = SonarrSeries(_number(ids, series) if number is None else number, series, told)
+        shows[known.id] = known
         return known
 
     def listed_movies(self, *, person: bool = False) -> list[Movie]:

@@ -177,9 +177,7 @@ def _table(rows: list[tuple[Any, ...]]) -> Iterator[str]:
 def _settings(services: PretendServices, database: Path, port: int) -> Settings:
     return Settings.model_validate(
         {
-            "jellyfin": {"url": services.jellyfin_url, "api_key": services.jellyfin_key},
-            "radarr": {"url": services.radarr_url, "api_key": services.radarr_key},
-            "sonarr": {"url": services.sonarr_url, "api_key": services.sonarr_key},
+            **services.sections(),
             "database": database,
             "sync": {"on_start": False},
             "removal": {"grace": f"{_GRACE}s"},
