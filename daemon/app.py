@@ -16,7 +16,7 @@ from daemon.logs import logger
 from daemon.observe.sources import Services
 from daemon.report.health import Health
 from daemon.report.notify import Notifications
-from daemon.report.progress import Feed, Progress
+from daemon.report.progress import Feed
 from daemon.report.sdnotify import Notifier
 from daemon.settings import Settings
 from daemon.store import Store, open_store
@@ -60,7 +60,7 @@ class Daemon:
         self._store = store
         self._feed = Feed()
         health = Health(services.meters)
-        service = SyncService(services, store, options(settings), self._progressed, health)
+        service = SyncService(services, store, options(settings), health)
         self._worker = Worker(service, self._feed, next_run)
         quick = QuickCheck(services.jellyfin, service, self._worker)
         self._schedule = Schedule(
@@ -122,9 +122,6 @@ class Daemon:
         """The parts that work in the background."""
         background = (self._schedule, self._intake, self._notifications, self._pulse)
         return (self._worker, *background)
-
-    def _progressed(self, progress: Progress) -> None:
-        self._worker.progressed(progress)
 
     async def _housekeeping(self) -> str:
         await self._store.housekeep()

@@ -122,11 +122,11 @@ async def _daemon(_: argparse.Namespace, settings: Settings) -> int:
 async def _sync(options: argparse.Namespace, settings: Settings) -> int:
     line = words.ProgressLine()
     if options.dry_run:
-        async with open_preview(settings, line) as service:
-            result = await service.preview()
+        async with open_preview(settings) as service:
+            result = await service.preview(line)
     else:
-        async with open_sync(settings, line) as service:
-            result = await service.run(Trigger.CLI, Actor("cli", _user()))
+        async with open_sync(settings) as service:
+            result = await service.run(Trigger.CLI, Actor("cli", _user()), publish=line)
     line.clear()
     document = result.as_dict()
     _print([_json(document)] if options.json else words.result(document))

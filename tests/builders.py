@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,6 @@ from daemon.domain import (
 )
 from daemon.identity import Catalogue
 from daemon.plan import plan
-from daemon.report.progress import Progress
 from daemon.services.http import RetryPolicy
 from daemon.settings import Settings
 from daemon.snapshot import Reading, Report, Snapshot
@@ -157,7 +156,6 @@ def configured(services: PretendServices, database: Path, **others: Any) -> Sett
 async def a_sync(
     services: PretendServices,
     database: Path,
-    publish: Callable[[Progress], None] = lambda _: None,
     **options: Any,
 ) -> AsyncIterator[SyncService]:
     """A service that can run, and does not wait long for what does not answer."""
@@ -166,7 +164,7 @@ async def a_sync(
         open_services(configured(services, database), QUICK) as clients,
     ):
         await store.interrupt_stale()
-        yield SyncService(clients, store, Options(POLICY.public_url, **options), publish)
+        yield SyncService(clients, store, Options(POLICY.public_url, **options))
 
 
 async def synced(services: PretendServices, database: Path, **options: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from daemon.apply.run import SyncService
 from daemon.domain import Scope, Trigger
-from daemon.report.progress import Feed, Progress
+from daemon.report.progress import Feed
 from daemon.report.result import SyncResult
 from daemon.triggers.queue import Worker
 from tests.builders import ACTOR, a_sync
@@ -80,19 +80,14 @@ class Stand:
 async def working(folder: Path, world: World | None = None, **options: Any) -> AsyncIterator[Stand]:
     """A worker that serves until the end; `options` are those of a run."""
     path, feed = folder / "tracker.db", Feed()
-    workers: list[Worker] = []
-
-    def publish(progress: Progress) -> None:
-        workers[0].progressed(progress)
-
     async with (
         PretendServices(world or a_world()) as services,
-        a_sync(services, path, publish, **options) as service,
+        a_sync(services, path, **options) as service,
     ):
-        workers.append(Worker(service, feed, 1))
-        serving = asyncio.create_task(workers[0].serve())
+        worker = Worker(service, feed, 1)
+        serving = asyncio.create_task(worker.serve())
         try:
-            yield Stand(path, services, service, feed, workers[0], serving)
+            yield Stand(path, services, service, feed, worker, serving)
         finally:
             serving.cancel()
             await asyncio.wait({serving})

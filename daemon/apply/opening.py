@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 from daemon.apply.run import Options, SyncService
 from daemon.domain import RemovalMode, RemovalPolicy
 from daemon.observe.sources import Services, Source
-from daemon.report.progress import Progress
 from daemon.services.arr import APPLICATIONS, ArrClient
 from daemon.services.http import RetryPolicy, ServiceHttp
 from daemon.services.jellyfin import SERVICE as JELLYFIN
@@ -64,7 +63,7 @@ def options(settings: Settings) -> Options:
 
 @contextlib.asynccontextmanager
 async def open_sync(
-    settings: Settings, publish: Callable[[Progress], None] = lambda _: None
+    settings: Settings,
 ) -> AsyncIterator[SyncService]:
     """A service that can run, with the tracker's file held for this process.
 
@@ -73,12 +72,12 @@ async def open_sync(
     """
     async with open_store(settings.database) as store, open_services(settings) as services:
         await store.interrupt_stale()
-        yield SyncService(services, store, options(settings), publish)
+        yield SyncService(services, store, options(settings))
 
 
 @contextlib.asynccontextmanager
 async def open_preview(
-    settings: Settings, publish: Callable[[Progress], None] = lambda _: None
+    settings: Settings,
 ) -> AsyncIterator[SyncService]:
     """A service that can only preview; no file is made or changed."""
     async with contextlib.AsyncExitStack() as stack:
@@ -86,4 +85,4 @@ async def open_preview(
         if is_there(settings.database):
             store = await stack.enter_async_context(open_store_to_look(settings.database))
         services = await stack.enter_async_context(open_services(settings))
-        yield SyncService(services, store, options(settings), publish)
+        yield SyncService(services, store, options(settings))

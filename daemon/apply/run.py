@@ -54,6 +54,12 @@ _MAX_LINES = 20
 _LAST_WORDS = 1.5
 _PIECE = 5_000
 
+Publish = Callable[[Progress], None]
+
+
+def _nobody(_: Progress) -> None:
+    """Nobody follows the progress of this run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -94,6 +100,7 @@ class _Run:
 
     stats: RunStats
     writer: PlanWriter | DryRun
+    publish: Publish
     pictures: bool = False
     scope: Scope = field(default_factory=Scope)
     done: int = 0
@@ -123,7 +130,6 @@ class SyncService:
         services: the clients.
         store: the tracker's file; None stands for a tracker without any row, for dry runs only.
         options: how a run works.
-        publish: told of progress, after what it tells was committed.
         health: told how the services answered.
 
     Attributes:
@@ -142,14 +148,12 @@ class SyncService:
         services: Services,
         store: Store | None,
         options: Options,
-        publish: Callable[[Progress], None] = lambda _: None,
         health: Health | None = None,
     ) -> None:
         self._services = services
         self._store = store
         self._options = options
         self._policy = Policy(options.public_url, options.removal)
-        self._publish = publish
         self.health = health or Health(self._meters())
         self._arrs = ArrMemory(services)
         self._places = Places(())
@@ -175,6 +179,7 @@ class SyncService:
         actor: Actor,
         scope: Scope | None = None,
         number: int | None = None,
+        publish: Publish = _nobody,
     ) -> SyncResult:
         """Reconcile once, and write what was decided.
 
@@ -183,6 +188,7 @@ class SyncService:
             actor: who asked for it.
             scope: what to look at; None for everything.
             number: the run's, if it has one already.
+            publish: called with progress, after what it tells was committed.
 
         Raises:
             StoreError: not even the run's own row could be written.
@@ -200,7 +206,7 @@ class SyncService:
         stats = RunStats()
         size, age = self._options.batch_size, self._options.plan_age
         writer = PlanWriter(store, (number, actor), size, stats, age)
-        run = _Run(stats, writer, pictures, scope, meters=self._meters())
+        run = _Run(stats, writer, publish, pictures, scope, meters=self._meters())
         self.asked_before = run.meters
         with bound_contextvars(run_id=number, trigger=trigger.value):
             _log.info("run.started", actor=actor.name, kind=scope.kind)
@@ -214,11 +220,11 @@ class SyncService:
                 return await self._end(run, Outcome.INTERRUPTED, number, actor)
             return await self._end(run, stats.outcome, number, actor)
 
-    async def preview(self) -> SyncResult:
+    async def preview(self, publish: Publish = _nobody) -> SyncResult:
         """Reconcile once without writing anything; the result holds the plan."""
         stats = RunStats()
         writer = DryRun(stats)
-        run = _Run(stats, writer, meters=self._meters())
+        run = _Run(stats, writer, publish, meters=self._meters())
         await self._guarded(run)
         return replace(self._result(run, stats.outcome, None), plan=writer.entries)
 
@@ -404,7 +410,7 @@ class SyncService:
         run.entered.setdefault(phase, time.monotonic())
         told = (run.stats, run.problems)
         errors = sum(len(one.gaps) + len(one.defects) for one in told)
-        self._publish(Progress(phase, run.done, run.total, errors))
+        run.publish(Progress(phase, run.done, run.total, errors))
 
     def _judge(self, run: _Run, reading: Reading, rows: Sequence[TrackedRequest]) -> None:
         """What the reading as a whole says of its own worth."""

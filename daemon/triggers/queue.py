@@ -158,8 +158,8 @@ class Worker:
         self._feed.publish("started", ticket.as_dict())
         for listener in self.began:
             listener(ticket.scope.kind)
-        run = self._service.run(ticket.trigger, ticket.actor, ticket.scope, ticket.number)
-        self._task = asyncio.create_task(run)
+        asked = (ticket.trigger, ticket.actor, ticket.scope, ticket.number)
+        self._task = asyncio.create_task(self._service.run(*asked, self.progressed))
         try:
             result = await self._task
             _settle(ticket.result, result)

@@ -304,8 +304,8 @@ async def test_a_scan_before_or_after_counts(path: Path, when: str) -> None:
             status = "Queued" if when == "a library after" else "Idle"
             made.folders["Movies"].refresh_status = status
 
-    async with PretendServices(made) as services, a_sync(services, path, publish) as service:
-        result = (await service.run(Trigger.CLI, ACTOR)).as_dict()
+    async with PretendServices(made) as services, a_sync(services, path) as service:
+        result = (await service.run(Trigger.CLI, ACTOR, publish=publish)).as_dict()
         assert service.rescan_wanted is (when != "never")
     skipped = {} if when == "never" else {"still_read_by_jellyfin": 1}
     assert result["skip_reasons"] == skipped
@@ -324,8 +324,8 @@ async def test_a_state_that_cannot_be_read_afterwards_may_be_a_scan(path: Path, 
         if progress.phase is Phase.READING and progress.done:
             running.fault("jellyfin", broken)
 
-    async with running, a_sync(running, path, publish) as service:
-        result = (await service.run(Trigger.CLI, ACTOR)).as_dict()
+    async with running, a_sync(running, path) as service:
+        result = (await service.run(Trigger.CLI, ACTOR, publish=publish)).as_dict()
     assert (result["outcome"], result["added"]) == ("partial", 1)
     assert {gap["kind"] for gap in result["gaps"]} == {"broken", "scanning"}
     assert [rule["name"] for rule in result["guard"] if rule["why"]] == ["idle"]
@@ -479,8 +479,8 @@ async def test_a_cancelled_run_is_interrupted_and_keeps_what_was_committed(
             reached.set()
 
     async with PretendServices(with_films(1500)) as services:
-        async with a_sync(services, path, publish, batch_size=20) as service:
-            running = asyncio.ensure_future(service.run(Trigger.CLI, ACTOR))
+        async with a_sync(services, path, batch_size=20) as service:
+            running = asyncio.ensure_future(service.run(Trigger.CLI, ACTOR, publish=publish))
             await reached.wait()
             await asyncio.sleep(delay)
             running.cancel()
@@ -503,9 +503,9 @@ async def test_progress_tells_what_is_read_and_then_what_is_committed(path: Path
 
     async with (
         PretendServices(with_films(700)) as services,
-        a_sync(services, path, publish, batch_size=200) as service,
+        a_sync(services, path, batch_size=200) as service,
     ):
-        await service.run(Trigger.CLI, ACTOR)
+        await service.run(Trigger.CLI, ACTOR, publish=publish)
     phases = [phase for phase, *_ in heard]
     assert phases == sorted(phases, key=[*Phase].index)
     read = [done for phase, done, there in heard if phase is Phase.READING and there == 0]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import time_machine
 
-from daemon.apply.run import SyncService
+from daemon.apply.run import Publish, SyncService
 from daemon.domain import (
     IMPLAUSIBLE,
     INCOMPLETE,
@@ -85,9 +85,10 @@ class Ended(SyncService):
         actor: Actor,
         scope: Scope | None = None,
         number: int | None = None,
+        publish: Publish = print,
     ) -> SyncResult:
         """End."""
-        del actor, scope, number
+        del actor, scope, number, publish
         self._note(trigger)
         return self._ends.pop(0) if len(self._ends) > 1 else self._ends[0]
 

@@ -17,7 +17,7 @@ from aiohttp import ClientResponse, ClientSession
 from daemon.apply.opening import open_services, options
 from daemon.apply.run import SyncService
 from daemon.report.health import Health
-from daemon.report.progress import Feed, Progress
+from daemon.report.progress import Feed
 from daemon.settings import Sync
 from daemon.store import open_store
 from daemon.triggers.hints import HintDebouncer
@@ -178,31 +178,26 @@ async def standing(
             ClientSession() as session,
         ):
             feed, health = Feed(), Health(clients.meters)
-            workers: list[Worker] = []
-
-            def publish(progress: Progress) -> None:
-                workers[0].progressed(progress)
-
-            service = SyncService(clients, store, options(settings), publish, health)
-            workers.append(Worker(service, feed, await store.next_run()))
+            service = SyncService(clients, store, options(settings), health)
+            worker = Worker(service, feed, await store.next_run())
             clock = Clock()
-            quick = QuickCheck(clients.jellyfin, service, workers[0])
+            quick = QuickCheck(clients.jellyfin, service, worker)
             parts = Dependencies(
                 settings=settings,
                 store=store,
-                worker=workers[0],
+                worker=worker,
                 service=service,
                 feed=feed,
                 health=health,
-                intake=HintDebouncer(workers[0], store, _nothing, settings.webhook),
+                intake=HintDebouncer(worker, store, _nothing, settings.webhook),
                 services=clients,
                 loop_lag=lambda: 0.25,
-                schedule=Planned(workers[0], settings.sync, next_run, quick.look),
+                schedule=Planned(worker, settings.sync, next_run, quick.look),
                 clock=lambda: NOW,
                 limits=limits or Limits(),
                 monotonic=clock,
             )
-            async with _serving(workers[0]), served(parts) as url:
+            async with _serving(worker), served(parts) as url:
                 yield Stand(services, parts, url, session, clock, settings.database)
 
 
