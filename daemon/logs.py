@@ -16,10 +16,10 @@ from itertools import chain
 from typing import Any, Literal, TextIO
 from urllib.parse import quote, quote_plus
 
-import structlog
 from structlog.contextvars import clear_contextvars, merge_contextvars
 from structlog.dev import ConsoleRenderer
-from structlog.stdlib import ProcessorFormatter
+from structlog.stdlib import BoundLogger, ProcessorFormatter, filter_by_level
+from structlog.typing import Processor
 
 from daemon.errors import DaemonError
 
@@ -54,42 +54,15 @@ _ECS = {
 _ECS_OUTCOMES = {"ok": "success", "failed": "failure"}
 
 
-class Logger(structlog.BoundLoggerBase):
-    """A bound logger that asks the standard library's cached level before it does anything."""
-
-    def debug(self, event: str, **fields: Any) -> None:
-        """Log what only somebody who searches a fault wants to see."""
-        self._log(logging.DEBUG, "debug", event, fields)
-
-    def info(self, event: str, **fields: Any) -> None:
-        """Log what happened as it should."""
-        self._log(logging.INFO, "info", event, fields)
-
-    def warning(self, event: str, **fields: Any) -> None:
-        """Log what somebody should look at some day."""
-        self._log(logging.WARNING, "warning", event, fields)
-
-    def error(self, event: str, **fields: Any) -> None:
-        """Log what did not work."""
-        self._log(logging.ERROR, "error", event, fields)
-
-    def exception(self, event: str, **fields: Any) -> None:
-        """Log what did not work, with the exception that is being handled."""
-        self._log(logging.ERROR, "error", event, {"exc_info": True, **fields})
-
-    def _log(self, level: int, method: str, event: str, fields: Fields) -> None:
-        if self._logger.isEnabledFor(level):
-            self._proxy_to_logger(method, event, **fields)
-
-
-def logger(name: str) -> Logger:
+def logger(name: str) -> BoundLogger:
     """Give a logger; it may be made before `configure` and follows it.
 
     Args:
         name: a module's `__name__`; other names are put under this program's own.
     """
     full = name if f"{name}.".startswith(f"{_OURS}.") else f"{_OURS}.{name}"
-    return Logger(logging.getLogger(full), [ProcessorFormatter.wrap_for_formatter], {})
+    processors: list[Processor] = [filter_by_level, ProcessorFormatter.wrap_for_formatter]
+    return BoundLogger(logging.getLogger(full), processors, {})
 
 
 def configure(

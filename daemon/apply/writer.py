@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -170,6 +171,8 @@ class Pictures:
 
 def tell_decisions(decisions: Iterable[Decision]) -> None:
     """One line of the log for each, for whoever looks for a reason."""
+    if not _log.isEnabledFor(logging.DEBUG):
+        return
     for decision in decisions:
         item = None if isinstance(decision, Absent) else decision.item
         _log.debug(

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from daemon.domain import Outcome
-from tests.builders import rows
+from daemon.apply.writer import tell_decisions
+from daemon.domain import Add, Outcome
+from tests.builders import an_item, rows
 from tests.pretend import Fault, World
 from tests.pretend.library import Movie
 from tests.running import Stand, working
@@ -115,3 +116,14 @@ async def test_every_audit_event_is_a_log_line_with_its_hash(
         table = rows(stand.path, "SELECT seq, action, hash FROM sync_audit ORDER BY seq")
         assert len(table) == 4
         assert logged == table
+
+
+@pytest.mark.parametrize(("level", "left"), [("INFO", 2), ("DEBUG", 0)])
+def test_decisions_are_only_gone_through_if_their_lines_are_seen(
+    caplog: pytest.LogCaptureFixture, level: str, left: int
+) -> None:
+    """A hundred thousand lines that nobody sees would cost a third of a second."""
+    decisions = iter([Add(an_item(at)) for at in (1, 2)])
+    with caplog.at_level(level, "daemon"):
+        tell_decisions(decisions)
+    assert (len([*decisions]), len(caplog.records)) == (left, 2 - left)
