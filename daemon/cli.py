@@ -109,7 +109,7 @@ async def _daemon(_: argparse.Namespace, settings: Settings) -> int:
 
     _configure_logs(settings, sys.stdout)
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         await run(settings, stop)

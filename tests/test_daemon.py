@@ -310,6 +310,14 @@ async def test_a_pause_is_survived(place: Place) -> None:
     assert (await daemon.end(signal.SIGINT))[0] == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_every_signal_to_end_is_heeded(place: Place, number: signal.Signals) -> None:
+    """Also that of a terminal which was closed: it ends in order, and says so."""
+    daemon = await (await place.started()).ready()
+    assert (await daemon.end(number))[0] == 0
+    await until(lambda: daemon.logged("daemon.stopped"))
+
+
 async def test_only_one_works_on_a_file(place: Place) -> None:
     """A second daemon and a run by hand both end with 75 and say why; the first goes on."""
     daemon = await (await place.started()).ready()

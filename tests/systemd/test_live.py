@@ -103,9 +103,11 @@ def test_watchdog(running: Machine) -> None:
     assert f"{_UNIT}: Failed with result 'watchdog'." in told
 
 
-def test_died(running: Machine) -> None:
-    """A daemon that died is started anew."""
-    running.say("systemctl", "kill", "--signal=SIGKILL", _UNIT)
+@pytest.mark.parametrize("number", ["SIGKILL", "SIGTERM", "SIGHUP"])
+def test_died(running: Machine, number: str) -> None:
+    """A daemon that died, or was ended by somebody else than systemd, is started anew."""
+    running.say("systemctl", "restart", _UNIT)
+    running.say("systemctl", "kill", f"--signal={number}", _UNIT)
     assert eventually(lambda: running.shows("NRestarts") == "1")
     assert eventually(lambda: running.shows("ActiveState") == "active")
 
