@@ -38,6 +38,12 @@ def text_of(service: str, name: str) -> bytes:
     return (Path(__file__).parent / "recorded" / service / f"{name}.json").read_bytes()
 
 
+def exchanged(service: str, name: str) -> bytes:
+    """A whole reply of a recorded exchange."""
+    said = recorded(service, "exchanges")[name]
+    return reply(said["status"], said["body"].encode(), said["headers"])
+
+
 def reply(status: int = 200, body: bytes = b"", headers: dict[str, str] = JSON) -> bytes:
     """A whole reply as it stands on the wire."""
     lines = [f"{name}: {value}" for name, value in headers.items()]

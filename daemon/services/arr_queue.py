@@ -59,6 +59,7 @@ class _Entry(msgspec.Struct, gc=False):
 
     status: str
     id: int = 0
+    title: str = ""
     movieId: Int32 | None = None
     seriesId: Int32 | None = None
     episodeId: Int32 | None = None
@@ -85,6 +86,7 @@ class _Data(msgspec.Struct, gc=False):
     size: str | None = None
     reason: str | None = None
     protocol: str | None = None
+    downloadClientName: str | None = None
 
 
 class _Place(msgspec.Struct, gc=False):
@@ -298,6 +300,7 @@ def _queued(entry: _Entry) -> QueueEntry:
         season=entry.seasonNumber,
         quality=_quality(entry.quality),
         indexer=entry.indexer,
+        title=entry.title,
         client=entry.downloadClient,
     )
 
@@ -327,6 +330,7 @@ def _happened(event: _Event) -> HistoryEvent:
         release_group=data.releaseGroup,
         size=int(data.size) if data.size and data.size.isdecimal() else None,
         torrent=_TORRENTS.get(data.protocol or ""),
+        client=data.downloadClientName,
     )
 
 

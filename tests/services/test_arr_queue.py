@@ -62,6 +62,7 @@ async def test_the_queue_of_a_real_radarr() -> None:
         added=ADDED,
         quality="Bluray-1080p",
         indexer="Example Indexer",
+        title="The.Lord.of.the.Rings.The.Return.of.the.King.2003.1080p.BluRay.x264-GRP",
         client="qBittorrent",
     )
     told = [(entry.arr_id, entry.status, entry.tracked_state) for entry in found.values]
@@ -149,6 +150,7 @@ async def test_grabs_of_a_real_history() -> None:
         release_group="GRP",
         size=10356789012,
         torrent=True,
+        client="qBittorrent",
     )
 
 
