@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
+from daemon.reasons import Reason
+
 SYNC_USER = "Library Sync"
 """What stands in `requested_by` of the rows that this program added."""
 
@@ -273,41 +275,6 @@ class Policy:
         return f"{self.public_url}/Items/{jellyfin_id}/Images/Primary"
 
 
-class SkipReason(StrEnum):
-    """Why nothing is written for an item, or for a request."""
-
-    ALREADY_RIGHT = "already_right"
-    DUPLICATE = "duplicate"
-    NOT_AVAILABLE = "not_available"
-    AVAILABILITY_UNKNOWN = "availability_unknown"
-    STILL_READ = "still_read_by_jellyfin"
-    EARLIER_STATE = "tracked_in_an_earlier_state"
-    SEASONS_INCOMPLETE = "requested_seasons_incomplete"
-    NOT_UNDERSTOOD = "row_not_understood"
-    TRACKED_MEANWHILE = "tracked_meanwhile"
-    DELETED_IN_TRACKER = "deleted_in_the_tracker"
-    UNLINK_HELD = "unlink_held"
-    NOT_IN_LIBRARY = "not_in_the_library"
-    NEVER_SEEN = "available_but_never_seen"
-
-
-class UpdateReason(StrEnum):
-    """Why a row that is there is written to."""
-
-    FILL = "fill"
-    REFRESH = "refresh"
-    RELINK = "relink"
-    PROMOTE = "promote"
-
-
-class ConflictReason(StrEnum):
-    """What only a person can settle."""
-
-    DIFFERENT_TITLES = "ids_point_to_different_titles"
-    IDENTIFIED_ANEW = "identified_as_another_title"
-    CONTRADICTING = "ids_contradict_each_other"
-
-
 class Fate(StrEnum):
     """What becomes of a request whose title is not in the library any more."""
 
@@ -325,6 +292,11 @@ class Add:
     sonarr_id: int | None = None
     poster_url: str | None = None
 
+    @property
+    def reason(self) -> Reason:
+        """Whether any provider knows it makes the difference."""
+        return Reason.ADD if self.item.ids.known else Reason.ADD_WITHOUT_IDS
+
 
 @dataclass(frozen=True, slots=True)
 class Update:
@@ -341,7 +313,7 @@ class Update:
     """
 
     item: LibraryItem
-    reason: UpdateReason
+    reason: Reason
     request_id: int
     fills: Mapping[str, Column] = field(default_factory=dict)
     replaces: Mapping[str, Column] = field(default_factory=dict)
@@ -356,7 +328,7 @@ class Skip:
     """Nothing is written for the item, or for the request; one of them may be None."""
 
     item: LibraryItem | None
-    reason: SkipReason
+    reason: Reason
     request_id: int | None = None
     details: str | None = None
 
@@ -367,7 +339,7 @@ class Conflict:
 
     item: LibraryItem | None
     request_ids: tuple[int, ...]
-    reason: ConflictReason = ConflictReason.DIFFERENT_TITLES
+    reason: Reason = Reason.DIFFERENT_TITLES
     details: str | None = None
 
 

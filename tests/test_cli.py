@@ -350,7 +350,7 @@ async def test_a_title_that_is_not_tracked_is_explained(shell: Shell) -> None:
         "Metropolis is not tracked.",
         "It was deleted in the tracker's dashboard at 2026-11-19T10:00 by carol.",
     ]
-    assert "it was left out" in said.out
+    assert "so left out" in said.out
     [known] = json.loads((await shell("explain", "metropolis", "--json")).out)
     assert (known["tracked"], known["decision"]["run_id"]) == (None, 2)
     assert "left_out" in (await shell("attention")).out

@@ -23,7 +23,8 @@ import aiohttp
 
 from daemon import domain, logs
 from daemon.apply import run as runs
-from daemon.domain import Outcome, SkipReason, UpdateReason
+from daemon.domain import Outcome
+from daemon.reasons import Kind, Reason
 from daemon.report.result import RunStats, SyncResult
 from tests.builders import rows
 from tests.pretend import Fault, PretendServices
@@ -141,7 +142,7 @@ def _fields(call: ast.Call, methods: set[str]) -> set[str]:
 def _of_a_run() -> dict[str, Any]:
     """The fields of a run's one line."""
     stats = RunStats()
-    stats.skipped.update(SkipReason)
+    stats.skipped.update(one for one in Reason if one.meaning.kind is Kind.SKIP)
     calls = {name: {"calls": 1.0, "bytes": 2.0, "seconds": 0.5} for name in ("Jellyfin", "Radarr")}
     return runs._flat(SyncResult(Outcome.OK, stats, 1, 0, calls).as_dict())
 
@@ -224,8 +225,7 @@ def _composed() -> Iterator[str]:
     for node in ast.walk(admin):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "PlanState":
             yield f"plan.{node.attr.lower()}"
-    for reason in UpdateReason:
-        yield f"title.{reason.value}"
+    yield from (reason.meaning.audit for reason in Reason if reason.meaning.audit)
 
 
 def test_every_action_of_the_audit_is_in_the_catalogue_and_the_other_way_round() -> None:

@@ -25,7 +25,7 @@ from daemon.logs import logger
 from daemon.report.result import RunStats, planned
 from daemon.services.jellyfin import MAX_IDS, JellyfinClient, Page
 from daemon.snapshot import Texts
-from daemon.store import ATTENTION, Applied, Store
+from daemon.store import Applied, Store
 
 _log = logger(__name__)
 _REMOVED_AT_ONCE = 50
@@ -112,7 +112,7 @@ _PROOF = frozenset({"complete", "idle", "titles", "unusable", "trusted"})
 
 def _is_written(decision: Decision) -> bool:
     if isinstance(decision, Skip):
-        return decision.reason in ATTENTION
+        return decision.reason.kept
     return not isinstance(decision, Absent)
 
 

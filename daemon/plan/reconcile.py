@@ -13,7 +13,6 @@ from daemon.domain import (
     Add,
     Column,
     Conflict,
-    ConflictReason,
     Decision,
     Deletion,
     Evidence,
@@ -26,16 +25,15 @@ from daemon.domain import (
     Plan,
     Policy,
     Skip,
-    SkipReason,
     TrackedRequest,
     Tracker,
     Update,
-    UpdateReason,
 )
 from daemon.identity import merged, same
 from daemon.plan.removal import Verdict, away, judge, proof
 from daemon.plan.seasons import Completeness, completeness
 from daemon.plan.titles import Grouping, Title, group
+from daemon.reasons import Reason
 from daemon.snapshot import Report, Snapshot
 
 _UNCHANGED: Final = "unchanged"
@@ -148,7 +146,7 @@ class _Planner:
         else:
             for row in self.absent:
                 if not self._relink_only(row):
-                    self.decisions.append(Skip(None, SkipReason.AVAILABILITY_UNKNOWN, row.id))
+                    self.decisions.append(Skip(None, Reason.AVAILABILITY_UNKNOWN, row.id))
         held = [*self._hold_unlinks(), *held]
         return Plan(self.decisions, evidence, held, rules, self.doubles, self._merges())
 
@@ -218,7 +216,7 @@ class _Planner:
         for item in title.items:
             if item.contradicting:
                 names = f"two ids of {', '.join(item.contradicting)}"
-                reason = ConflictReason.CONTRADICTING
+                reason = Reason.CONTRADICTING
                 self.decisions.append(Conflict(item, numbers, reason, names))
             elif item.available:
                 self.decisions.append(Conflict(item, numbers))
@@ -240,7 +238,7 @@ class _Planner:
             details = "; ".join(_unlike(row, title.items[0]) for row in anew)
             numbers = tuple(row.id for row in anew)
             self.decisions.extend(
-                Conflict(item, numbers, ConflictReason.IDENTIFIED_ANEW, details) for item in there
+                Conflict(item, numbers, Reason.IDENTIFIED_ANEW, details) for item in there
             )
             return
         reason, details_of_wait = self._reason_to_wait(title)
@@ -248,17 +246,17 @@ class _Planner:
             self.decisions.extend(Skip(item, reason, details=details_of_wait) for item in there)
             return
         self.decisions.append(self._add(first, self._ids(title)))
-        self.decisions.extend(Skip(item, SkipReason.DUPLICATE) for item in copies)
+        self.decisions.extend(Skip(item, Reason.DUPLICATE) for item in copies)
 
-    def _reason_to_wait(self, title: Title) -> tuple[SkipReason | None, str | None]:
+    def _reason_to_wait(self, title: Title) -> tuple[Reason | None, str | None]:
         if self.snapshot.reading.scanning and not any(item.ids.known for item in title.items):
-            return SkipReason.STILL_READ, None
+            return Reason.STILL_READ, None
         for deletion in self.tracker.deletions:
             if not deletion.overruled and _was_deleted(title, deletion):
                 if not deletion.files_too:
-                    return SkipReason.DELETED_IN_TRACKER, "it was taken off the list there"
+                    return Reason.DELETED_IN_TRACKER, "it was taken off the list there"
                 if not (self.snapshot.reading.complete and deletion.age >= _SETTLED):
-                    return SkipReason.DELETED_IN_TRACKER, "its files were to go"
+                    return Reason.DELETED_IN_TRACKER, "its files were to go"
         return None, None
 
     def _identified_anew(self) -> dict[str, list[TrackedRequest]]:
@@ -294,7 +292,7 @@ class _Planner:
             if not item.available:
                 self.decisions.append(replace(_not_there(item), request_id=title.requests[0].id))
             elif item.jellyfin_id not in spoken:
-                self.decisions.append(Skip(item, SkipReason.DUPLICATE, title.requests[0].id))
+                self.decisions.append(Skip(item, Reason.DUPLICATE, title.requests[0].id))
 
     def _not_in_library(self, title: Title) -> None:
         """No copy can be played, or there is none; only what is certain makes a title absent."""
@@ -314,24 +312,24 @@ class _Planner:
     def _note_identified_anew(self, row: TrackedRequest, item: LibraryItem) -> None:
         """Where no decision about the item tells it, one about the request does."""
         if item.jellyfin_id in self.claimed or not item.available:
-            reason = ConflictReason.IDENTIFIED_ANEW
+            reason = Reason.IDENTIFIED_ANEW
             self.decisions.append(Conflict(item, (row.id,), reason, _unlike(row, item)))
         if row.absence:
             self.returned.append(row.id)
 
-    def _reason_to_stay(self, row: TrackedRequest, *, unknown: bool) -> SkipReason | None:
+    def _reason_to_stay(self, row: TrackedRequest, *, unknown: bool) -> Reason | None:
         """Why a request whose title was not found is not absent; None if it is."""
         if row.state is None:
-            return SkipReason.NOT_UNDERSTOOD
+            return Reason.NOT_UNDERSTOOD
         if row.is_open:
-            return SkipReason.NOT_IN_LIBRARY
+            return Reason.NOT_IN_LIBRARY
         broken = row.jellyfin_id in self.snapshot.reading.broken
         if unknown or broken or row.id in self.grouping.protected:
-            return SkipReason.AVAILABILITY_UNKNOWN
+            return Reason.AVAILABILITY_UNKNOWN
         if row.seen or row.id in self.tracker.approved:
             return None
         proven = self.snapshot.reading.proves_absence
-        return SkipReason.NEVER_SEEN if proven else SkipReason.AVAILABILITY_UNKNOWN
+        return Reason.NEVER_SEEN if proven else Reason.AVAILABILITY_UNKNOWN
 
     def _ids(self, title: Title) -> Ids:
         """All that the items of a title say of its ids, the canonical one first."""
@@ -349,7 +347,7 @@ class _Planner:
         if row.absence:
             self.returned.append(row.id)
         if row.state is None:
-            return Skip(item, SkipReason.NOT_UNDERSTOOD, row.id)
+            return Skip(item, Reason.NOT_UNDERSTOOD, row.id)
         whole = self._completeness(row, title, ids)
         update = self._update(row, item, ids, whole)
         return update or self._left_as_it_is(row, item, whole)
@@ -362,10 +360,10 @@ class _Planner:
         fills = self._fills(row, item, merged(row.ids, ids), {*replaces, *relinks})
         promotes = row.state if row.is_open and whole.whole else None
         reasons = (
-            (promotes, UpdateReason.PROMOTE),
-            (relinks, UpdateReason.RELINK),
-            (replaces, UpdateReason.REFRESH),
-            (fills, UpdateReason.FILL),
+            (promotes, Reason.PROMOTE),
+            (relinks, Reason.RELINK),
+            (replaces, Reason.REFRESH),
+            (fills, Reason.FILL),
         )
         reason = next((reason for found, reason in reasons if found), None)
         if reason is None:
@@ -378,10 +376,10 @@ class _Planner:
 
     def _left_as_it_is(self, row: TrackedRequest, item: LibraryItem, whole: Completeness) -> Skip:
         if not row.is_open:
-            return Skip(item, SkipReason.ALREADY_RIGHT, row.id)
+            return Skip(item, Reason.ALREADY_RIGHT, row.id)
         if whole.whole is None:
-            return Skip(item, SkipReason.EARLIER_STATE, row.id, whole.text)
-        return Skip(item, SkipReason.SEASONS_INCOMPLETE, row.id, whole.text)
+            return Skip(item, Reason.EARLIER_STATE, row.id, whole.text)
+        return Skip(item, Reason.SEASONS_INCOMPLETE, row.id, whole.text)
 
     def _completeness(self, row: TrackedRequest, title: Title, ids: Ids) -> Completeness:
         """Whether what a request asked for is there."""
@@ -458,7 +456,7 @@ class _Planner:
         relinks = {} if distrusted or row.state is None else self._arr_relink(row, row.ids)
         if relinks:
             stand_in = LibraryItem(row.jellyfin_id or "", row.media_type, "", ids=row.ids)
-            self.decisions.append(Update(stand_in, UpdateReason.RELINK, row.id, relinks=relinks))
+            self.decisions.append(Update(stand_in, Reason.RELINK, row.id, relinks=relinks))
         return bool(relinks)
 
     def _new_identity(
@@ -586,7 +584,7 @@ def _texts(item: LibraryItem) -> dict[str, Column]:
 
 def _not_there(item: LibraryItem) -> Skip:
     unknown = item.available is None
-    return Skip(item, SkipReason.AVAILABILITY_UNKNOWN if unknown else SkipReason.NOT_AVAILABLE)
+    return Skip(item, Reason.AVAILABILITY_UNKNOWN if unknown else Reason.NOT_AVAILABLE)
 
 
 def _known_as(report: Report, row: TrackedRequest, ids: Ids) -> int | None:
@@ -621,8 +619,8 @@ def _without(update: Update, column: str, why: str) -> Decision:
     """The same update without one relink; nothing is left of one that was only that."""
     relinks = {name: pair for name, pair in update.relinks.items() if name != column}
     if not (relinks or update.fills or update.replaces or update.promotes):
-        return Skip(update.item, SkipReason.UNLINK_HELD, update.request_id, why)
+        return Skip(update.item, Reason.UNLINK_HELD, update.request_id, why)
     reason = update.reason
-    if reason is UpdateReason.RELINK and not relinks:
-        reason = UpdateReason.REFRESH if update.replaces else UpdateReason.FILL
+    if reason is Reason.RELINK and not relinks:
+        reason = Reason.REFRESH if update.replaces else Reason.FILL
     return replace(update, relinks=relinks, reason=reason)

@@ -7,31 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from daemon.domain import RemovalMode, RemovalPolicy
+from daemon.reasons import Reason, words
 from daemon.report.words import count
-
-_DONE = {
-    "available_and_not_tracked": "it was in the library and not tracked, so it was added",
-    "available_without_ids": "it was in the library and not tracked, so it was added without ids",
-    "fill": "values that were missing were filled in",
-    "refresh": "its texts were brought up to date",
-    "relink": "an id that was proven wrong was replaced",
-    "promote": "it was requested, and the library has it now",
-    "gone_from_the_library": "it was gone from the library and was removed",
-    "merged": "it was one title with another row of ours and became part of that",
-    "tracked_twice": "it was found to be tracked more than once by Library Sync",
-    "not_available": "Jellyfin lists it, but there is nothing to play",
-    "availability_unknown": "it could not be told whether there is anything to play of it",
-    "still_read_by_jellyfin": "Jellyfin was still reading it",
-    "requested_seasons_incomplete": "not all requested episodes are there",
-    "row_not_understood": "its row is not understood and is left alone",
-    "tracked_in_an_earlier_state": "it could not be told whether all that was requested is there",
-    "deleted_in_the_tracker": "it was left out, as somebody deleted it in the tracker's dashboard",
-    "unlink_held": "its id of Radarr or Sonarr was gone with many others, and was kept for now",
-    "available_but_never_seen": "it was not in the library, and had never been seen there",
-    "ids_point_to_different_titles": "its ids belong to different requests",
-    "identified_as_another_title": "its item in Jellyfin was another title by then",
-    "ids_contradict_each_other": "Jellyfin has two different ids of one provider for it",
-}
 
 
 def sentences(facts: Mapping[str, Any], policy: RemovalPolicy) -> Iterator[str]:
@@ -55,7 +32,7 @@ def of_untracked(known: Mapping[str, Any]) -> Iterator[str]:
         yield _deleted(deletion)
     if (decision := known["decision"]) is not None:
         yield _decided(decision)
-        if decision["reason"] == "deleted_in_the_tracker":
+        if decision["reason"] == Reason.DELETED_IN_TRACKER:
             yield "It stays out unless an admin has it tracked again, under “needs attention”."
     elif deletion is not None and deletion["removal"] is not None:
         yield "It is added again as soon as the library has it."
@@ -72,9 +49,9 @@ def _deleted(deletion: Mapping[str, Any]) -> str:
 
 
 def _decided(decision: Mapping[str, Any]) -> str:
-    done = _DONE.get(decision["reason"], decision["reason"].replace("_", " "))
     details = f" ({decision['details']})" if decision["details"] else ""
-    return f"In run {decision['run_id']}, {decision['started_at'][:16]}, {done}{details}."
+    when = f"In run {decision['run_id']}, {decision['started_at'][:16]}"
+    return f"{when}: {words(decision['reason'])}{details}."
 
 
 def _undone(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -21,23 +21,14 @@ from daemon.domain import (
     Plan,
     Rule,
     Skip,
-    SkipReason,
     SourceFailure,
     Update,
-    UpdateReason,
 )
+from daemon.reasons import Reason
 
 _MAX_DETAILS: Final = 100
 _MAX_RULES: Final = 50
 _MAX_EARLY: Final = 20_000
-_EARLY: Final = frozenset(
-    {
-        SkipReason.NOT_AVAILABLE,
-        SkipReason.AVAILABILITY_UNKNOWN,
-        SkipReason.STILL_READ,
-        SkipReason.EARLIER_STATE,
-    }
-)
 
 
 @dataclass(slots=True)
@@ -69,7 +60,7 @@ class RunStats:
     without_ids: int = 0
     unpictured: int = 0
     conflicts: int = 0
-    skipped: Counter[SkipReason] = field(default_factory=Counter)
+    skipped: Counter[Reason] = field(default_factory=Counter)
     defects: list[ItemError] = field(default_factory=list)
     gaps: list[SourceFailure] = field(default_factory=list)
     early: set[str] = field(default_factory=set)
@@ -106,14 +97,14 @@ class RunStats:
         self.added += isinstance(decision, Add)
         self.removed += isinstance(decision, Absent) and decision.fate is Fate.REMOVE
         if isinstance(decision, Update):
-            self.filled += decision.reason is UpdateReason.FILL
-            self.refreshed += decision.reason is UpdateReason.REFRESH
-            self.relinked += decision.reason is UpdateReason.RELINK
-            self.promoted += decision.reason is UpdateReason.PROMOTE
+            self.filled += decision.reason is Reason.FILL
+            self.refreshed += decision.reason is Reason.REFRESH
+            self.relinked += decision.reason is Reason.RELINK
+            self.promoted += decision.reason is Reason.PROMOTE
 
     def overtaken(self, number: int) -> None:
         """Count items that somebody else was quicker with."""
-        self.skipped[SkipReason.TRACKED_MEANWHILE] += number
+        self.skipped[Reason.TRACKED_MEANWHILE] += number
 
     @property
     def wrote_any(self) -> bool:
@@ -210,7 +201,7 @@ class SyncResult:
 
 def _early(decision: Decision) -> LibraryItem | None:
     """The item that has to be looked at again, since not all of it can be told yet."""
-    if isinstance(decision, Skip) and decision.reason in _EARLY:
+    if isinstance(decision, Skip) and decision.reason.meaning.retried:
         return decision.item
     return decision.item if isinstance(decision, Update) and decision.undecided else None
 

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
+from daemon import reasons
 from daemon.domain import Outcome
+from daemon.reasons import Count
 from daemon.report.progress import Progress
 
 _HEADLINES = {
@@ -16,35 +18,6 @@ _HEADLINES = {
     "failed": "Failed",
     "interrupted": "Interrupted",
 }
-_COUNTS = (
-    ("added", "added"),
-    ("filled", "filled in"),
-    ("refreshed", "refreshed"),
-    ("relinked", "linked anew"),
-    ("promoted", "requested, and available now"),
-    ("removed", "removed"),
-    ("merged", "merged into another row of the same title"),
-    ("held", "held until an admin approves"),
-    ("watched", "missing, waiting for more evidence"),
-    ("conflicts", "in conflict"),
-    ("without_ids", "added without any provider id"),
-)
-REASONS = {
-    "already_right": "already right",
-    "duplicate": "further copies of a title",
-    "not_available": "nothing to play yet",
-    "availability_unknown": "not told whether there is anything to play",
-    "still_read_by_jellyfin": "still being read by Jellyfin",
-    "tracked_in_an_earlier_state": "requested, in an earlier state",
-    "requested_seasons_incomplete": "requested, not all episodes there yet",
-    "row_not_understood": "tracked in a way that is not understood",
-    "tracked_meanwhile": "tracked by somebody else meanwhile",
-    "deleted_in_the_tracker": "deleted in the tracker's dashboard, so left out",
-    "unlink_held": "id of Radarr or Sonarr gone, held until an admin approves",
-    "not_in_the_library": "requested, not in the library yet",
-    "available_but_never_seen": "tracked as available, never seen in the library",
-}
-"""Why items of the library are left as they are, by the reason's code."""
 
 _MAX_PROBLEMS = 10
 
@@ -61,8 +34,9 @@ def result(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _counts(document: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
-    yield from ((document[key], words) for key, words in _COUNTS if document[key])
-    yield from ((number, REASONS[one]) for one, number in document["skip_reasons"].items())
+    shown = (one for one in Count if document[one] and one is not Count.SKIPPED)
+    yield from ((document[one], one.words) for one in shown)
+    yield from ((number, reasons.words(one)) for one, number in document["skip_reasons"].items())
 
 
 def looked(document: Mapping[str, Any]) -> Iterator[str]:

@@ -24,12 +24,12 @@ from daemon.domain import (
     Outcome,
     RemovalPolicy,
     Skip,
-    SkipReason,
     TrackedRequest,
     Trigger,
     Update,
 )
 from daemon.errors import StoreError
+from daemon.reasons import Reason
 from daemon.store import (
     attention,
     audit,
@@ -55,16 +55,14 @@ from daemon.store.database import (
     refuse_network,
 )
 from daemon.store.evidence import Moment
-from daemon.store.glance import SHOWN, SHOWN_TO_ADMINS, Dashboard, RunView, Wanted
+from daemon.store.glance import SHOWN, Dashboard, RunView, Wanted
 from daemon.store.plans import PlanState
 from daemon.store.runs import EVERY_RUN, Decided, RunCounts, RunFilter
 from daemon.store.titles import Hit
 from daemon.store.undo import Undone
 
 __all__ = [
-    "ATTENTION",
     "SHOWN",
-    "SHOWN_TO_ADMINS",
     "Applied",
     "AuditEvent",
     "AuditFilter",
@@ -90,21 +88,6 @@ __all__ = [
 _BATCH = 2000
 _WEEK = timedelta(days=7)
 _T = TypeVar("_T")
-
-ATTENTION = frozenset(
-    {
-        SkipReason.NOT_UNDERSTOOD,
-        SkipReason.STILL_READ,
-        SkipReason.NOT_AVAILABLE,
-        SkipReason.AVAILABILITY_UNKNOWN,
-        SkipReason.SEASONS_INCOMPLETE,
-        SkipReason.EARLIER_STATE,
-        SkipReason.DELETED_IN_TRACKER,
-        SkipReason.UNLINK_HELD,
-        SkipReason.NEVER_SEEN,
-    }
-)
-"""Skips that are kept in the history, because somebody may ask about them."""
 
 
 class Tracked(NamedTuple):
@@ -650,7 +633,7 @@ class Store:
         for row in rows:
             writer.remove(row, actor, run_id, _why(row))
         written = writer.written
-        runs.note(connection, run_id, [_removed(number, row) for number, row in written.removed])
+        runs.note(connection, run_id, [_removed(Reason.REMOVE, *one) for one in written.removed])
         audit.append(connection, written.events, now)
         return Applied(removed=len(written.removed))
 
@@ -661,7 +644,7 @@ class Store:
         writer = requests.Writer(connection, self._columns, now)
         writer.merge(rows, actor, run_id)
         written = writer.written
-        entries = [_removed(*one, kind="merge", why="merged") for one in written.merged]
+        entries = [_removed(Reason.MERGE, *one) for one in written.merged]
         runs.note(connection, run_id, entries)
         audit.append(connection, written.events, now)
         return Applied(merged=len(written.merged))
@@ -680,7 +663,7 @@ def _double(connection: sqlite3.Connection, rows: tuple[int, ...]) -> Decided:
         "SELECT media_type, title, jellyfin_id FROM requests WHERE id = ?", (first,)
     ).fetchone() or (None, None, None)
     also = ", ".join(str(number) for number in others)
-    return Decided("double", "tracked_twice", media_type, title, item, first, also)
+    return Decided(Reason.DOUBLE, media_type, title, item, first, also)
 
 
 def _why(absent: Absent) -> str:
@@ -691,17 +674,8 @@ def _why(absent: Absent) -> str:
     return f"{approved}nothing to play of it in {sightings} complete listings of the library{since}"
 
 
-def _removed(
-    number: int, row: dict[str, Any], kind: str = "remove", why: str = "gone_from_the_library"
-) -> Decided:
-    return Decided(
-        kind,
-        why,
-        row["media_type"],
-        row["title"],
-        row["jellyfin_id"],
-        number,
-    )
+def _removed(reason: Reason, number: int, row: dict[str, Any]) -> Decided:
+    return Decided(reason, row["media_type"], row["title"], row["jellyfin_id"], number)
 
 
 def _data_version(connection: sqlite3.Connection) -> int:
@@ -722,18 +696,16 @@ def _added_event(written: requests.Written, actor: Actor, run_id: int) -> list[A
         "request_ids": [number for number, _ in written.added],
         "jellyfin_ids": [add.item.jellyfin_id for _, add in written.added],
     }
-    return [AuditEvent("titles.added", actor, run_id, after=after)]
+    return [AuditEvent(Reason.ADD.meaning.audit, actor, run_id, after=after)]
 
 
 def _decided(written: requests.Written) -> Iterable[Decided]:
     for number, add in written.added:
-        lacking = not add.item.ids.known
-        reason = "available_without_ids" if lacking else "available_and_not_tracked"
-        yield _entry("add", reason, add.item, number)
+        yield _entry(add.reason, add.item, number)
     for number, update in written.updated:
         names = ", ".join(sorted({*update.fills, *update.replaces, *update.relinks}))
         details = "; ".join(filter(None, (names, update.details)))
-        yield _entry("update", update.reason.value, update.item, number, details)
+        yield _entry(update.reason, update.item, number, details)
 
 
 def _attention(decisions: Iterable[Decision]) -> Iterable[Decided]:
@@ -742,9 +714,9 @@ def _attention(decisions: Iterable[Decision]) -> Iterable[Decided]:
             rows = ", ".join(str(number) for number in one.request_ids)
             details = "; ".join(filter(None, (one.details, rows and f"requests {rows}")))
             alone = one.request_ids[0] if len(one.request_ids) == 1 else None
-            yield _entry("conflict", one.reason.value, one.item, alone, details)
-        elif isinstance(one, Skip) and one.reason in ATTENTION:
-            yield _entry("skip", one.reason.value, one.item, one.request_id, one.details)
+            yield _entry(one.reason, one.item, alone, details)
+        elif isinstance(one, Skip) and one.reason.kept:
+            yield _entry(one.reason, one.item, one.request_id, one.details)
 
 
 def _named(connection: sqlite3.Connection, one: Decided) -> Decided:
@@ -758,13 +730,11 @@ def _named(connection: sqlite3.Connection, one: Decided) -> Decided:
 
 
 def _entry(
-    kind: str, reason: str, item: LibraryItem | None, number: int | None, details: str | None = None
+    reason: Reason, item: LibraryItem | None, number: int | None, details: str | None = None
 ) -> Decided:
     if item is None:
-        return Decided(kind, reason, None, None, None, number, details)
-    return Decided(
-        kind, reason, item.media_type.value, item.title, item.jellyfin_id, number, details
-    )
+        return Decided(reason, None, None, None, number, details)
+    return Decided(reason, item.media_type.value, item.title, item.jellyfin_id, number, details)
 
 
 def _now() -> datetime:

@@ -9,12 +9,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from daemon.domain import DISTRUSTED, Absence, HeldKind, RemovalMode, RemovalPolicy, SkipReason
+from daemon.domain import DISTRUSTED, Absence, HeldKind, RemovalMode, RemovalPolicy
+from daemon.reasons import REASONS, Action, FindingKind, Kind, Meaning, Reason, words
 from daemon.store import evidence, plans
 from daemon.store.evidence import Moment
 
 _MAX: Final = 100
-_NEVER_IGNORED: Final = frozenset({"held", "leaving", "problem", "server"})
+_NEVER_IGNORED: Final = frozenset(
+    {FindingKind.HELD, FindingKind.LEAVING, FindingKind.PROBLEM, FindingKind.SERVER}
+)
 """A title that may go, or one that could not be read, is nothing to look away from."""
 
 
@@ -22,7 +25,6 @@ class Finding(NamedTuple):
     """Something that needs, or may soon need, somebody.
 
     Attributes:
-        kind: "held", "leaving", "conflict" and the like.
         request_id: the tracked row, if it is about one alone.
         what: what is so, in plain words.
         todo: what to do about it.
@@ -32,7 +34,7 @@ class Finding(NamedTuple):
         subject: what it is about where that is neither a row nor an item.
     """
 
-    kind: str
+    kind: FindingKind
     title: str
     request_id: int | None
     what: str
@@ -130,7 +132,7 @@ def _held(connection: sqlite3.Connection) -> Iterator[Finding]:
     for one in plans.titles(connection, run_id, _MAX):
         what, todo = _HELD[HeldKind(one["kind"])]
         told, number = f"{what}: {one['why']}", one["request_id"]
-        yield Finding("held", one["title"], number, told, todo.format(run_id))
+        yield Finding(FindingKind.HELD, one["title"], number, told, todo.format(run_id))
 
 
 def _server(connection: sqlite3.Connection) -> Iterator[Finding]:
@@ -144,9 +146,8 @@ def _server(connection: sqlite3.Connection) -> Iterator[Finding]:
     what = f"Jellyfin's address leads to another server ({server}) than before{before}; nothing is"
     what = f"{what} removed or linked anew"
     todo = "correct the address, or confirm that this is the right server by now"
-    yield Finding(
-        "server", f"run {run_id}", None, what, todo, action="confirm", subject=f"server {server}"
-    )
+    kind, run, subject = FindingKind.SERVER, f"run {run_id}", f"server {server}"
+    yield Finding(kind, run, None, what, todo, action=Action.CONFIRM, subject=subject)
 
 
 def _unread(connection: sqlite3.Connection) -> list[Finding]:
@@ -157,16 +158,19 @@ def _unread(connection: sqlite3.Connection) -> list[Finding]:
         own = {gap["detail"] for gap in result.get("gaps", ()) if gap["kind"] == DISTRUSTED}
         details = [one for one in details if one not in own]
     todo = "see to what it names; the next full run tells whether it is well again"
-    return [Finding("problem", f"run {number}", None, str(one), todo) for one in details[:_MAX]]
+    return [
+        Finding(FindingKind.PROBLEM, f"run {number}", None, str(one), todo)
+        for one in details[:_MAX]
+    ]
 
 
 def _copies(connection: sqlite3.Connection) -> list[Finding]:
     """How many items the latest full run passed over; which ones is not kept."""
     number, result = _latest(connection, "'ok', 'partial', 'held'")
-    copies = result.get("skip_reasons", {}).get(SkipReason.DUPLICATE, 0)
+    copies = result.get("skip_reasons", {}).get(Reason.DUPLICATE, 0)
     what = f"items in Jellyfin that are further copies of tracked titles: {copies:,}"
     todo = "nothing if several versions are meant; else delete or merge them in Jellyfin"
-    return [Finding("duplicates", f"run {number}", None, what, todo)] if copies else []
+    return [Finding(FindingKind.DUPLICATES, f"run {number}", None, what, todo)] if copies else []
 
 
 def _latest(connection: sqlite3.Connection, outcomes: str) -> tuple[int, dict[str, Any]]:
@@ -198,7 +202,7 @@ def _leaving(
             what = f"nothing to play of it in {missing.sightings} complete {listings} since"
             what = f"{what} {missing.since:%Y-%m-%d %H:%M} UTC; {_countdown(missing, policy)}"
             todo = "nothing if it was deleted; else see why Jellyfin does not show it"
-            yield Finding("leaving", title, number, what, todo)
+            yield Finding(FindingKind.LEAVING, title, number, what, todo)
 
 
 def _countdown(missing: Absence, policy: RemovalPolicy) -> str:
@@ -209,90 +213,8 @@ def _countdown(missing: Absence, policy: RemovalPolicy) -> str:
     return f"{end} after {more} more, {left.total_seconds() / 3600:.0f} h from now at the earliest"
 
 
-class _Kind(NamedTuple):
-    """What the reason of a decision means to people."""
-
-    name: str
-    what: str
-    todo: str
-    action: str = ""
-
-
-_KINDS: Final[Mapping[str, _Kind]] = {
-    "identified_as_another_title": _Kind(
-        "identified",
-        "its item in Jellyfin is another title by now",
-        "correct the item in Jellyfin, or confirm that the row is this title by now",
-        "confirm",
-    ),
-    "ids_point_to_different_titles": _Kind(
-        "conflict",
-        "its ids belong to different requests",
-        "correct the ids in Jellyfin, or merge the requests in the tracker",
-    ),
-    "ids_contradict_each_other": _Kind(
-        "conflict",
-        "Jellyfin has two different ids of one provider for it",
-        "correct the ids in Jellyfin",
-    ),
-    "tracked_twice": _Kind(
-        "double",
-        "Library Sync tracks it more than once",
-        "have its rows merged into the first one",
-        "merge",
-    ),
-    "unlink_held": _Kind(
-        "unlink_held",
-        "its id of Radarr or Sonarr would be taken away, with many others",
-        "nothing if that list comes back; else have the id taken away",
-        "unlink",
-    ),
-    "deleted_in_the_tracker": _Kind(
-        "left_out",
-        "somebody deleted it in the tracker's dashboard, and Jellyfin still lists it",
-        "nothing if that was meant; else have it tracked again",
-        "track_again",
-    ),
-    "available_but_never_seen": _Kind(
-        "never_seen",
-        "it is tracked as available, and was in no reading of the library so far",
-        "see why Jellyfin does not show it, or have it removed from the tracker",
-        "remove",
-    ),
-    "row_not_understood": _Kind(
-        "not_understood",
-        "the tracker's row has a state, type or id that is not known",
-        "upgrade library-sync, or correct the row",
-    ),
-    "availability_unknown": _Kind(
-        "unknown",
-        "whether there is anything to play of it could not be told",
-        "nothing, it is looked at again; if it stays, see to the problems here, and Jellyfin's log",
-    ),
-    "not_available": _Kind(
-        "nothing_to_play",
-        "Jellyfin lists it, but there is no file to play",
-        "add an episode or the film, or delete its empty folder",
-    ),
-    "tracked_in_an_earlier_state": _Kind(
-        "waiting",
-        "it was requested, and whether all of that is there could not be told",
-        "nothing, it is looked at again; if it stays, see to what the brackets name",
-    ),
-    "requested_seasons_incomplete": _Kind(
-        "incomplete",
-        "not all requested episodes are there",
-        "nothing; it becomes available with the last of them",
-    ),
-    "still_read_by_jellyfin": _Kind(
-        "being_read",
-        "Jellyfin has no ids for it yet",
-        "nothing, it is looked at again; if it stays, identify it in Jellyfin",
-    ),
-}
-"""By the reason's code, the most urgent first."""
-
-_URGENCY: Final = {reason: at for at, reason in enumerate(_KINDS)}
+_URGENCY: Final = {reason: at for at, reason in enumerate(REASONS)}
+_OPEN: Final = f"kind IN ('{Kind.CONFLICT}', '{Kind.SKIP}', '{Kind.DOUBLE}')"
 _OTHERS: Final = re.compile(r"requests ([0-9, ]+)$")
 _ROW: Final = (
     *("reason", "media_type", "title", "request_id", "details", "jellyfin_id", "tracked"),
@@ -309,13 +231,13 @@ def _decided(connection: sqlite3.Connection, most: int) -> list[Finding]:
     rows = connection.execute(
         f"SELECT {', '.join(_ROW[:-1])}, {_NAME} FROM ("
         "SELECT *, ROW_NUMBER() OVER (PARTITION BY reason ORDER BY title) AS place"
-        f" FROM sync_decisions WHERE run_id = {LATEST}"
-        " AND kind IN ('conflict', 'skip', 'double')) WHERE place <= ? ORDER BY reason, place",
+        f" FROM sync_decisions WHERE run_id = {LATEST} AND {_OPEN})"
+        " WHERE place <= ? ORDER BY reason, place",
         (most,),
     )
     found = _findings(connection, [dict(zip(_ROW, row, strict=True)) for row in rows])
     if plans.open_plan(connection) is not None:  # which tells of them
-        found = (one for one in found if one.kind != "unlink_held")
+        found = (one for one in found if one.kind is not FindingKind.UNLINK_HELD)
     return [*dict.fromkeys(found)]
 
 
@@ -323,7 +245,7 @@ def of_row(connection: sqlite3.Connection, request_id: int) -> list[Finding]:
     """What the latest full run could not settle about one row."""
     rows = connection.execute(
         f"SELECT {', '.join(_ROW[:-1])}, {_NAME} FROM sync_decisions WHERE run_id = {LATEST}"
-        " AND kind IN ('conflict', 'skip', 'double') AND (request_id = ? OR kind <> 'skip')",
+        f" AND {_OPEN} AND (request_id = ? OR kind <> 'skip')",
         (request_id,),
     )
     found = _findings(connection, [dict(zip(_ROW, row, strict=True)) for row in rows])
@@ -333,10 +255,10 @@ def of_row(connection: sqlite3.Connection, request_id: int) -> list[Finding]:
 def _findings(connection: sqlite3.Connection, rows: Sequence[dict[str, Any]]) -> Iterator[Finding]:
     for row in sorted(rows, key=lambda row: _URGENCY.get(row["reason"], len(_URGENCY))):
         numbers = _numbers(row)
-        least = 2 if row["reason"] == "tracked_twice" else min(1, len(numbers))
+        least = 2 if row["reason"] == Reason.DOUBLE else min(1, len(numbers))
         if len(_present(connection, numbers)) < least:
             continue  # what it was about is gone meanwhile
-        if row["reason"] == "identified_as_another_title" and row["request_id"] is None:
+        if row["reason"] == Reason.IDENTIFIED_ANEW and row["request_id"] is None:
             continue  # each of its rows is a finding of its own
         yield _finding(row, numbers)
 
@@ -344,7 +266,7 @@ def _findings(connection: sqlite3.Connection, rows: Sequence[dict[str, Any]]) ->
 def _numbers(row: Mapping[str, Any]) -> tuple[int, ...]:
     """The rows that a decision is about."""
     details, first = row["details"] or "", row["request_id"]
-    if row["reason"] == "tracked_twice":
+    if row["reason"] == Reason.DOUBLE:
         return (first, *map(int, re.findall("[0-9]+", details)))
     others = _OTHERS.search(details)
     if first is None and others:
@@ -358,25 +280,24 @@ def _present(connection: sqlite3.Connection, numbers: Iterable[int]) -> list[int
 
 
 def _finding(row: Mapping[str, Any], numbers: tuple[int, ...]) -> Finding:
-    reason = row["reason"]
-    unknown = _Kind(reason, reason.replace("_", " "), "look at it")
-    kind, what, todo, action = _KINDS.get(reason, unknown)
+    code, item = row["reason"], row["jellyfin_id"]
+    of_another_version = Meaning(code, "", FindingKind.OTHER, words(code), "look at it")
+    meaning = REASONS[code].meaning if code in REASONS else of_another_version
     rows = f"requests {', '.join(map(str, numbers))}"
-    details = rows if reason == "tracked_twice" else row["details"]
-    if reason == "identified_as_another_title" and details:
+    details = rows if code == Reason.DOUBLE else row["details"]
+    if code == Reason.IDENTIFIED_ANEW and details:
         details = f"{row['title']}: {_OTHERS.sub('', details).removesuffix('; ')}"
-    title = row["tracked"] or row["title"] or rows
     return Finding(
-        kind,
-        title,
+        meaning.finding or FindingKind.OTHER,
+        row["tracked"] or row["title"] or rows,
         row["request_id"],
-        f"{what} ({details})" if details else what,
-        todo,
-        row["jellyfin_id"],
+        f"{meaning.what} ({details})" if details else meaning.what,
+        meaning.todo,
+        item,
         row["media_type"],
-        action,
+        meaning.action,
         numbers,
-        "" if row["jellyfin_id"] or not numbers else rows,
+        "" if item or not numbers else rows,
     )
 
 
@@ -391,7 +312,7 @@ def _without_ids(connection: sqlite3.Connection, most: int) -> list[Finding]:
     )
     return [
         Finding(
-            "without_ids",
+            FindingKind.WITHOUT_IDS,
             title,
             number,
             "no provider knows it",

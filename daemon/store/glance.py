@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
+from daemon.reasons import UNDONE, Group, Reason
 from daemon.store import plans, runs, titles
 from daemon.store.runs import EVERY_RUN, RunFilter
 from daemon.store.titles import Hit
@@ -25,35 +26,11 @@ _IN_RESULT: Final = ("promoted", "removed", "merged", "held", "errors", "total_s
 _ENTRY: Final = (
     *("seq", "kind", "reason", "media_type", "title", "request_id", "details", "jellyfin_id"),
 )
-_DECIDED: Final[Mapping[str, tuple[str, ...]]] = {
-    "added": ("available_and_not_tracked", "available_without_ids"),
-    "changed": ("fill", "refresh"),
-    "available": ("promote",),
-    "gone": ("gone_from_the_library",),
-    "merged": ("merged",),
-    "linked": ("relink",),
-    "unmatched": (
-        *("ids_point_to_different_titles", "identified_as_another_title"),
-        *("ids_contradict_each_other", "still_read_by_jellyfin", "available_without_ids"),
-    ),
-    "doubles": ("tracked_twice",),
-    "skipped": (
-        *("not_available", "availability_unknown", "requested_seasons_incomplete"),
-        *("tracked_in_an_earlier_state", "row_not_understood", "deleted_in_the_tracker"),
-        *("unlink_held", "available_but_never_seen"),
-    ),
+_DECIDED: Final[Mapping[str, Sequence[Reason]]] = {
+    group: [reason for reason in Reason if group in reason.meaning.groups] for group in Group
 }
-HELD: Final = "held"
-RESTORED: Final = "restored"
-ERROR: Final = "error"
-SHOWN: Final = (
-    *("added", "changed", "available", "gone", "merged", HELD, RESTORED, "linked"),
-    *("unmatched", "doubles", "skipped"),
-)
-"""The groups that a run's outcome is shown in; what is restored was taken back of it since."""
-
-SHOWN_TO_ADMINS: Final = (*SHOWN, ERROR)
-"""Errors may name addresses and folders."""
+SHOWN: Final = tuple(group for group in Group if group is not Group.ERROR)
+"""Errors may name addresses and folders; what else a run came to is shown to everybody."""
 
 _FOUND: Final = ("id", "title", "media_type", "state", "year")
 _FILM: Final = (
@@ -63,7 +40,6 @@ _FILM: Final = (
 """By which Radarr's pages know the film of a row, if it is one that Radarr has."""
 
 _TAKEN_BACK: Final = "title.undone"
-_CAN_BE_TAKEN_BACK: Final = ("title.removed", "title.merged", "title.relink", "title.promote")
 
 
 class Dashboard(NamedTuple):
@@ -102,7 +78,7 @@ class Wanted:
     text: str = ""
     after: int = 0
     limit: int = 50
-    groups: tuple[str, ...] = SHOWN_TO_ADMINS
+    groups: tuple[Group, ...] = (*Group,)
 
 
 class RunView(NamedTuple):
@@ -119,8 +95,8 @@ class RunView(NamedTuple):
     """
 
     run: dict[str, Any]
-    counts: dict[str, int]
-    group: str
+    counts: dict[Group, int]
+    group: Group
     rows: list[dict[str, Any]]
     plan: dict[str, Any] | None
     kept: bool
@@ -219,16 +195,17 @@ def view(connection: sqlite3.Connection, run_id: int, wanted: Wanted) -> RunView
         return None
     plan = _plan(connection, run_id)
     counts = _counts(connection, run)
-    counts[HELD] = plan["titles"] if plan else 0
-    nonempty = (name for name in wanted.groups if counts[name])
-    group = wanted.group if wanted.group in wanted.groups else next(nonempty, wanted.groups[0])
-    read = {HELD: _held, RESTORED: _restored, ERROR: _errors}.get(group, _decided)
+    counts[Group.HELD] = plan["titles"] if plan else 0
+    asked = (one for one in wanted.groups if one == wanted.group)
+    nonempty = (one for one in wanted.groups if counts[one])
+    group = next(asked, None) or next(nonempty, wanted.groups[0])
+    read = {Group.HELD: _held, Group.RESTORED: _restored, Group.ERROR: _errors}.get(group, _decided)
     rows = read(connection, run, replace(wanted, group=group))
     kept, undoable = runs.keeps(connection, run_id), _undoable(connection, run_id)
     return RunView(run, counts, group, rows, plan, kept, undoable)
 
 
-def _counts(connection: sqlite3.Connection, run: Mapping[str, Any]) -> dict[str, int]:
+def _counts(connection: sqlite3.Connection, run: Mapping[str, Any]) -> dict[Group, int]:
     """How many there are of each group, but for what is held."""
     found = connection.execute(
         "SELECT reason, COUNT(*) FROM sync_decisions WHERE run_id = ? GROUP BY reason", (run["id"],)
@@ -237,8 +214,8 @@ def _counts(connection: sqlite3.Connection, run: Mapping[str, Any]) -> dict[str,
     [restored] = connection.execute(
         "SELECT COUNT(*) FROM sync_audit WHERE run_id = ? AND action = ?", (run["id"], _TAKEN_BACK)
     ).fetchone()
-    counts = {name: sum(reasons.get(one, 0) for one in of) for name, of in _DECIDED.items()}
-    return {**counts, RESTORED: restored, ERROR: (run["result"] or {}).get("errors", 0)}
+    counts = {one: sum(reasons.get(reason, 0) for reason in _DECIDED[one]) for one in Group}
+    return {**counts, Group.RESTORED: restored, Group.ERROR: (run["result"] or {}).get("errors", 0)}
 
 
 def _decided(
@@ -266,7 +243,9 @@ def _held(
         (run["id"], wanted.after, titles.like(wanted.text), wanted.limit),
     )
     held = [dict(zip((*names, "tmdb_id"), row, strict=True)) for row in rows]
-    return [{**one, "seq": one["request_id"], "kind": HELD, "would": one["kind"]} for one in held]
+    return [
+        {**one, "seq": one["request_id"], "kind": Group.HELD, "would": one["kind"]} for one in held
+    ]
 
 
 def _restored(
@@ -282,14 +261,16 @@ def _restored(
         " AND COALESCE(title, done.target) LIKE ? ESCAPE '\\' ORDER BY done.seq LIMIT ?",
         (run["id"], _TAKEN_BACK, wanted.after, titles.like(wanted.text), wanted.limit),
     )
-    return [{**dict(zip(names, row, strict=True)), "kind": RESTORED} for row in rows]
+    return [{**dict(zip(names, row, strict=True)), "kind": Group.RESTORED} for row in rows]
 
 
 def _errors(_: sqlite3.Connection, run: Mapping[str, Any], wanted: Wanted) -> list[dict[str, Any]]:
     """What could not be read or used, in sentences."""
     told = enumerate((run["result"] or {}).get("error_details", ()), 1)
     fits = [(seq, text) for seq, text in told if wanted.text.lower() in text.lower()]
-    rows = [{"seq": seq, "kind": ERROR, "title": text} for seq, text in fits if seq > wanted.after]
+    rows = [
+        {"seq": seq, "kind": Group.ERROR, "title": text} for seq, text in fits if seq > wanted.after
+    ]
     return rows[: wanted.limit]
 
 
@@ -314,14 +295,14 @@ def _changes(
 
 
 def _undoable(connection: sqlite3.Connection, run_id: int) -> dict[str, int]:
-    actions = (*_CAN_BE_TAKEN_BACK, _TAKEN_BACK)
+    actions = (*UNDONE, _TAKEN_BACK)
     rows = connection.execute(
         "SELECT action, reason, COUNT(*) FROM sync_audit WHERE run_id = ?"
         f" AND action IN ({', '.join('?' * len(actions))})"
         " GROUP BY action, CASE action WHEN ? THEN reason END",
         (run_id, *actions, _TAKEN_BACK),
     )
-    left = dict.fromkeys(_CAN_BE_TAKEN_BACK, 0)
+    left = dict.fromkeys(UNDONE, 0)
     for action, reason, number in rows:
         undone = action == _TAKEN_BACK
         name = str(reason).partition(" ")[0] if undone else action

@@ -30,6 +30,7 @@ from daemon.domain import (
 )
 from daemon.errors import SchemaMismatchError
 from daemon.identity import file_name, jellyfin_id, same
+from daemon.reasons import Reason
 from daemon.store import evidence
 from daemon.store.audit import AuditEvent
 from daemon.store.evidence import Moment
@@ -456,7 +457,7 @@ class Writer:
         if "state" in changes:
             before["episodes"], after["event_id"] = self._promoted(row["id"])
         self.written.updated.append((row["id"], update))
-        action, target = f"title.{update.reason.value}", f"request {row['id']}"
+        action, target = update.reason.meaning.audit, f"request {row['id']}"
         why = update.item.jellyfin_id
         event = AuditEvent(action, actor, run_id, target, why, before, after)
         self.written.events.append(event)
@@ -519,7 +520,7 @@ class Writer:
         after = {"deletion_log_id": self._log_deletion(row[0], why)}
         target = f"request {gone.id}"
         self.written.events.append(
-            AuditEvent("title.removed", actor, run_id, target, why, before, after)
+            AuditEvent(Reason.REMOVE.meaning.audit, actor, run_id, target, why, before, after)
         )
         self.written.removed.append((gone.id, row[0]))
         return True
@@ -535,7 +536,7 @@ class Writer:
             why = f"the same title as request {first}"
             target = f"request {number}"
             self.written.events.append(
-                AuditEvent("title.merged", actor, run_id, target, why, before, after)
+                AuditEvent(Reason.MERGE.meaning.audit, actor, run_id, target, why, before, after)
             )
             self.written.merged.append((number, rows[number][0]))
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from daemon.domain import Actor, Outcome, Trigger
+from daemon.reasons import Reason
 
 _KEPT: Final = 200
 """Runs whose decisions are kept; the runs themselves are kept for good."""
@@ -25,8 +26,7 @@ _HIGHEST: Final = 2**63 - 1
 class Decided(NamedTuple):
     """One decision that changed something or needs somebody's attention."""
 
-    kind: str
-    reason: str
+    reason: Reason
     media_type: str | None
     title: str | None
     jellyfin_id: str | None
@@ -97,7 +97,7 @@ def note(connection: sqlite3.Connection, run_id: int, decided: Iterable[Decided]
     marks = ", ".join("?" * (len(_DECIDED) + 2))
     connection.executemany(
         f"INSERT INTO sync_decisions (run_id, seq, {names}) VALUES ({marks})",
-        ((run_id, seq, *one) for seq, one in enumerate(decided, first)),
+        ((run_id, seq, one.reason.meaning.kind, *one) for seq, one in enumerate(decided, first)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Takes a run's removals, relinks and promotions back, from what the audit kept of before.
+"""Takes back what a run did and what can be taken back, from what the audit kept of before.
 
 Each title by itself: where the row is not as that run left it any more, it stays as it is.
 """
@@ -12,11 +12,13 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from daemon.domain import Actor
+from daemon.reasons import UNDONE, Reason
 from daemon.store import audit
 from daemon.store.audit import AuditEvent
 from daemon.store.database import Transaction
 
-_ACTIONS: Final = ("title.removed", "title.merged", "title.relink", "title.promote")
+_REMOVED: Final = Reason.REMOVE.meaning.audit
+_MERGED: Final = Reason.MERGE.meaning.audit
 _CHILDREN: Final = ("timeline_events", "episodes")
 
 
@@ -42,11 +44,11 @@ class _RefusedError(Exception):
 
 def undo(connection: Transaction, run_id: int, actor: Actor, at: datetime) -> list[Undone]:
     """Take back what can be taken back, the newest first, inside the caller's transaction."""
-    marks = ", ".join("?" * len(_ACTIONS))
+    marks = ", ".join("?" * len(UNDONE))
     rows = connection.execute(
         "SELECT action, target, before, after FROM sync_audit"
         f" WHERE run_id = ? AND action IN ({marks}) ORDER BY seq DESC",
-        (run_id, *_ACTIONS),
+        (run_id, *UNDONE),
     ).fetchall()
     done = []
     for action, target, before, after in rows:
@@ -70,8 +72,8 @@ def _undone(
     try:
         was, became = json.loads(before), json.loads(after)
         number = int(target.removeprefix("request "))
-        if action in {"title.removed", "title.merged"}:
-            title = _restore(connection, was, became, alone=action == "title.removed")
+        if action in {_REMOVED, _MERGED}:
+            title = _restore(connection, was, became, alone=action == _REMOVED)
         else:
             title = _revert(connection, number, was, became)
     except _RefusedError as error:

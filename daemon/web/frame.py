@@ -17,7 +17,7 @@ import jinja2
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from daemon import __version__
+from daemon import __version__, reasons
 from daemon.errors import DaemonError
 from daemon.report import words
 from daemon.web import view
@@ -219,9 +219,7 @@ def _environment(**values: Any) -> jinja2.Environment:
         version=__version__,
         icon_of=view.ICON_OF,
         kinds=view.KINDS,
-        reasons=view.DECIDED,
-        skipped=words.REASONS,
-        nothing=view.NOTHING,
+        reasons=reasons.words,
         because=view.because,
         came_to=view.came_to,
         would=view.would,

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from daemon.domain import Outcome, Trigger
+from daemon.reasons import Action
 
 _HIGHEST = 2**63 - 1
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,12})?([Zz]|[+-]\d\d:\d\d)")
@@ -53,6 +54,9 @@ _Outcome = Annotated[
 ]
 _Trigger = Annotated[
     Trigger, Field(strict=False), WithJsonSchema({"type": "string", "enum": [*Trigger]})
+]
+_Action = Annotated[
+    Action, Field(strict=False), WithJsonSchema({"type": "string", "enum": [*Action]})
 ]
 _Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
@@ -119,9 +123,7 @@ class AttentionQuery(RequestModel):
 class SettleBody(RequestModel):
     """What is to be done about one finding."""
 
-    do: Literal[
-        "merge", "confirm", "remove", "unlink", "track_again", "ignore", "restore", "recheck"
-    ] = Field(description="its action; or ignore, restore or recheck, which most of them know")
+    do: _Action = Field(description="its action; or ignore, restore or recheck, which most know")
     kind: _Text
     target: _Text
 
@@ -374,7 +376,7 @@ class Finding(ResponseModel):
     todo: str
     jellyfin_id: str | None
     media_type: str | None
-    action: Literal["", "merge", "confirm", "remove", "unlink", "track_again"] = Field(
+    action: Action | Literal[""] = Field(
         description="what POST /admin/attention can have done about it"
     )
     request_ids: list[int] = Field(description="all rows that it is about")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any, Final, NamedTuple
 
+from daemon.reasons import FindingKind
 from daemon.report.health import ServiceHealth
 from daemon.report.progress import Phase
 from daemon.report.words import count
@@ -44,47 +45,6 @@ _TRIGGERS: Final = {
     "webhook": "a webhook",
     "cli": "the command line",
 }
-DECIDED: Final = {
-    "available_and_not_tracked": "",
-    "available_without_ids": "added without ids: no provider knows it",
-    "fill": "missing values filled in",
-    "refresh": "newer texts",
-    "relink": "linked anew",
-    "promote": "requested, and available now",
-    "gone_from_the_library": "gone from the library",
-    "merged": "became part of another row of the same title",
-    "tracked_twice": "tracked more than once by Library Sync",
-    "not_available": "listed, but there is nothing to play",
-    "availability_unknown": "not told whether there is anything to play",
-    "still_read_by_jellyfin": "Jellyfin is still reading it",
-    "requested_seasons_incomplete": "not all requested episodes are there",
-    "row_not_understood": "its row is not understood and is left alone",
-    "tracked_in_an_earlier_state": "requested, and not told whether all of that is there",
-    "deleted_in_the_tracker": "deleted in the tracker's dashboard, so left out",
-    "unlink_held": "its id of Radarr or Sonarr is gone with many others; kept for now",
-    "available_but_never_seen": "tracked as available, but never seen in the library",
-    "ids_point_to_different_titles": "its ids belong to different requests",
-    "identified_as_another_title": "its item in Jellyfin is another title by now",
-    "ids_contradict_each_other": "Jellyfin has two different ids of one provider for it",
-}
-"""Why something was decided about a title, by the reason's code."""
-
-NOTHING: Final = {
-    "added": "Nothing was added.",
-    "changed": "Nothing was changed.",
-    "available": "No requested title became available.",
-    "gone": "Nothing was removed.",
-    "merged": "No row was merged into another one.",
-    "linked": "No link was replaced.",
-    "unmatched": "Every title was matched.",
-    "doubles": "No title has more than one row of Library Sync's.",
-    "skipped": "No title was left out.",
-    "restored": "Nothing was taken back of this run.",
-    "held": "Nothing was held.",
-    "error": "Nothing went wrong.",
-}
-"""What is said of a group that is empty."""
-
 _NOTES: Final = {
     "asked": "Run {} begins now.",
     "queued": "A run is going. Run {} begins after it, and sees what is so then.",
@@ -120,21 +80,6 @@ _RULES: Final = {
 _DOUBTS: Final = frozenset({"listed", "share", "total", "week", "unusable", "trusted"})
 """Rules that hold a removal because something looks wrong, not because it is too early."""
 
-_NEEDS: Final = {
-    "problem": "went wrong",
-    "leaving": "waiting to be gone",
-    "conflict": "sources disagree",
-    "being_read": "unmatched",
-    "without_ids": "missing ids",
-    "server": "another server",
-    "identified": "another title by now",
-    "double": "tracked twice",
-    "unlink_held": "ids kept for now",
-    "left_out": "deleted in the dashboard",
-    "never_seen": "never seen",
-    "unknown": "not told whether it is there",
-    "waiting": "not told whether all is there",
-}
 _STUCK: Final = 60.0
 _BEST: Final = 10
 _UNITS: Final = ((2 * 86_400, 86_400, "days"), (3600, 3600, "h"), (60, 60, "min"))
@@ -465,12 +410,16 @@ def note(code: str, run: str) -> str:
 
 def grouped(findings: Iterable[Finding], most: int) -> Iterator[dict[str, Any]]:
     """What needs somebody, by its kind: how many, and the first few."""
-    kinds: dict[str, list[Finding]] = {}
+    kinds: dict[FindingKind, list[Finding]] = {}
     for finding in findings:
         kinds.setdefault(finding.kind, []).append(finding)
     for kind, rows in kinds.items():
-        name = _NEEDS.get(kind, kind.replace("_", " "))
-        yield {"kind": kind, "name": name, "number": len(rows), "rows": rows[:most]}
+        yield {
+            "kind": kind,
+            "name": kind.words,
+            "number": len(rows),
+            "rows": rows[:most],
+        }
 
 
 def moment(text: str | datetime | None) -> datetime | None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.domain import Absent, Fate, Outcome, RemovalPolicy, Scope, SkipReason
+from daemon.domain import Absent, Fate, Outcome, RemovalPolicy, Scope
+from daemon.reasons import Reason
 from daemon.store import AuditEvent, PlanState
 from tests.builders import configured
 from tests.pretend import Fault, PretendServices
@@ -307,7 +308,7 @@ async def test_two_libraries_hold_one_film_and_one_copy_is_lost(place: Place) ->
     [old] = [film for film in place.world.movies.values() if film.title == "Film 5"]
     copy = in_library("Anime", "Film 5", old.year, old.provider_ids)
     place.world.add_movie(copy)
-    assert (await place.sync()).stats.skipped[SkipReason.DUPLICATE] == 1
+    assert (await place.sync()).stats.skipped[Reason.DUPLICATE] == 1
     place.world.remove(old.jellyfin_id)
     await days(place, 3)
     assert place.rows("jellyfin_id", where="title = 'Film 5'") == [copy.jellyfin_id]
@@ -719,7 +720,7 @@ async def test_many_requested_series_are_all_judged(tmp_path: Path) -> None:
         assert (result.stats.promoted, result.outcome) == (20, Outcome.OK)
         assert result.calls["Jellyfin"]["calls"] <= 12
         result = await place.sync()
-        assert result.stats.skipped[SkipReason.SEASONS_INCOMPLETE] == 100
+        assert result.stats.skipped[Reason.SEASONS_INCOMPLETE] == 100
 
 
 INCOMPLETE = {
@@ -849,7 +850,7 @@ async def test_what_was_deleted_in_the_dashboard_is_not_added_again(
         *(service, deleted),
     )
     result = await place.sync()
-    assert (result.stats.added, result.stats.skipped[SkipReason.DELETED_IN_TRACKER]) == (0, 1)
+    assert (result.stats.added, result.stats.skipped[Reason.DELETED_IN_TRACKER]) == (0, 1)
     place.clock.pass_by(timedelta(hours=2))
     assert (await place.sync()).stats.added == int(files_too)
     if not files_too:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon.domain import LibraryItem, Outcome, Scope, SkipReason, TrackedRequest
+from daemon.domain import LibraryItem, Outcome, Scope, TrackedRequest
 from daemon.observe.hints import ArrMemory, look
 from daemon.observe.sources import Problems, Services
+from daemon.reasons import Reason
 from daemon.report.result import SyncResult
 from daemon.services.jellyfin import Around
 from daemon.snapshot import Snapshot
@@ -127,7 +128,7 @@ async def test_a_series_of_which_nothing_was_found_may_have_something(tmp_path: 
         wanted(stand, SHOW, state="AVAILABLE")
         result = await hinted(stand, SHOW.jellyfin_id)
         assert untracked.available is False
-        assert +result.stats.skipped == {SkipReason.AVAILABILITY_UNKNOWN: 1}
+        assert +result.stats.skipped == {Reason.AVAILABILITY_UNKNOWN: 1}
         assert result.stats.early == {SHOW.jellyfin_id}
 
 
@@ -426,7 +427,7 @@ async def test_a_title_without_ids_waits(tmp_path: Path) -> None:
     async with working(tmp_path) as stand:
         stand.world.movies[BARE.jellyfin_id] = BARE
         result = await hinted(stand, BARE.jellyfin_id)
-        assert result.stats.skipped[SkipReason.STILL_READ] == 1
+        assert result.stats.skipped[Reason.STILL_READ] == 1
         assert rows(stand.path, TITLES) == []
         await stand.run()
         assert (BARE.title,) in rows(stand.path, TITLES)

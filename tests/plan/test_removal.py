@@ -20,13 +20,13 @@ from daemon.domain import (
     RequestState,
     Rule,
     Skip,
-    SkipReason,
     TrackedRequest,
     fingerprint,
 )
 from daemon.observe.library import Library
 from daemon.observe.sources import Problems
 from daemon.plan.removal import proof
+from daemon.reasons import Reason
 from daemon.services.jellyfin import Around, JellyfinClient
 from daemon.settings import Settings
 from daemon.snapshot import Reading, Snapshot
@@ -105,7 +105,7 @@ def test_a_reading_that_proves_nothing_removes_and_notes_nothing(reading: Readin
     """It was cut, Jellyfin was at work, a record may be any title, or it is not to be trusted."""
     plan = swept(rows_of(20), [missed(98)], reading=reading)
     [skip] = about(plan, 98)
-    assert skip == Skip(None, SkipReason.AVAILABILITY_UNKNOWN, 98)
+    assert skip == Skip(None, Reason.AVAILABILITY_UNKNOWN, 98)
     assert not plan.evidence.missed
     assert not plan.held
 
@@ -177,7 +177,7 @@ def test_a_broken_record_of_a_tracked_title_keeps_that_one() -> None:
     reading = replace(COMPLETE, broken=frozenset({jellyfin_id(98)}))
     plan = swept(rows_of(40), [missed(98), missed(99)], reading=reading)
     assert fates(plan) == {Fate.REMOVE: [99]}
-    assert about(plan, 98) == [Skip(None, SkipReason.AVAILABILITY_UNKNOWN, 98)]
+    assert about(plan, 98) == [Skip(None, Reason.AVAILABILITY_UNKNOWN, 98)]
     assert [one.request.id for one in plan.evidence.missed] == [99]
 
 
@@ -185,18 +185,18 @@ def test_a_broken_record_of_a_tracked_title_keeps_that_one() -> None:
 def test_a_request_that_is_not_available_yet_is_never_removed(state: RequestState) -> None:
     """It waits for its title."""
     plan = swept(rows_of(20), [missed(99, state=state)])
-    assert about(plan, 99) == [Skip(None, SkipReason.NOT_IN_LIBRARY, 99)]
+    assert about(plan, 99) == [Skip(None, Reason.NOT_IN_LIBRARY, 99)]
 
 
 def test_a_request_that_we_never_saw_is_listed_and_not_removed() -> None:
     """It was stale before we came, and goes only by an admin's word."""
     stale = a_request(99, ids=Ids(99), jellyfin_id=None)
     plan = swept(rows_of(20), [stale])
-    assert about(plan, 99) == [Skip(None, SkipReason.NEVER_SEEN, 99)]
+    assert about(plan, 99) == [Skip(None, Reason.NEVER_SEEN, 99)]
     assert not plan.evidence.missed
     assert removed(swept(rows_of(20), [stale], approved=frozenset({99}))) == [99]
     plan = swept(rows_of(20), [stale], reading=SCANNING)
-    assert about(plan, 99) == [Skip(None, SkipReason.AVAILABILITY_UNKNOWN, 99)]
+    assert about(plan, 99) == [Skip(None, Reason.AVAILABILITY_UNKNOWN, 99)]
 
 
 @pytest.mark.parametrize(
@@ -238,8 +238,8 @@ def test_every_request_of_an_absent_title_is_judged_by_itself() -> None:
     plan = swept(rows_of(100), gone)
     assert (removed(plan), watched(plan)) == ([901, 906], [902, 903])
     assert sorted(one.request.id for one in plan.evidence.missed) == [901, 902, 903, 906]
-    assert about(plan, 904) == [Skip(None, SkipReason.NEVER_SEEN, 904)]
-    assert about(plan, 905) == [Skip(None, SkipReason.NOT_IN_LIBRARY, 905)]
+    assert about(plan, 904) == [Skip(None, Reason.NEVER_SEEN, 904)]
+    assert about(plan, 905) == [Skip(None, Reason.NOT_IN_LIBRARY, 905)]
 
 
 def test_a_title_that_is_back_is_forgotten_to_have_been_missing() -> None:

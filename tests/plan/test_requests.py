@@ -14,7 +14,6 @@ from daemon.domain import (
     Add,
     Column,
     Conflict,
-    ConflictReason,
     Deletion,
     Held,
     HeldKind,
@@ -24,12 +23,11 @@ from daemon.domain import (
     Plan,
     RequestState,
     Skip,
-    SkipReason,
     TrackedRequest,
     Update,
-    UpdateReason,
 )
 from daemon.plan import open_series, watched_series
+from daemon.reasons import Reason
 from daemon.snapshot import Episode, Episodes, Reading, Report
 from tests.builders import (
     COMPLETE,
@@ -122,13 +120,13 @@ def test_a_series_takes_its_id_from_sonarr_by_any_provider() -> None:
 def test_what_cannot_be_played_is_not_available() -> None:
     """A stub, or a series folder without an episode, is no title to watch."""
     item = an_item(available=False)
-    assert decide([item]) == [Skip(item, SkipReason.NOT_AVAILABLE)]
+    assert decide([item]) == [Skip(item, Reason.NOT_AVAILABLE)]
 
 
 def test_what_is_not_understood_is_not_added() -> None:
     """Whether there is something to play is not known, and said so."""
     item = an_item(available=None)
-    assert decide([item]) == [Skip(item, SkipReason.AVAILABILITY_UNKNOWN)]
+    assert decide([item]) == [Skip(item, Reason.AVAILABILITY_UNKNOWN)]
 
 
 def test_further_copies_of_a_title_are_duplicates() -> None:
@@ -138,7 +136,7 @@ def test_further_copies_of_a_title_are_duplicates() -> None:
     for items in permutations([elder, newer]):
         decisions = decide(items)
         assert only(Add, decisions) == [Add(elder)]
-        assert only(Skip, decisions) == [Skip(newer, SkipReason.DUPLICATE)]
+        assert only(Skip, decisions) == [Skip(newer, Reason.DUPLICATE)]
 
 
 def test_a_new_row_knows_what_any_of_its_copies_knows() -> None:
@@ -165,7 +163,7 @@ def test_a_title_without_any_id_is_added_under_its_jellyfin_id() -> None:
     item = an_item(ids=Ids())
     assert decide([item]) == [Add(item)]
     row = a_request(ids=Ids(), jellyfin_id=item.jellyfin_id)
-    assert decide([item], [row]) == [Skip(item, SkipReason.ALREADY_RIGHT, 1)]
+    assert decide([item], [row]) == [Skip(item, Reason.ALREADY_RIGHT, 1)]
 
 
 def test_a_title_without_any_id_waits_while_jellyfin_scans() -> None:
@@ -173,7 +171,7 @@ def test_a_title_without_any_id_waits_while_jellyfin_scans() -> None:
     bare, known = an_item("bare", ids=Ids()), an_item("known")
     decisions = decide([bare, known], reading=SCANNING)
     assert only(Add, decisions) == [Add(known)]
-    assert only(Skip, decisions) == [Skip(bare, SkipReason.STILL_READ)]
+    assert only(Skip, decisions) == [Skip(bare, Reason.STILL_READ)]
 
 
 @pytest.mark.parametrize("reading", [SCANNING, HALF, DISTRUSTED, hinted(jellyfin_id("item"))])
@@ -188,7 +186,7 @@ def test_what_is_there_is_added_however_the_reading_went(reading: Reading) -> No
 def test_a_tracked_title_that_lacks_nothing_is_left_alone() -> None:
     """The second run changes nothing."""
     item = an_item()
-    assert decide([item], [our_request(item)]) == [Skip(item, SkipReason.ALREADY_RIGHT, 1)]
+    assert decide([item], [our_request(item)]) == [Skip(item, Reason.ALREADY_RIGHT, 1)]
 
 
 def test_what_is_missing_is_filled_and_nothing_else() -> None:
@@ -197,7 +195,7 @@ def test_what_is_missing_is_filled_and_nothing_else() -> None:
     row = a_request(missing=frozenset({"imdb_id", "tvdb_id", "radarr_id", "year"}))
     [decision] = decide([item], [row], [a_report({7: Ids(603)})])
     fills: dict[str, Column] = {"imdb_id": "tt0133093", "radarr_id": 7, "year": 1999}
-    assert decision == Update(item, UpdateReason.FILL, 1, fills)
+    assert decision == Update(item, Reason.FILL, 1, fills)
 
 
 def test_every_request_of_a_title_is_filled() -> None:
@@ -232,7 +230,7 @@ def test_an_unknown_source_fills_nothing() -> None:
     item = an_item()
     row = our_request(item, missing=frozenset({"radarr_id"}))
     for reports in ([], [a_report(None)], [a_report({})], [a_sonarr({7: Ids(603)})]):
-        assert decide([item], [row], reports) == [Skip(item, SkipReason.ALREADY_RIGHT, 1)]
+        assert decide([item], [row], reports) == [Skip(item, Reason.ALREADY_RIGHT, 1)]
 
 
 def test_an_id_that_two_series_share_fills_nothing() -> None:
@@ -240,7 +238,7 @@ def test_an_id_that_two_series_share_fills_nothing() -> None:
     item = a_series(ids=Ids(tmdb=30984))
     row = our_request(item, missing=frozenset({"sonarr_id"}))
     sonarr = a_sonarr({1: Ids(30984, 74796), 2: Ids(30984, 434557)})
-    assert decide([item], [row], [sonarr]) == [Skip(item, SkipReason.ALREADY_RIGHT, 1)]
+    assert decide([item], [row], [sonarr]) == [Skip(item, Reason.ALREADY_RIGHT, 1)]
     assert only(Add, decide([item], [], [sonarr])) == [Add(item)]
 
 
@@ -251,7 +249,7 @@ def test_a_number_that_the_requests_own_key_denies_is_not_filled() -> None:
         state=AVAILABLE, ids=Ids(1, 5, "tt0000001"), missing=frozenset({"sonarr_id"})
     )
     sonarr = a_sonarr({7: Ids(None, 6, "tt0000001")})
-    assert decide([item], [row], [sonarr]) == [Skip(item, SkipReason.ALREADY_RIGHT, 1)]
+    assert decide([item], [row], [sonarr]) == [Skip(item, Reason.ALREADY_RIGHT, 1)]
 
 
 def test_a_row_of_ours_that_names_no_item_is_filled_and_refreshed_at_once() -> None:
@@ -269,7 +267,7 @@ def test_a_row_of_ours_follows_what_jellyfin_shows() -> None:
     now = an_item(title="The Matrix", path="/m/The Matrix (1999).mkv")
     [decision] = decide([now], [our_request(early)])
     assert isinstance(decision, Update)
-    assert decision.reason is UpdateReason.REFRESH
+    assert decision.reason is Reason.REFRESH
     assert decision.replaces == {
         "title": "The Matrix",
         "year": 1999,
@@ -283,7 +281,7 @@ def test_all_rows_of_ours_follow() -> None:
     early, now = an_item(title="movie.2160p"), an_item(title="The Matrix")
     plan = planned([now], [our_request(early, 1), our_request(early, 2), our_request(now, 3)])
     assert update_of(plan, 1).replaces == update_of(plan, 2).replaces
-    assert skip_of(plan, 3).reason is SkipReason.ALREADY_RIGHT
+    assert skip_of(plan, 3).reason is Reason.ALREADY_RIGHT
 
 
 def test_somebody_elses_row_keeps_its_title() -> None:
@@ -310,7 +308,7 @@ def test_the_copy_that_a_row_names_speaks_for_it() -> None:
         decisions = decide(items, [row])
         [update] = only(Update, decisions)
         assert (update.item, update.relinks) == (named, {})
-        assert only(Skip, decisions) == [Skip(elder, SkipReason.DUPLICATE, 1)]
+        assert only(Skip, decisions) == [Skip(elder, Reason.DUPLICATE, 1)]
 
 
 def test_each_request_goes_by_the_copy_that_it_names() -> None:
@@ -327,9 +325,9 @@ def test_a_row_that_is_not_understood_is_left_alone_and_hides_its_title() -> Non
     item = an_item()
     row = a_request(state=None, missing=frozenset({"year"}), arr_id=99)
     assert decide([item], [row], [a_report({7: Ids(603)})]) == [
-        Skip(item, SkipReason.NOT_UNDERSTOOD, 1)
+        Skip(item, Reason.NOT_UNDERSTOOD, 1)
     ]
-    assert decide([], [row]) == [Skip(None, SkipReason.NOT_UNDERSTOOD, 1)]
+    assert decide([], [row]) == [Skip(None, Reason.NOT_UNDERSTOOD, 1)]
 
 
 def test_doubles_of_ours_are_told() -> None:
@@ -357,7 +355,7 @@ def test_a_requested_film_that_is_there_is_promoted(state: RequestState) -> None
     item = an_item()
     row = a_request(state=state, jellyfin_id=None, missing=frozenset({"jellyfin_id"}))
     fills: dict[str, Column] = {"jellyfin_id": item.jellyfin_id}
-    assert decide([item], [row]) == [Update(item, UpdateReason.PROMOTE, 1, fills, promotes=state)]
+    assert decide([item], [row]) == [Update(item, Reason.PROMOTE, 1, fills, promotes=state)]
 
 
 @pytest.mark.parametrize("available", [False, None])
@@ -370,7 +368,7 @@ def test_a_requested_film_that_cannot_be_played_waits(
     plan = planned([an_item(available=available)], [a_request(state=state)], [radarr])
     assert not only(Update, plan)
     plan = planned([], [a_request(state=state)], [radarr])
-    assert skip_of(plan) == Skip(None, SkipReason.NOT_IN_LIBRARY, 1)
+    assert skip_of(plan) == Skip(None, Reason.NOT_IN_LIBRARY, 1)
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
@@ -398,7 +396,7 @@ def test_a_film_that_is_tracked_is_promoted_for_whoever_requests_it_again() -> N
     for order in permutations([tracked, again]):
         plan = planned([item], order)
         assert update_of(plan, 2).promotes is APPROVED
-        assert skip_of(plan, 1).reason is SkipReason.ALREADY_RIGHT
+        assert skip_of(plan, 1).reason is Reason.ALREADY_RIGHT
 
 
 @pytest.mark.parametrize("reading", [SCANNING, HALF, DISTRUSTED, hinted(jellyfin_id("item"))])
@@ -435,7 +433,7 @@ def test_a_requested_series_is_promoted_once_all_its_seasons_are_whole(
     found = together(*(files(range(1, n + 1), season) for season, n in there.items()))
     plan = sees([item], [row], [a_sonarr({4: item.ids}, counts=COUNTS)], {item: found})
     if shortfall:
-        assert skip_of(plan) == Skip(item, SkipReason.SEASONS_INCOMPLETE, 1, shortfall)
+        assert skip_of(plan) == Skip(item, Reason.SEASONS_INCOMPLETE, 1, shortfall)
     else:
         assert update_of(plan).promotes is state
 
@@ -447,7 +445,7 @@ def test_a_second_file_makes_nothing_available() -> None:
     sonarr = a_sonarr({4: item.ids}, counts={4: {1: 10}})
     plan = sees([item], [a_series_request(1, 1), a_series_request(2)], [sonarr], found)
     for number in (1, 2):
-        assert skip_of(plan, number).reason is SkipReason.SEASONS_INCOMPLETE
+        assert skip_of(plan, number).reason is Reason.SEASONS_INCOMPLETE
         assert skip_of(plan, number).details == "9 of 10 episodes"
 
 
@@ -470,7 +468,7 @@ def test_each_request_is_judged_by_what_it_asked_for() -> None:
         assert promoted == {1, 5}
         assert skip_of(plan, 2).details == "2 of 8 episodes"
         assert skip_of(plan, 3).details == skip_of(plan, 4).details == "12 of 18 episodes"
-        assert skip_of(plan, 6).reason is SkipReason.ALREADY_RIGHT
+        assert skip_of(plan, 6).reason is Reason.ALREADY_RIGHT
 
 
 @pytest.mark.parametrize("ours", [True, False])
@@ -484,7 +482,7 @@ def test_a_later_season_of_a_series_that_is_tracked_is_promoted(*, ours: bool) -
     sonarr = a_sonarr({4: item.ids}, counts=COUNTS)
     plan = sees([item], [first, second], [sonarr], found)
     assert update_of(plan, 2).promotes is APPROVED
-    assert skip_of(plan, 1).reason is SkipReason.ALREADY_RIGHT
+    assert skip_of(plan, 1).reason is Reason.ALREADY_RIGHT
 
 
 def test_a_series_of_two_folders_is_what_both_have() -> None:
@@ -534,15 +532,15 @@ def test_a_copy_whose_episodes_were_not_looked_at_leaves_it_open() -> None:
     one, two = a_series("one"), a_series("two")
     row = a_series_request(1, 1, jellyfin_id=None)
     plan = sees([one, two], [row], (), {one: files([1, 2])})
-    assert skip_of(plan).reason is SkipReason.EARLIER_STATE
-    assert skip_of(sees([one], [row])).reason is SkipReason.EARLIER_STATE
+    assert skip_of(plan).reason is Reason.EARLIER_STATE
+    assert skip_of(sees([one], [row])).reason is Reason.EARLIER_STATE
 
 
 def test_requested_seasons_that_are_not_understood_promote_nothing() -> None:
     """Nobody can say what was asked for."""
     item = a_series()
     plan = sees([item], [a_series_request(1, seasons=None)], (), {item: files([1])})
-    assert skip_of(plan).reason is SkipReason.EARLIER_STATE
+    assert skip_of(plan).reason is Reason.EARLIER_STATE
 
 
 def test_the_seasons_of_all_open_requests_are_asked_for() -> None:
@@ -601,9 +599,9 @@ def judged(*reports: Report, row: TrackedRequest | None = None) -> str:
 
 
 IDS = Ids(tvdb=81189)
-INCOMPLETE = SkipReason.SEASONS_INCOMPLETE.value
-UNKNOWN = SkipReason.EARLIER_STATE.value
-PROMOTED = UpdateReason.PROMOTE.value
+INCOMPLETE = Reason.SEASONS_INCOMPLETE.value
+UNKNOWN = Reason.EARLIER_STATE.value
+PROMOTED = Reason.PROMOTE.value
 
 
 def sonarr_4k(titles: dict[int, Ids] | None, **overrides: Any) -> Report:
@@ -684,7 +682,7 @@ def test_a_series_is_counted_under_its_own_key() -> None:
     plan = sees([item], [row], [sonarr], {item: files([1, 2])})
     assert skip_of(plan).details == "2 of 20 episodes"
     available = replace(row, state=AVAILABLE)
-    assert skip_of(sees([item], [available], [sonarr])).reason is SkipReason.ALREADY_RIGHT
+    assert skip_of(sees([item], [available], [sonarr])).reason is Reason.ALREADY_RIGHT
 
 
 def test_an_ambiguous_id_is_counted_by_the_number_that_the_request_names() -> None:
@@ -950,8 +948,8 @@ def test_a_radarr_set_up_anew_takes_no_numbers_away() -> None:
     assert [(one.request.id, one.kind) for one in plan.held] == [
         (n, HeldKind.UNLINK) for n in range(2, 31)
     ]
-    assert {skip_of(plan, n).reason for n in range(2, 31)} == {SkipReason.UNLINK_HELD}
-    assert skip_of(plan, 1).reason is SkipReason.ALREADY_RIGHT
+    assert {skip_of(plan, n).reason for n in range(2, 31)} == {Reason.UNLINK_HELD}
+    assert skip_of(plan, 1).reason is Reason.ALREADY_RIGHT
     assert all("29 of 30" in one.why for one in plan.held)
 
 
@@ -1026,7 +1024,7 @@ def test_what_else_is_to_be_written_is_written() -> None:
     rows[3] = replace(rows[3], state=AVAILABLE)
     plan = planned(items, rows, [a_report({1: Ids(1001)})])
     assert update_of(plan, 3).promotes is APPROVED
-    assert (update_of(plan, 4).reason, update_of(plan, 4).relinks) == (UpdateReason.FILL, {})
+    assert (update_of(plan, 4).reason, update_of(plan, 4).relinks) == (Reason.FILL, {})
     assert all(update_of(plan, n).fills == {"year": 1999} for n in range(1, 31))
     assert len(plan.held) == 29
 
@@ -1069,9 +1067,9 @@ def test_a_row_that_names_a_lost_copy_is_linked_to_the_one_that_is_there() -> No
     broken = replace(COMPLETE, broken=frozenset({lost}))
     nameless = replace(COMPLETE, nameless=1)
     for reading in (SCANNING, HALF, DISTRUSTED, broken, nameless):
-        assert decide([item], [row], reading=reading) == [Skip(item, SkipReason.ALREADY_RIGHT, 1)]
+        assert decide([item], [row], reading=reading) == [Skip(item, Reason.ALREADY_RIGHT, 1)]
     links: dict[str, tuple[Column, Column]] = {"jellyfin_id": (lost, item.jellyfin_id)}
-    assert decide([item], [row]) == [Update(item, UpdateReason.RELINK, 1, relinks=links)]
+    assert decide([item], [row]) == [Update(item, Reason.RELINK, 1, relinks=links)]
 
 
 def test_every_request_that_names_a_lost_copy_is_relinked() -> None:
@@ -1153,7 +1151,7 @@ def test_a_distrusted_reading_takes_nothing_away() -> None:
     assert not [one for one in only(Update, plan) if one.relinks or one.replaces]
     assert not only(Absent, plan)
     assert not plan.evidence.missed
-    assert [skip_of(plan, n).reason for n in (4, 5)] == [SkipReason.AVAILABILITY_UNKNOWN] * 2
+    assert [skip_of(plan, n).reason for n in (4, 5)] == [Reason.AVAILABILITY_UNKNOWN] * 2
 
 
 # --- an item that is another title by now --------------------------------------------------------
@@ -1179,7 +1177,7 @@ def test_an_item_identified_anew_is_a_conflict_and_no_second_row(
     row = replace(row, state=state, seen=True, library="/m", absence=missing_for())
     plan = planned([item], [row], (), reading)
     conflicts = only(Conflict, plan)
-    assert {one.reason for one in conflicts} == {ConflictReason.IDENTIFIED_ANEW}
+    assert {one.reason for one in conflicts} == {Reason.IDENTIFIED_ANEW}
     assert {one.request_ids for one in conflicts} == {(1,)}
     assert len(conflicts) == len(plan.decisions)
     assert [*plan.evidence.returned] == [1]
@@ -1192,7 +1190,7 @@ def test_ids_that_flip_to_and_fro_make_no_row() -> None:
     before, after = an_item(ids=Ids(5)), an_item(ids=Ids(6))
     row = our_request(before, seen=True)
     assert not only(Add, decide([after], [row]))
-    assert decide([before], [row]) == [Skip(before, SkipReason.ALREADY_RIGHT, 1)]
+    assert decide([before], [row]) == [Skip(before, Reason.ALREADY_RIGHT, 1)]
 
 
 def test_every_request_that_names_the_item_is_in_conflict() -> None:
@@ -1314,7 +1312,7 @@ def test_nothing_of_disputed_titles_is_removed() -> None:
     plan = planned(items, rows)
     assert not only(Absent, plan)
     assert not plan.evidence.missed
-    assert [one.reason for one in only(Conflict, plan)] == [ConflictReason.DIFFERENT_TITLES]
+    assert [one.reason for one in only(Conflict, plan)] == [Reason.DIFFERENT_TITLES]
 
 
 def test_an_item_that_contradicts_itself_is_a_conflict_of_its_own() -> None:
@@ -1322,9 +1320,9 @@ def test_an_item_that_contradicts_itself_is_a_conflict_of_its_own() -> None:
     item = an_item(contradicting=("tmdb",))
     plan = planned([item], [a_request(state=APPROVED, jellyfin_id=None)])
     [conflict] = only(Conflict, plan)
-    assert (conflict.item, conflict.reason) == (item, ConflictReason.CONTRADICTING)
+    assert (conflict.item, conflict.reason) == (item, Reason.CONTRADICTING)
     assert "tmdb" in (conflict.details or "")
-    assert skip_of(plan).reason is SkipReason.NOT_IN_LIBRARY
+    assert skip_of(plan).reason is Reason.NOT_IN_LIBRARY
 
 
 def test_the_row_of_an_item_that_contradicts_itself_is_not_absent() -> None:
@@ -1448,7 +1446,7 @@ def test_what_was_deleted_in_the_dashboard_is_not_added_again(
         if not is_added:
             [skip] = decisions
             assert isinstance(skip, Skip)
-            assert skip.reason is SkipReason.DELETED_IN_TRACKER
+            assert skip.reason is Reason.DELETED_IN_TRACKER
             assert skip.details
 
 
@@ -1479,7 +1477,7 @@ def test_every_copy_of_a_deleted_title_stays_off_the_list() -> None:
     one, two = an_item("one", ids=Ids(603)), an_item("two", ids=Ids(603))
     deletion = deleted(ids=Ids(), jellyfin_id=two.jellyfin_id, files_too=False)
     decisions = decide([one, two], deletions=[deletion])
-    assert {one.reason for one in only(Skip, decisions)} == {SkipReason.DELETED_IN_TRACKER}
+    assert {one.reason for one in only(Skip, decisions)} == {Reason.DELETED_IN_TRACKER}
     assert len(decisions) == 2
 
 
@@ -1531,4 +1529,4 @@ def test_a_file_of_an_episode_says_nothing_where_the_series_is_unknown() -> None
     plan = sees([item], [row], (), {item: Episodes([Episode(1, 1, there=None)])})
     assert not only(Absent, plan)
     assert not plan.evidence.missed
-    assert {one.reason for one in only(Skip, plan)} == {SkipReason.AVAILABILITY_UNKNOWN}
+    assert {one.reason for one in only(Skip, plan)} == {Reason.AVAILABILITY_UNKNOWN}

@@ -11,7 +11,6 @@ from daemon.domain import (
     Absent,
     Add,
     Conflict,
-    ConflictReason,
     Decision,
     Fate,
     Held,
@@ -23,11 +22,10 @@ from daemon.domain import (
     RequestState,
     Rule,
     Skip,
-    SkipReason,
     SourceFailure,
     Update,
-    UpdateReason,
 )
+from daemon.reasons import Reason
 from daemon.report.result import RunStats, SyncResult, planned
 from tests.builders import a_request, an_item
 
@@ -75,7 +73,7 @@ def test_of_many_rules_those_that_hold_are_kept() -> None:
 def test_the_first_keys_are_those_that_the_trackers_page_shows() -> None:
     """Their order is a contract; further keys come after them."""
     stats = RunStats(scanned=9, added=3)
-    reasons = (SkipReason.DUPLICATE, SkipReason.DUPLICATE, SkipReason.ALREADY_RIGHT)
+    reasons = (Reason.DUPLICATE, Reason.DUPLICATE, Reason.ALREADY_RIGHT)
     stats.count(Plan([Skip(an_item(), reason) for reason in reasons]))
     document = told(stats)
     first = {"total_scanned": 9, "added": 3, "skipped": 3, "errors": 0, "error_details": []}
@@ -99,17 +97,17 @@ def test_decisions_are_counted_and_planned_by_what_they_would_do() -> None:
     decisions: list[Decision] = [
         Add(item),
         Add(bare),
-        Update(item, UpdateReason.FILL, 1, {"year": 1, "imdb_id": "x"}),
-        Update(item, UpdateReason.REFRESH, 2, {}, {"title": "x"}),
-        Update(item, UpdateReason.RELINK, 3, {"year": 1}, {}, {"radarr_id": (7, None)}),
-        Update(item, UpdateReason.PROMOTE, 4, promotes=RequestState.REQUESTED),
+        Update(item, Reason.FILL, 1, {"year": 1, "imdb_id": "x"}),
+        Update(item, Reason.REFRESH, 2, {}, {"title": "x"}),
+        Update(item, Reason.RELINK, 3, {"year": 1}, {}, {"radarr_id": (7, None)}),
+        Update(item, Reason.PROMOTE, 4, promotes=RequestState.REQUESTED),
         Conflict(item, (4, 9)),
-        Conflict(None, (4,), ConflictReason.IDENTIFIED_ANEW),
+        Conflict(None, (4,), Reason.IDENTIFIED_ANEW),
         Absent(gone, Fate.REMOVE, "why"),
         Absent(gone, Fate.WATCH),
         Absent(gone, Fate.HOLD),
-        Skip(item, SkipReason.ALREADY_RIGHT, 1),
-        Skip(None, SkipReason.NOT_IN_LIBRARY, 1),
+        Skip(item, Reason.ALREADY_RIGHT, 1),
+        Skip(None, Reason.NOT_IN_LIBRARY, 1),
     ]
     held = [Held(gone, "too many"), Held(gone, "all at once", HeldKind.UNLINK)]
     plan, stats = Plan(decisions, held=held), RunStats()
@@ -143,15 +141,15 @@ def test_decisions_are_counted_and_planned_by_what_they_would_do() -> None:
 @pytest.mark.parametrize(
     ("reason", "early"),
     [
-        (SkipReason.NOT_AVAILABLE, True),
-        (SkipReason.AVAILABILITY_UNKNOWN, True),
-        (SkipReason.STILL_READ, True),
-        (SkipReason.EARLIER_STATE, True),
-        (SkipReason.ALREADY_RIGHT, False),
-        (SkipReason.DUPLICATE, False),
+        (Reason.NOT_AVAILABLE, True),
+        (Reason.AVAILABILITY_UNKNOWN, True),
+        (Reason.STILL_READ, True),
+        (Reason.EARLIER_STATE, True),
+        (Reason.ALREADY_RIGHT, False),
+        (Reason.DUPLICATE, False),
     ],
 )
-def test_what_came_too_early_is_remembered(reason: SkipReason, *, early: bool) -> None:
+def test_what_came_too_early_is_remembered(reason: Reason, *, early: bool) -> None:
     """It is looked at again; what is said of a request alone is no item."""
     item, stats = an_item(), RunStats()
     stats.count(Plan([Skip(item, reason), Skip(None, reason, 1)]))
@@ -166,8 +164,8 @@ def test_a_request_that_cannot_be_decided_yet_is_looked_at_again_whatever_it_get
     stats.count(
         Plan(
             [
-                Update(early, UpdateReason.FILL, 1, {"year": 1999}, undecided=True),
-                Update(decided, UpdateReason.FILL, 2, {"year": 1999}),
+                Update(early, Reason.FILL, 1, {"year": 1999}, undecided=True),
+                Update(decided, Reason.FILL, 2, {"year": 1999}),
             ]
         )
     )

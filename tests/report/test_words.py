@@ -6,7 +6,8 @@ import io
 
 import pytest
 
-from daemon.domain import Outcome, SkipReason, SourceFailure
+from daemon.domain import Outcome, SourceFailure
+from daemon.reasons import Kind, Reason
 from daemon.report import words
 from daemon.report.progress import Phase, Progress
 from daemon.report.result import RunStats, SyncResult
@@ -29,7 +30,7 @@ def lines(stats: RunStats, outcome: Outcome = Outcome.OK) -> list[str]:
 def test_a_result_is_a_headline_its_counts_and_its_calls() -> None:
     """Counts of nothing are not shown."""
     stats = RunStats(scanned=12_345, added=1_234, filled=2)
-    stats.skipped[SkipReason.DUPLICATE] = 3
+    stats.skipped[Reason.DUPLICATE] = 3
     assert lines(stats) == [
         "In sync: 12,345 titles in the library, 1.2 s",
         "     1,234  added",
@@ -54,8 +55,9 @@ def test_every_outcome_and_every_reason_has_its_words() -> None:
     headlines = {lines(RunStats(), outcome)[0].split(":")[0] for outcome in ended}
     assert len(headlines) == len(ended)
     stats = RunStats()
-    stats.skipped.update(dict.fromkeys(SkipReason, 1))
-    assert len(lines(stats)) == len(SkipReason) + 2
+    skips = [reason for reason in Reason if reason.meaning.kind is Kind.SKIP]
+    stats.skipped.update(skips)
+    assert len(lines(stats)) == len(skips) + 2
 
 
 def test_a_table_is_as_wide_as_what_is_in_it() -> None:

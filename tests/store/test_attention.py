@@ -7,12 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from daemon.domain import (
     Add,
     Conflict,
-    ConflictReason,
     Decision,
     Evidence,
     Held,
@@ -22,10 +19,10 @@ from daemon.domain import (
     Outcome,
     RemovalPolicy,
     Skip,
-    SkipReason,
     Trigger,
 )
-from daemon.store import ATTENTION, AuditEvent, Finding, Store, attention
+from daemon.reasons import Reason
+from daemon.store import AuditEvent, Finding, Store
 from tests.builders import ACTOR, an_item, begun, change
 
 POLICY = RemovalPolicy()
@@ -76,18 +73,10 @@ async def test_what_is_ignored_hides_nothing_else(store: Store) -> None:
     assert len(await store.latest_audit(200)) == 101
 
 
-@pytest.mark.parametrize("reason", [*ATTENTION, *ConflictReason, "tracked_twice"])
-def test_whatever_is_kept_for_somebody_has_words_and_advice(reason: str) -> None:
-    """Nobody has to read the program's own names."""
-    kind = attention._KINDS[str(reason)]
-    assert kind.what
-    assert kind.todo
-
-
 async def test_each_kind_is_capped_by_itself(store: Store) -> None:
     """Thousands of stale rows hide no conflict, and what is urgent comes first."""
     await films(store, *(f"film {at}" for at in range(1, 151)))
-    skips = [Skip(None, SkipReason.NEVER_SEEN, at) for at in range(1, 151)]
+    skips = [Skip(None, Reason.NEVER_SEEN, at) for at in range(1, 151)]
     odd = Conflict(an_item("odd"), (1, 2))
     kinds = [one.kind for one in await found(store, *skips, odd)]
     assert kinds == ["conflict", *["never_seen"] * 100]
@@ -96,7 +85,7 @@ async def test_each_kind_is_capped_by_itself(store: Store) -> None:
 async def test_a_row_that_is_gone_needs_nobody(store: Store, path: Path) -> None:
     """Nor do doubles of which one is left."""
     await films(store, "a", "b")
-    assert len(await found(store, Skip(None, SkipReason.NEVER_SEEN, 1), doubles=[(1, 2)])) == 2
+    assert len(await found(store, Skip(None, Reason.NEVER_SEEN, 1), doubles=[(1, 2)])) == 2
     change(path, "DELETE FROM requests WHERE id = 1")
     assert await store.attention(POLICY) == []
 
@@ -124,7 +113,7 @@ async def test_an_item_that_is_another_title_is_told_once_for_each_row(store: St
     """Though the new title and the old one each are decided about."""
     await films(store, "a", "b")
     item = an_item("new", title="New")
-    anew = ConflictReason.IDENTIFIED_ANEW
+    anew = Reason.IDENTIFIED_ANEW
     told = await found(
         store,
         Conflict(item, (1, 2), anew, "TMDB 1 became 9; TMDB 2 became 9"),
@@ -163,7 +152,7 @@ async def test_what_is_held_says_what_would_become_of_it(store: Store) -> None:
     """And is listed once, though it is missing, too."""
     await films(store, "a", "b", "c")
     rows = (await store.tracked()).rows
-    run = await ran(store, [Skip(an_item("b"), SkipReason.UNLINK_HELD, 2, "29 of 30")])
+    run = await ran(store, [Skip(an_item("b"), Reason.UNLINK_HELD, 2, "29 of 30")])
     await store.note_evidence(Evidence([], [], [Missed(row, library_away=False) for row in rows]))
     held = [Held(rows[0], "its disk is away"), Held(rows[1], "29 of 30", HeldKind.UNLINK)]
     await store.hold(run, held, WEEK)

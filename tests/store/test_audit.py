@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from daemon.domain import Actor, Add, Decision, Ids, Update, UpdateReason
+from daemon.domain import Actor, Add, Decision, Ids, Update
 from daemon.errors import StoreError
+from daemon.reasons import Reason
 from daemon.store import AuditEvent, Store, Verdict
 from daemon.store.audit import append, verify
 from daemon.store.database import Transaction, opened
@@ -90,9 +91,9 @@ async def test_every_changed_title_is_an_event_with_what_was_and_what_is(store: 
     run_id, item = await begun(store), an_item()
     await store.apply(run_id, ACTOR, [Add(item)])
     updates = [
-        Update(item, UpdateReason.FILL, 1, {"tvdb_id": 12, "year": 1900}),
-        Update(item, UpdateReason.REFRESH, 1, {}, {"title": "New", "year": 1999}),
-        Update(item, UpdateReason.FILL, 1, {"tvdb_id": 13}),
+        Update(item, Reason.FILL, 1, {"tvdb_id": 12, "year": 1900}),
+        Update(item, Reason.REFRESH, 1, {}, {"title": "New", "year": 1999}),
+        Update(item, Reason.FILL, 1, {"tvdb_id": 13}),
     ]
     await store.apply(run_id, ACTOR, updates)
     names = ("action", "target", "reason", "before", "after")

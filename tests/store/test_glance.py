@@ -13,7 +13,6 @@ from daemon.domain import (
     Absent,
     Add,
     Conflict,
-    ConflictReason,
     Decision,
     Fate,
     Held,
@@ -21,14 +20,12 @@ from daemon.domain import (
     Outcome,
     RemovalPolicy,
     Skip,
-    SkipReason,
     TrackedRequest,
     Trigger,
     Update,
-    UpdateReason,
 )
+from daemon.reasons import Group, Reason
 from daemon.store import (
-    ATTENTION,
     AuditEvent,
     PlanState,
     RunFilter,
@@ -152,9 +149,9 @@ async def test_a_run_shows_its_decisions_in_groups(store: Store) -> None:
     await store.tracked(to_write=True)
     film = an_item("film", ids=Ids(600))
     decisions: list[Decision] = [
-        Update(film, UpdateReason.FILL, 1, {"tvdb_id": 12}),
+        Update(film, Reason.FILL, 1, {"tvdb_id": 12}),
         Conflict(an_item("two"), (1, 2)),
-        Skip(film, SkipReason.NOT_AVAILABLE),
+        Skip(film, Reason.NOT_AVAILABLE),
     ]
     await store.apply(number, ACTOR, decisions)
     found = await store.run_view(number, Wanted())
@@ -168,13 +165,6 @@ async def test_a_run_shows_its_decisions_in_groups(store: Store) -> None:
         needs = await store.run_view(number, Wanted(group))
         assert needs is not None
         assert [(one["kind"], one["details"]) for one in needs.rows] == [(kind, details)]
-
-
-def test_whatever_is_decided_has_a_group() -> None:
-    """No reason is in the history that no page would show."""
-    reasons = {reason for of in glance._DECIDED.values() for reason in of}
-    decided = {*UpdateReason, *ATTENTION, *ConflictReason}
-    assert decided | {"gone_from_the_library", "merged", "tracked_twice"} <= reasons
 
 
 async def test_a_title_without_ids_is_added_and_unmatched(store: Store) -> None:
@@ -196,7 +186,7 @@ async def test_errors_are_a_group_for_those_who_may_see_them(store: Store) -> No
     for text, after, fits in (("", 0, 2), ("JELLYFIN", 0, 1), ("", 1, 1), ("zz", 0, 0)):
         found = await store.run_view(number, Wanted("error", text, after))
         assert found is not None
-        assert (found.group, found.counts["error"], len(found.rows)) == ("error", 2, fits)
+        assert (found.group, found.counts[Group.ERROR], len(found.rows)) == ("error", 2, fits)
     plain = await store.run_view(number, Wanted("error", groups=glance.SHOWN))
     assert plain is not None
     assert (plain.group, plain.rows) == ("added", [])
@@ -243,11 +233,11 @@ async def test_what_can_be_undone_is_counted_until_it_was(store: Store) -> None:
     await store.remove(run, ACTOR, [Absent(await tracked(store, at), Fate.REMOVE) for at in (1, 2)])
     found = await store.run_view(run, Wanted())
     assert found is not None
-    assert (found.undoable, found.counts["gone"]) == ({"title.removed": 2}, 2)
+    assert (found.undoable, found.counts[Group.GONE]) == ({"title.removed": 2}, 2)
     await store.undo(run, ACTOR)
     after = await store.run_view(run, Wanted("restored", "a"))
     assert after is not None
-    assert (after.undoable, after.counts["restored"]) == ({}, 2)
+    assert (after.undoable, after.counts[Group.RESTORED]) == ({}, 2)
     assert [(one["title"], one["request_id"], one["by"]) for one in after.rows] == [
         ("a", 1, ACTOR.name)
     ]
@@ -275,7 +265,7 @@ async def test_no_page_scans_a_table(store: Store, path: Path) -> None:
         attention.attention(connection, RemovalPolicy(), evidence.moment())
         for wanted in (RunFilter(Outcome.OK), RunFilter(trigger=Trigger.CLI), RunFilter(since=NOW)):
             glance.lines(connection, None, 30, wanted)
-        for group in (*glance.SHOWN_TO_ADMINS, ""):
+        for group in (*Group, ""):
             glance.view(connection, run, Wanted(group, "a"))
         connection.set_trace_callback(None)
         questions = [text for text in asked if text.startswith("SELECT")]

@@ -18,10 +18,10 @@ from daemon.domain import (
     Ids,
     MediaType,
     Skip,
-    SkipReason,
     Update,
 )
 from daemon.errors import SchemaMismatchError
+from daemon.reasons import Reason
 from daemon.store import Applied, Store, open_store
 from tests.builders import (
     ACTOR,
@@ -403,5 +403,5 @@ async def test_every_request_of_a_title_gets_what_is_known(path: Path, store: St
     [first, *others] = await planned(store, item)
     assert {type(one) for one in (first, *others)} == {Skip}
     assert {one.reason for one in (first, *others) if isinstance(one, Skip)} == {
-        SkipReason.ALREADY_RIGHT
+        Reason.ALREADY_RIGHT
     }

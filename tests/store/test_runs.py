@@ -14,11 +14,10 @@ from daemon.domain import (
     Ids,
     Outcome,
     Skip,
-    SkipReason,
     Trigger,
     Update,
-    UpdateReason,
 )
+from daemon.reasons import Reason
 from daemon.store import Store, open_store
 from tests.builders import ACTOR, NOW, an_item, begun, rows
 
@@ -50,14 +49,14 @@ async def test_what_changed_something_or_needs_somebody_is_kept(store: Store) ->
     film, other = an_item("film"), an_item("other", ids=Ids(604))
     decisions: list[Decision] = [
         Add(film),
-        Update(film, UpdateReason.FILL, 1, {"tvdb_id": 12, "imdb_id": "tt0133093"}),
+        Update(film, Reason.FILL, 1, {"tvdb_id": 12, "imdb_id": "tt0133093"}),
         Conflict(other, (4, 9)),
-        Skip(other, SkipReason.STILL_READ),
-        Skip(other, SkipReason.NOT_UNDERSTOOD, 7),
-        Skip(film, SkipReason.ALREADY_RIGHT, 1),
+        Skip(other, Reason.STILL_READ),
+        Skip(other, Reason.NOT_UNDERSTOOD, 7),
+        Skip(film, Reason.ALREADY_RIGHT, 1),
     ]
     await store.apply(number, ACTOR, decisions)
-    await store.apply(number, ACTOR, [Skip(film, SkipReason.STILL_READ)])
+    await store.apply(number, ACTOR, [Skip(film, Reason.STILL_READ)])
     run = await store.run(number)
     assert run is not None
     names = ("kind", "reason", "jellyfin_id", "request_id", "details")
@@ -75,7 +74,7 @@ async def test_the_decisions_of_old_runs_are_forgotten(path: Path, store: Store)
     """Two hundred runs can be explained; the runs themselves are kept for good."""
     for _ in range(203):
         number = await begun(store)
-        await store.apply(number, ACTOR, [Skip(an_item(), SkipReason.STILL_READ)])
+        await store.apply(number, ACTOR, [Skip(an_item(), Reason.STILL_READ)])
         await store.finish_run(number, Outcome.OK, {}, [])
     kept = "SELECT COUNT(DISTINCT run_id), MIN(run_id) FROM sync_decisions"
     assert rows(path, kept) == [(200, 4)]

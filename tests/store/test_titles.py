@@ -12,18 +12,16 @@ from daemon.domain import (
     Absent,
     Add,
     Conflict,
-    ConflictReason,
     Decision,
     Fate,
     Ids,
     MediaType,
     Outcome,
     Skip,
-    SkipReason,
     Trigger,
     Update,
-    UpdateReason,
 )
+from daemon.reasons import Reason
 from daemon.store import Store
 from daemon.store.titles import folded
 from tests.builders import ACTOR, an_item, change, jellyfin_id
@@ -156,7 +154,7 @@ async def grown(store: Store) -> None:
     """Row 1 was added and filled."""
     await ran(store, a_film("Metropolis", 19))
     item = an_item("Metropolis", title="Metropolis", ids=Ids(19, 5))
-    await ran(store, Update(item, UpdateReason.FILL, 1, {"tvdb_id": 5}))
+    await ran(store, Update(item, Reason.FILL, 1, {"tvdb_id": 5}))
 
 
 async def test_a_row_tells_its_own_story(store: Store) -> None:
@@ -216,8 +214,8 @@ async def test_what_was_decided_of_another_row_of_the_title_is_not_told(store: S
     item = an_item("Metropolis", title="Metropolis")
     await ran(
         store,
-        Skip(item, SkipReason.SEASONS_INCOMPLETE, 2),
-        Conflict(item, (1, 2), ConflictReason.CONTRADICTING, "two ids of Tmdb"),
+        Skip(item, Reason.SEASONS_INCOMPLETE, 2),
+        Conflict(item, (1, 2), Reason.CONTRADICTING, "two ids of Tmdb"),
     )
     facts = await store.facts(1)
     assert facts is not None
@@ -260,7 +258,7 @@ async def test_a_title_that_was_deleted_in_the_dashboard_is_known(store: Store, 
 async def test_what_is_left_out_and_what_was_deleted_is_one_title(store: Store, path: Path) -> None:
     """What the latest full run said of it goes beside."""
     item = an_item("Amelie", title="Amélie")
-    await ran(store, Skip(item, SkipReason.DELETED_IN_TRACKER, details="off the list"))
+    await ran(store, Skip(item, Reason.DELETED_IN_TRACKER, details="off the list"))
     change(path, LOG, "Amélie", 194, "DASHBOARD")
     [known] = await store.untracked("amelie")
     assert known["decision"]["reason"] == "deleted_in_the_tracker"
@@ -280,9 +278,7 @@ async def test_what_we_removed_names_its_run(store: Store) -> None:
 
 async def test_what_is_tracked_again_is_not_called_untracked(store: Store, path: Path) -> None:
     """An old entry of the log means the row of before."""
-    await ran(
-        store, a_film("Metropolis", 19), Skip(an_item("Metropolis"), SkipReason.NOT_AVAILABLE)
-    )
+    await ran(store, a_film("Metropolis", 19), Skip(an_item("Metropolis"), Reason.NOT_AVAILABLE))
     change(path, LOG, "Metropolis", 19, "DASHBOARD")
     assert await store.untracked("metropolis") == []
 
@@ -292,7 +288,7 @@ async def test_a_series_is_not_taken_for_the_film_of_the_same_name(
 ) -> None:
     """Each has its own entry."""
     series = an_item("Fargo", title="Fargo", media_type=MediaType.TV, ids=Ids(60622))
-    await ran(store, Skip(series, SkipReason.NOT_AVAILABLE))
+    await ran(store, Skip(series, Reason.NOT_AVAILABLE))
     change(path, LOG, "Fargo", 275, "DASHBOARD")
     known = await store.untracked("fargo")
     assert [(one["media_type"], one["deletion"] is None) for one in known] == [

@@ -90,7 +90,7 @@ async def test_a_title_is_explained(stand: Stand) -> None:
     await stand.ask("POST", "/admin/sync")
     told = (await stand.ask("GET", "/admin/titles/1")).json
     assert told["because"][0].endswith("is AVAILABLE as request 1.")
-    assert "was added" in told["because"][1]
+    assert "so added" in told["because"][1]
     assert told["because"][-1].startswith("It is removed after being missing from 2 more")
     assert (await stand.ask("GET", "/admin/titles/99999")).status == 404
 

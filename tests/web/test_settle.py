@@ -84,7 +84,7 @@ async def test_a_merge_is_shown_with_its_run(stand: Stand, alice: Person) -> Non
     await settle(stand, await doubled(stand))
     said = words(await alice.get("/status/runs/3?show=merged"))
     assert "merged 2" in said
-    assert "became part of another row of the same title" in said
+    assert "merged into another row of the same title" in said
     assert "tracked more than once" in words(await alice.get("/status/runs/2?show=doubles"))
     assert "2 merged rows will be as before" in words(await alice.get("/status/runs/3/undo"))
     assert "2 merged" in words(await alice.get("/status/runs"))

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from daemon.domain import Actor, Ids, Scope, Trigger
+from daemon.reasons import FindingKind
 from daemon.report.health import ServiceHealth
 from daemon.report.progress import Phase, Progress
 from daemon.services.http import CallStats
 from daemon.settings import Sync
-from daemon.store import Dashboard, Finding, glance
+from daemon.store import Dashboard, Finding
 from daemon.triggers.queue import QueuedRun
 from daemon.triggers.schedule import Done, Job
 from daemon.web import view
@@ -101,13 +102,6 @@ def test_every_rule_of_the_guard_has_words() -> None:
     report = view.guarded({"result": {"kind": "full", "guard": told, **none}})
     assert report is not None
     assert len(report.rules) == len(plan.guard)
-
-
-def test_every_decision_has_words() -> None:
-    """Whatever is kept of a run is told to people."""
-    kept = {reason for of in glance._DECIDED.values() for reason in of}
-    assert kept == view.DECIDED.keys()
-    assert {*glance.SHOWN_TO_ADMINS} == view.NOTHING.keys()
 
 
 def away(name: str) -> dict[str, ServiceHealth]:
@@ -375,11 +369,12 @@ def test_durations_become_a_line(seconds: list[float], points: str) -> None:
 
 def test_findings_are_counted_by_kind() -> None:
     """In the order of their urgency, with the first few of each."""
-    found = [Finding(kind, str(at), at, "", "") for at, kind in enumerate(["b", "a_c", "b", "b"])]
+    a, b = FindingKind.LEAVING, FindingKind.CONFLICT
+    found = [Finding(kind, str(at), at, "", "") for at, kind in enumerate([b, a, b, b])]
     grouped = [*view.grouped(found, 2)]
     assert [(one["name"], one["number"], len(one["rows"])) for one in grouped] == [
-        ("b", 3, 2),
-        ("a c", 1, 1),
+        ("sources disagree", 3, 2),
+        ("waiting to be gone", 1, 1),
     ]
 
 

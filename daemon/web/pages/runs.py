@@ -9,7 +9,8 @@ from typing import Final
 from aiohttp import web
 
 from daemon.domain import Outcome, Trigger
-from daemon.store import SHOWN, SHOWN_TO_ADMINS, PlanState, RunFilter, RunView, Wanted
+from daemon.reasons import UNDONE, Group
+from daemon.store import SHOWN, PlanState, RunFilter, RunView, Wanted
 from daemon.web import admin, plans, view
 from daemon.web.frame import Answer, PageRequest
 from daemon.web.models import RunQuery, RunsOfDays
@@ -63,7 +64,7 @@ class RunPages(Pages):
         number, query = self._run_id(visit), visit.request.query
         show, text = query.get("show", ""), query.get("q", "")[:200]
         after = read(RunQuery, {"run_id": str(number), **query}, 400).after
-        groups = SHOWN_TO_ADMINS if visit.admin else SHOWN
+        groups = (*Group,) if visit.admin else SHOWN
         found = await self._view(number, Wanted(show, text, after, _ROWS + 1, groups))
         page = found.rows[:_ROWS]
         return self._page(
@@ -91,6 +92,7 @@ class RunPages(Pages):
             verb=verb,
             found=found,
             possible=possible,
+            nouns=UNDONE,
         )
 
     async def _cancel(self, visit: PageRequest) -> web.StreamResponse:

@@ -1,0 +1,353 @@
+"""Every reason of a decision with all that follows from it; a new one is one member of `Reason`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+
+class Kind(StrEnum):
+    """What a decision does, in one word of the history."""
+
+    ADD = "add"
+    UPDATE = "update"
+    REMOVE = "remove"
+    MERGE = "merge"
+    DOUBLE = "double"
+    CONFLICT = "conflict"
+    SKIP = "skip"
+
+
+class Action(StrEnum):
+    """What an admin can have done about a finding; the last three, about most of them."""
+
+    MERGE = "merge"
+    CONFIRM = "confirm"
+    REMOVE = "remove"
+    UNLINK = "unlink"
+    TRACK_AGAIN = "track_again"
+    IGNORE = "ignore"
+    RESTORE = "restore"
+    RECHECK = "recheck"
+
+
+class _Worded(StrEnum):
+    """Stable codes with words for people."""
+
+    words: str
+
+    def __new__(cls, code: str, words: str) -> Self:
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.words = words
+        return member
+
+
+class Count(_Worded):
+    """A count of a run by its key in the result; the words follow the number."""
+
+    ADDED = "added", "added"
+    FILLED = "filled", "filled in"
+    REFRESHED = "refreshed", "refreshed"
+    RELINKED = "relinked", "linked anew"
+    PROMOTED = "promoted", "requested, and available now"
+    REMOVED = "removed", "removed"
+    MERGED = "merged", "merged into another row of the same title"
+    HELD = "held", "held until an admin approves"
+    WATCHED = "watched", "missing, waiting for more evidence"
+    CONFLICTS = "conflicts", "in conflict"
+    WITHOUT_IDS = "without_ids", "added without any provider id"
+    SKIPPED = "skipped", "left as they are"
+
+
+class Group(_Worded):
+    """A tab on the page of a run, in their order; the words are those of an empty one."""
+
+    ADDED = "added", "Nothing was added."
+    CHANGED = "changed", "Nothing was changed."
+    AVAILABLE = "available", "No requested title became available."
+    GONE = "gone", "Nothing was removed."
+    MERGED = "merged", "No row was merged into another one."
+    HELD = "held", "Nothing was held."
+    RESTORED = "restored", "Nothing was taken back of this run."
+    LINKED = "linked", "No link was replaced."
+    UNMATCHED = "unmatched", "Every title was matched."
+    DOUBLES = "doubles", "No title has more than one row of Library Sync's."
+    SKIPPED = "skipped", "No title was left out."
+    ERROR = "error", "Nothing went wrong."
+
+
+class FindingKind(_Worded):
+    """What needs somebody, by its code in the file and the API; the words head a list of them."""
+
+    HELD = "held", "held"
+    SERVER = "server", "another server"
+    PROBLEM = "problem", "went wrong"
+    LEAVING = "leaving", "waiting to be gone"
+    IDENTIFIED = "identified", "another title by now"
+    CONFLICT = "conflict", "sources disagree"
+    DOUBLE = "double", "tracked twice"
+    UNLINK_HELD = "unlink_held", "ids kept for now"
+    LEFT_OUT = "left_out", "deleted in the dashboard"
+    NEVER_SEEN = "never_seen", "never seen"
+    NOT_UNDERSTOOD = "not_understood", "not understood"
+    UNKNOWN = "unknown", "not told whether it is there"
+    NOTHING_TO_PLAY = "nothing_to_play", "nothing to play"
+    WAITING = "waiting", "not told whether all is there"
+    INCOMPLETE = "incomplete", "incomplete"
+    BEING_READ = "being_read", "unmatched"
+    WITHOUT_IDS = "without_ids", "missing ids"
+    DUPLICATES = "duplicates", "duplicates"
+    OTHER = "other", "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """All that follows from a reason.
+
+    Attributes:
+        words: of the history, for one title and behind a number of them.
+        finding: as what a person is told of it; None where nobody has to see to it.
+        what: is told then; what somebody ignores is kept by these words.
+        todo: what that person is to do.
+        action: what an admin can have done about it here; "" where that is nothing.
+        counts: where a run counts it.
+        groups: the tabs that show it.
+        audit: its action in the audit; "" where nothing is written.
+        undone: what can be taken back of it, as a noun; "" where that is nothing.
+        retried: what it was decided about is looked at again soon.
+    """
+
+    code: str
+    words: str
+    finding: FindingKind | None = None
+    what: str = ""
+    todo: str = ""
+    action: str = ""
+    kind: Kind = Kind.SKIP
+    counts: tuple[Count, ...] = (Count.SKIPPED,)
+    groups: tuple[Group, ...] = (Group.SKIPPED,)
+    audit: str = ""
+    undone: str = ""
+    retried: bool = False
+
+
+class Reason(StrEnum):
+    """Why something is decided, by its code in the file and the API; the most urgent come first."""
+
+    _value_: str
+    meaning: Meaning
+
+    def __new__(cls, meaning: Meaning) -> Self:
+        """A member whose value is its code."""
+        member = str.__new__(cls, meaning.code)
+        member._value_ = meaning.code
+        member.meaning = meaning
+        return member
+
+    @property
+    def kept(self) -> bool:
+        """Whether the history has it, since somebody may ask about it."""
+        return self.meaning.kind is not Kind.SKIP or self.meaning.finding is not None
+
+    ADD = Meaning(
+        "available_and_not_tracked",
+        "in the library and not tracked, so added",
+        kind=Kind.ADD,
+        counts=(Count.ADDED,),
+        groups=(Group.ADDED,),
+        audit="titles.added",
+    )
+    ADD_WITHOUT_IDS = Meaning(
+        "available_without_ids",
+        "in the library and not tracked, so added; no provider knows it",
+        kind=Kind.ADD,
+        counts=(Count.ADDED, Count.WITHOUT_IDS),
+        groups=(Group.ADDED, Group.UNMATCHED),
+        audit="titles.added",
+    )
+    PROMOTE = Meaning(
+        "promote",
+        "requested, and available now",
+        kind=Kind.UPDATE,
+        counts=(Count.PROMOTED,),
+        groups=(Group.AVAILABLE,),
+        audit="title.promote",
+        undone="changed state",
+    )
+    RELINK = Meaning(
+        "relink",
+        "linked anew, as an id was proven wrong",
+        kind=Kind.UPDATE,
+        counts=(Count.RELINKED,),
+        groups=(Group.LINKED,),
+        audit="title.relink",
+        undone="replaced link",
+    )
+    REFRESH = Meaning(
+        "refresh",
+        "brought up to date with newer texts",
+        kind=Kind.UPDATE,
+        counts=(Count.REFRESHED,),
+        groups=(Group.CHANGED,),
+        audit="title.refresh",
+    )
+    FILL = Meaning(
+        "fill",
+        "missing values filled in",
+        kind=Kind.UPDATE,
+        counts=(Count.FILLED,),
+        groups=(Group.CHANGED,),
+        audit="title.fill",
+    )
+    REMOVE = Meaning(
+        "gone_from_the_library",
+        "gone from the library, so removed",
+        kind=Kind.REMOVE,
+        counts=(Count.REMOVED,),
+        groups=(Group.GONE,),
+        audit="title.removed",
+        undone="removed title",
+    )
+    MERGE = Meaning(
+        "merged",
+        "merged into another row of the same title",
+        kind=Kind.MERGE,
+        counts=(Count.MERGED,),
+        groups=(Group.MERGED,),
+        audit="title.merged",
+        undone="merged row",
+    )
+    IDENTIFIED_ANEW = Meaning(
+        "identified_as_another_title",
+        "its item in Jellyfin was another title by then",
+        FindingKind.IDENTIFIED,
+        "its item in Jellyfin is another title by now",
+        "correct the item in Jellyfin, or confirm that the row is this title by now",
+        Action.CONFIRM,
+        kind=Kind.CONFLICT,
+        counts=(Count.CONFLICTS,),
+        groups=(Group.UNMATCHED,),
+    )
+    DIFFERENT_TITLES = Meaning(
+        "ids_point_to_different_titles",
+        "its ids belonged to different requests",
+        FindingKind.CONFLICT,
+        "its ids belong to different requests",
+        "correct the ids in Jellyfin, or merge the requests in the tracker",
+        kind=Kind.CONFLICT,
+        counts=(Count.CONFLICTS,),
+        groups=(Group.UNMATCHED,),
+    )
+    CONTRADICTING = Meaning(
+        "ids_contradict_each_other",
+        "Jellyfin had two different ids of one provider for it",
+        FindingKind.CONFLICT,
+        "Jellyfin has two different ids of one provider for it",
+        "correct the ids in Jellyfin",
+        kind=Kind.CONFLICT,
+        counts=(Count.CONFLICTS,),
+        groups=(Group.UNMATCHED,),
+    )
+    DOUBLE = Meaning(
+        "tracked_twice",
+        "tracked more than once by Library Sync",
+        FindingKind.DOUBLE,
+        "Library Sync tracks it more than once",
+        "have its rows merged into the first one",
+        Action.MERGE,
+        kind=Kind.DOUBLE,
+        counts=(),
+        groups=(Group.DOUBLES,),
+    )
+    UNLINK_HELD = Meaning(
+        "unlink_held",
+        "id of Radarr or Sonarr gone with many others, kept for now",
+        FindingKind.UNLINK_HELD,
+        "its id of Radarr or Sonarr would be taken away, with many others",
+        "nothing if that list comes back; else have the id taken away",
+        Action.UNLINK,
+    )
+    DELETED_IN_TRACKER = Meaning(
+        "deleted_in_the_tracker",
+        "deleted in the tracker's dashboard, so left out",
+        FindingKind.LEFT_OUT,
+        "somebody deleted it in the tracker's dashboard, and Jellyfin still lists it",
+        "nothing if that was meant; else have it tracked again",
+        Action.TRACK_AGAIN,
+    )
+    NEVER_SEEN = Meaning(
+        "available_but_never_seen",
+        "tracked as available, never seen in the library",
+        FindingKind.NEVER_SEEN,
+        "it is tracked as available, and was in no reading of the library so far",
+        "see why Jellyfin does not show it, or have it removed from the tracker",
+        Action.REMOVE,
+    )
+    NOT_UNDERSTOOD = Meaning(
+        "row_not_understood",
+        "tracked in a way that is not understood, so left alone",
+        FindingKind.NOT_UNDERSTOOD,
+        "the tracker's row has a state, type or id that is not known",
+        "upgrade library-sync, or correct the row",
+    )
+    AVAILABILITY_UNKNOWN = Meaning(
+        "availability_unknown",
+        "not told whether there is anything to play",
+        FindingKind.UNKNOWN,
+        "whether there is anything to play of it could not be told",
+        "nothing, it is looked at again; if it stays, see to the problems here, and Jellyfin's log",
+        retried=True,
+    )
+    NOT_AVAILABLE = Meaning(
+        "not_available",
+        "nothing to play yet",
+        FindingKind.NOTHING_TO_PLAY,
+        "Jellyfin lists it, but there is no file to play",
+        "add an episode or the film, or delete its empty folder",
+        retried=True,
+    )
+    EARLIER_STATE = Meaning(
+        "tracked_in_an_earlier_state",
+        "requested, not told whether all of that is there",
+        FindingKind.WAITING,
+        "it was requested, and whether all of that is there could not be told",
+        "nothing, it is looked at again; if it stays, see to what the brackets name",
+        retried=True,
+    )
+    SEASONS_INCOMPLETE = Meaning(
+        "requested_seasons_incomplete",
+        "requested, not all episodes there yet",
+        FindingKind.INCOMPLETE,
+        "not all requested episodes are there",
+        "nothing; it becomes available with the last of them",
+    )
+    STILL_READ = Meaning(
+        "still_read_by_jellyfin",
+        "still being read by Jellyfin",
+        FindingKind.BEING_READ,
+        "Jellyfin has no ids for it yet",
+        "nothing, it is looked at again; if it stays, identify it in Jellyfin",
+        groups=(Group.UNMATCHED,),
+        retried=True,
+    )
+    ALREADY_RIGHT = Meaning("already_right", "already right")
+    DUPLICATE = Meaning("duplicate", "further copies of a title")
+    TRACKED_MEANWHILE = Meaning("tracked_meanwhile", "tracked by somebody else meanwhile")
+    NOT_IN_LIBRARY = Meaning("not_in_the_library", "requested, not in the library yet")
+
+
+REASONS: Mapping[str, Reason] = {reason.value: reason for reason in Reason}
+"""By their codes; a file that another version has written may have other ones."""
+
+UNDONE: Mapping[str, str] = {
+    one.meaning.audit: one.meaning.undone for one in Reason if one.meaning.undone
+}
+"""What a run did and what can be taken back of it: by its action in the audit, a noun."""
+
+
+def words(code: str) -> str:
+    """What a reason's code means; one that only another version knows speaks for itself."""
+    return REASONS[code].meaning.words if code in REASONS else code.replace("_", " ")
