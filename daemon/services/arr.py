@@ -197,12 +197,12 @@ class ArrClient:
 
     async def _listed(self, query: dict[str, str]) -> Report:
         path, reading = self._application.path, _Reading(self)
-        reader = RecordReader(_Record, list[msgspec.Raw], lambda records: records)
+        reader = RecordReader(_Record)
         async with self.http.stream(path, query) as chunks:
             try:
                 async for chunk in chunks:
                     reading.add(reader.feed(chunk))
-                reading.add(reader.close()[0])
+                reading.add(reader.close(list)[0])
             except MalformedError as error:
                 raise self.http.not_json(path, f"the list is not whole: {error}") from None
         return reading.report()

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
 from http import HTTPStatus
-from operator import attrgetter
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -28,7 +27,14 @@ from daemon.errors import (
 )
 from daemon.identity import Places, jellyfin_id, provider_ids
 from daemon.services.http import RetryPolicy, ServiceHttp
-from daemon.services.records import Broken, MalformedError, RecordReader, salvaged
+from daemon.services.records import (
+    Broken,
+    Int32,
+    MalformedError,
+    RecordReader,
+    Taken,
+    salvaged,
+)
 from daemon.snapshot import Activity, Episode, LibraryFolder, Texts
 
 SERVICE: Final = "Jellyfin"
@@ -131,8 +137,8 @@ class _Season(msgspec.Struct, gc=False):
 class _Envelope(msgspec.Struct, gc=False):
     """Around every list of items; the total is that of all pages."""
 
-    Items: list[msgspec.Raw]
-    TotalRecordCount: int
+    Items: Taken
+    TotalRecordCount: Int32
 
 
 class _Ref(msgspec.Struct, gc=False):
@@ -654,13 +660,13 @@ class JellyfinClient:
     async def _rows(
         self, query: dict[str, str], shape: type[Any], page: Page
     ) -> AsyncGenerator[list[Any], None]:
-        reader = RecordReader(shape, _Envelope, attrgetter("Items"))
+        reader = RecordReader(shape, "Items")
         async with self.http.stream("/Items", query) as chunks:
             try:
                 async for chunk in chunks:
                     if rows := reader.feed(chunk):
                         yield rows
-                rows, envelope = reader.close()
+                rows, envelope = reader.close(_Envelope)
             except MalformedError as error:
                 raise self.http.not_json("/Items", f"the list is not whole: {error}") from None
         page.total = envelope.TotalRecordCount

@@ -59,13 +59,13 @@ async def listed(
     Raises:
         ServiceError: one of its kinds, also where the list is not closed.
     """
-    reader = RecordReader(shape, list[msgspec.Raw], lambda records: records)
+    reader = RecordReader(shape)
     rows: list[_Row | Broken] = []
     async with http.stream(path, query, http.patience.reply) as chunks:
         try:
             async for chunk in chunks:
                 rows += reader.feed(chunk)
-            rows += reader.close()[0]
+            rows += reader.close(list)[0]
         except MalformedError as error:
             raise http.not_json(path, f"the list is not whole: {error}") from None
     return kept(http.service, rows, shape, make, vital)

@@ -1,36 +1,38 @@
-"""Reads one long JSON array of objects in pieces, sans I/O, never holding the whole of it.
+"""Reads one long JSON list of records in pieces, sans I/O, never holding the whole of it.
 
-The text between two records is learned from the array's own opening: what stands from its `[` to
-the colon after the first record's first key begins every record. An unescaped quote cannot stand
-inside a JSON string, so where `},` and that text follow each other a record ended, unless an inner
-object begins alike; such a cut is unbalanced, the decoder refuses it, and the next cut is tried.
+A record ends where its braces balance outside strings, whatever it looks like. Counting them costs
+ten times as much as decoding, so the end of the last whole record of a piece is guessed first, by
+what stood between the latest two that were counted. The decoder decides: a text that begins with a
+record can be a list of whole records in one way only. Where it refuses, records are counted and
+decoded one by one. So every byte is looked at a fixed number of times.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Callable
-from typing import Annotated, Generic, NamedTuple, TypeVar
+from typing import Annotated, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 _Row = TypeVar("_Row")
 _Envelope = TypeVar("_Envelope")
-_OPENING = re.compile(rb'[^\[]*\[(\s*\{\s*"[^"\\]*"\s*:)')
-_Any = TypeVar("_Any")
-_RAWS = msgspec.json.Decoder(list[msgspec.Raw])
-_LARGEST = 4 * 1024 * 1024
-_TOO_DEEP = "nested too deeply"
-_TORN = "half a surrogate pair in its text"
-_NULL = msgspec.Raw(b"null")
+_RAWS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_REFUSED: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
+_LARGEST: Final = 4 * 1024 * 1024
+_UNSOUND: Final = "half a surrogate pair or a bare control character in its text"
+_NULL: Final = msgspec.Raw(b"null")
 
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 """A number as all these services keep it; a larger one would not fit into a column."""
 
+Taken = Annotated[list[msgspec.Raw], msgspec.Meta(max_length=0)]
+"""The list in an envelope, whose records were taken out; a second one of that key is refused."""
+
 
 class Broken(NamedTuple):
-    """A record that is JSON, but not of the shape asked for.
+    """A record that is not of the shape asked for, or no JSON.
 
     Attributes:
         raw: its text.
@@ -38,6 +40,14 @@ class Broken(NamedTuple):
 
     raw: bytes
     reason: str
+
+
+class MalformedError(ValueError):
+    """The text is not the JSON that was expected."""
+
+
+class CutError(MalformedError):
+    """The text ends before its list does."""
 
 
 def salvaged(broken: Broken, shape: type[_Row]) -> tuple[_Row | None, list[str]]:
@@ -50,10 +60,10 @@ def salvaged(broken: Broken, shape: type[_Row]) -> tuple[_Row | None, list[str]]
     """
     try:
         given = msgspec.json.decode(broken.raw, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, RecursionError, UnicodeError):
+    except _REFUSED:
         return None, []
     kept: dict[str, object] = {}
-    lost = ["text"] if broken.reason == _TORN else []
+    lost = ["text"] if broken.reason == _UNSOUND else []
     parts = msgspec.structs.fields(shape)  # type: ignore[arg-type]
     for part in parts:
         text = given.get(part.encode_name, _NULL)
@@ -61,156 +71,209 @@ def salvaged(broken: Broken, shape: type[_Row]) -> tuple[_Row | None, list[str]]
             continue
         try:
             kept[part.name] = msgspec.json.decode(text, type=part.type)
-        except (msgspec.DecodeError, RecursionError, UnicodeError):
+        except _REFUSED:
             lost.append(part.encode_name)
     if any(part.required and part.name not in kept for part in parts):
         return None, lost
     return shape(**kept), lost
 
 
-class MalformedError(ValueError):
-    """The text is not the JSON that was expected, or it is not closed."""
+def _mended(text: bytes, reason: str) -> Broken:
+    """A record that msgspec refuses, as far as the standard decoder reads it.
 
-
-def _decoded(decoder: msgspec.json.Decoder[_Any], text: bytes) -> tuple[_Any, bool]:
-    """The value of a text, and whether it is sound.
-
-    Half a surrogate pair is no text, and msgspec refuses all of what holds one. The standard
-    decoder reads it, so that it breaks its own record only.
-
-    Raises:
-        ValueError: the text is no JSON of that shape, at least not yet.
+    Half a surrogate pair is no text, and msgspec refuses all of what holds one, so that it would
+    cost a title where it may cost a letter.
     """
     try:
-        return decoder.decode(text), True
-    except msgspec.ValidationError:
-        raise
-    except (msgspec.DecodeError, UnicodeError):
-        return decoder.decode(_mended(text)), False
-    except RecursionError:
-        raise MalformedError(_TOO_DEEP) from None
+        value = json.loads(text.decode(), strict=False)
+        sound = json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+    except (ValueError, RecursionError):
+        return Broken(text, reason)
+    return Broken(sound, _UNSOUND)
 
 
-def _mended(text: bytes) -> bytes:
-    try:
-        return json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8", "replace")
-    except RecursionError:
-        raise MalformedError(_TOO_DEEP) from None
+def _leap(stops: bytes) -> re.Pattern[bytes]:
+    """Matches up to one of these characters outside strings, or up to a string that has no end."""
+    plain = rb'[^"%b]*+' % re.escape(stops)
+    return re.compile(rb'%b(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"%b)*+' % (plain, plain), re.DOTALL)
 
 
-def _torn(raw: msgspec.Raw) -> Broken:
-    return Broken(bytes(raw), _TORN)
+_IN_A_STRING: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+_BEFORE_THE_LIST: Final = _leap(b"{}[]")
+_BETWEEN_RECORDS: Final = _leap(b",{[]")
+_IN_A_RECORD: Final = {ord("{"): _leap(b"{}"), ord("["): _leap(b"[]")}
+_QUOTE, _COMMA, _LIST = b'",['
+_BETWEEN: Final = re.compile(rb'\}\s*,\s*\{\s*"[^"\\]*"\s*:')
 
 
-class RecordReader(Generic[_Row, _Envelope]):
+class _Cursor:
+    """Goes through a text that grows at its end, from one structural character to the next.
+
+    Attributes:
+        text: what was not taken yet.
+        at: how far it was looked at, so that nothing is looked at twice.
+        since: where the latest step began.
+    """
+
+    def __init__(self) -> None:
+        self.text = bytearray()
+        self.at = self.since = self._stopped = 0
+        self._quoted = False
+
+    def next(self, leap: re.Pattern[bytes]) -> int | None:
+        """The next structural character outside strings; None if it has not come yet."""
+        while True:
+            if self._quoted:
+                self._go(_IN_A_STRING)
+                if self.text[self.at : self.at + 1] != b'"':
+                    return None
+                self._quoted = False
+                self.at += 1
+            self._go(leap)
+            if self.at == len(self.text):
+                return None
+            code = self.text[self.at]
+            self.at += 1
+            if code != _QUOTE:
+                self.since, self._stopped = self._stopped, self.at
+                return code
+            self._quoted = True
+
+    def _go(self, leap: re.Pattern[bytes]) -> None:
+        if match := leap.match(self.text, self.at):
+            self.at = match.end()
+
+    def take(self) -> bytes:
+        """Cut off all that was looked at."""
+        taken = bytes(self.text[: self.at])
+        self.drop(self.at)
+        return taken
+
+    def drop(self, size: int) -> None:
+        """Cut off the beginning; what follows is looked at from its own beginning."""
+        del self.text[:size]
+        self.at = self.since = self._stopped = 0
+
+
+class RecordReader(Generic[_Row]):
     """Turns the pieces of a reply into rows.
 
     Args:
         row: the shape of a record; keys that it does not name are passed over.
-        envelope: the shape of the whole reply, with its records as `msgspec.Raw`.
-        records: finds the records in the envelope.
+        key: of the list, in a reply that is an object; None where the reply is the list.
     """
 
-    def __init__(
-        self,
-        row: type[_Row],
-        envelope: type[_Envelope],
-        records: Callable[[_Envelope], list[msgspec.Raw]],
-    ) -> None:
-        self._records = records
+    def __init__(self, row: type[_Row], key: str | None = None) -> None:
         self._row = msgspec.json.Decoder(row)
         self._rows = msgspec.json.Decoder(list[row])  # type: ignore[valid-type]
-        self._envelope = msgspec.json.Decoder(envelope)
-        self._buffer = bytearray()
-        self._head: bytes | None = None
+        self._key = key and re.compile(rb'(?<!\\)"%b"\s*:\s*\Z' % re.escape(key.encode()))
+        self._cursor = _Cursor()
+        self._head = b""
+        self._open = self._separated = False
+        self._depth = self._closed = 0
+        self._leap = _BEFORE_THE_LIST
         self._between = b""
 
     def feed(self, piece: bytes) -> list[_Row | Broken]:
         """The records that are complete now.
 
         Raises:
-            MalformedError: one record exceeds 4 MiB, or the text cannot be JSON.
+            MalformedError: one record exceeds 4 MiB, or no list comes.
         """
-        self._buffer += piece
-        if self._head is None and not self._learn():
-            return []
-        end = self._buffer.rfind(self._between)
-        rows = self._taken(end) if end >= 0 else []
-        if len(self._buffer) > _LARGEST:
-            raise MalformedError("a record of over 4 MiB")
+        self._cursor.text += piece
+        rows = self._read(guess=True) if self._head or self._found() else []
+        if len(self._cursor.text) > _LARGEST:
+            raise MalformedError("a record of over 4 MiB" if self._open else "no list of records")
         return rows
 
-    def close(self) -> tuple[list[_Row | Broken], _Envelope]:
-        """The last records and the envelope, once the reply has ended.
+    def close(self, envelope: type[_Envelope]) -> tuple[list[_Row | Broken], _Envelope]:
+        """The last records, and what stands around the list, once the reply has ended.
+
+        Args:
+            envelope: the shape of the reply, with `Taken` for its list.
 
         Raises:
             MalformedError: the reply is cut short, or has another shape.
         """
+        rows = self._read(guess=False)
+        text = (self._head and self._head + b"]") + bytes(self._cursor.text)
+        if self._open or (text.lstrip()[:1] == b"{" and not text.rstrip().endswith(b"}")):
+            raise CutError("it ends too early")
         try:
-            envelope = self._envelope.decode(self._rest())
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return self._close_carefully()
-        return [self._one(raw) for raw in self._records(envelope)], envelope
-
-    def _rest(self) -> bytes:
-        return (self._head or b"") + bytes(self._buffer)
-
-    def _close_carefully(self) -> tuple[list[_Row | Broken], _Envelope]:
-        end = self._buffer.rfind(self._between) if self._between else -1
-        rows = self._one_by_one(bytes(self._buffer[: end + 1])) if end >= 0 else []
-        try:
-            envelope, sound = _decoded(self._envelope, self._rest())
-        except ValueError as error:
+            return rows, msgspec.json.decode(text, type=envelope)
+        except _REFUSED as error:
             raise MalformedError(str(error)) from None
-        last = self._records(envelope)
-        return rows + [self._one(raw) if sound else _torn(raw) for raw in last], envelope
 
-    def _learn(self) -> bool:
-        if (match := _OPENING.match(self._buffer)) is None:
-            if len(self._buffer) > _LARGEST:
-                raise MalformedError("no list of records")
-            return False
-        begin = match.start(1)
-        self._head, self._between = bytes(self._buffer[:begin]), b"}," + match[1]
-        del self._buffer[:begin]
-        return True
+    def _found(self) -> bool:
+        """Whether the list has begun; what stands before it is put aside."""
+        cursor, level = self._cursor, 1 if self._key else 0
+        while (code := cursor.next(self._leap)) is not None:
+            if code == _LIST and self._depth == level and self._is_named():
+                self._head = cursor.take()
+                self._open, self._depth, self._leap = True, 0, _BETWEEN_RECORDS
+                return True
+            self._depth += 1 if code in _IN_A_RECORD else -1
+        return False
 
-    def _taken(self, end: int) -> list[_Row | Broken]:
-        """The records before the cut at `end`; what cannot be read yet stays in the buffer."""
-        text = b"[" + bytes(self._buffer[: end + 1]) + b"]"
-        try:
-            rows: list[_Row | Broken] = self._rows.decode(text)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return self._one_by_one(text[1:-1])
-        del self._buffer[: end + 2]
-        return rows
+    def _is_named(self) -> bool:
+        cursor = self._cursor
+        return not self._key or bool(self._key.search(cursor.text, cursor.since, cursor.at - 1))
 
-    def _one_by_one(self, text: bytes) -> list[_Row | Broken]:
+    def _read(self, *, guess: bool) -> list[_Row | Broken]:
+        """What is complete, with one guess where a record begins."""
         rows: list[_Row | Broken] = []
-        pending = b""
-        for part in _parts(text, self._between):
-            pending = pending + b"," + part if pending else part
-            try:
-                raws, sound = _decoded(_RAWS, b"[" + pending + b"]")
-            except MalformedError:
-                raise
-            except ValueError:
-                continue
-            rows.extend(self._one(raw) if sound else _torn(raw) for raw in raws)
-            del self._buffer[: len(pending) + 1]
-            pending = b""
+        while self._open:
+            if guess and self._between and not self._cursor.at:
+                guess = False
+                if guessed := self._guessed():
+                    return rows + guessed
+            if (text := self._counted()) is None:
+                break
+            if self._separated or text.strip():
+                rows.append(self._one(text))
         return rows
 
-    def _one(self, raw: msgspec.Raw) -> _Row | Broken:
+    def _guessed(self) -> list[_Row | Broken]:
+        """The records up to where the last one seems to end, if the decoder agrees."""
+        text = self._cursor.text
+        if (end := text.rfind(self._between)) < 0:
+            return []
+        records = b"[%b]" % bytes(text[: end + 1])
+        for decode in (self._rows.decode, self._one_by_one):
+            with contextlib.suppress(*_REFUSED):
+                rows = decode(records)
+                self._cursor.drop(text.index(b",", end) + 1)
+                self._separated = True
+                return rows
+        return []
+
+    def _counted(self) -> bytes | None:
+        """The text of the next record, once the comma or the bracket behind it has come."""
+        cursor = self._cursor
+        while (code := cursor.next(self._leap)) is not None:
+            if self._depth:
+                self._depth += 1 if code in _IN_A_RECORD else -1
+                if not self._depth:
+                    self._leap, self._closed = _BETWEEN_RECORDS, cursor.at - 1
+            elif code in _IN_A_RECORD:
+                self._leap, self._depth = _IN_A_RECORD[code], 1
+            else:
+                self._open = code == _COMMA
+                self._separated |= self._open
+                if match := _BETWEEN.match(cursor.text, self._closed):
+                    self._between = match[0]
+                return cursor.take()[:-1]
+        return None
+
+    def _one_by_one(self, records: bytes) -> list[_Row | Broken]:
+        return [self._one(raw) for raw in _RAWS.decode(records)]
+
+    def _one(self, text: bytes | msgspec.Raw) -> _Row | Broken:
         try:
-            return self._row.decode(raw)
-        except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-            return Broken(bytes(raw), str(error))
-
-
-def _parts(text: bytes, between: bytes) -> list[bytes]:
-    """The text cut wherever a record may have ended."""
-    opening = between[2:]
-    first, *others = text.split(between)
-    parts = [first, *(opening + other for other in others)]
-    return [part + b"}" for part in parts[:-1]] + parts[-1:]
+            return self._row.decode(text)
+        except RecursionError:
+            return Broken(bytes(text), "nested too deeply")
+        except msgspec.ValidationError as error:
+            return Broken(bytes(text), str(error))
+        except (msgspec.DecodeError, UnicodeError) as error:
+            return _mended(bytes(text), str(error))

@@ -19,7 +19,7 @@ from daemon.errors import RefusedKeyError, StartingError
 from daemon.pipeline import SeerrMedia, SeerrRequest, SeerrStatus, SeerrTitle
 from daemon.services.http import RetryPolicy, ServiceHttp
 from daemon.services.listing import Found, UnusableError, decoded, kept, moment
-from daemon.services.records import Int32, MalformedError, RecordReader
+from daemon.services.records import Int32, MalformedError, RecordReader, Taken
 
 SERVICE: Final = "Seerr"
 PATIENCE: Final = RetryPolicy(attempts=2, reply=25.0, listing=25.0, silence=25.0)
@@ -75,7 +75,7 @@ class _PageInfo(msgspec.Struct, gc=False):
 
 class _Envelope(msgspec.Struct, gc=False):
     pageInfo: _PageInfo
-    results: list[msgspec.Raw]
+    results: Taken
 
 
 class _One(msgspec.Struct, gc=False):
@@ -251,10 +251,10 @@ class SeerrClient:
         return page
 
     def _decoded(self, path: str, body: bytes) -> tuple[Found[SeerrRequest], int]:
-        reader = RecordReader(_Request, _Envelope, lambda envelope: envelope.results)
+        reader = RecordReader(_Request, "results")
         try:
             rows = reader.feed(body)
-            last, envelope = reader.close()
+            last, envelope = reader.close(_Envelope)
         except MalformedError as error:
             raise self.http.not_json(path, f"the list is not whole: {error}") from None
         found = kept(SERVICE, [*rows, *last], _Request, _request, ("is4k", "seasons"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Iterator
-from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -14,7 +14,15 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from daemon.services.records import Broken, Int32, MalformedError, RecordReader, salvaged
+from daemon.services.records import (
+    Broken,
+    CutError,
+    Int32,
+    MalformedError,
+    RecordReader,
+    Taken,
+    salvaged,
+)
 from tests.upstream import cases, text_of
 
 MIB = 1024 * 1024
@@ -23,7 +31,7 @@ MIB = 1024 * 1024
 class Envelope(msgspec.Struct):
     """Around Jellyfin's lists."""
 
-    Items: list[msgspec.Raw]
+    Items: Taken
     TotalRecordCount: int
 
 
@@ -58,11 +66,14 @@ def written(document: Any, style: str) -> bytes:
     return (text.replace("\n", "\r\n") if style == "windows" else text).encode()
 
 
-def reader(row: Any, *, envelope: bool) -> RecordReader[Any, Any]:
+def reader(row: Any, *, envelope: bool) -> RecordReader[Any]:
     """A reader of a bare list, or of Jellyfin's envelope."""
-    if envelope:
-        return RecordReader(row, Envelope, attrgetter("Items"))
-    return RecordReader(row, list[msgspec.Raw], lambda records: records)
+    return RecordReader(row, "Items" if envelope else None)
+
+
+def closed(reading: RecordReader[Any], *, envelope: bool) -> tuple[list[Any], Any]:
+    """The last rows, and what stands around the list."""
+    return reading.close(Envelope if envelope else list)
 
 
 def read(
@@ -75,7 +86,7 @@ def read(
         size = next(sizes)
         rows += reading.feed(body[at : at + size])
         at += size
-    return rows + reading.close()[0]
+    return rows + closed(reading, envelope=envelope)[0]
 
 
 def rows_of(document: Any) -> Any:
@@ -143,16 +154,22 @@ def test_a_cut_reply_is_never_whole(*, style: str, envelope: bool) -> None:
         rows = reading.feed(body[:end])
         assert rows == listed[: len(rows)]
         with pytest.raises(MalformedError):
-            reading.close()
+            closed(reading, envelope=envelope)
 
 
 FINE = '{"Id":"%d"}'
+UNSOUND = "half a surrogate pair or a bare control character in its text"
 HALF = r'{"Id":"\ud83c"}'
 HUGE = '{"Id":"2","Year":10000000000000000000000}'
 NO_TEXT = "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
 NULL = '{"Id":"2","ProviderIds":null}'
 BROKEN = {
-    "half a surrogate pair": (HALF, "half a surrogate pair in its text"),
+    "half a surrogate pair": (HALF, UNSOUND),
+    "a control character": ('{"Id":"\x01"}', UNSOUND),
+    "no JSON": ('{"Id":}', "JSON is malformed: invalid character (byte 6)"),
+    "an open list": ('{"Id":"2","x":[}', "JSON is malformed: invalid character (byte 15)"),
+    "NaN": ('{"Id":"2","Year":NaN}', "JSON is malformed: invalid character (byte 17)"),
+    "nothing": ("", "Input data was truncated"),
     "10^22": (HUGE, "Expected `int` <= 2147483647 - at `$.Year`"),
     "null ids": (NULL, "Expected `object`, got `null` - at `$.ProviderIds`"),
     "a number for text": ('{"Id":7}', "Expected `str`, got `int` - at `$.Id`"),
@@ -208,7 +225,7 @@ def test_an_empty_list_is_whole(*, style: str, envelope: bool) -> None:
     body = written(enveloped([]) if envelope else [], style)
     reading = reader(Row, envelope=envelope)
     assert reading.feed(body) == []
-    rows, whole = reading.close()
+    rows, whole = closed(reading, envelope=envelope)
     assert (rows, whole) == ([], Envelope([], 0) if envelope else [])
 
 
@@ -252,30 +269,72 @@ def test_memory_has_a_bound(text: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("record", "closed"),
+    ("begin", "end"),
     [
         ("[" * 100_000, "]" * 100_000),
         ('{"Id":"2","x":' + '{"x":' * 100_000 + "1", "}" * 100_001),
         (r'{"Id":"\ud83c","x":' + "[" * 100_000, "]" * 100_000 + "}"),
     ],
 )
-@pytest.mark.parametrize("tail", ["", "]", f",{FINE}]", f",{FINE},{FINE}]"])
-def test_endless_nesting_is_malformed(record: str, closed: str, tail: str) -> None:
-    """Nesting that would exhaust the stack ends the reading in the usual way."""
-    body = f"[{FINE},{record}{closed if tail else ''}{tail}"
-    with pytest.raises(MalformedError, match="nested too deeply"):
-        read(body.encode(), itertools.repeat(MIB), Row, envelope=False)
+def test_endless_nesting_breaks_one_record(begin: str, end: str) -> None:
+    """Nesting that would exhaust the stack costs the record that has it, and no other."""
+    body = f"[{FINE % 1},{begin}{end},{FINE % 3}]"
+    rows = read(body.encode(), itertools.repeat(MIB), Row, envelope=False)
+    assert [isinstance(row, Broken) or row.Id for row in rows] == ["1", True, "3"]
+    with pytest.raises(CutError):
+        read(f"[{FINE % 1},{begin}".encode(), itertools.repeat(MIB), Row, envelope=False)
 
 
 def test_rows_come_as_soon_as_they_are_complete() -> None:
-    """A record is given when the next one begins, so nothing waits for the end of the reply."""
+    """A record is given once its comma has come, so nothing waits for the end of the reply."""
     reading = reader(Row, envelope=True)
     assert reading.feed(b'{"Items":[{"Id":"1"},{"Id":"2"') == [Row("1")]
-    assert reading.feed(b'},{"Id":"3"},{"Id"') == [Row("2")]
-    assert reading.feed(b':"4"}],"TotalRecordCount":4') == [Row("3")]
+    assert reading.feed(b'},{"Id":"3"},{"Id"') == [Row("2"), Row("3")]
+    assert reading.feed(b':"4"}],"TotalRecordCount":4') == [Row("4")]
     assert reading.feed(b"}") == []
-    rows, whole = reading.close()
-    assert (rows, whole.TotalRecordCount) == ([Row("4")], 4)
+    rows, whole = closed(reading, envelope=True)
+    assert (rows, whole.TotalRecordCount) == ([], 4)
+
+
+LURES = {
+    "in a record": '{"Items":[{"Id":"1","Items":[{"Id":"x"}]}],"TotalRecordCount":1}',
+    "in an object before it": '{"Meta":{"Items":[{"Id":"x"}]},"Items":[{"Id":"1"}],%s}',
+    "in a list before it": '{"Meta":[{"Items":[{"Id":"x"}]}],"Items":[{"Id":"1"}],%s}',
+    "in a string before it": r'{"Meta":"\"Items\":[{","Items":[{"Id":"1"}],%s}',
+    "in a key before it": r'{"\"Items":[{"Id":"x"}],"Items":[{"Id":"1"}],%s}',
+    "in a key that ends so": r'{"NoItems":[{"Id":"x"}],"Items":[{"Id":"1"}],%s}',
+    "after it": '{"TotalRecordCount":1,"Items":[{"Id":"1"}],"Meta":{"Items":[{"Id":"x"}]}}',
+}
+
+
+@pytest.mark.parametrize("size", [1, 10_000])
+@pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in LURES.items()])
+def test_only_the_list_of_the_reply_itself_is_read(text: str, size: int) -> None:
+    """A list of the same name elsewhere is not taken for it; the count is read on either side."""
+    body = text.replace("%s", '"TotalRecordCount":1').encode()
+    assert read(body, itertools.repeat(size), Row, envelope=True) == [Row("1")]
+
+
+@pytest.mark.parametrize("second", ['"Items":[{"Id":"2"}]', r'"\u0049tems":[{"Id":"2"}]'])
+def test_a_second_list_is_not_passed_over(second: str) -> None:
+    """A reply that has its list twice is malformed, since either one may be the right one."""
+    body = '{"Items":[{"Id":"1"}],"TotalRecordCount":1,' + second + "}"
+    with pytest.raises(MalformedError):
+        read(body.encode(), itertools.repeat(100), Row, envelope=True)
+
+
+@pytest.mark.parametrize("size", [1, 1000, MIB])
+def test_the_time_does_not_grow_with_the_square(size: int) -> None:
+    """Minified records full of what looks like their ends take as long as any other text.
+
+    Read again at each of them, this takes minutes.
+    """
+    titles = ",".join(FINE % number for number in range(3000))
+    record = '{"Id":"1","titles":[' + titles + '],"more":"' + "},{" * 20_000 + '"}'
+    body = f"[{','.join([record] * (3 if size == 1 else 30))}]".encode()
+    started = time.process_time()
+    assert len(read(body, itertools.repeat(size), Row, envelope=False)) == body.count(b"more")
+    assert time.process_time() - started < 5
 
 
 ENDLESS = "1" + "0" * 5000
