@@ -129,7 +129,7 @@ async def _sync(options: argparse.Namespace, settings: Settings) -> int:
             result = await service.run(Trigger.CLI, Actor("cli", _user()), publish=line)
     line.clear()
     document = result.as_dict()
-    _print([_json(document)] if options.json else words.result(document))
+    _emit(options, document, words.result(document))
     return _OF_OUTCOME.get(result.outcome, Exit.FAILED)
 
 
@@ -140,8 +140,7 @@ async def _check(options: argparse.Namespace, settings: Settings) -> int:
             found.append(finding)
             if not options.json:
                 _print([f"{'ok  ' if finding.good else 'BAD '}{finding.thing}: {finding.text}"])
-    if options.json:
-        _print([_json([finding._asdict() for finding in found])])
+    _emit(options, [finding._asdict() for finding in found])
     return Exit.DONE if all(finding.good for finding in found) else Exit.FAILED
 
 
@@ -149,7 +148,7 @@ async def _runs(options: argparse.Namespace, settings: Settings) -> int:
     async with open_store_to_look(settings.database) as store:
         if options.id is None:
             runs = await store.latest_runs(options.last)
-            _print([_json(runs)] if options.json else _runs_table(runs))
+            _emit(options, runs, _runs_table(runs))
             return Exit.DONE
         run = await store.run(options.id)
         plan = await store.plan(options.id)
@@ -157,7 +156,7 @@ async def _runs(options: argparse.Namespace, settings: Settings) -> int:
         _say(f"library-sync: there is no run {options.id}")
         return Exit.FAILED
     run["plan"] = plan
-    _print([_json(run)] if options.json else _run_page(run))
+    _emit(options, run, _run_page(run))
     return Exit.DONE
 
 
@@ -194,13 +193,13 @@ async def _audit(options: argparse.Namespace, settings: Settings) -> int:
     async with open_store_to_look(settings.database) as store:
         if options.what == "verify":
             verdict = await store.verify_audit()
-            _print([_json(verdict._asdict())] if options.json else [_verdict(verdict._asdict())])
+            _emit(options, verdict._asdict(), [_verdict(verdict._asdict())])
             return Exit.DONE if verdict.broken_at is None else Exit.FAILED
         events = await store.latest_audit(options.last)
     if options.follow:
         await _follow(settings, events[::-1], as_json=options.json)
     rows = [[event[name] for name in _EVENT] for event in events]
-    _print([_json(events)] if options.json else words.table(_EVENT, rows))
+    _emit(options, events, words.table(_EVENT, rows))
     return Exit.DONE
 
 
@@ -239,12 +238,9 @@ async def _explain(options: argparse.Namespace, settings: Settings) -> int:
     policy = removal_policy(settings)
     told = [{**facts, "because": [*_because(facts, policy)]} for facts in known]
     told += [{**one, "tracked": None, "because": [*of_untracked(one)]} for one in others]
-    if options.json:
-        _print([_json(told)])
-    elif not told:
+    _emit(options, told, (line for one in told for line in (*one["because"], "")))
+    if not told and not options.json:
         _say(f"library-sync: nothing is known of {options.title}: neither tracked nor left out")
-    for one in () if options.json else told:
-        _print([*one["because"], ""])
     if (more := len(found) - len(known)) > 0 and not options.json:
         _say(f"library-sync: {more} more fit; say more of the title, or an id")
     return Exit.DONE if told else Exit.FAILED
@@ -259,24 +255,20 @@ def _because(facts: dict[str, Any], policy: RemovalPolicy) -> Iterator[str]:
 async def _attention(options: argparse.Namespace, settings: Settings) -> int:
     async with open_store_to_look(settings.database) as store:
         found = await store.attention(removal_policy(settings), ignored=options.ignored)
-    if options.json:
-        _print([_json([finding.as_dict() for finding in found])])
-        return Exit.DONE
     names = ("kind", "title", "request", "what", "what to do")
     rows = [finding[: len(names)] for finding in found]
     nothing = "Nothing is ignored." if options.ignored else "No open issues."
-    _print(words.table(names, rows) if rows else [nothing])
+    lines = words.table(names, rows) if rows else [nothing]
+    _emit(options, [finding.as_dict() for finding in found], lines)
     return Exit.DONE
 
 
 async def _undo(options: argparse.Namespace, settings: Settings) -> int:
     async with open_store(settings.database) as store:
         done = await store.undo(options.id, Actor("cli", _user()))
-    if options.json:
-        _print([_json([one._asdict() for one in done])])
-    for one in () if options.json else done:
-        what = "as it was before" if one.done else f"left as it is: {one.why}"
-        _print([f"{one.title} ({one.action}): {what}"])
+    ends = ("as it was before" if one.done else f"left as it is: {one.why}" for one in done)
+    lines = (f"{one.title} ({one.action}): {end}" for one, end in zip(done, ends, strict=True))
+    _emit(options, [one._asdict() for one in done], lines)
     if not done:
         _say(f"library-sync: run {options.id} removed, merged, relinked and promoted nothing")
     return Exit.DONE if done and all(one.done for one in done) else Exit.FAILED
@@ -302,6 +294,11 @@ async def _config(_: argparse.Namespace, settings: Settings) -> int:
 
 def _user() -> str:
     return os.environ.get("SUDO_USER") or os.environ.get("USER") or f"uid {os.getuid()}"
+
+
+def _emit(options: argparse.Namespace, document: object, lines: Iterable[str] = ()) -> None:
+    """Answer a machine with a document, and a person with lines."""
+    _print([_json(document)] if options.json else lines)
 
 
 def _json(document: object) -> str:
