@@ -6,57 +6,27 @@ import asyncio
 import errno
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 from pydantic import BaseModel
 
 from daemon.errors import AddressError
 from daemon.settings import Http, netloc
-from daemon.web import admin, hooks, machines, pages, plans, settle, titles
-from daemon.web.auth import AdminAuth, RateLimiter
+from daemon.web import admin, hooks, machines, models, pages, plans, settle, titles
+from daemon.web.auth import AdminAuth, RateLimiter, WebhookAuth
 from daemon.web.events import STREAM, events
 from daemon.web.metrics import CONTENT_TYPE
-from daemon.web.models import (
-    Alive,
-    Attention,
-    AttentionQuery,
-    Audit,
-    AuditQuery,
-    Hooks,
-    HookTest,
-    QueuedRun,
-    Ready,
-    RequestModel,
-    ResponseModel,
-    RunDetail,
-    RunQuery,
-    RunRef,
-    Runs,
-    RunsQuery,
-    SettleBody,
-    Settled,
-    SettledFinding,
-    SyncBody,
-    SyncQuery,
-    SyncResult,
-    SyncState,
-    Taken,
-    TitleFacts,
-    TitleRef,
-    UndoneRun,
-)
 from daemon.web.openapi import described
 from daemon.web.problems import ProblemProtocol, dress, front
 from daemon.web.rights import Rights
-from daemon.web.routes import Context, Dependencies, Limits, Route
+from daemon.web.routes import Answer, Context, Dependencies, Limits, Replies, Route
 from daemon.web.sessions import Sessions
 
 __all__ = ["Dependencies", "Limits", "application", "served"]
 
-_JSON: Final = "application/json"
 _MAX_BYTES: Final = 64 * 1024
 _AT_ONCE: Final = 1024
 """Connections that may arrive together; whatever is over that comes again a second later."""
@@ -69,115 +39,49 @@ _REMEDIES: Final = {
 _ANOTHER_HOST: Final = "set http.host to an address that this machine has, e.g. 127.0.0.1 or ::1"
 
 
-def _sync(path: str) -> Route[SyncQuery, SyncBody]:
-    replies: Mapping[int, type[BaseModel]] = {200: SyncResult, 202: QueuedRun}
-    return Route("POST", path, admin.sync, SyncQuery, SyncBody, replies, (409, 502))
+def _sync(path: str) -> Route:
+    replies: Replies = {200: models.SyncResult, 202: models.QueuedRun}
+    return Route("POST", path, admin.sync, replies, (409, 502))
 
 
-def _on_run(
-    verb: str,
-    answer: Callable[..., Awaitable[web.StreamResponse]],
-    status: int,
-    reply: type[ResponseModel],
-) -> Route[RunRef, RequestModel]:
-    path = f"/admin/runs/{{run_id}}/{verb}"
-    return Route("POST", path, answer, RunRef, RequestModel, {status: reply}, (404, 409))
+def _on_run(verb: str, answer: Answer, status: int, reply: type[BaseModel]) -> Route:
+    return Route("POST", f"/admin/runs/{{run_id}}/{verb}", answer, {status: reply}, (404, 409))
 
 
-def _hook(
-    sender: str, answer: Callable[..., Awaitable[web.StreamResponse]]
-) -> Route[RequestModel, RequestModel]:
-    replies: Mapping[int, type[BaseModel] | str] = {200: Taken, 202: Taken, 204: ""}
-    return Route(
-        "POST",
-        f"/hooks/{sender}",
-        answer,
-        RequestModel,
-        RequestModel,
-        replies,
-        admin=False,
-        hook=True,
-    )
+def _hook(sender: str, answer: Answer) -> Route:
+    replies: Replies = {200: models.Taken, 202: models.Taken, 204: ""}
+    return Route("POST", f"/hooks/{sender}", answer, replies, admin=False, hook=True)
 
 
-ROUTES: Final[tuple[Route[Any, Any], ...]] = (
+def _open(path: str, answer: Answer, replies: Replies) -> Route:
+    return Route("GET", path, answer, replies, admin=False)
+
+
+_SETTLED: Final = {200: models.SettledFinding, 202: models.SettledFinding}
+ROUTES: Final = (
     _sync("/admin/sync"),
     _sync("/api/admin/sync/library"),
-    Route("GET", "/admin/sync", admin.state, RequestModel, RequestModel, {200: SyncState}),
-    Route("GET", "/admin/sync/events", events, RequestModel, RequestModel, {200: STREAM}),
-    Route("GET", "/admin/runs", admin.runs, RunsQuery, RequestModel, {200: Runs}),
-    Route(
-        "GET", "/admin/runs/{run_id}", admin.run, RunQuery, RequestModel, {200: RunDetail}, (404,)
-    ),
-    Route(
-        "POST",
-        "/admin/runs/{run_id}/cancel",
-        admin.cancel,
-        RunRef,
-        RequestModel,
-        {202: QueuedRun},
-        (404, 409),
-    ),
-    _on_run("approve", plans.approve, 202, QueuedRun),
-    _on_run("discard", plans.discard, 200, Settled),
-    _on_run("undo", plans.undo, 200, UndoneRun),
-    Route(
-        "GET",
-        "/admin/titles/{request_id}",
-        titles.title,
-        TitleRef,
-        RequestModel,
-        {200: TitleFacts},
-        (404,),
-    ),
-    Route(
-        "GET", "/admin/attention", titles.attention, AttentionQuery, RequestModel, {200: Attention}
-    ),
-    Route(
-        "POST",
-        "/admin/attention",
-        settle.settle,
-        RequestModel,
-        SettleBody,
-        {200: SettledFinding, 202: SettledFinding},
-        (409,),
-    ),
-    Route("GET", "/admin/hooks", hooks.state, RequestModel, RequestModel, {200: Hooks}),
-    Route(
-        "POST", "/admin/hooks/test", hooks.test, RequestModel, RequestModel, {200: HookTest}, (409,)
-    ),
+    Route("GET", "/admin/sync", admin.state, {200: models.SyncState}),
+    Route("GET", "/admin/sync/events", events, {200: STREAM}),
+    Route("GET", "/admin/runs", admin.runs, {200: models.Runs}),
+    Route("GET", "/admin/runs/{run_id}", admin.run, {200: models.RunDetail}, (404,)),
+    _on_run("cancel", admin.cancel, 202, models.QueuedRun),
+    _on_run("approve", plans.approve, 202, models.QueuedRun),
+    _on_run("discard", plans.discard, 200, models.Settled),
+    _on_run("undo", plans.undo, 200, models.UndoneRun),
+    Route("GET", "/admin/titles/{request_id}", titles.title, {200: models.TitleFacts}, (404,)),
+    Route("GET", "/admin/attention", titles.attention, {200: models.Attention}),
+    Route("POST", "/admin/attention", settle.settle, _SETTLED, (409,)),
+    Route("GET", "/admin/hooks", hooks.state, {200: models.Hooks}),
+    Route("POST", "/admin/hooks/test", hooks.test, {200: models.HookTest}, (409,)),
     _hook("jellyfin", hooks.jellyfin),
     _hook("radarr", hooks.arr),
     _hook("sonarr", hooks.arr),
-    Route("GET", "/admin/audit", admin.audit, AuditQuery, RequestModel, {200: Audit}),
-    Route("GET", "/healthz", machines.alive, RequestModel, RequestModel, {200: Alive}, admin=False),
-    Route(
-        "GET",
-        "/readyz",
-        machines.ready,
-        RequestModel,
-        RequestModel,
-        {200: Ready, 503: Ready},
-        admin=False,
-    ),
-    Route(
-        "GET",
-        "/metrics",
-        machines.metrics,
-        RequestModel,
-        RequestModel,
-        {200: CONTENT_TYPE},
-        admin=False,
-    ),
-    Route(
-        "GET",
-        "/openapi.json",
-        machines.description,
-        RequestModel,
-        RequestModel,
-        {200: _JSON},
-        admin=False,
-    ),
+    Route("GET", "/admin/audit", admin.audit, {200: models.Audit}),
+    _open("/healthz", machines.alive, {200: models.Alive}),
+    _open("/readyz", machines.ready, {200: models.Ready, 503: models.Ready}),
+    _open("/metrics", machines.metrics, {200: CONTENT_TYPE}),
+    _open("/openapi.json", machines.description, {200: "application/json"}),
 )
 
 
@@ -197,7 +101,7 @@ def application(parts: Dependencies) -> web.Application:
             parts.monotonic,
             rights.administrator,
         ),
-        door=hooks.WebhookAuth(parts.settings.webhook, failures),
+        door=WebhookAuth(parts.settings.webhook, failures),
         closing=asyncio.Event(),
         boot=secrets.token_hex(4),
         description=described(ROUTES, http.base_path),

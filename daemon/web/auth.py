@@ -1,8 +1,10 @@
-"""Authentication: an administrator by a token of Jellyfin's, or by the configured token."""
+"""Authentication: an administrator by a token, and a sender of webhooks by the secret."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import hashlib
 import hmac
 import math
@@ -19,7 +21,7 @@ from daemon.domain import Actor
 from daemon.errors import ServiceError, StoreError
 from daemon.logs import logger
 from daemon.services.jellyfin import JellyfinClient, TokenOwner, TokenStatus
-from daemon.settings import Http
+from daemon.settings import Http, Webhook
 from daemon.store import AuditEvent, Store
 from daemon.web.address import house
 from daemon.web.problems import ACTOR, ADDRESS, STRANGER, Problem, unavailable
@@ -40,6 +42,7 @@ _HOW: Final = (
 )
 _NOTED: Final = {401: "access.refused", 403: "access.refused", 429: "access.limited"}
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="library-sync"'}
+_BASIC: Final = {"WWW-Authenticate": 'Basic realm="library-sync"'}
 _VERDICTS: Final = {
     TokenStatus.USER: (403, "this user of Jellyfin is no administrator"),
     TokenStatus.BARRED: (403, "Jellyfin does not let this user in at present"),
@@ -263,3 +266,44 @@ def _proof(request: web.Request) -> tuple[str, str]:
 def _digest(token: str) -> bytes:
     """Of equal length for all tokens; header values may hold bytes that are no text."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+class WebhookAuth:
+    """Lets senders of webhooks in, who carry the secret in a header and never in the address.
+
+    Args:
+        webhook: holds the secret; without one nobody is let in.
+        failures: of the addresses.
+    """
+
+    def __init__(self, webhook: Webhook, failures: RateLimiter) -> None:
+        secret = webhook.secret
+        self._digest = None if secret is None else _digest(secret.get_secret_value())
+        self._failures = failures
+
+    def authenticate(self, request: web.Request) -> None:
+        """Let a sender in: the secret is its own header, a bearer, or the password of Basic.
+
+        Raises:
+            Problem: 401, 403 where no secret is configured, and 429.
+        """
+        if self._digest is None:
+            raise Problem(403, "set webhook.secret in the configuration first")
+        given = (request.headers.get("X-Library-Sync-Secret", ""), _of_authorization(request))
+        if not any(hmac.compare_digest(self._digest, _digest(one)) for one in given):
+            self._failures.limit(request, Credential.WEBHOOK_SECRET)
+            self._failures.count(request[ADDRESS], Credential.WEBHOOK_SECRET)
+            raise Problem(401, "the secret is missing or wrong", headers=_BASIC)
+
+
+def _of_authorization(request: web.Request) -> str:
+    scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return rest.strip()
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        _, _, password = base64.b64decode(rest, validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        return ""
+    return password

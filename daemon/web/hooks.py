@@ -2,75 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 import aiohttp
 from aiohttp import web
 
 from daemon.services.webhooks import HookError, arr_note, jellyfin_note
-from daemon.settings import Webhook
-from daemon.web.auth import Credential, RateLimiter
 from daemon.web.models import RequestModel
-from daemon.web.problems import ADDRESS, Problem
-
-if TYPE_CHECKING:
-    from daemon.web.routes import ApiRequest
+from daemon.web.problems import Problem
+from daemon.web.routes import ApiRequest
 
 _Note = TypeVar("_Note")
 _SECONDS: Final = 10.0
-_CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="library-sync"'}
 _NOTHING_TO_DO: Final = 204
 _TEST: Final = b'{"NotificationType":"Generic"}'
-
-
-class WebhookAuth:
-    """Lets senders of webhooks in, who carry the secret in a header and never in the address.
-
-    Args:
-        webhook: holds the secret; without one nobody is let in.
-        failures: of the addresses.
-    """
-
-    def __init__(self, webhook: Webhook, failures: RateLimiter) -> None:
-        secret = webhook.secret
-        self._digest = None if secret is None else _digest(secret.get_secret_value())
-        self._failures = failures
-
-    def authenticate(self, request: web.Request) -> None:
-        """Let a sender in: the secret is its own header, a bearer, or the password of Basic.
-
-        Raises:
-            Problem: 401, 403 where no secret is configured, and 429.
-        """
-        if self._digest is None:
-            raise Problem(403, "set webhook.secret in the configuration first")
-        given = (request.headers.get("X-Library-Sync-Secret", ""), _of_authorization(request))
-        if not any(hmac.compare_digest(self._digest, _digest(one)) for one in given):
-            self._failures.limit(request, Credential.WEBHOOK_SECRET)
-            self._failures.count(request[ADDRESS], Credential.WEBHOOK_SECRET)
-            raise Problem(401, "the secret is missing or wrong", headers=_CHALLENGE)
-
-
-def _of_authorization(request: web.Request) -> str:
-    scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return rest.strip()
-    if scheme.lower() != "basic":
-        return ""
-    try:
-        _, _, password = base64.b64decode(rest, validate=True).decode().partition(":")
-    except (binascii.Error, ValueError):
-        return ""
-    return password
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
 
 
 async def jellyfin(call: ApiRequest[RequestModel, RequestModel]) -> web.StreamResponse:

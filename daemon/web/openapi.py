@@ -41,7 +41,7 @@ _HOOK_SCHEMES: Final = {
 }
 _OF_HOOK: Final = (401, 403, 429)
 
-_Routes = Sequence[Route[Any, Any]]
+_Routes = Sequence[Route]
 
 
 def described(routes: _Routes, base_path: str) -> bytes:
@@ -59,7 +59,7 @@ def described(routes: _Routes, base_path: str) -> bytes:
     return json.dumps(document).encode()
 
 
-def _operation(route: Route[Any, Any]) -> dict[str, Any]:
+def _operation(route: Route) -> dict[str, Any]:
     text = inspect.getdoc(route.answer) or ""
     operation: dict[str, Any] = {
         "operationId": _operation_id(route),
@@ -76,16 +76,16 @@ def _operation(route: Route[Any, Any]) -> dict[str, Any]:
     return operation
 
 
-def _operation_id(route: Route[Any, Any]) -> str:
+def _operation_id(route: Route) -> str:
     words = (word.strip("{}") for word in route.path.replace(".", "/").split("/") if word)
     return "_".join((route.method.lower(), *words))
 
 
-def _schemes(route: Route[Any, Any]) -> Iterable[str]:
+def _schemes(route: Route) -> Iterable[str]:
     return _HOOK_SCHEMES if route.hook else _SCHEMES if route.admin else ()
 
 
-def _parameters(route: Route[Any, Any]) -> Iterator[dict[str, Any]]:
+def _parameters(route: Route) -> Iterator[dict[str, Any]]:
     schema = route.query.model_json_schema()
     for name, field in schema["properties"].items() if "properties" in schema else ():
         in_path = f"{{{name}}}" in route.path
@@ -101,7 +101,7 @@ def _plain(field: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in schema.items() if value is not None and key != "title"}
 
 
-def _replies(route: Route[Any, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _replies(route: Route) -> Iterator[tuple[int, dict[str, Any]]]:
     for status, shape in route.replies.items():
         media, schema = (
             (shape, {"type": "string"}) if isinstance(shape, str) else (_JSON, _ref(shape))
@@ -130,7 +130,7 @@ def _schemas(routes: _Routes) -> dict[str, Any]:
     return dict(schemas["$defs"])
 
 
-def _takes_body(route: Route[Any, Any]) -> bool:
+def _takes_body(route: Route) -> bool:
     return route.body is not RequestModel
 
 

@@ -7,7 +7,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Generic, Literal, TypeVar
+from functools import cache
+from typing import Any, Final, Generic, Literal, TypeVar, get_args, get_type_hints
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -23,8 +24,7 @@ from daemon.store import AuditEvent, Store
 from daemon.triggers.hints import HintDebouncer
 from daemon.triggers.queue import Worker
 from daemon.triggers.schedule import Schedule
-from daemon.web.auth import AdminAuth
-from daemon.web.hooks import WebhookAuth
+from daemon.web.auth import AdminAuth, WebhookAuth
 from daemon.web.models import RequestModel
 from daemon.web.problems import ACTOR, ADDRESS, Problem
 
@@ -129,13 +129,17 @@ class ApiRequest(Generic[_Query, _Body]):
         await self.site.parts.store.record(event)
 
 
+Answer = Callable[[ApiRequest[Any, Any]], Awaitable[web.StreamResponse]]
+Replies = Mapping[int, type[BaseModel] | str]
+
+
 @dataclass(frozen=True, slots=True)
-class Route(Generic[_Query, _Body]):
+class Route:
     """One line of the table.
 
     Attributes:
         path: below the base path; names in braces are fields of `query`.
-        answer: the handler; its docstring is its description.
+        answer: the handler; its docstring is its description, and its signature says what it takes.
         replies: by status, a model or another media type than JSON.
         problems: the statuses of its own problem documents.
         admin: only for administrators.
@@ -144,13 +148,21 @@ class Route(Generic[_Query, _Body]):
 
     method: Literal["GET", "POST"]
     path: str
-    answer: Callable[[ApiRequest[_Query, _Body]], Awaitable[web.StreamResponse]]
-    query: type[_Query]
-    body: type[_Body]
-    replies: Mapping[int, type[BaseModel] | str]
+    answer: Answer
+    replies: Replies
     problems: tuple[int, ...] = ()
     admin: bool = True
     hook: bool = False
+
+    @property
+    def query(self) -> type[RequestModel]:
+        """What the address holds."""
+        return _taken(self.answer)[0]
+
+    @property
+    def body(self) -> type[RequestModel]:
+        """What is sent in JSON; `RequestModel` itself if nothing is."""
+        return _taken(self.answer)[1]
 
     def handler(self, site: Context) -> Handler:
         """What the router calls: lets in, reads, answers."""
@@ -169,6 +181,14 @@ class Route(Generic[_Query, _Body]):
             return await self.answer(ApiRequest(site, request, query, body))
 
         return handle
+
+
+@cache
+def _taken(answer: Callable[..., object]) -> tuple[type[RequestModel], type[RequestModel]]:
+    """The query and the body of the `ApiRequest` that a handler is annotated to take."""
+    taken, _ = get_type_hints(answer).values()
+    query, body = get_args(taken)
+    return query, body
 
 
 def _query(model: type[_Model], request: web.Request) -> _Model:
