@@ -98,11 +98,13 @@ class Reply(NamedTuple):
     Attributes:
         status: 200, 204, or one that was asked for.
         headers: by their names in any case.
+        cookies: that it sets, as they are sent back; they are not kept here.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    cookies: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,20 +228,22 @@ class ServiceHttp:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         also: Collection[int] = (),
+        cap: int = 8 * _MIB,
     ) -> Reply:
-        """A small reply (8 MiB at most) as it came.
+        """A reply as it came.
 
         Args:
             path: below the address.
             query: of the question.
             headers: besides those of every call.
             also: statuses that are an answer here, whatever the body.
+            cap: bytes of the body, at most.
 
         Raises:
             ServiceError: one of its kinds.
         """
         sent: dict[str, Any] = {"params": query, "headers": headers, "also": also}
-        return await self._whole("GET", path, self.patience.attempts, **sent)
+        return await self._whole("GET", path, self.patience.attempts, cap, **sent)
 
     async def post(
         self, path: str, model: type[_Model], body: Mapping[str, str] | None = None
@@ -324,7 +328,8 @@ class ServiceHttp:
                 reply = await self._opened(stack, method, url, attempts, **sent)
             pieces = self._chunks(reply, url, cap, deadline)
             body = b"".join([piece async for piece in pieces])
-        return Reply(reply.status, reply.headers, body)
+        cookies = "; ".join(f"{one.key}={one.value}" for one in reply.cookies.values())
+        return Reply(reply.status, reply.headers, body, cookies)
 
     @contextlib.asynccontextmanager
     async def _wait(self, url: str, deadline: float) -> AsyncIterator[None]:
