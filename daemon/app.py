@@ -1,25 +1,28 @@
-"""The composition root of the daemon: builds its objects in order, closes them in reverse."""
+"""The composition root: opens what is needed, builds the objects in order, closes in reverse."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, Protocol
 
-from daemon.apply.opening import open_services, options
-from daemon.apply.run import SyncService
+from daemon.apply.run import Options, SyncService
 from daemon.errors import DaemonError
 from daemon.logs import logger
-from daemon.observe.sources import Services
+from daemon.observe.sources import Services, Source
 from daemon.report.health import Health
 from daemon.report.notify import Notifications
 from daemon.report.progress import Feed
 from daemon.report.sdnotify import Notifier
+from daemon.services.arr import APPLICATIONS, ArrClient
+from daemon.services.http import RetryPolicy, ServiceHttp
+from daemon.services.jellyfin import SERVICE as JELLYFIN
+from daemon.services.jellyfin import JellyfinClient
 from daemon.settings import Settings
-from daemon.store import Store, open_store
+from daemon.store import Store, is_there, open_store, open_store_to_look
 from daemon.triggers.heartbeat import Heartbeat
 from daemon.triggers.hints import HintDebouncer
 from daemon.triggers.queue import Worker
@@ -31,109 +34,99 @@ _log = logger(__name__)
 
 
 class Serving(Protocol):
-    """A part that works until it is cancelled."""
+    """A part of the daemon that works in the background until it is cancelled."""
 
     async def serve(self) -> None:
         """Work."""
 
 
-class Daemon:
-    """The long-running process, its objects in the order in which they are made.
+async def run(
+    settings: Settings,
+    stop: asyncio.Event,
+    ready: Callable[[str], None] = lambda _: None,
+    notifier: Notifier | None = None,
+) -> None:
+    """Run the daemon until `stop` is set.
 
     Args:
         settings: the configuration.
-        store: the tracker's file.
-        services: the clients.
-        next_run: the number of the first run.
-        notifier: tells systemd.
+        stop: ends it.
+        ready: called with the address once everything is up.
+        notifier: tells systemd; by default the one that the environment names.
+
+    Raises:
+        DaemonError: it cannot start.
+        ExceptionGroup: one of its parts died.
     """
-
-    def __init__(
-        self,
-        settings: Settings,
-        store: Store,
-        services: Services,
-        next_run: int,
-        notifier: Notifier,
-    ) -> None:
-        self._notifier = notifier
-        self._store = store
-        self._feed = Feed()
-        health = Health(services.meters)
-        service = SyncService(services, store, options(settings), health)
-        self._worker = Worker(service, self._feed, next_run)
-        quick = QuickCheck(services.jellyfin, service, self._worker)
-        self._schedule = Schedule(
-            self._worker, settings.sync, quick=quick.look, housekeeping=self._housekeeping
-        )
-        self._worker.ended.append(self._schedule.ran)
-        self._intake = HintDebouncer(
-            self._worker,
-            store,
-            lambda: self._schedule.do("quick"),
-            settings.webhook,
-            lambda: service.server_id,
-        )
-        self._notifications = Notifications(settings.notify, f"{settings.http.address}/status")
-        self._worker.began.append(self._notifications.began)
-        self._worker.ended.append(self._notifications.ended)
-        health.changed.append(self._notifications.changed)
-        self._pulse = Heartbeat(self._worker, notifier)
-        self._parts = Dependencies(
-            settings=settings,
-            store=store,
-            worker=self._worker,
-            service=service,
-            feed=self._feed,
-            health=health,
-            intake=self._intake,
-            services=services,
-            loop_lag=lambda: self._pulse.lag,
-            schedule=self._schedule,
-            clock=lambda: datetime.now(UTC),
-        )
-
-    async def serve(self, stop: asyncio.Event, ready: Callable[[str], None]) -> None:
-        """Work until told to stop; a part that dies ends it all.
-
-        Args:
-            stop: set by whoever wants the end.
-            ready: told the address once everything is up.
-        """
+    _log.info("daemon.starting")
+    notifier = notifier or Notifier()
+    async with open_store(settings.database) as store, open_services(settings) as services:
+        for number in await store.interrupt_stale():
+            _log.warning("run.interrupted_before", run=number)
+        parts, background = assemble(settings, store, services, await store.next_run(), notifier)
+        # What was made so far stays; to look through it for garbage would stop the loop for 40 ms.
+        gc.freeze()
         async with _first_of_ours(), asyncio.TaskGroup() as group:
-            tasks: list[asyncio.Task[Any]] = [
-                group.create_task(part.serve()) for part in self._serving()
-            ]
-            async with served(self._parts) as url:
-                self._schedule.start()
-                self._notifier.ready(self._pulse.status)
+            tasks: list[asyncio.Task[Any]] = [group.create_task(p.serve()) for p in background]
+            async with served(parts) as url:
+                parts.schedule.start()
+                notifier.ready(parts.heartbeat.status)
                 # A machine that sleeps at night would never verify its audit.
-                tasks.append(group.create_task(self._schedule.do("housekeeping")))
+                tasks.append(group.create_task(parts.schedule.do("housekeeping")))
                 _log.info("daemon.ready", url=url)
                 ready(url)
                 await stop.wait()
                 _log.info("daemon.stopping")
-                self._notifier.stopping()
-                self._schedule.stop()
+                notifier.stopping()
+                parts.schedule.stop()
             for task in tasks:
                 task.cancel()
-
-    def _serving(self) -> tuple[Serving, ...]:
-        """The parts that work in the background."""
-        background = (self._schedule, self._intake, self._notifications, self._pulse)
-        return (self._worker, *background)
-
-    async def _housekeeping(self) -> str:
-        await self._store.housekeep()
-        verdict = await self._store.verify_audit()
-        if verdict.broken_at is None:
-            _log.info("audit.verified", events=verdict.events, head=verdict.head)
-            return "details of old runs forgotten, the audit is whole"
-        _log.error("audit.broken", events=verdict.events, broken_at=verdict.broken_at)
-        return "details of old runs forgotten, but the audit is broken"
+    _log.info("daemon.stopped")
 
 
-@contextlib.asynccontextmanager
+def assemble(
+    settings: Settings, store: Store, services: Services, next_run: int, notifier: Notifier
+) -> tuple[Dependencies, tuple[Serving, ...]]:
+    """Build the daemon: what the web shows and steers, and what serves in the background."""
+    feed, health = Feed(), Health(services.meters)
+    service = SyncService(services, store, options(settings), health)
+    worker = Worker(service, feed, next_run)
+    quick = QuickCheck(services.jellyfin, service, worker)
+    schedule = Schedule(
+        worker, settings.sync, quick=quick.look, housekeeping=partial(_housekeeping, store)
+    )
+    hints = HintDebouncer(worker, service, store, partial(schedule.do, "quick"), settings.webhook)
+    notifications = Notifications(settings.notify, f"{settings.http.address}/status")
+    heartbeat = Heartbeat(worker, notifier)
+    worker.began.append(notifications.began)
+    worker.ended.extend((schedule.ran, notifications.ended))
+    health.changed.append(notifications.changed)
+    parts = Dependencies(
+        settings=settings,
+        store=store,
+        worker=worker,
+        service=service,
+        feed=feed,
+        health=health,
+        intake=hints,
+        services=services,
+        heartbeat=heartbeat,
+        schedule=schedule,
+    )
+    return parts, (worker, schedule, hints, notifications, heartbeat)
+
+
+async def _housekeeping(store: Store) -> str:
+    await store.housekeep()
+    verdict = await store.verify_audit()
+    if verdict.broken_at is None:
+        _log.info("audit.verified", events=verdict.events, head=verdict.head)
+        return "details of old runs forgotten, the audit is whole"
+    _log.error("audit.broken", events=verdict.events, broken_at=verdict.broken_at)
+    return "details of old runs forgotten, but the audit is broken"
+
+
+@asynccontextmanager
 async def _first_of_ours() -> AsyncIterator[None]:
     """Out of a group of errors, the one that a person can do something about."""
     try:
@@ -148,21 +141,56 @@ async def _first_of_ours() -> AsyncIterator[None]:
     raise failure
 
 
-async def run(
-    settings: Settings, stop: asyncio.Event, ready: Callable[[str], None] = lambda _: None
-) -> None:
-    """Run the daemon until `stop` is set.
+@asynccontextmanager
+async def open_sync(settings: Settings) -> AsyncIterator[SyncService]:
+    """A service that can run, with the tracker's file held for this process.
 
     Raises:
-        DaemonError: it cannot start.
-        ExceptionGroup: one of its parts died.
+        StoreError: the file cannot be used.
     """
-    _log.info("daemon.starting")
     async with open_store(settings.database) as store, open_services(settings) as services:
-        for number in await store.interrupt_stale():
-            _log.warning("run.interrupted_before", run=number)
-        daemon = Daemon(settings, store, services, await store.next_run(), Notifier())
-        # What was made so far stays; to look through it for garbage would stop the loop for 40 ms.
-        gc.freeze()
-        await daemon.serve(stop, ready)
-    _log.info("daemon.stopped")
+        await store.interrupt_stale()
+        yield SyncService(services, store, options(settings))
+
+
+@asynccontextmanager
+async def open_preview(settings: Settings) -> AsyncIterator[SyncService]:
+    """A service that can only preview; no file is made or changed."""
+    async with AsyncExitStack() as stack:
+        store: Store | None = None
+        if is_there(settings.database):
+            store = await stack.enter_async_context(open_store_to_look(settings.database))
+        services = await stack.enter_async_context(open_services(settings))
+        yield SyncService(services, store, options(settings))
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings, patience: RetryPolicy | None = None
+) -> AsyncIterator[Services]:
+    """The clients of all configured instances."""
+    patience = patience or RetryPolicy()
+    jellyfin = settings.jellyfin
+    proof = f'MediaBrowser Token="{jellyfin.api_key.get_secret_value()}"'
+    http = ServiceHttp(JELLYFIN, jellyfin.url, {"Authorization": proof}, patience)
+    async with AsyncExitStack() as stack:
+        library = JellyfinClient(await stack.enter_async_context(http))
+        sources: list[Source] = []
+        for one in settings.instances:
+            key = {"X-Api-Key": one.api_key.get_secret_value()}
+            http = ServiceHttp(one.label, one.url, key, patience)
+            http = await stack.enter_async_context(http)
+            sources.append(ArrClient(http, APPLICATIONS[one.kind], primary=one.primary))
+        yield Services(library, tuple(sources))
+
+
+def options(settings: Settings) -> Options:
+    """How runs work, as configured."""
+    return Options(
+        public_url=settings.jellyfin.public_url,
+        page_size=settings.sync.page_size,
+        batch_size=settings.sync.batch_size,
+        removal=settings.removal.policy,
+        plan_age=settings.removal.hold_for,
+        configuration=settings.fingerprint,
+    )

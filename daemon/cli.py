@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, TextIO, cast
 
 from daemon import __version__, logs
-from daemon.apply.opening import open_preview, open_services, open_sync, removal_policy
 from daemon.domain import Actor, Outcome, RemovalPolicy, Trigger
 from daemon.errors import (
     AlreadyRunningError,
@@ -105,14 +104,14 @@ def _configure_logs(settings: Settings, stream: TextIO) -> None:
 
 
 async def _daemon(_: argparse.Namespace, settings: Settings) -> int:
-    from daemon.app import run  # noqa: PLC0415 - other commands need not carry the server along
+    from daemon import app  # noqa: PLC0415 - other commands need not carry the server along
 
     _configure_logs(settings, sys.stdout)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
-        await run(settings, stop)
+        await app.run(settings, stop)
     except ExceptionGroup:  # a part of the daemon died of a mistake of ours
         _log.exception("daemon.died")
         return Exit.FAILED
@@ -120,12 +119,14 @@ async def _daemon(_: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _sync(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon import app  # noqa: PLC0415 - as above
+
     line = words.ProgressLine()
     if options.dry_run:
-        async with open_preview(settings) as service:
+        async with app.open_preview(settings) as service:
             result = await service.preview(line)
     else:
-        async with open_sync(settings) as service:
+        async with app.open_sync(settings) as service:
             result = await service.run(Trigger.CLI, Actor("cli", _user()), publish=line)
     line.clear()
     document = result.as_dict()
@@ -134,8 +135,10 @@ async def _sync(options: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _check(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon import app  # noqa: PLC0415 - as above
+
     found = []
-    async with open_services(settings) as services:
+    async with app.open_services(settings) as services:
         async for finding in findings(services, settings.database):
             found.append(finding)
             if not options.json:
@@ -235,7 +238,7 @@ async def _explain(options: argparse.Namespace, settings: Settings) -> int:
             if (facts := await store.facts(hit.request_id))
         ]
         others = await store.untracked(options.title)
-    policy = removal_policy(settings)
+    policy = settings.removal.policy
     told = [{**facts, "because": [*_because(facts, policy)]} for facts in known]
     told += [{**one, "tracked": None, "because": [*of_untracked(one)]} for one in others]
     _emit(options, told, (line for one in told for line in (*one["because"], "")))
@@ -254,7 +257,7 @@ def _because(facts: dict[str, Any], policy: RemovalPolicy) -> Iterator[str]:
 
 async def _attention(options: argparse.Namespace, settings: Settings) -> int:
     async with open_store_to_look(settings.database) as store:
-        found = await store.attention(removal_policy(settings), ignored=options.ignored)
+        found = await store.attention(settings.removal.policy, ignored=options.ignored)
     names = ("kind", "title", "request", "what", "what to do")
     rows = [finding[: len(names)] for finding in found]
     nothing = "Nothing is ignored." if options.ignored else "No open issues."

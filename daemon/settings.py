@@ -31,6 +31,7 @@ from pydantic import (
     model_validator,
 )
 
+from daemon.domain import RemovalMode, RemovalPolicy
 from daemon.errors import SettingsError
 
 _PREFIX = "LIBRARY_SYNC__"
@@ -167,13 +168,25 @@ class Sync(_Part):
 class Removal(_Part):
     """What it takes to remove a title that the library no longer has."""
 
-    mode: Literal["guarded", "ask", "off"] = "guarded"
+    mode: RemovalMode = RemovalMode.GUARDED
     sightings: int = Field(2, ge=1)
     grace: Duration = timedelta(hours=24)
     limit_percent: int = Field(10, ge=0, le=100)
     limit_titles: int = Field(5, ge=0)
     limit_total_percent: int = Field(5, ge=0, le=100)
     hold_for: Duration = timedelta(days=7)
+
+    @property
+    def policy(self) -> RemovalPolicy:
+        """The same for the planner."""
+        return RemovalPolicy(
+            mode=self.mode,
+            sightings=self.sightings,
+            grace=self.grace,
+            limit_percent=self.limit_percent,
+            limit_titles=self.limit_titles,
+            limit_total_percent=self.limit_total_percent,
+        )
 
 
 class Webhook(_Part):

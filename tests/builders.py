@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from daemon.apply.opening import open_services
+from daemon.app import open_services
 from daemon.apply.run import Options, SyncService
 from daemon.domain import (
     Actor,

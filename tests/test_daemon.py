@@ -25,10 +25,9 @@ import aiohttp
 import pytest
 import yaml
 
-from daemon.app import Daemon
-from daemon.apply.opening import open_services
+from daemon.app import assemble, open_services, run
 from daemon.report.sdnotify import Notifier
-from daemon.store import AuditEvent, Store, open_store
+from daemon.store import AuditEvent, open_store
 from tests.builders import ACTOR, change, configured, rows
 from tests.hosts import restarted
 from tests.pretend import Fault, PretendServices, World
@@ -375,36 +374,30 @@ class BrokenNotifier(Notifier):
         raise ZeroDivisionError
 
 
-@asynccontextmanager
-async def in_here(path: Path, notifier: Notifier) -> AsyncIterator[tuple[Daemon, Store]]:
-    """A daemon in this process, not at work yet, and its store."""
-    async with (
-        PretendServices(a_world()) as services,
-        open_store(path) as store,
-        open_services(configured(services, path)) as clients,
-    ):
-        settings = configured(services, path, http={"port": 0})
-        yield Daemon(settings, store, clients, 1, notifier), store
-
-
 async def test_the_night_verifies_the_audit(tmp_path: Path) -> None:
     """What comes of it is told to the log and kept for the page."""
-    async with in_here(tmp_path / "tracker.db", Notifier({})) as (daemon, store):
-        assert daemon._schedule in daemon._serving()  # which watches the clock
-        good = await daemon._schedule.do("housekeeping")
+    async with (
+        PretendServices(a_world()) as services,
+        open_store(tmp_path / "tracker.db") as store,
+        open_services(settings := configured(services, tmp_path / "tracker.db")) as clients,
+    ):
+        parts, background = assemble(settings, store, clients, 1, Notifier({}))
+        assert parts.schedule in background  # which watches the clock
+        good = await parts.schedule.do("housekeeping")
         assert (store.audit_ok, good.words.endswith("the audit is whole")) == (True, True)
         await store.record(AuditEvent("access.denied", ACTOR))
         await store.record(AuditEvent("access.denied", ACTOR))
         change(tmp_path / "tracker.db", "DROP TRIGGER IF EXISTS sync_audit_no_update")
         change(tmp_path / "tracker.db", "UPDATE sync_audit SET actor_name = 'x' WHERE seq = 1")
-        bad = await daemon._schedule.do("housekeeping")
+        bad = await parts.schedule.do("housekeeping")
         assert (store.audit_ok, bad.words.endswith("the audit is broken")) == (False, True)
 
 
 async def test_a_part_that_dies_ends_everything(tmp_path: Path) -> None:
     """Nothing goes on without it: the error gets out, and the process ends with it."""
-    async with in_here(tmp_path / "tracker.db", BrokenNotifier({})) as (daemon, _):
+    async with PretendServices(a_world()) as services:
+        settings = configured(services, tmp_path / "tracker.db", http={"port": 0})
         with pytest.raises(ExceptionGroup) as caught:
             async with asyncio.timeout(5):
-                await daemon.serve(asyncio.Event(), lambda _: None)
+                await run(settings, asyncio.Event(), notifier=BrokenNotifier({}))
     assert [ZeroDivisionError] == [type(error) for error in caught.value.exceptions]

@@ -18,13 +18,14 @@ TITLES = 3000
 ROOT = Path(__file__).parents[1]
 SCRIPT = """
 import asyncio, pathlib, sys
-from daemon.apply.opening import open_sync
+from daemon.app import open_sync
 from daemon.domain import Actor, Trigger
 from daemon.settings import Settings
 settings = Settings.model_validate_json(sys.stdin.readline())
 async def main():
-    async with open_sync(settings, lambda p: print(p.done, flush=True)) as service:
-        await service.run(Trigger.CLI, Actor("cli", "victim"))
+    async with open_sync(settings) as service:
+        actor = Actor("cli", "victim")
+        await service.run(Trigger.CLI, actor, publish=lambda p: print(p.done, flush=True))
 asyncio.run(main())
 """
 

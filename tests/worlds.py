@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from daemon.apply.opening import open_services, options
+from daemon.app import open_services, options
 from daemon.apply.run import SyncService
 from daemon.domain import Actor, Scope, Trigger
 from daemon.observe.sources import Services

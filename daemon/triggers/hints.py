@@ -17,6 +17,7 @@ from itertools import islice
 from statistics import median
 from typing import Any, Final
 
+from daemon.apply.run import SyncService
 from daemon.domain import Actor, LibraryItem, Scope, Trigger
 from daemon.errors import StoreError
 from daemon.identity import same
@@ -103,23 +104,24 @@ class HintDebouncer:
 
     Args:
         worker: does the runs.
+        service: knows which Jellyfin is ours, once it was read.
         store: knows what is tracked.
         quick: the quick look.
         webhook: how long hints are gathered.
-        server_id: of our Jellyfin, once it is known.
         pauses: between looks at what is not there yet.
     """
 
     def __init__(
         self,
         worker: Worker,
+        service: SyncService,
         store: Store,
         quick: Callable[[], Awaitable[object]],
         webhook: Webhook,
-        server_id: Callable[[], str | None] = lambda: None,
         pauses: Pauses | None = None,
     ) -> None:
         self._worker = worker
+        self._service = service
         self._store = store
         self._quick = quick
         self._quiet = webhook.quiet.total_seconds()
@@ -131,13 +133,12 @@ class HintDebouncer:
         self._looking = False
         self._stirred = asyncio.Event()
         self.statistics = Statistics()
-        self._server_id = server_id
         self._pauses = pauses or Pauses()
 
     def take(self, note: LibraryEvent) -> bool:
         """Take a hint; False if another Jellyfin sent it."""
         self.statistics.count(note.kind)
-        ours = self._server_id()
+        ours = self._service.server_id
         if ours and note.server and note.server != ours:
             if not self.statistics.foreign:
                 _log.warning("hook.foreign", server=note.server, expected=ours)

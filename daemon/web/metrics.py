@@ -54,7 +54,7 @@ async def exposition(parts: Dependencies) -> bytes:
 
 def _of_process(parts: Dependencies) -> Iterator[Metric]:
     yield _gauge("build_info", "This build.", [((__version__,), 1)], "version")
-    yield _gauge("loop_lag_seconds", "How late the event loop is.", [((), parts.loop_lag())])
+    yield _gauge("loop_lag_seconds", "How late the event loop is.", [((), parts.heartbeat.lag)])
     yield _gauge("event_listeners", "Clients of the event stream.", [((), parts.feed.listeners)])
     every = parts.settings.sync.every.total_seconds()
     yield _gauge("run_interval_seconds", "Between two full runs.", [((), every)])

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final, Generic, Literal, TypeVar, get_args, get_type_hints
 
@@ -21,6 +21,7 @@ from daemon.report.health import Health
 from daemon.report.progress import Feed
 from daemon.settings import Settings
 from daemon.store import AuditEvent, Store
+from daemon.triggers.heartbeat import Heartbeat
 from daemon.triggers.hints import HintDebouncer
 from daemon.triggers.queue import Worker
 from daemon.triggers.schedule import Schedule
@@ -57,7 +58,6 @@ class Dependencies:
     """What the HTTP face shows and steers.
 
     Attributes:
-        loop_lag: how late the event loop is, in seconds.
         clock: the time now, aware UTC.
         monotonic: seconds of a clock that never jumps.
     """
@@ -70,9 +70,9 @@ class Dependencies:
     health: Health
     intake: HintDebouncer
     services: Services
-    loop_lag: Callable[[], float]
+    heartbeat: Heartbeat
     schedule: Schedule
-    clock: Callable[[], datetime]
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     limits: Limits = field(default_factory=Limits)
     monotonic: Callable[[], float] = time.monotonic
 

@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from daemon import __version__
-from daemon.apply.opening import open_services
+from daemon.app import open_services
 from daemon.apply.run import Options, SyncService
 from daemon.domain import Trigger
 from daemon.report.progress import Phase, Progress

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from daemon import __version__, logs
-from daemon.apply.opening import open_sync
+from daemon.app import open_sync
 from daemon.domain import Actor, Trigger
 from daemon.settings import Settings
 from tests.bench.measure import KEY, peak_memory

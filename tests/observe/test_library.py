@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from daemon.apply.opening import open_services
+from daemon.app import open_services
 from daemon.domain import Ids, LibraryItem, MediaType, RequestState, TrackedRequest
 from daemon.errors import ServiceError
 from daemon.observe.episodes import EpisodeQuestions, Looked

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from daemon.apply.opening import open_services
+from daemon.app import open_services
 from daemon.domain import (
     Absent,
     Fate,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aioresponses import aioresponses
 
-from daemon.apply.opening import open_services
+from daemon.app import open_services
 from daemon.domain import Ids, ItemError
 from daemon.errors import NotJsonError, ServiceError
 from daemon.services.arr import APPLICATIONS, ArrClient

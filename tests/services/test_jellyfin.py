@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from daemon.apply.opening import open_services
+from daemon.app import open_services
 from daemon.domain import Ids, ItemError, LibraryItem, MediaType
 from daemon.errors import NotJsonError, ServiceError
 from daemon.identity import Parsed, Places, provider_ids

@@ -65,7 +65,8 @@ async def a_station(folder: Path, world: World) -> AsyncIterator[Station]:
         await place.sync()
         worker = Worker(place.service, Feed(), await place.store.next_run())
         quick = QuickCheck(place.client.jellyfin, place.service, worker)
-        intake = HintDebouncer(worker, place.store, quick.look, QUIET, lambda: "ours", HURRY)
+        place.service.server_id = "ours"
+        intake = HintDebouncer(worker, place.service, place.store, quick.look, QUIET, HURRY)
         tasks = [asyncio.create_task(part.serve()) for part in (worker, intake)]
         try:
             yield Station(place, worker, intake)

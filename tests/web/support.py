@@ -7,23 +7,18 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientResponse, ClientSession
 
-from daemon.apply.opening import open_services, options
-from daemon.apply.run import SyncService
-from daemon.report.health import Health
-from daemon.report.progress import Feed
-from daemon.settings import Sync
+from daemon.app import assemble, open_services
+from daemon.report.sdnotify import Notifier
 from daemon.store import open_store
-from daemon.triggers.hints import HintDebouncer
 from daemon.triggers.queue import Worker
-from daemon.triggers.quick import QuickCheck
-from daemon.triggers.schedule import Schedule, Work
+from daemon.triggers.schedule import Schedule
 from daemon.web import Dependencies, Limits, served
 from tests.builders import NOW, configured
 from tests.pretend import PretendServices
@@ -146,10 +141,9 @@ async def _nothing() -> str:
 class Planned(Schedule):
     """A schedule that is never started, so that nothing is done by itself."""
 
-    def __init__(
-        self, worker: Worker, sync: Sync, planned: Callable[[], datetime | None], quick: Work
-    ) -> None:
-        super().__init__(worker, sync, quick=quick, housekeeping=_nothing, clock=lambda: NOW)
+    def __init__(self, parts: Dependencies, planned: Callable[[], datetime | None]) -> None:
+        sync, quick = parts.settings.sync, parts.schedule.jobs["quick"].work
+        super().__init__(parts.worker, sync, quick=quick, housekeeping=_nothing, clock=lambda: NOW)
         self._planned = planned
 
     def next_of(self, name: str) -> datetime | None:
@@ -166,7 +160,7 @@ async def standing(
     hook_secret: str | None = HOOK_SECRET,
     **http: Any,
 ) -> AsyncIterator[Stand]:
-    """A served site; `http` are settings of that section."""
+    """The daemon, but only its queue and site at work; `http` are settings of that section."""
     async with PretendServices(a_world()) as services:
         web = {"port": 0, "admin_token": ADMIN_TOKEN, **http}
         settings = configured(
@@ -177,27 +171,17 @@ async def standing(
             open_services(settings) as clients,
             ClientSession() as session,
         ):
-            feed, health = Feed(), Health(clients.meters)
-            service = SyncService(clients, store, options(settings), health)
-            worker = Worker(service, feed, await store.next_run())
             clock = Clock()
-            quick = QuickCheck(clients.jellyfin, service, worker)
-            parts = Dependencies(
-                settings=settings,
-                store=store,
-                worker=worker,
-                service=service,
-                feed=feed,
-                health=health,
-                intake=HintDebouncer(worker, store, _nothing, settings.webhook),
-                services=clients,
-                loop_lag=lambda: 0.25,
-                schedule=Planned(worker, settings.sync, next_run, quick.look),
+            parts, _ = assemble(settings, store, clients, await store.next_run(), Notifier({}))
+            parts.heartbeat.lag = 0.25
+            parts = replace(
+                parts,
+                schedule=Planned(parts, next_run),
                 clock=lambda: NOW,
                 limits=limits or Limits(),
                 monotonic=clock,
             )
-            async with _serving(worker), served(parts) as url:
+            async with _serving(parts.worker), served(parts) as url:
                 yield Stand(services, parts, url, session, clock, settings.database)
 
 

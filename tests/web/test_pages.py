@@ -46,23 +46,21 @@ PAGES = [
 async def held(stand: Stand) -> int:
     """The run that holds the film for an admin."""
     await synced(stand)
-    number = await stand.parts.store.begin_run(Trigger.CLI, ACTOR)
+    number = await synced(stand)
     [film] = [row for row in (await stand.parts.store.tracked()).rows if row.id == 1]
     await stand.parts.store.hold(number, [Held(film, "its disk is away")], WEEK)
     await stand.parts.store.finish_run(number, Outcome.HELD, {"held": 1}, [])
-    stand.parts.worker._next_number = number + 1
     return number
 
 
 async def removed(stand: Stand) -> int:
     """The run that removed the film, which the library does not have any more."""
     await synced(stand)
+    number = await synced(stand)
     stand.services.world.remove(METROPOLIS.jellyfin_id)
-    number = await stand.parts.store.begin_run(Trigger.CLI, ACTOR)
     [film] = [row for row in (await stand.parts.store.tracked()).rows if row.id == 1]
     await stand.parts.store.remove(number, ACTOR, [Absent(film, Fate.REMOVE)])
     await stand.parts.store.finish_run(number, Outcome.OK, {"removed": 1}, [])
-    stand.parts.worker._next_number = number + 1
     return number
 
 
