@@ -33,9 +33,9 @@ def why_not(*command: str) -> str:
 def restarted(code: int) -> bool:
     """Whether the unit would start the daemon again after this exit code."""
     unit = UNIT.read_text("utf-8")
-    assert re.findall("^Restart=(.*)$", unit, re.MULTILINE) == ["on-failure"]
+    assert re.findall("^Restart=(.*)$", unit, re.MULTILINE) == ["always"]
     [prevented] = re.findall("^RestartPreventExitStatus=(.*)$", unit, re.MULTILINE)
-    return code != 0 and str(code) not in prevented.split()
+    return str(code) not in prevented.split()
 
 
 class Host:
