@@ -479,6 +479,7 @@ async def an_admin(folder: Path) -> AsyncIterator[Admin]:
             removal={"mode": "ask", "sightings": 1, "grace": 0},
             webhook={"secret": SECRET, "quiet": 0},
             http={"port": 0, "admin_token": TOKEN},
+            log={"level": "debug"},
         )
         daemon = await (await place.started()).ready()
         await until(lambda: daemon.logged("run.done"))

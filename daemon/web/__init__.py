@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,30 +11,20 @@ from typing import Final
 from aiohttp import web
 from pydantic import BaseModel
 
-from daemon.errors import AddressError
-from daemon.settings import Http, netloc
 from daemon.web import admin, hooks, machines, models, pages, plans, settle, titles
 from daemon.web.auth import AdminAuth, RateLimiter, WebhookAuth
 from daemon.web.events import STREAM, events
 from daemon.web.metrics import CONTENT_TYPE
 from daemon.web.openapi import described
-from daemon.web.problems import ProblemProtocol, dress, front
+from daemon.web.problems import dress, front
 from daemon.web.rights import Rights
 from daemon.web.routes import Answer, Context, Dependencies, Limits, Replies, Route
+from daemon.web.server import listening, while_served
 from daemon.web.sessions import Sessions
 
 __all__ = ["Dependencies", "Limits", "application", "served"]
 
 _MAX_BYTES: Final = 64 * 1024
-_AT_ONCE: Final = 1024
-"""Connections that may arrive together; whatever is over that comes again a second later."""
-_LAST_WORDS: Final = 0.4
-_IDLE_SECONDS: Final = 75.0
-_REMEDIES: Final = {
-    errno.EADDRINUSE: "stop what is there already, or set another http.port",
-    errno.EACCES: "set an http.port above 1023",
-}
-_ANOTHER_HOST: Final = "set http.host to an address that this machine has, e.g. 127.0.0.1 or ::1"
 
 
 def _sync(path: str) -> Route:
@@ -106,7 +94,8 @@ def application(parts: Dependencies) -> web.Application:
         boot=secrets.token_hex(4),
         description=described(ROUTES, http.base_path),
     )
-    made = web.Application(middlewares=[front(http.trusted_proxies)], client_max_size=_MAX_BYTES)
+    layers = [while_served, front(http.trusted_proxies)]
+    made = web.Application(middlewares=layers, client_max_size=_MAX_BYTES)
     for route in ROUTES:
         add, path = made.router.add_route, http.base_path + route.path
         add(route.method, path, route.handler(site))
@@ -125,44 +114,10 @@ def application(parts: Dependencies) -> web.Application:
 
 @asynccontextmanager
 async def served(parts: Dependencies) -> AsyncIterator[str]:
-    """Serve on the configured address; gives the URL, and ends within a second.
+    """Serve everything on the configured address; gives the URL, and ends within a second.
 
     Raises:
         AddressError: the address cannot be listened on.
     """
-    runner = web.AppRunner(application(parts), shutdown_timeout=_LAST_WORDS)
-    await runner.setup()
-    http = parts.settings.http
-    try:
-        server = await _listening(runner, http)
-        port = server.sockets[0].getsockname()[1]
-        try:
-            yield f"http://{netloc(http.host, port)}{http.base_path}"
-        finally:
-            server.close()
-    finally:
-        await runner.cleanup()
-
-
-async def _listening(runner: web.AppRunner, http: Http) -> asyncio.Server:
-    manager, loop = runner.server, asyncio.get_running_loop()
-    if manager is None:
-        raise RuntimeError("the runner was not set up")
-
-    def accepted() -> ProblemProtocol:
-        return ProblemProtocol(
-            manager,
-            loop=loop,
-            auto_decompress=False,
-            keepalive_timeout=_IDLE_SECONDS,
-            lingering_time=_LAST_WORDS,
-        )
-
-    try:
-        return await loop.create_server(accepted, http.host, http.port, backlog=_AT_ONCE)
-    except (OSError, UnicodeError) as error:
-        number = getattr(error, "errno", None) or 0
-        reason = os.strerror(number) if number > 0 else getattr(error, "strerror", None)
-        where = netloc(http.host, http.port)
-        what = f"cannot listen on {where}: {reason or 'this is no host'}"
-        raise AddressError(f"{what}; {_REMEDIES.get(number, _ANOTHER_HOST)}") from None
+    async with listening(application(parts), parts) as url:
+        yield url

@@ -29,6 +29,8 @@ _GOOD_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _RETRY_SECONDS: Final = 5
 _GONE: Final = 499
 """Of a request whose client did not wait for the reply; the word is of nginx."""
+_ASKED_BY_MACHINES: Final = ("/healthz", "/readyz", "/metrics")
+"""Every few seconds, so that their lines would bury all others."""
 _BROKEN: Final = "something is broken here; the log tells more, under this id"
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
@@ -153,10 +155,12 @@ _REASONS: Final = {
 
 def _tell(request: web.Request, status: int, seconds: float) -> None:
     resource = request.match_info.route.resource
-    _log.info(
+    route = resource.canonical if resource else "-"
+    level = _log.debug if route.endswith(_ASKED_BY_MACHINES) else _log.info
+    level(
         "http.request",
         method=request.method,
-        route=resource.canonical if resource else "-",
+        route=route,
         status=status,
         duration_ms=round(seconds * 1000, 1),
         actor=request[ACTOR].name,

@@ -44,13 +44,19 @@ class Limits:
         body: for a request's body to arrive.
         drain: for a listener to take what it is sent.
         heartbeat: between two signs of life to a listener.
-        failures: borne from one address in a minute.
+        failures: allowed from one address in a minute.
+        head: for the head of a request to arrive.
+        connections: that may be open, in all.
+        connections_of_one: of one address that is no trusted proxy.
     """
 
     body: float = 10.0
     drain: float = 10.0
     heartbeat: float = 15.0
     failures: int = 10
+    head: float = 10.0
+    connections: int = 256
+    connections_of_one: int = 32
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from daemon import logs
+from daemon.web import Limits
 from tests.pretend.jellyfin import VIEWER
 from tests.web.people import Person, somebody
 from tests.web.support import Stand, standing
@@ -20,6 +21,13 @@ from tests.web.support import Stand, standing
 async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
     """Serve a site with a small library."""
     async with standing(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def busy(tmp_path: Path) -> AsyncIterator[Stand]:
+    """Serve a site that one address may have many connections to."""
+    async with standing(tmp_path, limits=Limits(connections_of_one=200)) as made:
         yield made
 
 

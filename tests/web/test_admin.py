@@ -76,12 +76,12 @@ async def test_a_dry_run_answers_with_the_plan_and_writes_nothing(stand: Stand) 
     assert (event["actor_kind"], event["actor_name"]) == ("token", "admin token")
 
 
-async def test_a_hundred_calls_during_a_run_are_one_more_run(stand: Stand) -> None:
+async def test_a_hundred_calls_during_a_run_are_one_more_run(busy: Stand) -> None:
     """Whoever calls during a run gets the next one, which is shared."""
-    await running(stand, A_MOMENT)
-    answers = await asyncio.gather(*(stand.ask("POST", "/admin/sync") for _ in range(100)))
+    await running(busy, A_MOMENT)
+    answers = await asyncio.gather(*(busy.ask("POST", "/admin/sync") for _ in range(100)))
     assert {(200, 2)} == {(answer.status, answer.json["run_id"]) for answer in answers}
-    assert [run["id"] for run in await stand.parts.store.latest_runs(9)] == [2, 1]
+    assert [run["id"] for run in await busy.parts.store.latest_runs(9)] == [2, 1]
 
 
 async def test_a_client_that_goes_away_does_not_end_the_run(stand: Stand) -> None:

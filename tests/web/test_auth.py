@@ -110,11 +110,11 @@ async def test_a_good_token_is_asked_about_once_a_minute(stand: Stand) -> None:
     assert (await stand.ask("GET", "/admin/runs")).status == 401
 
 
-async def test_many_calls_at_once_ask_jellyfin_only_a_few_times(stand: Stand) -> None:
+async def test_many_calls_at_once_ask_jellyfin_only_a_few_times(busy: Stand) -> None:
     """A page that opens with forty calls is no burden."""
-    answers = await asyncio.gather(*(stand.ask("GET", "/admin/runs") for _ in range(40)))
+    answers = await asyncio.gather(*(busy.ask("GET", "/admin/runs") for _ in range(40)))
     assert {200} == {answer.status for answer in answers}
-    assert stand.asked_who() <= 4
+    assert busy.asked_who() <= 4
 
 
 async def test_without_a_configured_token_no_bearer_is_let_in(tmp_path: Path) -> None:
@@ -157,12 +157,12 @@ async def test_nobody_fails_by_sending_no_secret(stand: Stand) -> None:
     assert statuses == [401] * 12
 
 
-async def test_guesses_at_once_are_bounded_too(stand: Stand) -> None:
+async def test_guesses_at_once_are_bounded_too(busy: Stand) -> None:
     """Fifty guesses that arrive together do not all get an answer from Jellyfin."""
     guesses = [{"X-Jellyfin-Token": f"{n:032}"} for n in range(50)]
-    answers = await asyncio.gather(*(stand.ask("GET", "/admin/runs", one) for one in guesses))
+    answers = await asyncio.gather(*(busy.ask("GET", "/admin/runs", one) for one in guesses))
     assert {401, 429} == {answer.status for answer in answers}
-    assert stand.asked_who() <= 13
+    assert busy.asked_who() <= 13
 
 
 async def test_one_address_failures_are_not_anothers(tmp_path: Path) -> None:

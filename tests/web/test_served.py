@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientConnectionError, ClientSession
+from yarl import URL
 
 from daemon.errors import AddressError
 from daemon.settings import Http
-from daemon.web import Dependencies, served
+from daemon.web import Dependencies, Limits, served
 from tests.pretend import Fault
 from tests.running import until
 from tests.web.support import AS_ADMIN, SLOWLY, Stand, standing
@@ -67,6 +71,93 @@ async def test_everything_is_below_the_base_path(tmp_path: Path) -> None:
             assert reply.status == 404
         document = (await stand.ask("GET", "/openapi.json")).json
         assert document["servers"] == [{"url": "/media/sync"}]
+
+
+@asynccontextmanager
+async def opened(url: str, count: int) -> AsyncIterator[list[asyncio.StreamReader]]:
+    """Connections that say nothing."""
+    where = URL(url)
+    assert where.host is not None
+    streams = [await asyncio.open_connection(where.host, where.port) for _ in range(count)]
+    yield [reader for reader, _ in streams]
+    for _, writer in streams:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def ended(reader: asyncio.StreamReader) -> bool:
+    """Whether the other side has closed it by now."""
+    try:
+        async with asyncio.timeout(0.2):
+            return await reader.read() == b""
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
+
+
+async def test_one_address_cannot_have_all_connections(
+    tmp_path: Path, lines: Callable[[str], list[dict[str, Any]]]
+) -> None:
+    """Whatever is over its share is refused at once, and the log tells of it in one line."""
+    limits = Limits(connections=100, connections_of_one=5)
+    async with (
+        standing(tmp_path, limits=limits) as stand,
+        ClientSession() as session,
+        opened(stand.url, 9) as readers,
+    ):
+        assert [await ended(reader) for reader in readers] == [False] * 5 + [True] * 4
+        with pytest.raises(ClientConnectionError):
+            await session.get(f"{stand.url}/healthz")
+    told = [(line["refused"], line["source_ip"]) for line in lines("http.flooded")]
+    assert told == [(1, "127.0.0.1")]
+
+
+async def test_a_connection_that_ended_makes_place(tmp_path: Path) -> None:
+    """The count goes down again."""
+    async with standing(tmp_path, limits=Limits(connections_of_one=2)) as stand:
+        for _ in range(5):
+            async with ClientSession() as session, session.get(f"{stand.url}/healthz") as reply:
+                assert reply.status == 200
+
+
+async def test_a_trusted_proxy_may_have_many(tmp_path: Path) -> None:
+    """Its connections are those of many people; all connections together are bounded still."""
+    limits = Limits(connections=8, connections_of_one=2)
+    async with (
+        standing(tmp_path, limits=limits, trusted_proxies=["127.0.0.0/8"]) as stand,
+        opened(stand.url, 10) as readers,
+    ):
+        assert [await ended(reader) for reader in readers] == [False] * 8 + [True] * 2
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: x\r\n"])
+async def test_a_head_that_does_not_come_ends_its_connection(tmp_path: Path, sent: bytes) -> None:
+    """Nor may one come byte by byte for ever, and not as the second one either."""
+    async with standing(tmp_path, limits=Limits(head=0.3)) as stand:
+        where = URL(stand.url)
+        assert where.host is not None
+        whole = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+        for before in (b"", whole):
+            reader, writer = await asyncio.open_connection(where.host, where.port)
+            writer.write(before)
+            if before:
+                await reader.readuntil(b"\r\n\r\n")
+                sent = sent or b"G"
+            writer.write(sent)
+            async with asyncio.timeout(5):
+                await reader.read()
+            writer.close()
+
+
+async def test_a_request_that_is_being_answered_is_waited_for(tmp_path: Path) -> None:
+    """The limit is for its head alone: a run, or a stream of events, takes longer."""
+    async with standing(tmp_path, limits=Limits(head=0.1)) as stand, stand.listening() as listener:
+        await listener.next()
+        await asyncio.sleep(0.4)
+        stand.parts.feed.publish("progress", {})
+        assert (await listener.next())["event"] == "progress"
 
 
 async def test_it_ends_within_a_second_whoever_is_connected(stand: Stand) -> None:
