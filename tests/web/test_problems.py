@@ -14,7 +14,7 @@ from daemon.web import Limits
 from tests.running import until
 from tests.web.support import ADMIN_TOKEN, AS_ADMIN, AS_CRON, Stand, standing
 
-RunLogBuffer = Callable[[str], list[dict[str, Any]]]
+Logged = Callable[[str], list[dict[str, Any]]]
 CRON = f"Authorization: Bearer {ADMIN_TOKEN}\r\nContent-Type: application/json\r\n"
 
 
@@ -191,7 +191,7 @@ async def test_a_half_sent_body_is_408(tmp_path: Path) -> None:
     ],
 )
 async def test_what_is_no_http_is_400_and_one_line(
-    stand: Stand, lines: RunLogBuffer, sent: bytes
+    stand: Stand, lines: Logged, sent: bytes
 ) -> None:
     """The reply tells nothing of the server; the log repeats nothing of the garbage."""
     status, head, body = await raw(stand, sent)
@@ -210,7 +210,7 @@ async def test_a_chunk_that_is_none_is_400(stand: Stand) -> None:
     assert (status, "aiohttp" in body) == (400, False)
 
 
-async def test_an_expectation_that_nobody_knows_is_417(stand: Stand, lines: RunLogBuffer) -> None:
+async def test_an_expectation_that_nobody_knows_is_417(stand: Stand, lines: Logged) -> None:
     """It is refused on any path, and is no mistake of ours."""
     for path in ("/healthz", "/nothing"):
         sent = f"GET {path} HTTP/1.1\r\nHost: x\r\nExpect: more\r\nConnection: close\r\n\r\n"
@@ -220,7 +220,7 @@ async def test_an_expectation_that_nobody_knows_is_417(stand: Stand, lines: RunL
 
 
 async def test_a_client_that_hangs_up_is_one_line_and_no_mistake(
-    stand: Stand, lines: RunLogBuffer
+    stand: Stand, lines: Logged
 ) -> None:
     """In the middle of its own body, for instance."""
     host, port = re.findall(r"http://(.*):(\d+)", stand.url)[0]
@@ -235,9 +235,7 @@ async def test_a_client_that_hangs_up_is_one_line_and_no_mistake(
     assert lines("http.failed") == []
 
 
-async def test_a_mistake_of_ours_is_500_without_its_story(
-    tmp_path: Path, lines: RunLogBuffer
-) -> None:
+async def test_a_mistake_of_ours_is_500_without_its_story(tmp_path: Path, lines: Logged) -> None:
     """The reply has an id under which the log tells more."""
 
     def fail() -> None:
@@ -264,7 +262,7 @@ async def test_a_tracker_file_that_cannot_be_used_is_503(tmp_path: Path) -> None
     [("abc-1.2_3", True), ("x" * 64, True), ("x" * 65, False), ("a b", False), ("", False)],
 )
 async def test_a_request_id_is_kept_if_it_is_harmless(
-    stand: Stand, lines: RunLogBuffer, given: str, kept: bool
+    stand: Stand, lines: Logged, given: str, kept: bool
 ) -> None:
     """Else there is a new one; either way the reply and the log bear it."""
     answer = await stand.ask("GET", "/admin/runs", {**AS_ADMIN, "X-Request-Id": given})
@@ -274,7 +272,7 @@ async def test_a_request_id_is_kept_if_it_is_harmless(
     assert [found] == [line["request_id"] for line in lines("http.request")]
 
 
-async def test_each_request_is_one_line(stand: Stand, lines: RunLogBuffer) -> None:
+async def test_each_request_is_one_line(stand: Stand, lines: Logged) -> None:
     """With the route's pattern, never the address as it was sent, which may hold anything."""
     await stand.ask("GET", "/admin/runs/77?limit=1", AS_CRON)
     await stand.ask("GET", "/canary\r\n\x1b", {})
