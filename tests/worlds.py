@@ -20,6 +20,7 @@ from daemon.settings import Settings
 from daemon.store import Moment, Store, open_store
 from tests.builders import configured
 from tests.pretend import PretendServices, World
+from tests.pretend.library import Movie
 
 ADMIN = Actor("admin", "alice")
 
@@ -88,6 +89,23 @@ async def a_place(folder: Path, world: World | None = None, **removal: Any) -> A
         settings = configured(services, folder / "tracker.db", removal=removal)
         async with another_process(services, settings) as place:
             yield place
+
+
+def films(count: int) -> list[Movie]:
+    """Films that are told apart by their numbers."""
+    return [Movie.named(f"Film {n}", 1950 + n % 50, {"Tmdb": str(1000 + n)}) for n in range(count)]
+
+
+@asynccontextmanager
+async def with_films(folder: Path, count: int) -> AsyncIterator[Place]:
+    """Films that are tracked, all known to Radarr."""
+    world = World()
+    for film in films(count):
+        world.movies[film.jellyfin_id] = film
+        world.radarr_knows(film)
+    async with a_place(folder, world) as place:
+        assert (await place.sync()).stats.added == count
+        yield place
 
 
 @asynccontextmanager

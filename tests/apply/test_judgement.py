@@ -26,7 +26,7 @@ from tests.pretend.library import (
     World,
     jellyfin_id,
 )
-from tests.worlds import ADMIN, Place, a_place, another_process
+from tests.worlds import ADMIN, Place, a_place, another_process, with_films
 
 DAY = timedelta(hours=25)
 AT = "2026-11-20 12:00:00.000000"
@@ -35,13 +35,7 @@ AT = "2026-11-20 12:00:00.000000"
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
     """Thirty films that are tracked, all known to Radarr, so that a few may go."""
-    world = World()
-    for number in range(30):
-        film = Movie.named(f"Film {number}", 1950 + number, {"Tmdb": str(1000 + number)})
-        world.movies[film.jellyfin_id] = film
-        world.radarr_knows(film)
-    async with a_place(tmp_path, world) as place:
-        assert (await place.sync()).stats.added == 30
+    async with with_films(tmp_path, 30) as place:
         yield place
 
 

@@ -26,27 +26,17 @@ from tests.pretend.library import (
     World,
     jellyfin_id,
 )
-from tests.worlds import ADMIN, Clock, Place, a_place, another_process
+from tests.worlds import ADMIN, Clock, Place, a_place, another_process, films, with_films
 
 DAY = timedelta(hours=25)
 WEEK = timedelta(days=7)
 SETTLED = AuditEvent("plan.settled", ADMIN)
 
 
-def films(count: int) -> list[Movie]:
-    """Films that are told apart by their numbers."""
-    return [Movie.named(f"Film {n}", 1950 + n % 50, {"Tmdb": str(1000 + n)}) for n in range(count)]
-
-
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
     """Twenty films that are tracked, all known to Radarr."""
-    world = World()
-    for film in films(20):
-        world.movies[film.jellyfin_id] = film
-        world.radarr_knows(film)
-    async with a_place(tmp_path, world) as place:
-        assert (await place.sync()).stats.added == 20
+    async with with_films(tmp_path, 20) as place:
         yield place
 
 

@@ -82,11 +82,6 @@ class Title:
     location: str | None = field(default="FileSystem", kw_only=True)
     raw: dict[str, object] = field(default_factory=dict, kw_only=True)
 
-
-@dataclass(frozen=True, slots=True)
-class Movie(Title):
-    """One film."""
-
     @classmethod
     def named(
         cls,
@@ -96,10 +91,25 @@ class Movie(Title):
         overview: str = "",
         created_at: datetime = LONG_AGO,
     ) -> Self:
-        """Make a film in a folder of its own; path and id follow from title and year."""
-        path = f"/media/movies/{title} ({year})/{title} ({year}).mkv"
-        identity = jellyfin_id("Movie", path)
+        """Make one whose path and id follow from its title and year."""
+        path = cls.usual_path(f"{title} ({year})")
+        identity = jellyfin_id(cls.__name__, path)
         return cls(identity, title, year, provider_ids, overview, path, created_at)
+
+    @staticmethod
+    def usual_path(name: str) -> str:
+        """Where a title of that name is, if nothing else is said."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Movie(Title):
+    """One film."""
+
+    @staticmethod
+    def usual_path(name: str) -> str:
+        """A file in a folder of its own."""
+        return f"/media/movies/{name}/{name}.mkv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,19 +172,10 @@ class Series(Title):
     library: str = "TV"
     episodes: list[Episode] = field(default_factory=list)
 
-    @classmethod
-    def named(
-        cls,
-        title: str,
-        year: int,
-        provider_ids: dict[str, str],
-        overview: str = "",
-        created_at: datetime = LONG_AGO,
-    ) -> Self:
-        """Make a series without episodes; path and id follow from title and year."""
-        path = f"/media/tv/{title} ({year})"
-        identity = jellyfin_id("Series", path)
-        return cls(identity, title, year, provider_ids, overview, path, created_at)
+    @staticmethod
+    def usual_path(name: str) -> str:
+        """A folder, still without episodes."""
+        return f"/media/tv/{name}"
 
     def key(self, episode: Episode) -> str:
         """Give an episode's id, which follows from its path."""

@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientSession
 
+from tests.answer import Answer
 from tests.pretend import PretendServices, Service
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "pretend"
 
 # They differ from reply to reply, or are the client's doing.
 _PASSING = frozenset({"Date", "Connection"})
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One reply, read to its end."""
-
-    status: int
-    headers: Mapping[str, str]
-    text: str
-
-    @property
-    def json(self) -> Any:
-        """The body as JSON; the order of its keys is kept."""
-        return json.loads(self.text)
-
-    @property
-    def names(self) -> list[str]:
-        """The names of the listed items, in order."""
-        return [row["Name"] for row in self.json["Items"]]
 
 
 async def ask(
@@ -54,7 +35,7 @@ async def ask(
             method, url + path, headers=sent, allow_redirects=False, **request
         ) as reply,
     ):
-        return Answer(reply.status, dict(reply.headers), await reply.text())
+        return await Answer.of(reply)
 
 
 def key_headers(services: PretendServices, service: Service) -> dict[str, str]:

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from tests.answer import Answer
 from tests.pretend import PretendServices, World
 from tests.pretend.jellyfin import ADMIN
 from tests.pretend.library import Episode, Folder, Series, jellyfin_id
-from tests.test_pretend.support import RECORDED, Answer, ask, shape
+from tests.test_pretend.support import RECORDED, ask, shape
 
 REAL = json.loads((RECORDED.parent / "jellyfin" / "series.json").read_text("utf-8"))
 BULK = "/Items?Recursive=true&EnableImages=false&Fields=Path&IncludeItemTypes="

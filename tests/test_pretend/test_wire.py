@@ -8,8 +8,9 @@ import time
 import pytest
 from aiohttp import ClientError, ClientPayloadError, ClientResponse, ClientSession, ClientTimeout
 
+from tests.answer import Answer
 from tests.pretend import Call, Fault, PretendServices, Service, World
-from tests.test_pretend.support import Answer, ask, key_headers
+from tests.test_pretend.support import ask, key_headers
 
 MOVIES = "/Items?Recursive=true&IncludeItemTypes=Movie"
 

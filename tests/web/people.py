@@ -12,9 +12,10 @@ from typing import Any
 from aiohttp import ClientSession, CookieJar
 
 from daemon.domain import Trigger
+from tests.answer import Answer
 from tests.builders import ACTOR
 from tests.pretend.jellyfin import ADMIN, Account
-from tests.web.support import Answer, Stand
+from tests.web.support import Stand
 
 _TOKEN = re.compile('name="token" value="([^"]+)"')
 _TAGS = re.compile("<[^>]+>")
@@ -55,7 +56,7 @@ class Person:
         async with self.session.request(
             method, self.url + path, allow_redirects=False, **request
         ) as reply:
-            return Answer(reply.status, reply.headers, await reply.text())
+            return await Answer.of(reply)
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from daemon.store import open_store
 from daemon.triggers.queue import Worker
 from daemon.triggers.schedule import Schedule
 from daemon.web import Dependencies, Limits, served
+from tests.answer import Answer
 from tests.builders import NOW, configured
 from tests.pretend import PretendServices
 from tests.pretend.jellyfin import ADMIN
@@ -30,28 +31,6 @@ ADMIN_TOKEN = "admin-token-5ecret"
 AS_ADMIN = {"X-Jellyfin-Token": ADMIN.token}
 AS_CRON = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
 SLOWLY = "/System/Info/Public"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One reply, read to its end."""
-
-    status: int
-    headers: Mapping[str, str]
-    text: str
-
-    @property
-    def json(self) -> Any:
-        """The body as JSON; the order of its keys is kept."""
-        return json.loads(self.text)
-
-    @property
-    def detail(self) -> str:
-        """What a problem document says, after it was seen to be one."""
-        assert self.headers["Content-Type"].startswith("application/problem+json")
-        assert self.status == self.json["status"]
-        assert self.headers["X-Request-Id"] == self.json["request_id"]
-        return str(self.json["detail"])
 
 
 @dataclass
@@ -83,7 +62,7 @@ class Stand:
         async with self.session.request(
             method, self.url + path, headers=headers, **request
         ) as reply:
-            return Answer(reply.status, reply.headers, await reply.text())
+            return await Answer.of(reply)
 
     @asynccontextmanager
     async def listening(self, headers: Mapping[str, str] | None = None) -> AsyncIterator[Listener]:

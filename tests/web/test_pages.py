@@ -13,11 +13,12 @@ import pytest
 
 from daemon import __version__
 from daemon.domain import Absent, Add, Fate, Held, Ids, Outcome, Scope, SourceFailure, Trigger
+from tests.answer import Answer
 from tests.builders import ACTOR, an_item, change, rows
 from tests.pretend import Fault, Service
 from tests.running import METROPOLIS, until
 from tests.web.people import Person, somebody, synced, words
-from tests.web.support import ADMIN_TOKEN, SLOWLY, Answer, Stand, standing
+from tests.web.support import ADMIN_TOKEN, SLOWLY, Stand, standing
 
 WEEK = timedelta(days=7)
 HOSTILE = [

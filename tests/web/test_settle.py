@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from tests.answer import Answer
 from tests.builders import change, rows
 from tests.pretend.library import Movie
 from tests.running import METROPOLIS, until
 from tests.web.people import Person, synced, words
-from tests.web.support import AS_CRON, Answer, Stand
+from tests.web.support import AS_CRON, Stand
 
 PATH = "/admin/attention"
 COLUMNS = "title, media_type, state, tmdb_id, jellyfin_id, requested_by, created_at, updated_at"

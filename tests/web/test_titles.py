@@ -10,12 +10,13 @@ from uuid import UUID
 import pytest
 
 from daemon.domain import Evidence, Held, Missed, Trigger
+from tests.answer import Answer
 from tests.builders import ACTOR, change
 from tests.pretend import Fault
 from tests.pretend.library import Movie
 from tests.running import METROPOLIS, until
 from tests.web.people import Person, synced, words
-from tests.web.support import Answer, Stand
+from tests.web.support import Stand
 
 ATTENTION = "/status/attention"
 TITLE = "/status/titles/1"
