@@ -192,6 +192,7 @@ class Tracker:
         unlinks: rows whose id of Radarr or Sonarr may be taken away, as an admin has approved.
         identified: rows whose title is another one by now, as an admin has confirmed.
         merges: rows of ours that may become one row, as an admin has approved.
+        instance_ids: by instance beside the primary ones, the number of each request's title there.
     """
 
     requests: Sequence[TrackedRequest] = ()
@@ -201,6 +202,7 @@ class Tracker:
     unlinks: frozenset[int] = frozenset()
     identified: frozenset[int] = frozenset()
     merges: frozenset[int] = frozenset()
+    instance_ids: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
 
 def fingerprint(*values: Column) -> int:
@@ -285,12 +287,18 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """The title is available and has no request."""
+    """The title is available and has no request.
+
+    Attributes:
+        radarr_id: the primary Radarr's, as `sonarr_id` is the primary Sonarr's.
+        instance_ids: the title's numbers in further instances, by their names.
+    """
 
     item: LibraryItem
     radarr_id: int | None = None
     sonarr_id: int | None = None
     poster_url: str | None = None
+    instance_ids: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def reason(self) -> Reason:
@@ -403,6 +411,17 @@ class Missed(NamedTuple):
     library_away: bool
 
 
+class InstanceId(NamedTuple):
+    """The number of a request's title in an instance beside the primary ones; None if it has none.
+
+    A number says nothing without its instance.
+    """
+
+    request_id: int
+    instance: str
+    number: int | None
+
+
 class Evidence(NamedTuple):
     """What a reading says of the tracked rows as a whole.
 
@@ -412,12 +431,14 @@ class Evidence(NamedTuple):
         missed: rows that were seen before and are missing now; empty where it proves nothing.
         away: rows that were missing before, and whose library is away in a reading that proves
             nothing else.
+        instance_ids: that are other ones than before.
     """
 
     seen: Sequence[tuple[int, str | None]] = ()
     returned: Sequence[int] = ()
     missed: Sequence[Missed] = ()
     away: Sequence[int] = ()
+    instance_ids: Sequence[InstanceId] = ()
 
 
 @dataclass(frozen=True, slots=True)

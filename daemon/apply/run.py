@@ -337,6 +337,7 @@ class SyncService:
             unlinks=run.scope.unlinks,
             identified=run.scope.identified,
             merges=run.scope.merges,
+            instance_ids=tracked.instance_ids,
         )
         decided = await asyncio.to_thread(plan, snapshot, tracker, self._policy)
         await asyncio.to_thread(run.stats.count, decided)

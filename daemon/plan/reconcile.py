@@ -20,6 +20,7 @@ from daemon.domain import (
     Held,
     HeldKind,
     Ids,
+    InstanceId,
     LibraryItem,
     MediaType,
     Plan,
@@ -116,14 +117,19 @@ class _Planner:
     seen: list[tuple[int, str | None]] = field(default_factory=list)
     returned: list[int] = field(default_factory=list)
     absent: list[TrackedRequest] = field(default_factory=list)
+    instance_ids: list[InstanceId] = field(default_factory=list)
     doubles: list[tuple[int, ...]] = field(default_factory=list)
     ids: set[str] | None = None
     grouping: Grouping = field(default_factory=Grouping)
     anew: dict[str, list[TrackedRequest]] = field(default_factory=dict)
     claimed: set[str] = field(default_factory=set)
     leads: dict[int, int] = field(default_factory=dict)
+    further: dict[MediaType, list[Report]] = field(default_factory=dict)
 
     def plan(self) -> Plan:
+        for media_type in MediaType:
+            reports = self.snapshot.of(media_type)
+            self.further[media_type] = [one for one in reports if not one.primary]
         requests = [self._as_identified(row) for row in self.tracker.requests]
         self.grouping = group(self.snapshot.items, requests)
         self.anew = self._identified_anew()
@@ -136,13 +142,16 @@ class _Planner:
         for title in self.grouping.taken():
             self._title(title)
         rules = proof(self.snapshot.reading, self.tracker.requests)
-        evidence = Evidence(self.seen, self.returned, away=self._away())
+        self._forget_instances()
+        evidence = Evidence(
+            self.seen, self.returned, away=self._away(), instance_ids=self.instance_ids
+        )
         held: list[Held] = []
         if self.snapshot.reading.proves_absence and not any(rule.why for rule in rules):
             verdict = self._judge_absent()
             rules += verdict.rules
             held.extend(verdict.held)
-            evidence = Evidence(self.seen, self.returned, verdict.missed)
+            evidence = evidence._replace(missed=verdict.missed, away=())
         else:
             for row in self.absent:
                 if not self._relink_only(row):
@@ -198,6 +207,7 @@ class _Planner:
     def _title(self, title: Title) -> None:
         if len(title.requests) > 1:
             self.leads.update((row.id, self._lead(title)) for row in title.requests)
+        self._note_instance_ids(title)
         if title.disputed:
             self._dispute(title)
         elif not title.requests:
@@ -338,6 +348,36 @@ class _Planner:
             ids = merged(ids, item.ids)
         return ids
 
+    # --- further instances of Radarr and Sonarr ----------------------------------------------
+
+    def _note_instance_ids(self, title: Title) -> None:
+        """The numbers that the title has in them; they never go into its rows."""
+        if not (title.requests and self.further[title.media_type]):
+            return
+        ids = Ids() if title.disputed else self._ids(title)
+        for report in self.further[title.media_type]:
+            for row in title.requests:
+                before = self._named(report, row)
+                number = _number_in(report, merged(row.ids, ids), before)
+                if number != before:
+                    self.instance_ids.append(InstanceId(row.id, report.instance, number))
+
+    def _forget_instances(self) -> None:
+        """Drop the numbers of instances that are not configured any more."""
+        configured = {report.instance for report in self.snapshot.reports}
+        self.instance_ids.extend(
+            InstanceId(row, instance, None)
+            for instance, known in self.tracker.instance_ids.items()
+            if instance not in configured
+            for row in known
+        )
+
+    def _named(self, report: Report, row: TrackedRequest) -> int | None:
+        """The number that a request is known by in an instance."""
+        if report.primary:
+            return row.arr_id
+        return self.tracker.instance_ids.get(report.instance, {}).get(row.id)
+
     # --- one request -------------------------------------------------------------------------
 
     def _request(self, row: TrackedRequest, item: LibraryItem, title: Title, ids: Ids) -> Decision:
@@ -399,6 +439,10 @@ class _Planner:
     def _counts(self, row: TrackedRequest, ids: Ids) -> Mapping[int, int] | str | None:
         """All episodes of each season by the Sonarr that knows the series.
 
+        They are the same episodes of the same provider in each Sonarr, some with news of them and
+        some without; so of several that know the series the largest count of a season holds, and
+        one that has not read its episodes yet is no obstacle.
+
         Returns:
             None where no Sonarr knows it; the reason where one may, and cannot say.
         """
@@ -407,9 +451,10 @@ class _Planner:
         for report in self.snapshot.of(MediaType.TV):
             if report.titles is None:
                 away = f"{report.instance} cannot say how many episodes it has"
-            elif (number := _known_as(report, row, ids)) is not None:
+            elif (number := _known_as(report, ids, self._named(report, row))) is not None:
                 if not (found := report.counts.get(number)):
-                    return f"{report.instance} counts no episodes of it"
+                    away = f"{report.instance} counts no episodes of it"
+                    continue
                 counts |= {s: max(n, counts.get(s, 0)) for s, n in found.items()}
             elif report.titles.is_ambiguous(merged(row.ids, ids)):
                 away = f"{report.instance} has several series that it may be"
@@ -421,8 +466,10 @@ class _Planner:
 
     def _add(self, item: LibraryItem, ids: Ids) -> Add:
         item = item if item.ids == ids else replace(item, ids=ids)
-        radarr_id, sonarr_id = self._arr_ids(item.media_type, ids)
-        return Add(item, radarr_id, sonarr_id, self.policy.poster_url(item))
+        arr_ids, poster = self._arr_ids(item.media_type, ids), self.policy.poster_url(item)
+        further = {one.instance: _number_in(one, ids) for one in self.further[item.media_type]}
+        known = {instance: number for instance, number in further.items() if number is not None}
+        return Add(item, *arr_ids, poster, known)
 
     def _relinks(
         self, row: TrackedRequest, item: LibraryItem, ids: Ids
@@ -587,14 +634,22 @@ def _not_there(item: LibraryItem) -> Skip:
     return Skip(item, Reason.AVAILABILITY_UNKNOWN if unknown else Reason.NOT_AVAILABLE)
 
 
-def _known_as(report: Report, row: TrackedRequest, ids: Ids) -> int | None:
+def _known_as(report: Report, ids: Ids, named: int | None) -> int | None:
     """The number of a series in a Sonarr: by its ids, else the one that its request names."""
     if report.titles is None:
         return None
     if (number := report.titles.find(ids)) is not None:
         return number
-    named = row.arr_id if report.primary else None
     return named if named is not None and report.titles.holds(named, ids) else None
+
+
+def _number_in(report: Report, ids: Ids, before: int | None = None) -> int | None:
+    """The number of a title in an instance; only its whole list as it is now takes one away."""
+    if report.titles is None or report.remembered:
+        return before
+    if (number := report.titles.find(ids)) is not None or before is None:
+        return number
+    return None if report.whole and report.titles.holds(before, ids) is False else before
 
 
 def _was_deleted(title: Title, deletion: Deletion) -> bool:

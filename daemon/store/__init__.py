@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,6 +20,7 @@ from daemon.domain import (
     Deletion,
     Evidence,
     Held,
+    InstanceId,
     ItemError,
     LibraryItem,
     Outcome,
@@ -35,6 +37,7 @@ from daemon.store import (
     audit,
     evidence,
     glance,
+    instance_ids,
     migrate,
     plans,
     requests,
@@ -97,6 +100,7 @@ class Tracked(NamedTuple):
         deletions: made in the tracker's dashboard.
         removed_lately: rows that were removed in the last seven days without an admin's word.
         server: id of the Jellyfin that an admin, or the first run, took for the right one.
+        instance_ids: by instance beside the primary ones, the number of each row's title there.
     """
 
     rows: list[TrackedRequest]
@@ -104,6 +108,7 @@ class Tracked(NamedTuple):
     deletions: Sequence[Deletion] = ()
     removed_lately: int = 0
     server: str | None = None
+    instance_ids: Mapping[str, Mapping[int, int]] = {}
 
 
 class Counted(NamedTuple):
@@ -193,7 +198,10 @@ class Store:
             if migrate.version(connection) is None:
                 return Tracked(rows, defects, deleted)
             lately = audit.removed_since(connection, now - _WEEK)
-            return Tracked(rows, defects, deleted, lately, _server(connection))
+            ids = instance_ids.known(
+                connection, None if items is None else {row.id for row in rows}
+            )
+            return Tracked(rows, defects, deleted, lately, _server(connection), ids)
 
         return await self._database.read(read)
 
@@ -287,6 +295,9 @@ class Store:
                 evidence.away(connection, found.away)
 
             await self._database.write(work)
+        for start in range(0, len(found.instance_ids), _BATCH):
+            ids = found.instance_ids[start : start + _BATCH]
+            await self._database.write(partial(instance_ids.note, ids=ids))
 
     async def note_doubles(self, run_id: int, doubles: Sequence[tuple[int, ...]]) -> None:
         """Keep in the history which rows of ours are one title.
@@ -597,6 +608,14 @@ class Store:
             if isinstance(decision, Update):
                 writer.update(decision, actor, run_id)
         written = writer.written
+        instance_ids.note(
+            connection,
+            [
+                InstanceId(number, *one)
+                for number, add in written.added
+                for one in add.instance_ids.items()
+            ],
+        )
         entries = (_named(connection, one) for one in (*_decided(written), *_attention(decisions)))
         runs.note(connection, run_id, entries)
         events = [*_added_event(written, actor, run_id), *written.events]

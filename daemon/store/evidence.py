@@ -141,5 +141,5 @@ def away(connection: sqlite3.Connection, rows: Sequence[int]) -> None:
 
 def forget(connection: sqlite3.Connection, request_id: int) -> None:
     """Forget a row, so that it has to be seen again before it can be missed."""
-    for table in ("sync_titles", "sync_absences"):
+    for table in ("sync_titles", "sync_absences", "sync_instance_ids"):
         connection.execute(f"DELETE FROM {table} WHERE request_id = ?", (request_id,))

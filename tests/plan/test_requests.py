@@ -669,6 +669,27 @@ def test_of_two_sonarrs_the_one_that_knows_the_series_counts_it(
     assert judged(second, first) == verdict
 
 
+@pytest.mark.parametrize(("counts", "verdict"), [({1: 3}, PROMOTED), ({1: 4}, INCOMPLETE)])
+def test_a_sonarr_that_has_not_read_a_series_yet_leaves_its_count_to_another(
+    counts: dict[int, int], verdict: str
+) -> None:
+    """Both know the series; the one to which it was added a moment ago has no episode of it."""
+    reading = a_sonarr({4: IDS})
+    counting = sonarr_4k({9: IDS}, counts={9: counts})
+    assert judged(reading, counting) == judged(counting, reading) == verdict
+
+
+def test_the_number_that_is_kept_of_a_further_sonarr_says_which_series_is_meant() -> None:
+    """As the row's own number does for the primary: two series share a TMDB id there."""
+    item = a_series(ids=Ids(tmdb=30984))
+    titles = {1: Ids(30984, 74796), 2: Ids(30984, 434557)}
+    sonarr = sonarr_4k(titles, counts={1: {1: 2}, 2: {1: 20}})
+    row = a_series_request(1, 1, ids=Ids(tmdb=30984))
+    kept = {"Sonarr 4K": {1: 2}}
+    plan = sees([item], [row], [sonarr], {item: files([1, 2])}, instance_ids=kept)
+    assert skip_of(plan).details == "2 of 20 episodes"
+
+
 def _knows(counts: dict[int, int] | None, number: int) -> dict[int, Ids] | None:
     return None if counts is None else {number: IDS} if counts else {1: Ids(tvdb=5)}
 
