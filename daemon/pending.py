@@ -1,0 +1,306 @@
+"""Rows of titles on their way: what is kept of them, and what a pass decides. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+from daemon.domain import Column, Deletion, Fate, Ids, MediaType, RemovalPolicy, RequestState
+
+
+class Timer(NamedTuple):
+    """In how many passes, and for how long, a thing has been the same.
+
+    Attributes:
+        value: what it is; a timer whose value is another one begins anew.
+        waited: lower bound of the time since the first of these passes, by two clocks.
+    """
+
+    value: str
+    sightings: int = 1
+    waited: timedelta = timedelta()
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What is kept of a row that this program made, from one pass to the next.
+
+    Attributes:
+        written: the state that was written last.
+        requests: Seerr's numbers of the requests that the row stands for.
+        download: the id of the download that its state rests on.
+        known: ids of all downloads that were seen for it.
+        filed: its state rests on a file that Radarr or Sonarr has.
+        progress: the furthest that was seen, from 0 to 1.
+        why: what there is to say about the state, in plain words.
+        restored: an admin took its withdrawal back, so that it stays for good.
+        timers: by what they measure.
+    """
+
+    written: RequestState
+    requests: frozenset[int] = frozenset()
+    download: str | None = None
+    known: frozenset[str] = frozenset()
+    filed: bool = False
+    progress: float = 0.0
+    why: str = ""
+    restored: bool = False
+    timers: Mapping[str, Timer] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRow:
+    """One row of the tracker's requests, as far as titles on their way go.
+
+    Attributes:
+        state: None where the row is not understood.
+        seasons: those that were requested; empty for all, None where they are not understood.
+        seerr_id: `jellyseerr_id`.
+        arr_id: the primary Radarr's id of a film, the primary Sonarr's of a series.
+        is_anime: the tracker's own mark.
+        followed: None for a row that somebody else made; such a row is never touched.
+    """
+
+    id: int
+    media_type: MediaType
+    ids: Ids
+    title: str
+    state: RequestState | None
+    seasons: frozenset[int] | None = frozenset()
+    seerr_id: int | None = None
+    arr_id: int | None = None
+    is_anime: bool = False
+    followed: Followed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingMemory:
+    """What is known beside the rows.
+
+    Attributes:
+        ready: a full run has ended, so that what Jellyfin has is tracked.
+        deletions: made in the tracker's dashboard.
+        approved: rows whose withdrawal an admin has approved.
+        withdrawn_lately: rows that were withdrawn in the last seven days without an admin's word.
+    """
+
+    ready: bool = True
+    deletions: Sequence[Deletion] = ()
+    approved: frozenset[int] = frozenset()
+    withdrawn_lately: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PendingPolicy:
+    """How a pass is to decide.
+
+    Attributes:
+        removal: whether rows are withdrawn at all, and how many at once.
+        limit: rows that this program may have on their way; the newest requests get them.
+    """
+
+    removal: RemovalPolicy = field(default_factory=RemovalPolicy)
+    limit: int = 500
+
+
+class TimelineEvent(NamedTuple):
+    """An entry of the tracker's timeline.
+
+    Attributes:
+        service: as the tracker writes it, such as `radarr`.
+        kind: the tracker's word, such as `Grab`.
+        at: when it happened; None for now.
+    """
+
+    state: RequestState
+    service: str
+    kind: str
+    details: str
+    at: datetime | None = None
+
+
+class Gauges(NamedTuple):
+    """How a download goes, as the tracker writes it; None where there is nothing to show.
+
+    Attributes:
+        progress: from 0 to 1.
+        speed: such as `4.8 MB/s`.
+        eta: such as `2m 20s`.
+    """
+
+    progress: float | None = None
+    speed: str | None = None
+    eta: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """A request of Seerr gets a row.
+
+    Attributes:
+        created_at: when it was requested.
+        seasons: in order; empty for a film.
+        arr_id: the primary's number, only where the primary is what the request is for.
+        columns: of its download: `qbit_hash`, `quality`, `indexer`, `file_size`, `release_group`.
+    """
+
+    media_type: MediaType
+    ids: Ids
+    title: str
+    state: RequestState
+    created_at: datetime
+    seerr_id: int
+    followed: Followed
+    year: int | None = None
+    overview: str | None = None
+    poster_url: str | None = None
+    requested_by: str | None = None
+    seasons: tuple[int, ...] = ()
+    arr_id: int | None = None
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    gauges: Gauges = field(default_factory=Gauges)
+    events: tuple[TimelineEvent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A row of ours moves, or gets to know more.
+
+    Attributes:
+        before: the state that it was seen in.
+        state: the same where only columns change; then there is no event.
+        columns: that get another value, beside state, gauges and times.
+    """
+
+    row_id: int
+    before: RequestState
+    state: RequestState
+    columns: Mapping[str, Column] = field(default_factory=dict)
+    event: TimelineEvent | None = None
+
+
+class Withdrawal(NamedTuple):
+    """A row of ours whose request is gone, and what becomes of it."""
+
+    row_id: int
+    fate: Fate
+    why: str = ""
+
+
+class GivesWay(NamedTuple):
+    """A row of ours that goes, because another one of the same title is on its way, too."""
+
+    row_id: int
+    to: int
+
+
+class PassReason(StrEnum):
+    """Why an open request gets no row."""
+
+    TRACKED = "tracked"
+    IN_LIBRARY = "in_the_library"
+    LIBRARY_UNKNOWN = "library_not_read_yet"
+    NOT_OPEN = "not_open"
+    NOT_UNDERSTOOD = "not_understood"
+    SEERR_AVAILABLE = "seerr_says_available"
+    DELETED_IN_TRACKER = "deleted_in_the_tracker"
+    TITLE_UNKNOWN = "title_not_known_yet"
+    UNCERTAIN = "services_away"
+    LIMIT = "limit"
+
+
+class PassedOver(NamedTuple):
+    """An open request that gets no row."""
+
+    request_id: int
+    reason: PassReason
+
+
+class AttentionKind(StrEnum):
+    """What somebody may have to look at."""
+
+    WAITS_FOR_APPROVAL = "waits_for_approval"
+    NOT_SENT = "not_sent"
+    NOT_IN_ARR = "not_in_arr"
+    SEERR_FAILED = "seerr_failed"
+    SEERR_AVAILABLE = "seerr_says_available"
+    NOT_MONITORED = "not_monitored"
+    NOTHING_FOUND = "nothing_found"
+    RELEASE_HELD = "release_held"
+    STALLED = "stalled"
+    QUEUE = "queue"
+    TORRENT = "torrent"
+    DOWNLOAD_GONE = "download_gone"
+    NOT_IN_QUEUE = "not_in_queue"
+    FAILED = "failed"
+    IGNORED = "ignored"
+    IMPORT = "import"
+    NOT_IMPORTED = "not_imported"
+    NOT_IN_JELLYFIN = "not_in_jellyfin"
+    NOT_MATCHED = "not_matched"
+    UNKNOWN_DOWNLOAD = "unknown_download"
+    CLIENT_AWAY = "client_away"
+    WITHDRAWAL_HELD = "withdrawal_held"
+    TOO_MANY = "too_many"
+
+
+class Attention(NamedTuple):
+    """Something that a person may have to do, in a sentence.
+
+    Attributes:
+        service: who says so.
+        sentence: in the service's own words, where it has any.
+        title: what it is about; "" for a service as a whole.
+        row_id: None where the title has no row.
+        request_id: Seerr's number, where the title has no row.
+    """
+
+    kind: AttentionKind
+    service: str
+    sentence: str
+    title: str = ""
+    row_id: int | None = None
+    request_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingPlan:
+    """What a pass is to write, and why.
+
+    Attributes:
+        kept: what to keep of each row that is followed on; others are not followed any more.
+        gauges: of rows that are there; no event, no audit.
+        imported: titles that are imported and that Jellyfin may show by now.
+    """
+
+    adds: Sequence[NewRow] = ()
+    changes: Sequence[Change] = ()
+    kept: Mapping[int, Followed] = field(default_factory=dict)
+    gauges: Mapping[int, Gauges] = field(default_factory=dict)
+    withdrawals: Sequence[Withdrawal] = ()
+    gives_way: Sequence[GivesWay] = ()
+    passed_over: Sequence[PassedOver] = ()
+    attention: Sequence[Attention] = ()
+    imported: frozenset[tuple[MediaType, Ids]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """What a pass has to ask beside the lists, before it can be planned.
+
+    Attributes:
+        requests: Seerr's numbers of requests that are in no list any more.
+        titles: TMDB's numbers of titles whose name is not known.
+        health: instances whose health and start decide whether their queue can be believed.
+        arr_titles: films and series to be read again, by instance and number.
+        episodes: series whose episodes are needed, by instance and number.
+    """
+
+    requests: frozenset[int] = frozenset()
+    titles: frozenset[tuple[MediaType, int]] = frozenset()
+    health: frozenset[str] = frozenset()
+    arr_titles: frozenset[tuple[str, int]] = frozenset()
+    episodes: frozenset[tuple[str, int]] = frozenset()

@@ -1,0 +1,196 @@
+"""What a person may have to do about a title on its way, and when it is time to say so. Pure.
+
+A thing is stuck when nothing of its evidence has changed for long enough; whatever a service says
+is said in its own words. Times are lower bounds, so that a clock that is set can only delay it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from daemon.domain import RequestState
+from daemon.pending import Attention, AttentionKind, Followed, PendingRow, Timer
+from daemon.pipeline import Pipeline, SeerrRequest
+from daemon.plan.downloads import Alert, is_blocked
+from daemon.plan.precedence import DOUBT, is_ripe, seen
+from daemon.plan.stages import WANTED, Judgement
+
+_AFTER: Final = {
+    AttentionKind.NOT_SENT: timedelta(minutes=15),
+    AttentionKind.NOT_IN_ARR: timedelta(minutes=15),
+    AttentionKind.QUEUE: DOUBT,
+    AttentionKind.TORRENT: DOUBT,
+    AttentionKind.DOWNLOAD_GONE: DOUBT,
+    AttentionKind.NOT_IN_QUEUE: DOUBT,
+    AttentionKind.FAILED: DOUBT,
+}
+"""For how long a thing has to be so, in two passes at least; others take the two passes alone."""
+
+APPROVAL: Final = timedelta(days=7)
+
+_STUCK: Final = {
+    RequestState.APPROVED: (AttentionKind.NOTHING_FOUND, timedelta(days=7)),
+    RequestState.GRABBING: (AttentionKind.STALLED, timedelta(hours=1)),
+    RequestState.DOWNLOADING: (AttentionKind.STALLED, timedelta(hours=6)),
+    RequestState.DOWNLOADED: (AttentionKind.NOT_IMPORTED, timedelta(minutes=30)),
+    RequestState.IMPORTING: (AttentionKind.NOT_IN_JELLYFIN, timedelta(minutes=30)),
+    RequestState.ANIME_MATCHING: (AttentionKind.NOT_MATCHED, timedelta(minutes=60)),
+}
+"""By state, after how long without any change somebody should look."""
+
+_SHOKO_GIVES_UP: Final = timedelta(days=15)
+_SEEN, _SHOWN, _FADING = "seen", "shown", "fading"
+
+
+def timers(state: RequestState, kept: Followed, judged: Judgement) -> dict[str, Timer]:
+    """What is measured of a row from this pass on, but for its doubt."""
+    if judged.state is None:
+        return {name: timer for name, timer in kept.timers.items() if name != "doubt"}
+    unit = judged.unit
+    percent = int((unit.progress or 0) * 100) if unit else 0
+    evidence = f"{state}|{judged.why}|{percent}|{unit.download if unit else ''}"
+    found = {"evidence": seen(kept.timers.get("evidence"), evidence)}
+    for alert in judged.alerts:
+        if alert.download is None:
+            found[alert.kind] = seen(kept.timers.get(alert.kind), "")
+    return found | _imports(kept, judged)
+
+
+def _imports(kept: Followed, judged: Judgement) -> dict[str, Timer]:
+    """Which downloads are not imported; the word for it comes and goes with every refresh."""
+    now = {alert.download: alert.sentence for alert in judged.alerts if alert.download}
+    found: dict[str, Timer] = {}
+    for download in judged.known:
+        name = f"import:{download}"
+        before = kept.timers.get(name)
+        phase, _, sentence = before.value.partition(":") if before else ("", "", "")
+        if download in now:
+            later = _SEEN if before is None else _SHOWN
+            found[name] = seen(before, f"{later}:{now[download]}")
+        elif phase == _SHOWN:
+            found[name] = Timer(f"{_FADING}:{sentence}")
+    return found
+
+
+def of_row(
+    row: PendingRow,
+    state: RequestState,
+    judged: Judgement,
+    measured: Mapping[str, Timer],
+    requests: Iterable[SeerrRequest],
+    now: datetime,
+) -> Iterator[Attention]:
+    """What is to be said of one row."""
+    said: set[AttentionKind] = set()
+    for kind, service, sentence in _ripe(judged, measured):
+        said.add(kind)
+        yield Attention(kind, service, sentence, row.title, row.id)
+    if state is RequestState.REQUESTED:
+        since = min((request.created_at for request in requests), default=now)
+        if now - since >= APPROVAL:
+            sentence = f"has been waiting for approval for {(now - since).days} days"
+            kind = AttentionKind.WAITS_FOR_APPROVAL
+            yield Attention(kind, "Seerr", sentence, row.title, row.id)
+    elif not said and (stuck := _stuck(state, judged, measured)):
+        yield Attention(stuck[0], *stuck[1:], row.title, row.id)
+
+
+def _ripe(
+    judged: Judgement, measured: Mapping[str, Timer]
+) -> Iterator[tuple[AttentionKind, str, str]]:
+    """What has been said often enough, and for long enough."""
+    for alert in judged.alerts:
+        timer = measured.get(alert.kind)
+        if alert.download is None and timer is not None and _is_due(alert, timer):
+            yield alert.kind, alert.service, alert.sentence
+    service = judged.views[0].service if judged.views else ""
+    for name, timer in sorted(measured.items()):
+        phase, _, sentence = timer.value.partition(":")
+        if name.startswith("import:") and phase in {_SHOWN, _FADING}:
+            yield AttentionKind.IMPORT, service, sentence
+
+
+def _is_due(alert: Alert, timer: Timer) -> bool:
+    return alert.at_once or is_ripe(timer, _AFTER.get(alert.kind, timedelta()))
+
+
+def _stuck(
+    state: RequestState, judged: Judgement, measured: Mapping[str, Timer]
+) -> tuple[AttentionKind, str, str] | None:
+    """What has not changed for too long, if anything."""
+    timer = measured.get("evidence")
+    if state not in _STUCK or timer is None:
+        return None
+    kind, after = _STUCK[state]
+    if timer.waited < after or not _counts(kind, judged):
+        return None
+    service = judged.views[0].service if judged.views else "Seerr"
+    return kind, service, _sentence(kind, service, judged, timer.waited)
+
+
+def _counts(kind: AttentionKind, judged: Judgement) -> bool:
+    """Whether a title that does not move is that title's own affair."""
+    if kind is AttentionKind.NOTHING_FOUND:
+        return judged.why == WANTED
+    torrents = judged.views[0].torrents if judged.views else None
+    return kind is not AttentionKind.STALLED or torrents is None or torrents.connected
+
+
+def _sentence(kind: AttentionKind, service: str, judged: Judgement, waited: timedelta) -> str:
+    if kind is AttentionKind.NOTHING_FOUND:
+        return f"nothing found for {waited.days} days"
+    if kind is AttentionKind.STALLED:
+        return f"no progress for {_span(waited)}: {judged.why}"
+    if kind is AttentionKind.NOT_IMPORTED:
+        return f"downloaded {_span(waited)} ago and not imported yet"
+    if kind is AttentionKind.NOT_MATCHED:
+        return _unmatched(judged, waited)
+    files = judged.views[0].title.files if judged.views else ()
+    return f"{service} has {files[0] if files else 'the file'}; is it in a library of Jellyfin?"
+
+
+def _unmatched(judged: Judgement, waited: timedelta) -> str:
+    blocked = judged.views[0].shoko.blocked if judged.views and judged.views[0].shoko else ""
+    if blocked:
+        return blocked
+    if waited >= _SHOKO_GIVES_UP:
+        return "AniDB does not know this file, and Shoko no longer asks; link it by hand"
+    return "AniDB does not know this file yet; Shoko asks again each day, or link it by hand"
+
+
+def _span(waited: timedelta) -> str:
+    minutes = int(waited.total_seconds() // 60)
+    return f"{minutes // 60} h" if minutes >= 120 else f"{minutes} min"  # noqa: PLR2004
+
+
+def of_services(pipeline: Pipeline, waiting: Iterable[PendingRow]) -> Iterator[Attention]:
+    """What concerns a service as a whole, said once and not of each title."""
+    kinds = {row.media_type for row in waiting}
+    for arr in pipeline.arrs:
+        if arr.media_type in kinds:
+            for problem in arr.client_problems or ():
+                yield Attention(AttentionKind.CLIENT_AWAY, arr.instance, problem)
+    if kinds and pipeline.torrents is not None and not pipeline.torrents.connected:
+        sentence = "qBittorrent has no connection to the network"
+        yield Attention(AttentionKind.CLIENT_AWAY, "qBittorrent", sentence)
+    yield from _unknown_downloads(pipeline)
+
+
+def _unknown_downloads(pipeline: Pipeline) -> Iterator[Attention]:
+    """Finished downloads that fit no title of any instance, so that nobody imports them."""
+    known = {
+        entry.download_id
+        for arr in pipeline.arrs
+        for entry in arr.queue or ()
+        if entry.arr_id is not None
+    }
+    said: set[str | None] = set()
+    for arr in pipeline.arrs:
+        for entry in arr.queue or ():
+            if entry.arr_id is None and is_blocked(entry) and entry.download_id not in known | said:
+                said.add(entry.download_id)
+                sentence = "; ".join(entry.messages) or "it fits no title"
+                kind = AttentionKind.UNKNOWN_DOWNLOAD
+                yield Attention(kind, arr.instance, f"{entry.title}: {sentence}", entry.title)

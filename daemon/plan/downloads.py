@@ -1,0 +1,535 @@
+"""How far a title has come in one Radarr or Sonarr: a truth table over what is said of it. Pure.
+
+The queue is a copy that is up to a minute old, and it is empty when a download client is away or
+the server has just started. So an import or a failure is believed from it, progress rather from
+the torrent, and nothing is called gone that is only not listed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Final, NamedTuple
+
+from daemon.domain import MediaType, RequestState
+from daemon.pending import AttentionKind, Followed
+from daemon.pipeline import (
+    ArrPipeline,
+    ArrTitle,
+    HistoryEvent,
+    HistoryKind,
+    QueueEntry,
+    ShokoMatch,
+    ShokoReport,
+    Torrent,
+    TorrentReport,
+)
+
+GRACE: Final = timedelta(seconds=90)
+"""After a grab, or a start of the instance, a download that is not listed says nothing."""
+
+FAILED_FOR_GOOD: Final = timedelta(minutes=10)
+"""After a failure: the next grab follows within seconds, if there is one."""
+
+REPLACING: Final = timedelta(hours=6)
+"""For so long the copying of a better file is believed, after which the old one is just gone."""
+
+ACTIVE: Final = frozenset(
+    {"downloading", "forcedDL", "stalledDL", "metaDL", "forcedMetaDL", "allocating"}
+)
+WAITING: Final = frozenset({"queuedDL", "pausedDL", "stoppedDL"})
+DONE: Final = frozenset({"uploading", "stalledUP", "queuedUP", "forcedUP", "pausedUP", "stoppedUP"})
+BROKEN: Final = frozenset({"error", "missingFiles"})
+"""Groups of qBittorrent's words; each word that is in none of them says nothing of the progress."""
+
+_RUNNING: Final = frozenset({"downloading", "forcedDL"})
+_HELD: Final = {
+    "delay": "a release waits for the end of its delay",
+    "downloadClientUnavailable": "a release waits: no download client is available",
+}
+_IMPORT: Final = frozenset({"importPending", "importBlocked", "importing"})
+_HASH_LENGTHS: Final = frozenset({40, 64})
+
+_Slot = int | None
+"""A Sonarr's number of an episode, or None for a film."""
+
+
+class Alert(NamedTuple):
+    """Something that a person may have to know about a unit.
+
+    Attributes:
+        at_once: one reading is enough; otherwise it takes two.
+        download: the id of the one that is not imported.
+    """
+
+    kind: AttentionKind
+    service: str
+    sentence: str
+    at_once: bool = False
+    download: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One download, or one file that is there, and how far it has come.
+
+    Attributes:
+        why: what there is to say, in plain words.
+        service: who says so, as the tracker's timeline writes it.
+        download: its id; None where the state does not rest on a download.
+        filed: the state rests on a file that the instance has.
+        active: its torrent downloads just now, whatever was said before.
+        progress: from 0 to 1; None where it is not known.
+        speed: bytes per second.
+        eta: seconds.
+        size: bytes.
+    """
+
+    state: RequestState
+    why: str
+    service: str
+    download: str | None = None
+    filed: bool = False
+    active: bool = False
+    progress: float | None = None
+    speed: int | None = None
+    eta: int | None = None
+    size: int = 0
+    alerts: tuple[Alert, ...] = ()
+
+
+def is_blocked(entry: QueueEntry) -> bool:
+    """Whether a finished download is not imported, or not wholly, as things are."""
+    warned = entry.tracked_status in {"warning", "error"}
+    if entry.tracked_state == "importing":
+        return warned or bool(entry.messages)
+    if entry.tracked_state == "downloading":  # before Radarr 5.8 and Sonarr 4.0.5 (and Sonarr#6873)
+        return warned and entry.status == "completed"
+    return entry.tracked_state == "importBlocked" or (
+        warned and entry.tracked_state == "importPending"
+    )
+
+
+def is_held(entry: QueueEntry) -> bool:
+    """Whether it is a release that was found and not grabbed yet."""
+    return not entry.tracked_state
+
+
+@dataclass(frozen=True)
+class TitleView:
+    """One title in one instance that knows it, for the seasons that are requested.
+
+    Attributes:
+        seasons: empty for all of them, and for a film.
+        alone: it is the only instance of its kind.
+    """
+
+    arr: ArrPipeline
+    title: ArrTitle
+    now: datetime
+    seasons: frozenset[int] = frozenset()
+    alone: bool = True
+    torrents: TorrentReport | None = None
+    shoko: ShokoReport | None = None
+    followed: Followed | None = None
+    history: Sequence[HistoryEvent] = ()
+
+    @property
+    def service(self) -> str:
+        """The name of the service for people."""
+        return "Radarr" if self.arr.media_type is MediaType.MOVIE else "Sonarr"
+
+    @property
+    def tag(self) -> str:
+        """The name of the service in the tracker's timeline."""
+        return self.service.lower()
+
+    # --- what is there -------------------------------------------------------------------------
+
+    @cached_property
+    def _episodes(self) -> Mapping[int, tuple[int, bool, bool]]:
+        """Season, whether there is a file and whether it has aired, by episode."""
+        return {
+            one.id: (one.season, one.has_file, one.aired is None or one.aired <= self.now)
+            for one in self.title.episodes or ()
+        }
+
+    def wants(self, season: int | None) -> bool:
+        """Whether a season is among those that are requested."""
+        return not self.seasons or season in self.seasons
+
+    @cached_property
+    def events(self) -> Mapping[_Slot, Sequence[HistoryEvent]]:
+        """The history of what is requested, by film or episode, in its order."""
+        found: defaultdict[_Slot, list[HistoryEvent]] = defaultdict(list)
+        for event in self.history:
+            known = self._episodes.get(event.episode_id or 0)
+            season = event.season if event.season is not None or known is None else known[0]
+            if self.wants(season):
+                found[event.episode_id].append(event)
+        return found
+
+    def has_file(self, slot: _Slot) -> bool:
+        """Whether the instance has a file, by what it said last."""
+        known = self._episodes.get(slot) if slot else None
+        said = known[1] if known else self.title.has_file if slot is None else None
+        kinds = {HistoryKind.IMPORTED, HistoryKind.FILE_DELETED}
+        last = next((one for one in reversed(self.events.get(slot, ())) if one.kind in kinds), None)
+        read_at = self.title.read_at
+        newer = last is not None and read_at is not None and last.date > read_at
+        if last is not None and (said is None or newer):
+            return last.kind is HistoryKind.IMPORTED
+        return bool(said)
+
+    def _is_replaced(self, slot: _Slot) -> bool:
+        """Whether its file was deleted for a better one that is being copied."""
+        kinds = {HistoryKind.IMPORTED, HistoryKind.FILE_DELETED}
+        last = next((one for one in reversed(self.events.get(slot, ())) if one.kind in kinds), None)
+        return (
+            last is not None
+            and last.kind is HistoryKind.FILE_DELETED
+            and (last.reason or "").casefold() == "upgrade"
+            and self.now - last.date < REPLACING
+        )
+
+    def is_wanted(self, slot: _Slot, season: int | None = None) -> bool:
+        """Whether a film or episode has no file and has aired, so that somebody waits for it."""
+        known = self._episodes.get(slot) if slot else None
+        if self.has_file(slot):
+            return False
+        if known is not None:
+            return known[2]
+        counts = self.title.seasons.get(-1 if season is None else season)
+        return counts is None or not counts.total or counts.files < counts.total
+
+    # --- the queue -----------------------------------------------------------------------------
+
+    @cached_property
+    def entries(self) -> Sequence[QueueEntry]:
+        """Records of what is waited for.
+
+        What this instance did not grab may be another's download: it counts from its import on.
+        """
+        return [
+            entry
+            for entry in self.arr.queue or ()
+            if entry.arr_id == self.title.arr_id
+            and (entry.added is not None or self.alone or entry.tracked_state in _IMPORT)
+            and self.wants(entry.season)
+            and self.is_wanted(entry.episode_id, entry.season)
+            and not self._has_ended(entry)
+        ]
+
+    def _has_ended(self, entry: QueueEntry) -> bool:
+        """Whether the history says already that its download came to nothing."""
+        grab, end = _last_grab(self.events.get(entry.episode_id, ()))
+        ends = {HistoryKind.FAILED, HistoryKind.IGNORED}
+        return (
+            grab is not None
+            and grab.download_id == entry.download_id
+            and end is not None
+            and end.kind in ends
+            and entry.tracked_state not in {"failedPending", "failed"}
+        )
+
+    @cached_property
+    def unreachable(self) -> tuple[str, ...] | None:
+        """What is said about download clients that are away; None if the queue tells nothing."""
+        if self.arr.queue is None or self.arr.client_problems is None or self.arr.started is None:
+            return None
+        return None if self.now - self.arr.started < GRACE else self.arr.client_problems
+
+    def trusts_queue(self, client: str | None = None) -> bool:
+        """Whether what is not in the queue is not there, for a download client's downloads."""
+        problems = self.unreachable
+        return problems is not None and not any(
+            client is None or client.casefold() in problem.casefold() for problem in problems
+        )
+
+    def trusts_own(self) -> bool:
+        """Whether what is not in the queue is not there, for the download of the row."""
+        own = self.followed.download if self.followed else None
+        grabs = (
+            event
+            for events in self.events.values()
+            for event in events
+            if own and event.kind is HistoryKind.GRABBED and event.download_id == own
+        )
+        return self.trusts_queue(next((grab.client for grab in grabs), None))
+
+    # --- the downloads -------------------------------------------------------------------------
+
+    @cached_property
+    def imported(self) -> frozenset[str]:
+        """Downloads that nothing is waited for of any more, since they were imported."""
+        ids = {
+            event.download_id
+            for events in self.events.values()
+            for event in events
+            if event.kind is HistoryKind.IMPORTED and event.download_id
+        }
+        return frozenset(ids - {unit.download for unit in self.units})
+
+    @cached_property
+    def units(self) -> Sequence[Unit]:
+        """All downloads of what is waited for, and files that Jellyfin does not show yet."""
+        found = [*self._files()]
+        groups: defaultdict[str | None, list[QueueEntry]] = defaultdict(list)
+        for entry in self.entries:
+            groups[entry.download_id].append(entry)
+        for download, entries in groups.items():
+            found.append(self._queued(download, entries))
+        found += self._unlisted({entry.episode_id for entry in self.entries})
+        return found
+
+    def _queued(self, download: str | None, entries: Sequence[QueueEntry]) -> Unit:
+        """A download that is in the queue; all its records tell the same."""
+        first = next((entry for entry in entries if is_blocked(entry)), entries[0])
+        if download is None or is_held(first):
+            why = _HELD.get(first.status, "a release waits")
+            stuck = first.status == "downloadClientUnavailable"
+            alerts = (Alert(AttentionKind.RELEASE_HELD, self.service, why),) if stuck else ()
+            return Unit(RequestState.APPROVED, why, self.tag, alerts=alerts)
+        if first.status == "failed" or first.tracked_state in {"failedPending", "failed"}:
+            return self._failing("; ".join(first.messages), just_now=True)
+        replaced = any(self._is_replaced(entry.episode_id) for entry in entries)
+        stage = self._import(download, first, replaced=replaced)
+        return stage or self._downloading(download, first)
+
+    def _import(self, download: str, first: QueueEntry, *, replaced: bool) -> Unit | None:
+        """A download that its client has finished, as the queue says."""
+        marked = self.followed is not None and f"import:{download}" in self.followed.timers
+        state, why = RequestState.DOWNLOADED, "downloaded, to be imported"
+        if is_blocked(first):
+            sentence = "; ".join(dict.fromkeys(first.messages)) or first.tracked_state
+            alerts = (Alert(AttentionKind.IMPORT, self.service, sentence, download=download),)
+            why = f"downloaded, and {self.service} does not import it: {sentence}"
+            return Unit(state, why, self.tag, download, progress=1.0, alerts=alerts)
+        if first.tracked_state == "importing" and not marked:
+            state, why = RequestState.IMPORTING, "is being imported"
+        elif first.status != "completed" and first.tracked_state not in _IMPORT:
+            return None
+        if replaced:
+            state, why = RequestState.IMPORTING, "is being replaced by a better file"
+        return Unit(state, why, self.tag, download, progress=1.0)
+
+    def _downloading(self, download: str, entry: QueueEntry) -> Unit:
+        """A download that its client has not finished, as the queue says."""
+        torrent = self._torrent(download) if entry.torrent else None
+        if torrent is not None and (unit := self._by_torrent(download, torrent)):
+            return unit
+        begun = entry.left < entry.size or entry.status == "downloading"
+        state = RequestState.DOWNLOADING if begun else RequestState.GRABBING
+        why = "downloading" if begun else "grabbed, not downloading yet"
+        alerts: tuple[Alert, ...] = ()
+        if entry.status == "warning":
+            sentence = "; ".join(entry.messages) or "the download has a warning"
+            why = f"{why}: {sentence}"
+            known = torrent is not None
+            alerts = () if known else (Alert(AttentionKind.QUEUE, self.service, sentence),)
+        progress = 1 - entry.left / entry.size if entry.size else None
+        return Unit(
+            state, why, self.tag, download, progress=progress, size=entry.size, alerts=alerts
+        )
+
+    def _torrent(self, download: str) -> Torrent | None:
+        return self._torrents.get(download) if self._torrents else None
+
+    @property
+    def _torrents(self) -> Mapping[str, Torrent] | None:
+        return self.torrents.torrents if self.torrents else None
+
+    def _by_torrent(self, download: str, torrent: Torrent) -> Unit | None:
+        """A download by its torrent alone; None where that says nothing of its progress."""
+        state, progress, size = torrent.state, torrent.progress, torrent.size
+        if state in DONE or (state == "moving" and progress >= 1):
+            why = "downloaded, to be imported"
+            return Unit(
+                RequestState.DOWNLOADED, why, "qbittorrent", download, progress=1.0, size=size
+            )
+        if state not in ACTIVE | WAITING | BROKEN:
+            return None
+        begun = progress > 0 or state in _RUNNING
+        moving = state in _RUNNING
+        why = "downloading" if begun else "grabbed, not downloading yet"
+        alerts: tuple[Alert, ...] = ()
+        if not moving:
+            why = f"{why}: qBittorrent says {state}"
+        if state in BROKEN:
+            alerts = (Alert(AttentionKind.TORRENT, "qBittorrent", f"qBittorrent says {state}"),)
+        return Unit(
+            RequestState.DOWNLOADING if begun else RequestState.GRABBING,
+            why,
+            "qbittorrent",
+            download,
+            active=state in ACTIVE,
+            progress=progress if size else None,
+            speed=torrent.speed if moving else None,
+            eta=torrent.eta if moving else None,
+            size=size,
+            alerts=alerts,
+        )
+
+    # --- what is not in the queue --------------------------------------------------------------
+
+    def _unlisted(self, queued: set[_Slot]) -> Iterator[Unit]:
+        """Downloads that only the history knows, each once."""
+        seen: set[str | None] = set()
+        for slot, events in self.events.items():
+            if slot in queued or not self.is_wanted(slot):
+                continue
+            if self._is_replaced(slot):
+                why = "is being replaced by a better file"
+                yield Unit(RequestState.IMPORTING, why, self.tag, filed=True)
+                continue
+            grab, fate = _last_grab(events)
+            if grab is None or grab.download_id in seen:
+                continue
+            seen.add(grab.download_id)
+            if unit := self._by_history(grab, fate):
+                yield unit
+        yield from self._remembered(seen, queued)
+
+    def _remembered(self, seen: set[str | None], queued: set[_Slot]) -> Iterator[Unit]:
+        """The download that a row rests on, where no history tells of it any more."""
+        download = self.followed.download if self.followed else None
+        told = any(
+            event.download_id == download for events in self.events.values() for event in events
+        )
+        if download and not seen and not queued and not told and self._waits:
+            grab = HistoryEvent(HistoryKind.GRABBED, self.title.arr_id, self.now - REPLACING)
+            if unit := self._grabbed(download, grab):
+                yield unit
+
+    @cached_property
+    def failed(self) -> int:
+        """How many films or episodes are waited for whose last download failed."""
+        ends = (
+            _last_grab(events)[1] for slot, events in self.events.items() if self.is_wanted(slot)
+        )
+        return sum(end is not None and end.kind is HistoryKind.FAILED for end in ends)
+
+    @property
+    def _waits(self) -> bool:
+        return self.arr.media_type is MediaType.TV or not self.has_file(None)
+
+    def _by_history(self, grab: HistoryEvent, fate: HistoryEvent | None) -> Unit | None:
+        download = grab.download_id
+        if fate is None:
+            return self._grabbed(download, grab) if download else None
+        if fate.kind is HistoryKind.IGNORED:
+            sentence = f"{self.service} was told to ignore the download"
+            alert = Alert(AttentionKind.IGNORED, self.service, sentence, at_once=True)
+            return Unit(RequestState.APPROVED, sentence, self.tag, alerts=(alert,))
+        if fate.kind is HistoryKind.FAILED:
+            recent = self.now - fate.date < FAILED_FOR_GOOD
+            return self._failing("", just_now=recent, since=fate.date)
+        return None
+
+    def _failing(self, message: str, *, just_now: bool, since: datetime | None = None) -> Unit:
+        """A download that failed; what follows at once is mostly the next grab."""
+        sentence = f"the download failed: {message}" if message else "the download failed"
+        alert = Alert(AttentionKind.FAILED, self.service, sentence)
+        why = sentence
+        if since is not None and self._searched_since(since):
+            why = f"{sentence}; searched again"
+        timer = self.followed.timers.get(alert.kind) if self.followed else None
+        for_good = not just_now or (timer is not None and timer.waited >= FAILED_FOR_GOOD)
+        state = RequestState.FAILED if for_good else RequestState.APPROVED
+        return Unit(state, why, self.tag, alerts=(alert,))
+
+    def _searched_since(self, since: datetime) -> bool:
+        searches = [self.title.searched, *(one.searched for one in self.title.episodes or ())]
+        return any(one is not None and one > since for one in searches)
+
+    def _grabbed(self, download: str, grab: HistoryEvent) -> Unit | None:
+        """A download that was grabbed, and is not in the queue."""
+        is_torrent = grab.torrent is not False and len(download) in _HASH_LENGTHS
+        torrent = self._torrent(download) if is_torrent else None
+        fresh = self.now - grab.date < GRACE
+        if torrent is not None and (unit := self._by_torrent(download, torrent)):
+            if unit.state is not RequestState.DOWNLOADED or fresh or not self.trusts_queue():
+                return unit
+            sentence = f"{self.service} does not follow the finished download any more"
+            alert = Alert(AttentionKind.NOT_IN_QUEUE, self.service, sentence)
+            return Unit(
+                unit.state, sentence, "qbittorrent", download, progress=1.0, alerts=(alert,)
+            )
+        if torrent is None and is_torrent and not fresh and self._is_gone(download, grab.client):
+            sentence = "the download is gone"
+            lost = self.followed.timers.get("doubt") if self.followed else None
+            if lost and self._searched_since(self.now - lost.waited):
+                sentence = "the download is gone; searched again"
+            alert = Alert(AttentionKind.DOWNLOAD_GONE, "qBittorrent", sentence)
+            return Unit(RequestState.APPROVED, sentence, self.tag, alerts=(alert,))
+        return Unit(RequestState.GRABBING, "grabbed", self.tag, download)
+
+    def _is_gone(self, download: str, client: str | None) -> bool:
+        """Whether the very client that had a torrent has it no more.
+
+        A list that lacks other downloads of the queue is that of another client.
+        """
+        torrents = self._torrents
+        if torrents is None or download in torrents or not self.trusts_queue(client):
+            return False
+        live = {
+            entry.download_id
+            for entry in self.arr.queue or ()
+            if entry.torrent and entry.download_id
+            if client is None or entry.client is None or entry.client == client
+        }
+        return live <= torrents.keys()
+
+    # --- files ---------------------------------------------------------------------------------
+
+    def _files(self) -> Iterator[Unit]:
+        """A film's file, and files that Shoko has not matched yet."""
+        matches = [
+            match
+            for path in self.title.files
+            if self.shoko and self.shoko.files is not None
+            if (match := self.shoko.files.get(path)) is not None
+        ]
+        film = self.arr.media_type is MediaType.MOVIE and self.has_file(None)
+        if film or matches:
+            yield self._file(matches)
+
+    def _file(self, matches: Sequence[ShokoMatch]) -> Unit:
+        state, why, who = RequestState.IMPORTING, f"{self.service} has the file", self.tag
+        blocked = self.shoko.blocked if self.shoko else ""
+        if ShokoMatch.FETCHING in matches or (
+            ShokoMatch.UNRECOGNIZED in matches and self.title.anime
+        ):
+            state, who = RequestState.ANIME_MATCHING, "shoko"
+            why = blocked or "Shoko has not matched the file yet"
+            if ShokoMatch.UNRECOGNIZED not in matches:
+                why = "AniDB knows the file, and Shoko fetches its data"
+        elif self.title.anime and ShokoMatch.UNSEEN in matches:
+            why = "Shoko has not seen the file yet"
+        elif self.title.anime and matches and set(matches) == {ShokoMatch.MATCHED}:
+            why, who = "Shoko knows it, Jellyfin does not show it", "shoko"
+        return Unit(state, why, who, filed=True, progress=1.0)
+
+
+def _last_grab(events: Sequence[HistoryEvent]) -> tuple[HistoryEvent | None, HistoryEvent | None]:
+    """The last grab of a film or episode, and what came of it.
+
+    A later grab of the same download begins it anew.
+    """
+    at = next((at for at in reversed(range(len(events))) if _is_grab(events[at])), None)
+    if at is None:
+        return None, None
+    grab = events[at]
+    ends = {HistoryKind.FAILED, HistoryKind.IGNORED}
+    for event in events[at + 1 :]:
+        own = event.kind in ends and event.download_id == grab.download_id
+        if own or event.kind is HistoryKind.IMPORTED:
+            return grab, event
+    return grab, None
+
+
+def _is_grab(event: HistoryEvent) -> bool:
+    return event.kind is HistoryKind.GRABBED

@@ -1,0 +1,113 @@
+"""When a row of ours moves: forward at once, back only on doubled evidence. Pure.
+
+What was said before stands until something else is certain: a service that is away, a server that
+has just started or a list that is a minute old take nothing back.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final, NamedTuple
+
+from daemon.domain import MediaType, RequestState
+from daemon.pending import AttentionKind, Followed, PendingRow, Timer
+from daemon.plan.stages import RANK, Judgement
+
+DOUBT: Final = timedelta(seconds=120)
+"""Between the first and the last of the passes that it takes to go back."""
+
+_GIVEN_UP: Final = frozenset({RequestState.TIMEOUT, RequestState.MATCH_FAILED, RequestState.FAILED})
+"""What the tracker writes when it gives up; it takes something new to say otherwise."""
+
+_STICKY: Final = frozenset(
+    {RequestState.DOWNLOADING, RequestState.DOWNLOADED, RequestState.IMPORTING}
+)
+_PROGRESS: Final = 0.01
+
+
+class Step(NamedTuple):
+    """What becomes of a row's state.
+
+    Attributes:
+        state: the one that it has from now on.
+        doubt: what is said against a state that stays for now; None where nothing is.
+    """
+
+    state: RequestState
+    doubt: Timer | None = None
+
+
+def seen(timer: Timer | None, value: str) -> Timer:
+    """A timer after one more pass that found a value."""
+    if timer is None or timer.value != value:
+        return Timer(value)
+    return timer._replace(sightings=timer.sightings + 1)
+
+
+def is_ripe(timer: Timer, wait: timedelta) -> bool:
+    """Whether a thing was so in two passes at least, and for long enough."""
+    return timer.sightings > 1 and timer.waited >= wait
+
+
+def settle(row: PendingRow, state: RequestState, kept: Followed, judged: Judgement) -> Step:
+    """What becomes of the state of a row of ours, by what the services say now."""
+    wanted = judged.state
+    if wanted is RequestState.ANIME_MATCHING and row.is_anime:
+        # The tracker rebuilds its Shokofin folder for rows that it has marked and that wait there.
+        wanted = RequestState.IMPORTING
+    before = kept.timers.get("doubt")
+    if wanted is None:
+        return Step(state, before)
+    if wanted is state:
+        return Step(state)
+    if state is not kept.written:
+        return Step(wanted if _is_newer(state, wanted, kept, judged) else state)
+    if _is_forward(state, wanted) or _is_explained(row, state, kept, judged):
+        return Step(wanted)
+    if _stays(state, wanted, kept, judged):
+        return Step(state)
+    if judged.away:
+        return Step(state, before)
+    doubt = seen(before, wanted)
+    return Step(wanted) if is_ripe(doubt, DOUBT) else Step(state, doubt)
+
+
+def _is_forward(state: RequestState, wanted: RequestState) -> bool:
+    failed = state is RequestState.APPROVED and wanted is RequestState.FAILED
+    return failed or RANK[wanted] > RANK[state]
+
+
+def _is_newer(state: RequestState, wanted: RequestState, kept: Followed, judged: Judgement) -> bool:
+    """Whether there is more to say than when the tracker itself moved the row."""
+    if state not in _GIVEN_UP:
+        return _is_forward(state, wanted)
+    unit = judged.unit
+    if unit is not None and unit.download and unit.download not in kept.known:
+        return True
+    grown = unit is not None and (unit.progress or 0.0) >= kept.progress + _PROGRESS
+    return grown or RANK[wanted] > RANK[kept.written]
+
+
+def _is_explained(row: PendingRow, state: RequestState, kept: Followed, judged: Judgement) -> bool:
+    """Whether a state that is less far is certain, and nothing was lost."""
+    unit = judged.unit
+    if state is RequestState.ANIME_MATCHING:
+        return unit is not None and unit.filed and unit.service == "shoko"
+    if kept.filed:
+        return False
+    if unit is not None and unit.download and unit.download not in kept.known:
+        return True
+    return row.media_type is MediaType.TV and kept.download in judged.imported
+
+
+def _stays(state: RequestState, wanted: RequestState, kept: Followed, judged: Judgement) -> bool:
+    """Whether one download says less than it did, as queues do after each refresh."""
+    unit = judged.unit
+    same = unit is not None and unit.download is not None and unit.download == kept.download
+    if not same or state not in _STICKY:
+        return False
+    assert unit is not None  # noqa: S101 - mypy does not see that `same` says so
+    blocked = any(alert.kind is AttentionKind.IMPORT for alert in unit.alerts)
+    if state is RequestState.IMPORTING and blocked:
+        return False
+    return not (unit.active and wanted is RequestState.DOWNLOADING)
