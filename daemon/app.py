@@ -22,7 +22,8 @@ from daemon.services.http import RetryPolicy, ServiceHttp
 from daemon.services.jellyfin import SERVICE as JELLYFIN
 from daemon.services.jellyfin import JellyfinClient
 from daemon.settings import Settings
-from daemon.store import Store, is_there, open_store, open_store_to_look
+from daemon.store import Store, audit, history, open_store, open_store_to_look
+from daemon.store.database import is_there
 from daemon.triggers.heartbeat import Heartbeat
 from daemon.triggers.hints import HintDebouncer
 from daemon.triggers.queue import Worker
@@ -61,9 +62,11 @@ async def run(
     _log.info("daemon.starting")
     notifier = notifier or Notifier()
     async with open_store(settings.database) as store, open_services(settings) as services:
-        for number in await store.interrupt_stale():
+        for number in await store.write(history.interrupt_stale):
             _log.warning("run.interrupted_before", run=number)
-        parts, background = assemble(settings, store, services, await store.next_run(), notifier)
+        parts, background = assemble(
+            settings, store, services, await store.read(history.next_number), notifier
+        )
         # What was made so far stays; to look through it for garbage would stop the loop for 40 ms.
         gc.freeze()
         async with _first_of_ours(), asyncio.TaskGroup() as group:
@@ -117,9 +120,10 @@ def assemble(
 
 
 async def _housekeeping(store: Store) -> str:
-    await store.housekeep()
-    verdict = await store.verify_audit()
-    if verdict.broken_at is None:
+    await store.write(history.housekeep)
+    verdict = await store.read(audit.verify)
+    store.audit_ok = verdict.broken_at is None
+    if store.audit_ok:
         _log.info("audit.verified", events=verdict.events, head=verdict.head)
         return "details of old runs forgotten, the audit is whole"
     _log.error("audit.broken", events=verdict.events, broken_at=verdict.broken_at)
@@ -149,7 +153,7 @@ async def open_sync(settings: Settings) -> AsyncIterator[SyncService]:
         StoreError: the file cannot be used.
     """
     async with open_store(settings.database) as store, open_services(settings) as services:
-        await store.interrupt_stale()
+        await store.write(history.interrupt_stale)
         yield SyncService(services, store, options(settings))
 
 
@@ -159,7 +163,8 @@ async def open_preview(settings: Settings) -> AsyncIterator[SyncService]:
     async with AsyncExitStack() as stack:
         store: Store | None = None
         if is_there(settings.database):
-            store = await stack.enter_async_context(open_store_to_look(settings.database))
+            looked_at = open_store_to_look(settings.database, foreign=True)
+            store = await stack.enter_async_context(looked_at)
         services = await stack.enter_async_context(open_services(settings))
         yield SyncService(services, store, options(settings))
 

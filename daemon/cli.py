@@ -26,7 +26,16 @@ from daemon.report import words
 from daemon.report.check import findings, well
 from daemon.report.explain import of_untracked, sentences
 from daemon.settings import Settings, load
-from daemon.store import open_store, open_store_to_look
+from daemon.store import (
+    attention,
+    audit,
+    history,
+    open_store,
+    open_store_to_look,
+    plans,
+    titles,
+    undo,
+)
 
 _log = logs.logger(__name__)
 _EVENT: Final = ("seq", "at", "actor_name", "action", "target", "reason")
@@ -150,11 +159,11 @@ async def _check(options: argparse.Namespace, settings: Settings) -> int:
 async def _runs(options: argparse.Namespace, settings: Settings) -> int:
     async with open_store_to_look(settings.database) as store:
         if options.id is None:
-            runs = await store.latest_runs(options.last)
+            runs = await store.read(history.latest, options.last)
             _emit(options, runs, _runs_table(runs))
             return Exit.DONE
-        run = await store.run(options.id)
-        plan = await store.plan(options.id)
+        run = await store.read(history.one, options.id)
+        plan = await store.read(plans.one, options.id)
     if run is None:
         _say(f"library-sync: there is no run {options.id}")
         return Exit.FAILED
@@ -195,10 +204,10 @@ def _plan_table(plan: dict[str, Any]) -> Iterable[str]:
 async def _audit(options: argparse.Namespace, settings: Settings) -> int:
     async with open_store_to_look(settings.database) as store:
         if options.what == "verify":
-            verdict = await store.verify_audit()
+            verdict = await store.read(audit.verify)
             _emit(options, verdict._asdict(), [_verdict(verdict._asdict())])
             return Exit.DONE if verdict.broken_at is None else Exit.FAILED
-        events = await store.latest_audit(options.last)
+        events = await store.read(audit.latest, options.last)
     if options.follow:
         await _follow(settings, events[::-1], as_json=options.json)
     rows = [[event[name] for name in _EVENT] for event in events]
@@ -220,7 +229,7 @@ async def _follow(settings: Settings, events: list[dict[str, Any]], *, as_json: 
         if not events:
             await asyncio.sleep(_GLANCE)
         async with open_store_to_look(settings.database) as store:
-            events = await store.audit_after(seq, _AT_ONCE)
+            events = await store.read(audit.after, seq, _AT_ONCE)
 
 
 def _verdict(verdict: dict[str, Any]) -> str:
@@ -231,13 +240,13 @@ def _verdict(verdict: dict[str, Any]) -> str:
 
 async def _explain(options: argparse.Namespace, settings: Settings) -> int:
     async with open_store_to_look(settings.database) as store:
-        found = await store.search(options.title)
+        found = await store.read(titles.search, options.title)
         known = [
             {**facts, "found_by": hit.by}
             for hit in found[:_EXPLAINED]
-            if (facts := await store.facts(hit.request_id))
+            if (facts := await store.read(titles.facts, hit.request_id))
         ]
-        others = await store.untracked(options.title)
+        others = await store.read(titles.untracked, options.title)
     policy = settings.removal.policy
     told = [{**facts, "because": [*_because(facts, policy)]} for facts in known]
     told += [{**one, "tracked": None, "because": [*of_untracked(one)]} for one in others]
@@ -257,7 +266,9 @@ def _because(facts: dict[str, Any], policy: RemovalPolicy) -> Iterator[str]:
 
 async def _attention(options: argparse.Namespace, settings: Settings) -> int:
     async with open_store_to_look(settings.database) as store:
-        found = await store.attention(settings.removal.policy, ignored=options.ignored)
+        found = await store.read(
+            attention.findings, settings.removal.policy, ignored=options.ignored
+        )
     names = ("kind", "title", "request", "what", "what to do")
     rows = [finding[: len(names)] for finding in found]
     nothing = "Nothing is ignored." if options.ignored else "No open issues."
@@ -268,7 +279,7 @@ async def _attention(options: argparse.Namespace, settings: Settings) -> int:
 
 async def _undo(options: argparse.Namespace, settings: Settings) -> int:
     async with open_store(settings.database) as store:
-        done = await store.undo(options.id, Actor("cli", _user()))
+        done = await store.write(undo.undo_run, options.id, Actor("cli", _user()))
     ends = ("as it was before" if one.done else f"left as it is: {one.why}" for one in done)
     lines = (f"{one.title} ({one.action}): {end}" for one, end in zip(done, ends, strict=True))
     _emit(options, [one._asdict() for one in done], lines)
@@ -278,7 +289,7 @@ async def _undo(options: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _backup(options: argparse.Namespace, settings: Settings) -> int:
-    async with open_store_to_look(settings.database, still=False) as store:
+    async with open_store_to_look(settings.database, still=False, foreign=True) as store:
         await store.backup(options.file)
     _say(f"copied {settings.database} to {options.file}")
     return Exit.DONE

@@ -31,7 +31,7 @@ from daemon.plan import plan
 from daemon.services.http import RetryPolicy
 from daemon.settings import Settings
 from daemon.snapshot import Reading, Report, Snapshot
-from daemon.store import Store, open_store
+from daemon.store import Store, history, open_store
 from tests.pretend import PretendServices
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -163,7 +163,7 @@ async def a_sync(
         open_store(database) as store,
         open_services(configured(services, database), QUICK) as clients,
     ):
-        await store.interrupt_stale()
+        await store.write(history.interrupt_stale)
         yield SyncService(clients, store, Options(POLICY.public_url, **options))
 
 
@@ -183,4 +183,4 @@ def files(directory: Path) -> dict[str, bytes]:
 
 async def begun(store: Store, *, pictures: bool = False) -> int:
     """The number of a run that has just begun."""
-    return await store.begin_run(Trigger.CLI, ACTOR, pictures=pictures)
+    return await store.write(history.begin, Trigger.CLI, ACTOR, pictures=pictures)

@@ -27,7 +27,8 @@ import yaml
 
 from daemon.app import assemble, open_services, run
 from daemon.report.sdnotify import Notifier
-from daemon.store import AuditEvent, open_store
+from daemon.store import audit, open_store
+from daemon.store.audit import AuditEvent
 from tests.builders import ACTOR, change, configured, rows
 from tests.hosts import restarted
 from tests.pretend import Fault, PretendServices, World
@@ -385,8 +386,8 @@ async def test_the_night_verifies_the_audit(tmp_path: Path) -> None:
         assert parts.schedule in background  # which watches the clock
         good = await parts.schedule.do("housekeeping")
         assert (store.audit_ok, good.words.endswith("the audit is whole")) == (True, True)
-        await store.record(AuditEvent("access.denied", ACTOR))
-        await store.record(AuditEvent("access.denied", ACTOR))
+        await store.write(audit.append, AuditEvent("access.denied", ACTOR))
+        await store.write(audit.append, AuditEvent("access.denied", ACTOR))
         change(tmp_path / "tracker.db", "DROP TRIGGER IF EXISTS sync_audit_no_update")
         change(tmp_path / "tracker.db", "UPDATE sync_audit SET actor_name = 'x' WHERE seq = 1")
         bad = await parts.schedule.do("housekeeping")

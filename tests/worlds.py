@@ -17,7 +17,8 @@ from daemon.observe.sources import Services
 from daemon.report.result import SyncResult
 from daemon.services.http import RetryPolicy
 from daemon.settings import Settings
-from daemon.store import Moment, Store, open_store
+from daemon.store import Store, open_store
+from daemon.store.clock import Moment
 from tests.builders import configured
 from tests.pretend import PretendServices, World
 from tests.pretend.library import Movie

@@ -46,7 +46,9 @@ from daemon.services.http import CallStats
 from daemon.services.jellyfin import SERVICE as JELLYFIN
 from daemon.services.jellyfin import Around, Counts
 from daemon.snapshot import LibraryFolder, Reading, Snapshot, Texts
-from daemon.store import AuditEvent, Store, Tracked
+from daemon.store import Store, attention, history, syncing
+from daemon.store.audit import AuditEvent
+from daemon.store.syncing import Tracked
 
 _log = logger(__name__)
 _SYSTEM = Actor("system", "library-sync")
@@ -194,14 +196,14 @@ class SyncService:
             StoreError: not even the run's own row could be written.
         """
         store, scope = self._writable(), scope or Scope()
-        pictures = scope.kind == "full" and await store.pictures_wanted()
+        pictures = scope.kind == "full" and await store.read(history.pictures_wanted)
         try:
-            number = await store.begin_run(
-                trigger, actor, pictures=pictures, kind=scope.kind, number=number
+            number = await store.write(
+                history.begin, trigger, actor, pictures=pictures, kind=scope.kind, number=number
             )
         except asyncio.CancelledError:
             async with _last_words():
-                await store.interrupt_stale()  # the row was written all the same
+                await store.write(history.interrupt_stale)  # the row was written all the same
             raise
         stats = RunStats()
         size, age = self._options.batch_size, self._options.plan_age
@@ -362,7 +364,8 @@ class SyncService:
         self.rescan_wanted = reading.scanning
         if known is None:
             event = AuditEvent("server.known", _SYSTEM, target=f"server {seen.server.id}")
-            await self._writable().confirm("server", seen.server.id, event, only=True)
+            store, server = self._writable(), seen.server.id
+            await store.write(attention.confirm, "server", server, event, only=True)
 
     async def _hinted(self, run: _Run, hints: frozenset[str]) -> None:
         """Only what was hinted at; it proves nothing about what else is absent.
@@ -393,8 +396,9 @@ class SyncService:
         url = self._policy.public_url
         if self._store is None:
             return Tracked([], [])
-        writes = isinstance(run.writer, PlanWriter)
-        tracked = await self._store.tracked(items, url, to_write=writes)
+        if isinstance(run.writer, PlanWriter):
+            run.writer.since = await self._store.write(syncing.since_now)
+        tracked = await self._store.read(syncing.tracked, items, url)
         run.stats.defects.extend(tracked.defects)
         return tracked
 
@@ -440,7 +444,7 @@ class SyncService:
         event = AuditEvent("run.ended", actor, number, reason=outcome.value, after=counts)
         told = [] if outcome is Outcome.OK and not run.stats.wrote_any else [event]
         try:
-            await self._writable().finish_run(number, outcome, document, told)
+            await self._writable().write(history.finish, number, outcome, document, *told)
         except StoreError as error:
             _log.error("run.not_recorded", error_kind=error.kind, error=str(error))
         level = _log.info if outcome is Outcome.OK else _log.warning

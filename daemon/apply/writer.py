@@ -13,6 +13,7 @@ from daemon.domain import (
     Actor,
     Add,
     Decision,
+    Evidence,
     Fate,
     Plan,
     Policy,
@@ -25,10 +26,12 @@ from daemon.logs import logger
 from daemon.report.result import RunStats, planned
 from daemon.services.jellyfin import MAX_IDS, JellyfinClient, Page
 from daemon.snapshot import Texts
-from daemon.store import Applied, Store
+from daemon.store import Store, evidence, instance_ids, plans, syncing
+from daemon.store.syncing import Applied, Since
 
 _log = logger(__name__)
 _REMOVED_AT_ONCE = 50
+_NOTED_AT_ONCE = 2000
 
 
 class PlanWriter:
@@ -40,6 +43,9 @@ class PlanWriter:
         batch_size: titles a transaction.
         tally: counts what was written.
         plan_age: after which a held plan is stale.
+
+    Attributes:
+        since: to be set before the rows are read that the plan is made by.
     """
 
     def __init__(
@@ -55,6 +61,7 @@ class PlanWriter:
         self._batch_size = batch_size
         self._tally = stats
         self._plan_age = plan_age
+        self.since = Since()
 
     async def write(self, plan: Plan, texts: Texts, wrote: Callable[[int], None]) -> None:
         """Write all of it; the evidence and the removals last.
@@ -71,29 +78,39 @@ class PlanWriter:
         settled = len(plan.decisions) - len(written)
         for start in range(0, len(written), self._batch_size):
             batch = [_full(one, texts) for one in written[start : start + self._batch_size]]
-            await self._store.apply(*self._run, batch, self._count)
+            await self._store.write(syncing.apply, *self._run, batch, self.since, self._count)
             settled += len(batch)
             wrote(settled)
         left = [rows for rows in plan.doubles if rows not in plan.merges]
-        await self._store.note_doubles(self._run[0], left)
+        if left:
+            await self._store.write(syncing.note_doubles, self._run[0], left)
         for rows in plan.merges:
-            self._count(await self._store.merge(*self._run, rows))
-        await self._store.note_evidence(plan.evidence)
+            self._count(await self._store.write(syncing.merge, *self._run, rows))
+        await self._note(plan.evidence)
         await self._remove(plan)
         if plan.guard and not any(rule.why for rule in plan.guard if rule.name in _PROOF):
-            held = await self._store.hold(self._run[0], plan.held, self._plan_age)
+            held = await self._store.write(plans.hold, self._run[0], plan.held, self._plan_age)
             self._tally.waiting_plan = held
+
+    async def _note(self, found: Evidence) -> None:
+        for start in range(0, len(found.seen), _NOTED_AT_ONCE):
+            part = Evidence(found.seen[start : start + _NOTED_AT_ONCE])
+            await self._store.write(evidence.note, part)
+        if any(rest := found._replace(seen=(), instance_ids=())):
+            await self._store.write(evidence.note, rest)
+        for start in range(0, len(found.instance_ids), _NOTED_AT_ONCE):
+            ids = found.instance_ids[start : start + _NOTED_AT_ONCE]
+            await self._store.write(instance_ids.note, ids)
 
     async def _remove(self, plan: Plan) -> None:
         gone = [
             one for one in plan.decisions if isinstance(one, Absent) and one.fate is Fate.REMOVE
         ]
         if gone:
-            await self._store.copy_before_removal()
+            await self._store.copy_beside(".before-removal")
         for start in range(0, len(gone), _REMOVED_AT_ONCE):
-            self._count(
-                await self._store.remove(*self._run, gone[start : start + _REMOVED_AT_ONCE])
-            )
+            batch = gone[start : start + _REMOVED_AT_ONCE]
+            self._count(await self._store.write(syncing.remove, *self._run, batch))
 
     def _count(self, applied: Applied) -> None:
         self._tally.added += applied.added

@@ -14,8 +14,8 @@ import aiohttp
 from daemon.errors import DaemonError, ServiceError, StorePermissionError
 from daemon.observe.sources import Services
 from daemon.services.arr import APPLICATIONS
-from daemon.store import is_there, open_store_to_look
-from daemon.store.database import refuse_network
+from daemon.store import database, open_store_to_look, syncing
+from daemon.store.database import is_there, refuse_network
 
 _MAX_SKEW = 60.0
 _PATIENCE = 5.0
@@ -67,9 +67,9 @@ async def _file(path: Path) -> Finding:
         if not is_there(path):
             return _place(path)
         _refuse_unwritable(path, path.parent)
-        async with open_store_to_look(path) as store:
-            held = await store.tracked()
-            verdict = await store.sound()
+        async with open_store_to_look(path, foreign=True) as store:
+            held = await store.read(syncing.tracked)
+            verdict = await store.read(database.quick_check)
     except DaemonError as error:
         return Finding("file", good=False, text=str(error))
     sound = verdict == "ok"

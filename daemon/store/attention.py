@@ -6,13 +6,13 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from daemon.domain import DISTRUSTED, Absence, HeldKind, RemovalMode, RemovalPolicy
 from daemon.reasons import REASONS, Action, FindingKind, Kind, Meaning, Reason, words
-from daemon.store import evidence, plans
-from daemon.store.evidence import Moment
+from daemon.store import audit, evidence, plans
+from daemon.store.audit import AuditEvent
+from daemon.store.database import Connection, Transaction
 
 _MAX: Final = 100
 _NEVER_IGNORED: Final = frozenset(
@@ -73,8 +73,8 @@ class Finding(NamedTuple):
         return {**self._asdict(), "target": self.target}
 
 
-def attention(
-    connection: sqlite3.Connection, policy: RemovalPolicy, now: Moment, *, ignored: bool = False
+def findings(
+    connection: Connection, policy: RemovalPolicy, *, ignored: bool = False
 ) -> list[Finding]:
     """What needs somebody now, the most urgent first, each kind capped; or what is ignored of it.
 
@@ -86,7 +86,7 @@ def attention(
         *_held(connection),
         *_server(connection),
         *_unread(connection),
-        *_leaving(connection, policy, now),
+        *_leaving(connection, policy),
         *_decided(connection, most),
         *_without_ids(connection, most),
         *_copies(connection),
@@ -98,20 +98,42 @@ def _is_among(one: Finding, known: set[tuple[Any, ...]]) -> bool:
     return any((one.kind, target, one.what) in known for target in one.targets)
 
 
-def ignore(connection: sqlite3.Connection, finding: Finding, by: str, at: datetime) -> None:
+def ignore(transaction: Transaction, finding: Finding, event: AuditEvent) -> None:
     """Ignore a finding, as long as its reason stays the same."""
-    connection.execute(
+    unignore(transaction, finding, event)
+    at, by = transaction.clock.now().isoformat(), event.actor.name
+    transaction.execute(
         "INSERT INTO sync_ignored (kind, target, reason, at, by) VALUES (?, ?, ?, ?, ?)",
-        (finding.kind, finding.target, finding.what, at.isoformat(), by),
+        (finding.kind, finding.target, finding.what, at, by),
     )
 
 
-def unignore(connection: sqlite3.Connection, finding: Finding) -> None:
+def unignore(transaction: Transaction, finding: Finding, event: AuditEvent) -> None:
     """Stop ignoring it."""
-    connection.executemany(
+    transaction.executemany(
         "DELETE FROM sync_ignored WHERE kind = ? AND target = ?",
         [(finding.kind, target) for target in finding.targets],
     )
+    audit.append(transaction, event)
+
+
+def confirm(
+    transaction: Transaction, kind: str, target: str, event: AuditEvent, *, only: bool = False
+) -> None:
+    """Keep what an admin has said; `only` replaces all that was said of that kind."""
+    if only:
+        transaction.execute("DELETE FROM sync_confirmed WHERE kind = ?", (kind,))
+    transaction.execute(
+        "INSERT OR REPLACE INTO sync_confirmed (kind, target, at, by) VALUES (?, ?, ?, ?)",
+        (kind, target, transaction.clock.now().isoformat(), event.actor.name),
+    )
+    audit.append(transaction, event)
+
+
+def confirmed_server(connection: sqlite3.Connection) -> str | None:
+    """Id of the Jellyfin that an admin, or the first run, took for the right one."""
+    row = connection.execute("SELECT target FROM sync_confirmed WHERE kind = 'server'").fetchone()
+    return None if row is None else str(row[0])
 
 
 _HELD: Final = {
@@ -139,10 +161,10 @@ def _server(connection: sqlite3.Connection) -> Iterator[Finding]:
     """Another Jellyfin than before, unless an admin has said since that it is the right one."""
     run_id, result = _latest(connection, "'ok', 'partial', 'held'")
     server = str(result.get("server") or "")
-    right = connection.execute("SELECT target FROM sync_confirmed WHERE kind = 'server'").fetchone()
-    if result.get("server_known", True) or not server or right == (server,):
+    right = confirmed_server(connection)
+    if result.get("server_known", True) or not server or right == server:
         return
-    before = f" ({right[0]})" if right else ""
+    before = f" ({right})" if right else ""
     what = f"Jellyfin's address leads to another server ({server}) than before{before}; nothing is"
     what = f"{what} removed or linked anew"
     todo = "correct the address, or confirm that this is the right server by now"
@@ -182,9 +204,7 @@ def _latest(connection: sqlite3.Connection, outcomes: str) -> tuple[int, dict[st
     return (row[0], json.loads(row[1])) if row else (0, {})
 
 
-def _leaving(
-    connection: sqlite3.Connection, policy: RemovalPolicy, now: Moment
-) -> Iterator[Finding]:
+def _leaving(connection: Connection, policy: RemovalPolicy) -> Iterator[Finding]:
     """What is missing and waits for more evidence; what is held waits for an admin instead."""
     rows = connection.execute(
         f"SELECT requests.title, requests.id, {', '.join(evidence.COLUMNS[2:])}"
@@ -197,7 +217,7 @@ def _leaving(
         (plans.open_plan(connection), _MAX),
     )
     for title, number, *columns in rows:
-        if (missing := evidence.absence(columns, now)) is not None:
+        if (missing := evidence.absence(columns, connection.clock.moment())) is not None:
             listings = "listing" if missing.sightings == 1 else "listings"
             what = f"nothing to play of it in {missing.sightings} complete {listings} since"
             what = f"{what} {missing.since:%Y-%m-%d %H:%M} UTC; {_countdown(missing, policy)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -106,14 +106,15 @@ def removed_since(connection: sqlite3.Connection, since: datetime) -> int:
     return int(removed)
 
 
-def append(connection: Transaction, events: Iterable[AuditEvent], at: datetime) -> None:
+def append(transaction: Transaction, *events: AuditEvent) -> None:
     """Add events to the chain; each is logged after the commit."""
-    seq, previous = _head(connection)
+    at = transaction.clock.now().isoformat(timespec="microseconds")
+    seq, previous = _head(transaction)
     for event in events:
         seq += 1
         values = (
             seq,
-            at.isoformat(timespec="microseconds"),
+            at,
             *event.actor,
             event.action,
             event.run_id,
@@ -123,8 +124,8 @@ def append(connection: Transaction, events: Iterable[AuditEvent], at: datetime) 
             _json(event.after),
         )
         digest = _digest(previous, values)
-        connection.execute(_INSERT, (*values, previous, digest))
-        connection.after_commit(partial(_log_event, seq, event, digest))
+        transaction.execute(_INSERT, (*values, previous, digest))
+        transaction.after_commit(partial(_log_event, seq, event, digest))
         previous = digest
 
 
@@ -157,7 +158,7 @@ def after(connection: sqlite3.Connection, seq: int, limit: int) -> list[dict[str
     return [_record(row) for row in rows]
 
 
-def page(
+def events(
     connection: sqlite3.Connection, wanted: AuditFilter, before: int | None, limit: int
 ) -> list[dict[str, Any]]:
     """The newest events that are wanted, the newest first, beginning below a `seq`."""

@@ -15,7 +15,7 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from urllib.parse import quote
 
 import aiosqlite
@@ -27,7 +27,9 @@ from daemon.errors import (
     StoreError,
     StorePermissionError,
 )
+from daemon.store.clock import SYSTEM, Clock
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
@@ -50,8 +52,14 @@ _NETWORK: Final = (
 )
 
 
-class Transaction(sqlite3.Connection):
-    """The writing connection, as a transaction gets it."""
+class Connection(sqlite3.Connection):
+    """A connection that knows the time; queries get it."""
+
+    clock = SYSTEM
+
+
+class Transaction(Connection):
+    """The writing connection, as the function that is one transaction gets it."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -78,8 +86,12 @@ class Transaction(sqlite3.Connection):
         return result, self._hooks
 
 
-class Database:
-    """The connections to one file; made by `opened`."""
+class Store:
+    """Reads and writes one file; made by `opened`.
+
+    Attributes:
+        audit_ok: what the latest check of the audit found; None before the first.
+    """
 
     def __init__(
         self,
@@ -94,16 +106,23 @@ class Database:
         self._budget = budget
         self._turn = asyncio.Lock()
         self._blocked = False
+        self.audit_ok: bool | None = None
 
-    async def write(self, change: Callable[[Transaction], _T]) -> _T:
-        """Run one transaction; it ends whole even if the caller is cancelled meanwhile.
+    async def write(
+        self,
+        change: Callable[Concatenate[Transaction, _P], _T],
+        *args: _P.args,
+        **options: _P.kwargs,
+    ) -> _T:
+        """Run a function as one transaction; it ends whole even if the caller is cancelled.
 
         Raises:
             StoreBusyError: another program held the lock for longer than the budget.
             StoreError: the file cannot be written.
         """
         stop = asyncio.Event()
-        task = asyncio.ensure_future(self._committed(change, stop))
+        work = self._committed(lambda transaction: change(transaction, *args, **options), stop)
+        task = asyncio.ensure_future(work)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -112,14 +131,21 @@ class Database:
             task.exception()  # nobody else will look at it, and asyncio complains of that
             raise
 
-    async def read(self, query: Callable[[sqlite3.Connection], _T]) -> _T:
+    async def read(
+        self,
+        query: Callable[Concatenate[Connection, _P], _T],
+        *args: _P.args,
+        **options: _P.kwargs,
+    ) -> _T:
         """Run a function that only reads, on one snapshot of the file.
 
         Raises:
             StoreError: the file cannot be read.
         """
         with _translated(self._path):
-            return await _in_thread(self._reader, _snapshot, query)
+            return await _in_thread(
+                self._reader, _snapshot, lambda connection: query(connection, *args, **options)
+            )
 
     async def copy_to(self, target: Path) -> None:
         """Copy the file as it is now, whole or not at all, with SQLite's backup interface.
@@ -129,6 +155,16 @@ class Database:
         """
         with _translated(target):
             await _in_thread(self._reader, _backup, target)
+
+    async def backup(self, target: Path) -> None:
+        """Copy the file as it is now to where there is none.
+
+        Raises:
+            StoreError: the target is there already, or cannot be written.
+        """
+        if is_there(target):
+            raise StoreError(f"{target} is there already")
+        await self.copy_to(target)
 
     async def copy_beside(self, suffix: str, *, once: bool = False) -> None:
         """Copy the file as it is now to one beside it.
@@ -191,7 +227,7 @@ class Database:
             raise
 
 
-def _snapshot(connection: sqlite3.Connection, query: Callable[[sqlite3.Connection], _T]) -> _T:
+def _snapshot(connection: Connection, query: Callable[[Connection], _T]) -> _T:
     connection.execute("BEGIN")
     try:
         return query(connection)
@@ -255,6 +291,16 @@ def _full(path: Path, reason: object) -> DiskFullError:
     return DiskFullError(f"the disk of {path} is full or broken: {reason}; make room there")
 
 
+def quick_check(connection: sqlite3.Connection) -> str:
+    """What SQLite's own quick check of the file says; "ok" if all is well."""
+    return str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+
+
+def data_version(connection: sqlite3.Connection) -> int:
+    """A number that changes when another connection has written to the file."""
+    return int(connection.execute("PRAGMA data_version").fetchone()[0])
+
+
 def is_there(path: Path) -> bool:
     """Whether there is such a file.
 
@@ -266,22 +312,27 @@ def is_there(path: Path) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def opened(path: Path, *, budget: float = BUSY_BUDGET) -> AsyncIterator[Database]:
+async def opened(
+    path: Path, clock: Clock = SYSTEM, *, budget: float = BUSY_BUDGET
+) -> AsyncIterator[Store]:
     """The file open for reading and writing, made if it is not there.
 
     Raises:
         StoreError: it cannot be opened.
     """
-    async with _connected(path, "rwc") as writer, _connected(path, "rw") as reader:
-        database = Database(path, writer, reader, budget)
-        await database.settle(_prepare)
+    async with (
+        _connected(path, "rwc", Transaction, clock) as writer,
+        _connected(path, "rw", Connection, clock) as reader,
+    ):
+        store = Store(path, writer, reader, budget)
+        await store.settle(_prepare)
         with _translated(path):
             await _in_thread(reader, _only_read, None)
-        yield database
+        yield store
 
 
 @contextlib.asynccontextmanager
-async def opened_to_look(path: Path, *, still: bool = True) -> AsyncIterator[Database]:
+async def opened_to_look(path: Path, *, still: bool = True) -> AsyncIterator[Store]:
     """The file open for reading only; no byte of it changes and no file is made beside it.
 
     SQLite makes files beside a WAL database even to read it, unless told that nobody else has it
@@ -289,15 +340,14 @@ async def opened_to_look(path: Path, *, still: bool = True) -> AsyncIterator[Dat
     long and has to be right, like a copy, asks for an ordinary look.
 
     Args:
-        path: of the file.
         still: make no file beside it.
 
     Raises:
         StoreError: it cannot be opened.
     """
     mode = "ro&immutable=1" if still and not _wal(path).exists() else "ro"
-    async with _connected(path, mode) as reader:
-        yield Database(path, None, reader, 0)
+    async with _connected(path, mode, Connection, SYSTEM) as reader:
+        yield Store(path, None, reader, 0)
 
 
 def _wal(path: Path) -> Path:
@@ -305,10 +355,17 @@ def _wal(path: Path) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def _connected(path: Path, mode: str) -> AsyncIterator[aiosqlite.Connection]:
+async def _connected(
+    path: Path, mode: str, kind: type[Connection], clock: Clock
+) -> AsyncIterator[aiosqlite.Connection]:
+    def made(*args: Any, **options: Any) -> Connection:
+        connection = kind(*args, **options)
+        connection.clock = clock
+        return connection
+
     uri = f"file:{quote(str(path))}?mode={mode}"
     connection = aiosqlite.connect(
-        uri, uri=True, isolation_level=None, timeout=_ATTEMPT, factory=Transaction
+        uri, uri=True, isolation_level=None, timeout=_ATTEMPT, factory=made
     )
     try:
         with _translated(path):

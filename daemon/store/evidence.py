@@ -7,56 +7,12 @@ missing. Time is counted so that a clock that jumps can only delay a removal.
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
-from pathlib import Path
-from typing import Final, NamedTuple
 
-from daemon.domain import Absence, Missed
-
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
-
-
-class Moment(NamedTuple):
-    """A point in time, so that what passed since another one can be told safely.
-
-    Attributes:
-        boot: names the uptime that `monotonic` counts in.
-        monotonic: lower bound of the seconds since about the machine's start.
-        wall: seconds of the clock that people can set.
-    """
-
-    boot: str
-    monotonic: float
-    wall: float
-
-    def since(self, earlier: Moment) -> float:
-        """Lower bound of the seconds passed; never more than did."""
-        wall = self.wall - earlier.wall
-        steady = self.monotonic - (earlier.monotonic if self.boot == earlier.boot else 0.0)
-        return max(0.0, min(wall, steady))
-
-
-@lru_cache(1)
-def _boot(file: Path) -> tuple[str, float]:
-    """What names this boot, and where its time begins.
-
-    A process that cannot tell which boot it is in counts from its own start.
-    """
-    try:
-        boot = file.read_text(encoding="ascii").strip()
-    except OSError:
-        return f"process {time.time_ns()}", time.monotonic()
-    return boot, 0.0
-
-
-def moment(boot_id: Path = _BOOT_ID) -> Moment:
-    """This moment, in the boot that a file names."""
-    boot, begin = _boot(boot_id)
-    return Moment(boot, time.monotonic() - begin, time.time())
-
+from daemon.domain import Absence, Evidence, Missed
+from daemon.store.clock import Moment
+from daemon.store.database import Transaction
 
 SEEN = (
     "LEFT JOIN sync_titles ON sync_titles.request_id = requests.id"
@@ -92,28 +48,38 @@ def absence(values: Sequence[object], now: Moment) -> Absence | None:
     return Absence(int(sightings), timedelta(seconds=passed), began, bool(away))  # type: ignore[call-overload]
 
 
-def saw(connection: sqlite3.Connection, rows: Sequence[tuple[int, str | None]]) -> None:
+def note(transaction: Transaction, found: Evidence) -> None:
+    """Keep what a reading says of the rows as a whole."""
+    saw(transaction, found.seen)
+    _returned(transaction, found.returned)
+    _missed(transaction, found.missed)
+    transaction.executemany(
+        "UPDATE sync_absences SET library_away = 1 WHERE request_id = ? AND NOT library_away",
+        [(number,) for number in found.away],
+    )
+
+
+def saw(transaction: Transaction, rows: Sequence[tuple[int, str | None]]) -> None:
     """Note rows that were seen in the library, with its location."""
-    connection.executemany(
+    transaction.executemany(
         "INSERT OR REPLACE INTO sync_titles (request_id, created_at, library)"
         " SELECT id, created_at, ?2 FROM requests WHERE id = ?1",
         rows,
     )
-    returned(connection, [number for number, _ in rows])  # of a row that had this number before
+    _returned(transaction, [number for number, _ in rows])  # of a row that had this number before
 
 
-def returned(connection: sqlite3.Connection, rows: Sequence[int]) -> None:
+def _returned(transaction: Transaction, rows: Sequence[int]) -> None:
     """Forget that rows were missing."""
-    connection.executemany(
+    transaction.executemany(
         "DELETE FROM sync_absences WHERE request_id = ?", [(number,) for number in rows]
     )
 
 
-def missed(
-    connection: sqlite3.Connection, found: Sequence[Missed], at: datetime, now: Moment
-) -> None:
+def _missed(transaction: Transaction, found: Sequence[Missed]) -> None:
     """Note one more complete reading that did not show these rows."""
-    connection.executemany(
+    at, moment = transaction.clock.now(), transaction.clock.moment()
+    transaction.executemany(
         "INSERT OR REPLACE INTO sync_absences"
         " (request_id, since, sightings, waited, library_away, boot, monotonic, wall)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -124,22 +90,14 @@ def missed(
                 (row.absence.sightings if row.absence else 0) + 1,
                 row.absence.waited.total_seconds() if row.absence else 0.0,
                 away or (row.absence is not None and row.absence.library_away),
-                *now,
+                *moment,
             )
             for row, away in found
         ],
     )
 
 
-def away(connection: sqlite3.Connection, rows: Sequence[int]) -> None:
-    """Note that the library of missing rows was away, so that they have to be missed afresh."""
-    connection.executemany(
-        "UPDATE sync_absences SET library_away = 1 WHERE request_id = ? AND NOT library_away",
-        [(number,) for number in rows],
-    )
-
-
-def forget(connection: sqlite3.Connection, request_id: int) -> None:
+def forget(transaction: Transaction, request_id: int) -> None:
     """Forget a row, so that it has to be seen again before it can be missed."""
     for table in ("sync_titles", "sync_absences", "sync_instance_ids"):
-        connection.execute(f"DELETE FROM {table} WHERE request_id = ?", (request_id,))
+        transaction.execute(f"DELETE FROM {table} WHERE request_id = ?", (request_id,))

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 from daemon.reasons import UNDONE, Group, Reason
-from daemon.store import plans, runs, titles
-from daemon.store.runs import EVERY_RUN, RunFilter
-from daemon.store.titles import Hit
+from daemon.store import history, plans, titles
+from daemon.store.history import EVERY_RUN, RunFilter
 
 STRIP: Final = 40
 """Runs that are shown at a glance."""
@@ -156,7 +155,7 @@ def _latest_full(connection: sqlite3.Connection, outcomes: Sequence[str]) -> dic
     seek = "(SELECT MAX(id) FROM sync_runs WHERE kind = 'full' AND outcome = ?)"
     found = connection.execute(f"SELECT {', '.join(seek for _ in outcomes)}", [*outcomes])
     numbers = [number for number in found.fetchone() if number is not None]
-    return runs.head(connection, max(numbers)) if numbers else None
+    return history.head(connection, max(numbers)) if numbers else None
 
 
 def _plan(connection: sqlite3.Connection, run_id: int) -> dict[str, Any] | None:
@@ -190,7 +189,7 @@ def _lately(connection: sqlite3.Connection, run_ids: Iterable[int]) -> list[dict
 
 def view(connection: sqlite3.Connection, run_id: int, wanted: Wanted) -> RunView | None:
     """One run as far as it is wanted; None if there is no such run."""
-    run = runs.head(connection, run_id)
+    run = history.head(connection, run_id)
     if run is None:
         return None
     plan = _plan(connection, run_id)
@@ -201,7 +200,7 @@ def view(connection: sqlite3.Connection, run_id: int, wanted: Wanted) -> RunView
     group = next(asked, None) or next(nonempty, wanted.groups[0])
     read = {Group.HELD: _held, Group.RESTORED: _restored, Group.ERROR: _errors}.get(group, _decided)
     rows = read(connection, run, replace(wanted, group=group))
-    kept, undoable = runs.keeps(connection, run_id), _undoable(connection, run_id)
+    kept, undoable = history.keeps(connection, run_id), _undoable(connection, run_id)
     return RunView(run, counts, group, rows, plan, kept, undoable)
 
 
@@ -310,8 +309,9 @@ def _undoable(connection: sqlite3.Connection, run_id: int) -> dict[str, int]:
     return {name: number for name, number in left.items() if number > 0}
 
 
-def found(connection: sqlite3.Connection, hits: Iterable[Hit]) -> list[dict[str, Any]]:
-    """Rows of the tracker in the order in which they were found, and by what each was."""
+def found(connection: sqlite3.Connection, text: str) -> list[dict[str, Any]]:
+    """The rows that a text means, the likeliest first, and what each was found by."""
+    hits = titles.search(connection, text)
     select = f"SELECT {', '.join(_FOUND)} FROM requests WHERE id = ?"
     rows = ((connection.execute(select, (hit.request_id,)).fetchone(), hit.by) for hit in hits)
     return [{**dict(zip(_FOUND, row, strict=True)), "by": by} for row, by in rows if row]

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from daemon.domain import InstanceId
+from daemon.store.database import Transaction
 from daemon.store.requests import has_table
 
 _FITTING: Final = (
@@ -33,15 +34,15 @@ def known(
     return found
 
 
-def note(connection: sqlite3.Connection, ids: Iterable[InstanceId]) -> None:
+def note(transaction: Transaction, ids: Iterable[InstanceId]) -> None:
     """Keep numbers, and drop those that are gone."""
     for one in ids:
         if one.number is None:
-            connection.execute(
+            transaction.execute(
                 "DELETE FROM sync_instance_ids WHERE request_id = ? AND instance = ?", one[:2]
             )
         else:
-            connection.execute(
+            transaction.execute(
                 "INSERT OR REPLACE INTO sync_instance_ids"
                 " (request_id, instance, number, created_at)"
                 " SELECT ?1, ?2, ?3, created_at FROM requests WHERE id = ?1",

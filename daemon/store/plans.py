@@ -10,6 +10,9 @@ from enum import StrEnum
 from typing import Any, Final
 
 from daemon.domain import Held, HeldKind
+from daemon.store import audit
+from daemon.store.audit import AuditEvent
+from daemon.store.database import Transaction
 
 _COLUMNS: Final = ("run_id", "state", "at", "fingerprint", "settled_by", "settled_at")
 _TITLES: Final = (
@@ -28,41 +31,37 @@ class PlanState(StrEnum):
     STALE = "stale"
 
 
-def hold(
-    connection: sqlite3.Connection, run_id: int, held: Sequence[Held], at: datetime, age: timedelta
-) -> int | None:
+def hold(transaction: Transaction, run_id: int, held: Sequence[Held], age: timedelta) -> int | None:
     """Keep a plan, unless the same titles are waiting already or were discarded.
 
     Args:
-        connection: in a transaction.
-        run_id: of the run that holds it.
         held: what is held; an empty list closes the open plan.
-        at: now.
         age: after which a plan is stale.
 
     Returns:
         The run whose plan waits for an admin now; None if none does.
     """
-    expire(connection, at, age)
+    at = transaction.clock.now()
+    _expire(transaction, at, age)
     mark = _fingerprint(held)
-    latest = _latest(connection)
+    latest = _latest(transaction)
     if latest is not None and held and latest["fingerprint"] == mark:
         if latest["state"] == PlanState.OPEN:
             return int(latest["run_id"])
         if latest["state"] == PlanState.DISCARDED:
             return None
     state = PlanState.SUPERSEDED if held else PlanState.RESOLVED
-    _settle_open(connection, state, at)
+    _settle_open(transaction, state, at)
     if not held:
-        connection.execute(
+        transaction.execute(
             "UPDATE sync_plans SET fingerprint = '' WHERE state = ?", (PlanState.DISCARDED.value,)
         )
         return None
-    connection.execute(
+    transaction.execute(
         "INSERT INTO sync_plans (run_id, state, at, fingerprint) VALUES (?, ?, ?, ?)",
         (run_id, PlanState.OPEN.value, at.isoformat(), mark),
     )
-    connection.executemany(
+    transaction.executemany(
         "INSERT INTO sync_held"
         " (run_id, request_id, media_type, title, library, why, since, sightings, kind)"
         " SELECT ?1, id, media_type, title, ?3, ?4, ?5, ?6, ?7 FROM requests WHERE id = ?2",
@@ -79,18 +78,26 @@ def _entry(run_id: int, held: Held, at: datetime) -> tuple[Any, ...]:
 
 
 def settle(
-    connection: sqlite3.Connection, run_id: int, state: PlanState, by: str, at: datetime
+    transaction: Transaction, run_id: int, state: PlanState, event: AuditEvent, age: timedelta
 ) -> bool:
-    """Close an open plan; False if it is not open."""
-    cursor = connection.execute(
+    """Close a plan that waits, by the actor of an event; False if it does not, or is stale by now.
+
+    Args:
+        age: after which a plan is stale.
+    """
+    at = transaction.clock.now()
+    _expire(transaction, at, age)
+    cursor = transaction.execute(
         "UPDATE sync_plans SET state = ?, settled_by = ?, settled_at = ?"
         " WHERE run_id = ? AND state = ?",
-        (state.value, by, at.isoformat(), run_id, PlanState.OPEN.value),
+        (state.value, event.actor.name, at.isoformat(), run_id, PlanState.OPEN.value),
     )
+    if cursor.rowcount:
+        audit.append(transaction, event)
     return cursor.rowcount == 1
 
 
-def expire(connection: sqlite3.Connection, at: datetime, age: timedelta) -> None:
+def _expire(connection: sqlite3.Connection, at: datetime, age: timedelta) -> None:
     """Let an old plan go stale; the next run makes a new one from what is so then."""
     connection.execute(
         "UPDATE sync_plans SET state = ?, settled_at = ? WHERE state = ? AND at < ?",

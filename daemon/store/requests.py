@@ -33,7 +33,8 @@ from daemon.identity import file_name, jellyfin_id, same
 from daemon.reasons import Reason
 from daemon.store import evidence
 from daemon.store.audit import AuditEvent
-from daemon.store.evidence import Moment
+from daemon.store.clock import Moment
+from daemon.store.database import Connection, Transaction
 
 SERVICE: Final = "Tracker"
 
@@ -89,13 +90,18 @@ def check(connection: sqlite3.Connection) -> frozenset[str]:
         SchemaMismatchError: a needed column is absent, or an unknown one insists on a value.
     """
     for table, needed in _NEEDED.items():
-        columns = {row[1]: row for row in connection.execute(f"PRAGMA table_info({table})")}
-        if missing := sorted(needed - columns.keys()):
+        shape = {row[1]: row for row in connection.execute(f"PRAGMA table_info({table})")}
+        if missing := sorted(needed - shape.keys()):
             raise SchemaMismatchError(f"the table {table} lacks {', '.join(missing)}")
-        for name, (_, _, _, insists, default, key) in columns.items():
+        for name, (_, _, _, insists, default, key) in shape.items():
             if insists and default is None and not key and name not in needed:
                 raise SchemaMismatchError(f"the table {table} insists on a value for {name}")
-    return frozenset(row[1] for row in connection.execute("PRAGMA table_info(requests)"))
+    return columns(connection)
+
+
+def columns(connection: sqlite3.Connection, table: str = "requests") -> frozenset[str]:
+    """The names of a table's columns; none where there is no such table."""
+    return frozenset(row[1] for row in connection.execute(f"PRAGMA table_info({table})"))
 
 
 def moment(value: datetime) -> str:
@@ -108,23 +114,20 @@ def moment(value: datetime) -> str:
 
 
 def tracked(
-    connection: sqlite3.Connection,
-    now: Moment,
+    connection: Connection,
     items: Sequence[LibraryItem] | None = None,
     public_url: str = "",
 ) -> tuple[list[TrackedRequest], list[ItemError]]:
     """The rows, as far as the planner needs them, and those that are not understood.
 
     Args:
-        connection: for reading.
-        now: this moment, by which the time is told that rows have been missing.
         items: only the rows that one of these could belong to; None for all.
         public_url: of Jellyfin, which the addresses of its posters begin with.
     """
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     if "requests" not in tables:
         return [], []
-    reader = _Reader(check(connection), now, evidence.columns(connection))
+    reader = _Reader(check(connection), connection.clock.moment(), evidence.columns(connection))
     where, values = ("", {}) if items is None else reader.narrowed(items)
     found = connection.execute(
         reader.query + where, {"ours": SYNC_USER, "public_url": public_url, **values}
@@ -271,7 +274,7 @@ def _not_understood(number: int, media_type: object, state: object) -> ItemError
     return ItemError(SERVICE, f"request {number}", reason, lost=False)
 
 
-def deletions(connection: sqlite3.Connection, now: datetime) -> list[Deletion]:
+def deletions(connection: Connection) -> list[Deletion]:
     """Titles whose latest deletion was made in the tracker's dashboard, the newest first.
 
     The app deletes through Radarr and Sonarr what it has their ids for, and says so in an event of
@@ -303,7 +306,7 @@ def deletions(connection: sqlite3.Connection, now: datetime) -> list[Deletion]:
         if kind is not None and source == "DASHBOARD" and not keys & known:
             ids = Ids(_positive(tmdb), _positive(tvdb))
             over = str(number) in overruled
-            age = _age(at, now)
+            age = _age(at, connection.clock.now())
             found.append(Deletion(number, kind, title, ids, number_there, age, bool(files), over))
         known |= keys
     return found
@@ -362,15 +365,13 @@ class Last(NamedTuple):
     jellyfin_id: str | None = None
 
 
-def newcomers(
-    connection: sqlite3.Connection, columns: frozenset[str], last: Last
-) -> list[Newcomer]:
+def newcomers(connection: sqlite3.Connection, last: Last) -> list[Newcomer]:
     """The rows after what was the last one; all of them where that is not there any more.
 
     SQLite gives the numbers of the last rows again once these are deleted.
     """
     above = last.id if _row_at(connection, "id = ?", last.id) == last else 0
-    names = f"media_type, tmdb_id, tvdb_id, {_present('imdb_id', columns)}, jellyfin_id"
+    names = f"media_type, tmdb_id, tvdb_id, {_present('imdb_id', columns(connection))}, jellyfin_id"
     return [
         Newcomer(kind, Ids(_positive(tmdb), _positive(tvdb), _text(imdb)), jellyfin_id(item))
         for media_type, tmdb, tvdb, imdb, item in connection.execute(
@@ -392,30 +393,21 @@ def _row_at(connection: sqlite3.Connection, where: str, *values: int) -> Last | 
 
 
 class Writer:
-    """Writes decisions, inside the caller's transaction.
+    """Writes decisions.
 
     Args:
-        connection: in a transaction that holds the write lock.
-        columns: those of `requests`.
-        now: the moment of the transaction.
         newcomers: rows that somebody else has made since the plan was.
     """
 
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        columns: frozenset[str],
-        now: datetime,
-        newcomers: Sequence[Newcomer] = (),
-    ) -> None:
+    def __init__(self, transaction: Transaction, newcomers: Sequence[Newcomer] = ()) -> None:
         self._newcomers: dict[_Mark, list[Newcomer]] = {}
         for row in newcomers:
             for mark in _marks(row.media_type, row.ids, row.jellyfin_id):
                 self._newcomers.setdefault(mark, []).append(row)
-        self._connection = connection
-        self._columns = columns
-        self._now = now
-        self._places = [place for place, name in enumerate(_ADDED) if name in columns]
+        self._connection = transaction
+        self._columns = known = columns(transaction)
+        self._now = transaction.clock.now()
+        self._places = [place for place, name in enumerate(_ADDED) if name in known]
         names = [_ADDED[place] for place in self._places]
         self._add_request = (
             f"INSERT INTO requests (state, requested_by, {', '.join(names)})"

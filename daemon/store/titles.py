@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 
 from daemon.domain import SYNC_USER
 from daemon.store import attention, evidence, requests
-from daemon.store.evidence import Moment
+from daemon.store.attention import Finding
+from daemon.store.database import Connection
 
 _MAX: Final = 100
 _FEW: Final = 10
@@ -133,7 +134,7 @@ class _Birth(NamedTuple):
     at: str = ""
 
 
-def facts(connection: sqlite3.Connection, request_id: int, now: Moment) -> dict[str, Any] | None:
+def facts(connection: Connection, request_id: int) -> dict[str, Any] | None:
     """Everything that the file knows of one row; None if there is no such row."""
     columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(requests)")}
     names = [name for name in _TITLE if name in columns]
@@ -145,7 +146,7 @@ def facts(connection: sqlite3.Connection, request_id: int, now: Moment) -> dict[
     if row is None:
         return None
     seen, library, *absence = row[len(names) :]
-    missing = evidence.absence(absence, now)
+    missing = evidence.absence(absence, connection.clock.moment())
     tracked = dict(zip(names, row, strict=False))
     birth = _birth(connection, tracked)
     return {
@@ -374,15 +375,10 @@ def _removal(connection: sqlite3.Connection, log: int) -> dict[str, Any] | None:
     return None if row is None else {"run_id": row[0], "reason": row[1]}
 
 
-def deletion(
-    connection: sqlite3.Connection,
-    now: datetime,
-    media_type: str | None,
-    title: str,
-    jellyfin_id: str | None,
-) -> int | None:
+def deletion(connection: Connection, finding: Finding) -> int | None:
     """The entry of the tracker's log by which a title of the library is left out."""
-    logs = [one for one in requests.deletions(connection, now) if one.media_type == media_type]
-    by_item = (one.id for one in logs if jellyfin_id and one.jellyfin_id == jellyfin_id)
-    by_title = (one.id for one in logs if folded(one.title) == folded(title))
+    logs = [one for one in requests.deletions(connection) if one.media_type == finding.media_type]
+    item, name = finding.jellyfin_id, folded(finding.title)
+    by_item = (one.id for one in logs if item and one.jellyfin_id == item)
+    by_title = (one.id for one in logs if folded(one.title) == name)
     return next(by_item, None) or next(by_title, None)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from daemon.domain import Actor
@@ -42,18 +41,18 @@ class _RefusedError(Exception):
     """The row is not as that run left it; the text says how."""
 
 
-def undo(connection: Transaction, run_id: int, actor: Actor, at: datetime) -> list[Undone]:
-    """Take back what can be taken back, the newest first, inside the caller's transaction."""
+def undo_run(transaction: Transaction, run_id: int, actor: Actor) -> list[Undone]:
+    """Take back what can be taken back of a run, the newest first, title by title."""
     marks = ", ".join("?" * len(UNDONE))
-    rows = connection.execute(
+    rows = transaction.execute(
         "SELECT action, target, before, after FROM sync_audit"
         f" WHERE run_id = ? AND action IN ({marks}) ORDER BY seq DESC",
         (run_id, *UNDONE),
     ).fetchall()
     done = []
     for action, target, before, after in rows:
-        done.append(_undone(connection, action, target, before, after))
-    audit.append(connection, [_event(one, run_id, actor) for one in done], at)
+        done.append(_undone(transaction, action, target, before, after))
+    audit.append(transaction, *(_event(one, run_id, actor) for one in done))
     return done
 
 
@@ -97,7 +96,6 @@ def _restore(
     """Put a removed row back with its children; it has to be seen again before it can be missed.
 
     Args:
-        connection: in a transaction.
         was: what stood of it in each table.
         became: what was written in its place.
         alone: no other row of its title may be there.

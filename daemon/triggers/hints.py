@@ -25,7 +25,7 @@ from daemon.logs import logger
 from daemon.report.result import SyncResult
 from daemon.services.webhooks import ImportEvent, LibraryEvent
 from daemon.settings import Webhook
-from daemon.store import Store
+from daemon.store import Store, syncing
 from daemon.triggers.queue import Worker
 
 _log = logger(__name__)
@@ -245,7 +245,7 @@ class HintDebouncer:
     async def _is_here(self, coming: ImportEvent) -> bool:
         """Whether nobody waits for it any more; one season that is there is not another one."""
         item = LibraryItem("", coming.media_type, "", ids=coming.ids)
-        rows = (await self._store.tracked([item])).rows
+        rows = (await self._store.read(syncing.tracked, [item])).rows
         mine = [
             row
             for row in rows

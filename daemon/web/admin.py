@@ -9,7 +9,9 @@ from aiohttp import web
 
 from daemon.domain import Outcome, Trigger
 from daemon.report.result import SyncResult
-from daemon.store import AuditFilter, RunFilter
+from daemon.store import history, plans
+from daemon.store.audit import AuditFilter, events
+from daemon.store.history import RunFilter
 from daemon.triggers.queue import QueuedRun
 from daemon.web.models import (
     AuditQuery,
@@ -78,7 +80,7 @@ async def state(call: ApiRequest[RequestModel, RequestModel]) -> web.StreamRespo
 
 async def current(parts: Dependencies) -> dict[str, Any]:
     """What is, was and will be, as `GET /admin/sync` tells it."""
-    runs = await parts.store.runs_page(None, 2)
+    runs = await parts.store.read(history.runs, None, 2)
     worker, next_run = parts.worker, parts.schedule.next_run
     return {
         "now": parts.clock().isoformat(),
@@ -93,7 +95,7 @@ async def runs(call: ApiRequest[RunsQuery, RequestModel]) -> web.StreamResponse:
     """The history of runs, the newest first."""
     query = call.query
     wanted = RunFilter(**query.model_dump(exclude={"before", "limit"}))
-    found = await call.site.parts.store.runs_page(query.before, query.limit + 1, wanted)
+    found = await call.site.parts.store.read(history.runs, query.before, query.limit + 1, wanted)
     page, more = found[: query.limit], len(found) > query.limit
     return web.json_response({"runs": page, "next_before": page[-1]["id"] if more else None})
 
@@ -102,14 +104,14 @@ async def run(call: ApiRequest[RunQuery, RequestModel]) -> web.StreamResponse:
     """One run, with those of its decisions that changed something or need attention."""
     query, parts = call.query, call.site.parts
     ticket = _ticket(parts, query.run_id)
-    found = await parts.store.run_page(query.run_id, query.after, query.limit + 1)
+    found = await parts.store.read(history.run_page, query.run_id, query.after, query.limit + 1)
     if found is None and ticket is None:
         raise _unknown(query.run_id)
     document = {**(_unwritten(ticket) if ticket else {}), **(found or {})}
     decisions = document["decisions"]
     document["decisions"] = page = decisions[: query.limit]
     document["progress"] = ticket and ticket.as_dict()
-    document["plan"] = await parts.store.plan(query.run_id)
+    document["plan"] = await parts.store.read(plans.one, query.run_id)
     document["next_after"] = page[-1]["seq"] if len(decisions) > len(page) else None
     return web.json_response(document)
 
@@ -136,7 +138,7 @@ async def cancel(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
     """End a run that is going, after the batch in hand, or let one that waits never begin."""
     number, parts = call.query.run_id, call.site.parts
     ticket = _ticket(parts, number)
-    if ticket is None and await parts.store.run_page(number, 0, 1) is None:
+    if ticket is None and await parts.store.read(history.run_page, number, 0, 1) is None:
         raise _unknown(number)
     document = ticket and ticket.as_dict()
     if not parts.worker.cancel(number):
@@ -149,7 +151,7 @@ async def audit(call: ApiRequest[AuditQuery, RequestModel]) -> web.StreamRespons
     """Who did what, when and why, the newest first."""
     query = call.query
     wanted = AuditFilter(**query.model_dump(exclude={"before", "limit"}))
-    found = await call.site.parts.store.audit_page(wanted, query.before, query.limit + 1)
+    found = await call.site.parts.store.read(events, wanted, query.before, query.limit + 1)
     page, more = found[: query.limit], len(found) > query.limit
     return web.json_response({"events": page, "next_before": page[-1]["seq"] if more else None})
 

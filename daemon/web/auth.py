@@ -22,7 +22,8 @@ from daemon.errors import ServiceError, StoreError
 from daemon.logs import logger
 from daemon.services.jellyfin import JellyfinClient, TokenOwner, TokenStatus
 from daemon.settings import Http, Webhook
-from daemon.store import AuditEvent, Store
+from daemon.store import Store, audit
+from daemon.store.audit import AuditEvent
 from daemon.web.address import house
 from daemon.web.problems import ACTOR, ADDRESS, STRANGER, Problem, unavailable
 from daemon.web.rights import EndedError
@@ -241,7 +242,7 @@ class AdminAuth:
             action, request[ACTOR], target=target, reason=reason, after={"address": address}
         )
         try:
-            await self._store.record(event)
+            await self._store.write(audit.append, event)
         except StoreError as error:
             _log.error("audit.not_recorded", error_kind=error.kind, error=str(error))
 

@@ -17,7 +17,8 @@ from daemon.domain import Actor
 from daemon.errors import ServiceError, StoreError
 from daemon.logs import logger
 from daemon.services.jellyfin import QuickConnect, TokenOwner, TokenStatus
-from daemon.store import AuditEvent
+from daemon.store import audit
+from daemon.store.audit import AuditEvent
 from daemon.web.auth import Credential, RateLimiter
 from daemon.web.frame import PageRequest, Renderer
 from daemon.web.problems import ACTOR, ADDRESS, STRANGER, Problem
@@ -196,7 +197,7 @@ class Login:
         """What was typed is not in it: people type passwords into the wrong field."""
         actor, after = request.get(ACTOR, STRANGER), {"address": request[ADDRESS]}
         event = AuditEvent(action, actor, target="page", reason=reason or None, after=after)
-        await self._parts.store.record(event)
+        await self._parts.store.write(audit.append, event)
 
     def _form(self, request: web.Request, status: int, said: str) -> web.StreamResponse:
         visitor = self._sessions.visitor(request)

@@ -8,6 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from daemon.errors import StoreError
+from daemon.store import history
 from daemon.web.metrics import CONTENT_TYPE, exposition
 from daemon.web.models import RequestModel
 from daemon.web.routes import ApiRequest
@@ -25,7 +26,7 @@ async def ready(call: ApiRequest[RequestModel, RequestModel]) -> web.StreamRespo
     parts, reasons = call.site.parts, []
     try:
         async with asyncio.timeout(_PATIENCE):
-            await parts.store.runs_page(None, 1)
+            await parts.store.read(history.runs, None, 1)
     except StoreError as error:
         reasons.append({"what": "tracker", "kind": error.kind})
     except TimeoutError:

@@ -18,11 +18,11 @@ from prometheus_client.registry import Collector
 
 from daemon import __version__
 from daemon.errors import StoreError
-from daemon.store import Counted, Store
+from daemon.store import Store, plans
+from daemon.store.history import Counted, Counter
 from daemon.web.routes import Dependencies
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
-_BOUNDS: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, math.inf)
 _LAGS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, math.inf)
 _OF_METER: Final = {
     "calls": "Questions to a service.",
@@ -48,7 +48,7 @@ async def exposition(parts: Dependencies) -> bytes:
     """All figures in the text format; those of the tracker's file only if that can be read."""
     registry = CollectorRegistry(auto_describe=False)
     families = [*_of_process(parts), *_of_services(parts), *_of_hooks(parts)]
-    registry.register(_Once([*families, *await _of_file(parts.store)]))
+    registry.register(_Once([*families, *await _of_file(parts.store, parts.counter)]))
     return generate_latest(registry)
 
 
@@ -83,10 +83,11 @@ def _of_hooks(parts: Dependencies) -> Iterator[Metric]:
     yield _histogram("hook_lag_seconds", text, within, sum(lags))
 
 
-async def _of_file(store: Store) -> list[Metric]:
+async def _of_file(store: Store, counter: Counter) -> list[Metric]:
     text = "Whether the tracker's file can be read."
     try:
-        counted, held = await store.counted(_BOUNDS), await store.open_plan() is not None
+        counted = await store.read(counter.count)
+        held = await store.read(plans.open_plan) is not None
     except StoreError:
         return [_gauge("tracker_up", text, [((), 0)])]
     return [

@@ -8,7 +8,9 @@ from typing import Any
 from aiohttp import web
 
 from daemon.domain import HeldKind, Scope, Trigger
-from daemon.store import PlanState, Undone
+from daemon.store import history, plans
+from daemon.store.plans import PlanState
+from daemon.store.undo import Undone, undo_run
 from daemon.web.models import RequestModel, RunRef
 from daemon.web.problems import Problem
 from daemon.web.routes import ApiRequest
@@ -21,7 +23,7 @@ async def approve(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
     now; the reply names it.
     """
     number, parts = call.query.run_id, call.site.parts
-    plan = await parts.store.plan(number)
+    plan = await parts.store.read(plans.one, number)
     await _settle(call, PlanState.APPROVED)
     held = plan["titles"] if plan else []
     scope = Scope(approved=_rows(held, HeldKind.REMOVE), unlinks=_rows(held, HeldKind.UNLINK))
@@ -57,18 +59,18 @@ async def take_back(call: ApiRequest[RunRef, RequestModel]) -> list[Undone]:
         Problem: 404, there is no such run.
     """
     number, store = call.query.run_id, call.site.parts.store
-    if await store.run_page(number, 0, 1) is None:
+    if await store.read(history.run_page, number, 0, 1) is None:
         raise Problem(404, f"there is no run {number}")
-    done = await store.undo(number, call.actor)
+    done = await store.write(undo_run, number, call.actor)
     await call.record("run.undone", f"run {number}", number)
     return done
 
 
 async def _settle(call: ApiRequest[RunRef, RequestModel], state: PlanState) -> None:
     number, parts = call.query.run_id, call.site.parts
-    if await parts.store.plan(number) is None:
+    if await parts.store.read(plans.one, number) is None:
         raise Problem(404, f"run {number} holds no plan")
     age = parts.settings.removal.hold_for
     event = call.event(f"plan.{state.value}", f"plan {number}", number)
-    if not await parts.store.settle_plan(number, state, event, age):
+    if not await parts.store.write(plans.settle, number, state, event, age):
         raise Problem(409, f"the plan of run {number} does not wait any more")

@@ -20,7 +20,9 @@ from daemon.observe.sources import Services
 from daemon.report.health import Health
 from daemon.report.progress import Feed
 from daemon.settings import Settings
-from daemon.store import AuditEvent, Store
+from daemon.store import Store, audit
+from daemon.store.audit import AuditEvent
+from daemon.store.history import Counter
 from daemon.triggers.heartbeat import Heartbeat
 from daemon.triggers.hints import HintDebouncer
 from daemon.triggers.queue import Worker
@@ -66,6 +68,7 @@ class Dependencies:
     Attributes:
         clock: the time now, aware UTC.
         monotonic: seconds of a clock that never jumps.
+        counter: of runs and titles, for the figures.
     """
 
     settings: Settings
@@ -81,6 +84,7 @@ class Dependencies:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     limits: Limits = field(default_factory=Limits)
     monotonic: Callable[[], float] = time.monotonic
+    counter: Counter = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,7 @@ class ApiRequest(Generic[_Query, _Body]):
             StoreError: it could not be written.
         """
         event = self.event(action, target, run_id, reason)
-        await self.site.parts.store.record(event)
+        await self.site.parts.store.write(audit.append, event)
 
 
 Answer = Callable[[ApiRequest[Any, Any]], Awaitable[web.StreamResponse]]

@@ -8,11 +8,13 @@ from typing import Any, Final, NamedTuple
 from aiohttp import web
 
 from daemon.domain import Scope, Trigger
-from daemon.store import AuditEvent, Finding
-from daemon.web import titles
+from daemon.store import attention, titles
+from daemon.store.attention import Finding
+from daemon.store.audit import AuditEvent
 from daemon.web.models import RequestModel, SettleBody
 from daemon.web.problems import Problem
 from daemon.web.routes import ApiRequest
+from daemon.web.titles import look
 
 
 class Done(NamedTuple):
@@ -59,7 +61,7 @@ async def _finding(call: ApiRequest[Any, Any], verb: str, kind: str, target: str
     """Only what is ignored can be restored; both can be looked at."""
     store, policy = call.site.parts.store, call.site.parts.service.removal
     for ignored in {"restore": (True,), "recheck": (False, True)}.get(verb, (False,)):
-        for one in await store.attention(policy, ignored=ignored):
+        for one in await store.read(attention.findings, policy, ignored=ignored):
             if (one.kind, one.target) == (kind, target):
                 return one
     return None
@@ -69,22 +71,22 @@ async def _ignore(call: ApiRequest[Any, Any], finding: Finding) -> Done:
     if not finding.ignorable:
         raise Problem(409, "This cannot be ignored. Nothing was done.")
     event = call.event("finding.ignored", finding.target, reason=finding.what)
-    await call.site.parts.store.ignore(finding, event, ignored=True)
+    await call.site.parts.store.write(attention.ignore, finding, event)
     return Done("ignored")
 
 
 async def _restore(call: ApiRequest[Any, Any], finding: Finding) -> Done:
     event = call.event("finding.restored", finding.target, reason=finding.what)
-    await call.site.parts.store.ignore(finding, event, ignored=False)
+    await call.site.parts.store.write(attention.unignore, finding, event)
     return Done("restored")
 
 
 async def _recheck(call: ApiRequest[Any, Any], finding: Finding) -> Done:
     jellyfin_id = finding.jellyfin_id
     if jellyfin_id is None and finding.request_id is not None:
-        facts = await call.site.parts.store.facts(finding.request_id)
+        facts = await call.site.parts.store.read(titles.facts, finding.request_id)
         jellyfin_id = facts["tracked"]["jellyfin_id"] if facts else None
-    return Done("rechecked", (await titles.look(call, finding.target, jellyfin_id)).number)
+    return Done("rechecked", (await look(call, finding.target, jellyfin_id)).number)
 
 
 async def _merge(call: ApiRequest[Any, Any], finding: Finding) -> Done:
@@ -118,7 +120,7 @@ async def _confirm(call: ApiRequest[Any, Any], finding: Finding) -> Done:
 
 
 async def _track_again(call: ApiRequest[Any, Any], finding: Finding) -> Done:
-    if (log := await call.site.parts.store.deletion(finding)) is None:
+    if (log := await call.site.parts.store.read(titles.deletion, finding)) is None:
         raise Problem(409, "The tracker has no such deletion in its log. Nothing was done.")
     reason = f"{finding.title}: {finding.what}"
     event = call.event("tracking.resumed", finding.target, reason=reason)
@@ -129,7 +131,7 @@ async def _track_again(call: ApiRequest[Any, Any], finding: Finding) -> Done:
 async def _keep(
     call: ApiRequest[Any, Any], kind: str, target: str, event: AuditEvent, *, only: bool = False
 ) -> None:
-    await call.site.parts.store.confirm(kind, target, event, only=only)
+    await call.site.parts.store.write(attention.confirm, kind, target, event, only=only)
 
 
 def _run(call: ApiRequest[Any, Any], scope: Scope) -> int:

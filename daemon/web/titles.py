@@ -8,6 +8,8 @@ from aiohttp import web
 
 from daemon.domain import Scope, Trigger
 from daemon.report.explain import sentences
+from daemon.store import titles
+from daemon.store.attention import findings
 from daemon.triggers.queue import QueuedRun
 from daemon.web.models import AttentionQuery, RequestModel, TitleRef
 from daemon.web.problems import Problem
@@ -17,7 +19,7 @@ from daemon.web.routes import ApiRequest
 async def title(call: ApiRequest[TitleRef, RequestModel]) -> web.StreamResponse:
     """What is tracked of a title, since when and why, and what would change it."""
     parts = call.site.parts
-    facts = await parts.store.facts(call.query.request_id)
+    facts = await parts.store.read(titles.facts, call.query.request_id)
     if facts is None:
         raise Problem(404, f"there is no request {call.query.request_id}")
     because = [*sentences(facts, parts.service.removal)]
@@ -41,5 +43,5 @@ async def look(call: ApiRequest[Any, Any], target: str, jellyfin_id: str | None)
 async def attention(call: ApiRequest[AttentionQuery, RequestModel]) -> web.StreamResponse:
     """What needs somebody now, the most urgent first, each with what to do."""
     parts = call.site.parts
-    found = await parts.store.attention(parts.service.removal, ignored=call.query.ignored)
+    found = await parts.store.read(findings, parts.service.removal, ignored=call.query.ignored)
     return web.json_response({"findings": [finding.as_dict() for finding in found]})

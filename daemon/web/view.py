@@ -16,7 +16,8 @@ from daemon.services.arr import APPLICATIONS
 from daemon.services.http import CallStats
 from daemon.services.jellyfin import SERVICE as JELLYFIN
 from daemon.settings import Sync
-from daemon.store import Dashboard, Finding
+from daemon.store.attention import Finding
+from daemon.store.glance import Dashboard
 from daemon.triggers.queue import QueuedRun
 from daemon.triggers.schedule import Done, Job
 

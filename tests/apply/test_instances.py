@@ -13,6 +13,7 @@ from daemon.app import open_services, options
 from daemon.apply.run import SyncService
 from daemon.domain import Outcome, Scope, Trigger
 from daemon.settings import Settings
+from daemon.store import syncing
 from tests.builders import QUICK, configured
 from tests.pretend import Fault, PretendServices, World
 from tests.pretend.library import Episode, Movie, Series
@@ -239,7 +240,7 @@ async def test_a_row_that_gets_anothers_number_gets_nothing_that_was_kept_of_it(
         " state = 'REQUESTED', created_at = '2026-11-29 08:00:00' WHERE id = ?",
         number,
     )
-    known = (await stand.place.store.tracked()).instance_ids[stand.kind.label]
+    known = (await stand.place.store.read(syncing.tracked)).instance_ids[stand.kind.label]
     assert (kept, number in known) == (9, False)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from daemon.domain import Outcome, Scope
-from daemon.store import AuditEvent
+from daemon.store import attention, plans, undo
+from daemon.store.audit import AuditEvent
 from tests.builders import configured
 from tests.pretend import PretendServices
 from tests.pretend.jellyfin import ADMIN as ADMINISTRATOR
@@ -280,7 +281,7 @@ async def test_another_server_neither_removes_nor_links_anew(place: Place) -> No
     assert len(place.rows()) == 30
     assert place.results[-1].outcome is Outcome.PARTIAL
     event = AuditEvent("server.confirmed", ADMIN)
-    await place.store.confirm("server", "e" * 32, event, only=True)
+    await place.store.write(attention.confirm, "server", "e" * 32, event, only=True)
     await days(place, 3)
     assert len(place.rows()) == 28
 
@@ -496,7 +497,7 @@ async def test_a_radarr_that_was_set_up_anew_takes_no_numbers_away(place: Place)
     result = await place.sync()
     assert len(place.rows("id", where="radarr_id IS NOT NULL")) == 30
     assert result.outcome is Outcome.HELD
-    plan = await place.store.plan(result.stats.waiting_plan or 0)
+    plan = await place.store.read(plans.one, result.stats.waiting_plan or 0)
     assert plan is not None
     held = frozenset(one["request_id"] for one in plan["titles"] if one["kind"] == "unlink")
     assert len(held) == 29
@@ -596,7 +597,9 @@ async def test_what_was_taken_off_the_list_stays_off(place: Place) -> None:
     await days(place, 2)
     assert film.title not in place.rows()
     [log] = place.rows("id", "deletion_logs")
-    await place.store.confirm("track_again", str(log), AuditEvent("title.track_again", ADMIN))
+    await place.store.write(
+        attention.confirm, "track_again", str(log), AuditEvent("title.track_again", ADMIN)
+    )
     await place.sync()
     assert film.title in place.rows()
 
@@ -620,7 +623,7 @@ async def test_doubles_of_ours_are_merged_when_an_admin_says_so(place: Place) ->
     assert also == str(double)
     result = await place.sync(Scope(merges=frozenset({first, double})))
     assert (result.stats.merged, len(place.rows())) == (1, 30)
-    await place.store.undo(result.run_id or 0, ADMIN)
+    await place.store.write(undo.undo_run, result.run_id or 0, ADMIN)
     assert len(place.rows()) == 31
 
 

@@ -29,7 +29,7 @@ from daemon.domain import (
 )
 from daemon.plan import open_series, plan, watched_series
 from daemon.snapshot import Episode, Episodes, Reading, Report, Snapshot
-from daemon.store import Store, open_store
+from daemon.store import Store, evidence, history, open_store, plans, syncing
 from tests.builders import NOW, a_report, an_item, change, rows
 from tests.worlds import Clock
 
@@ -317,20 +317,21 @@ async def one_run(
     world: RandomWorld, store: Store, approved: frozenset[int] = frozenset()
 ) -> tuple[Plan, Snapshot]:
     """Observe, plan, apply, and plan again what was seen: nothing is left to be written."""
-    run = await store.begin_run(Trigger.CLI, ACTOR)
-    tracked = await store.tracked(public_url=POLICY.public_url, to_write=True)
+    run = await store.write(history.begin, Trigger.CLI, ACTOR)
+    since = await store.write(syncing.since_now)
+    tracked = await store.read(syncing.tracked, public_url=POLICY.public_url)
     snapshot = world.shown(tracked.rows)
     lately = tracked.removed_lately
     tracker = Tracker(tracked.rows, tracked.deletions, lately, approved=approved)
     decided = plan(snapshot, tracker, POLICY)
     says_nothing_false(decided, snapshot, tracked.rows)
     written = [one for one in decided.decisions if isinstance(one, Add | Update)]
-    await store.apply(run, ACTOR, written)
-    await store.note_evidence(decided.evidence)
+    await store.write(syncing.apply, run, ACTOR, written, since)
+    await store.write(evidence.note, decided.evidence)
     gone = [one for one in decided.decisions if isinstance(one, Absent) and one.fate is Fate.REMOVE]
-    await store.remove(run, ACTOR, gone)
-    await store.hold(run, decided.held, timedelta(days=7))
-    again = (await store.tracked(public_url=POLICY.public_url)).rows
+    await store.write(syncing.remove, run, ACTOR, gone)
+    await store.write(plans.hold, run, decided.held, timedelta(days=7))
+    again = (await store.read(syncing.tracked, public_url=POLICY.public_url)).rows
     second = plan(snapshot, Tracker(again), POLICY)
     assert not [one for one in second.decisions if isinstance(one, Add | Update)]
     return decided, snapshot
@@ -353,7 +354,9 @@ async def test_nothing_false_is_said_and_nothing_is_lost(seed: int, tmp_path: Pa
                 held = [one.request for one in decided.held]
                 approved = frozenset(row.id for row in held if not world.is_there(row))
                 keeps_no_wrong_number(world, decided, snapshot)
-        there = {row.ids.tmdb for row in (await store.tracked()).rows if row.is_available}
+        there = {
+            row.ids.tmdb for row in (await store.read(syncing.tracked)).rows if row.is_available
+        }
     assert removed > 0
     first = [work for work in world.works.values() if work.number <= 60]
     assert there >= {work.number for work in first if work.media_type is MediaType.MOVIE}

@@ -11,7 +11,9 @@ import pytest
 
 from daemon.domain import Absent, Fate, Outcome, RemovalPolicy, Scope
 from daemon.reasons import Reason
-from daemon.store import AuditEvent, PlanState
+from daemon.store import attention, audit, plans, syncing, undo
+from daemon.store.audit import AuditEvent
+from daemon.store.plans import PlanState
 from tests.builders import configured
 from tests.pretend import Fault, PretendServices
 from tests.pretend.jellyfin import ADMIN as ADMINISTRATOR
@@ -90,7 +92,7 @@ async def test_a_deleted_film_is_watched_then_removed_then_brought_back(place: P
     ]
     assert len(place.rows("*", "timeline_events")) == 19
     assert place.path.with_name("tracker.db.before-removal").exists()
-    [undone] = await place.store.undo(removing.run_id or 0, ADMIN)
+    [undone] = await place.store.write(undo.undo_run, removing.run_id or 0, ADMIN)
     assert undone.done
     assert place.rows("*", where="title = 'Film 3'") == before
     assert sorted(place.rows("*", "timeline_events")) == sorted(events)
@@ -128,7 +130,7 @@ async def test_an_undone_removal_stays_until_there_is_new_evidence(place: Place)
     """A title that was brought back has to be seen again before it can be missed again."""
     film = lose(place, "Film 3")
     await days(place, 2)
-    await place.store.undo(place.results[-1].run_id or 0, ADMIN)
+    await place.store.write(undo.undo_run, place.results[-1].run_id or 0, ADMIN)
     await days(place, 4)
     assert len(place.rows()) == 20
     place.world.add_movie(film)
@@ -149,14 +151,14 @@ async def test_a_disk_that_is_away_holds_everything_and_lets_go_when_it_is_back(
     held = place.results[-1]
     assert (held.outcome, held.stats.removed, held.stats.held) == (Outcome.HELD, 0, 20)
     assert len(place.rows()) == 21
-    plan = await place.store.plan(held.stats.waiting_plan or 0)
+    plan = await place.store.read(plans.one, held.stats.waiting_plan or 0)
     assert plan is not None
     assert len(plan["titles"]) == 20
     assert plan["titles"][0]["why"].endswith("is its disk there?")
     place.world.library_online("Movies")
     back = await place.sync()
     assert (back.outcome, back.stats.watched) == (Outcome.OK, 0)
-    plan = await place.store.plan(plan["run_id"])
+    plan = await place.store.read(plans.one, plan["run_id"])
     assert plan is not None
     assert plan["state"] == PlanState.RESOLVED
     assert place.rows("*", "sync_absences") == []
@@ -178,14 +180,14 @@ async def test_an_approved_plan_is_checked_against_the_library_now(place: Place)
     await days(place, 3)
     plan = place.results[-1].stats.waiting_plan or 0
     place.world.add_movie(lost[0])
-    held = await place.store.plan(plan)
+    held = await place.store.read(plans.one, plan)
     assert held is not None
     approved = frozenset(title["request_id"] for title in held["titles"])
-    assert await place.store.settle_plan(plan, PlanState.APPROVED, SETTLED, WEEK)
+    assert await place.store.write(plans.settle, plan, PlanState.APPROVED, SETTLED, WEEK)
     result = await place.sync(Scope(approved=approved))
     assert result.stats.removed == 9
     assert "Film 0" in place.rows()
-    assert not await place.store.settle_plan(plan, PlanState.APPROVED, SETTLED, WEEK)
+    assert not await place.store.write(plans.settle, plan, PlanState.APPROVED, SETTLED, WEEK)
 
 
 async def test_a_discarded_plan_is_not_held_again_until_it_changes(place: Place) -> None:
@@ -194,7 +196,7 @@ async def test_a_discarded_plan_is_not_held_again_until_it_changes(place: Place)
         lose(place, f"Film {number}")
     await days(place, 3)
     plan = place.results[-1].stats.waiting_plan or 0
-    assert await place.store.settle_plan(plan, PlanState.DISCARDED, SETTLED, WEEK)
+    assert await place.store.write(plans.settle, plan, PlanState.DISCARDED, SETTLED, WEEK)
     await days(place, 2)
     lose(place, "Film 9")
     await days(place, 3)
@@ -211,7 +213,7 @@ async def test_a_plan_that_waited_too_long_is_stale_and_made_anew(place: Place) 
     await days(place, 3)
     plan = place.results[-1].stats.waiting_plan or 0
     place.clock.pass_by(timedelta(days=8))
-    assert not await place.store.settle_plan(plan, PlanState.APPROVED, SETTLED, WEEK)
+    assert not await place.store.write(plans.settle, plan, PlanState.APPROVED, SETTLED, WEEK)
     anew = (await place.sync()).stats.waiting_plan
     assert anew not in {None, plan}
 
@@ -229,7 +231,7 @@ async def test_an_upgraded_film_is_the_same_title_under_its_new_id(place: Place)
     assert json.loads(event[1])["jellyfin_id"] == new.jellyfin_id
     await days(place, 4)
     assert len(place.rows()) == 20
-    [undone] = await place.store.undo(result.run_id or 0, ADMIN)
+    [undone] = await place.store.write(undo.undo_run, result.run_id or 0, ADMIN)
     assert undone.done
     assert place.rows("jellyfin_id", where="title = 'Film 5'") == [old.jellyfin_id]
 
@@ -263,7 +265,7 @@ async def test_a_library_removed_by_an_admin_is_held_for_approval(place: Place) 
     await days(place, 3)
     assert place.results[-1].outcome is Outcome.HELD
     assert len(place.rows()) == 21
-    plan = await place.store.plan(place.results[-1].stats.waiting_plan or 0)
+    plan = await place.store.read(plans.one, place.results[-1].stats.waiting_plan or 0)
     assert plan is not None
     assert "not listed by Jellyfin any more" in plan["titles"][0]["why"]
 
@@ -363,7 +365,7 @@ async def test_a_requested_season_becomes_available_with_its_last_episode(tmp_pa
         result = await place.sync()
         assert result.stats.promoted == 1
         assert place.rows("state") == place.rows("state", "episodes") == ["AVAILABLE"]
-        undone = await place.store.undo(result.run_id or 0, ADMIN)
+        undone = await place.store.write(undo.undo_run, result.run_id or 0, ADMIN)
         assert [one.done for one in undone] == [True]
         assert place.rows("state") == ["DOWNLOADING"]
         assert place.rows("state", "episodes") == ["IMPORTING"]
@@ -419,10 +421,10 @@ async def test_a_row_that_the_tracker_changed_meanwhile_is_left_alone(place: Pla
     """Between the plan and its writing the row became another one."""
     lose(place, "Film 3")
     await days(place, 1)
-    tracked = await place.store.tracked()
+    tracked = await place.store.read(syncing.tracked)
     [row] = [row for row in tracked.rows if row.absence]
     place.execute("UPDATE requests SET state = 'REQUESTED' WHERE id = ?", row.id)
-    applied = await place.store.remove(2, ADMIN, [Absent(row, Fate.REMOVE)])
+    applied = await place.store.write(syncing.remove, 2, ADMIN, [Absent(row, Fate.REMOVE)])
     assert applied.removed == 0
     assert len(place.rows()) == 20
 
@@ -433,7 +435,7 @@ async def test_a_broken_before_image_undoes_nothing(place: Place) -> None:
     await days(place, 2)
     place.execute("DROP TRIGGER sync_audit_no_update")
     place.execute("UPDATE sync_audit SET before = '{}' WHERE action = 'title.removed'")
-    [undone] = await place.store.undo(place.results[-1].run_id or 0, ADMIN)
+    [undone] = await place.store.write(undo.undo_run, place.results[-1].run_id or 0, ADMIN)
     assert (undone.done, undone.why) == (False, "what was kept of it is not usable")
     assert len(place.rows()) == 19
 
@@ -443,7 +445,7 @@ async def test_a_title_that_is_tracked_again_is_not_brought_back_twice(place: Pl
     lose(place, "Film 3")
     await days(place, 2)
     request(place, "Film 3", "MOVIE", "REQUESTED", tmdb_id=1003)
-    [undone] = await place.store.undo(place.results[-1].run_id or 0, ADMIN)
+    [undone] = await place.store.write(undo.undo_run, place.results[-1].run_id or 0, ADMIN)
     assert not undone.done
     assert undone.why.startswith("the title is tracked again")
 
@@ -490,7 +492,7 @@ async def test_a_number_that_the_tracker_gave_anew_has_no_absence(place: Place) 
     [number] = place.rows("request_id", "sync_absences")
     place.execute("DELETE FROM timeline_events WHERE request_id = ?", number)
     place.execute("DELETE FROM requests WHERE id = ?", number)
-    assert await place.store.attention(RemovalPolicy()) == []
+    assert await place.store.read(attention.findings, RemovalPolicy()) == []
     place.world.add_movie(in_library("Films", "New", 2020, {"Tmdb": "77"}))
     await place.sync()
     assert place.rows("id", where="title = 'New'") == [number]
@@ -531,13 +533,15 @@ async def test_an_undo_tells_the_audit_of_every_title(place: Place) -> None:
     await days(place, 2)
     run = place.results[-1].run_id or 0
     request(place, "Film 3", "MOVIE", "REQUESTED", tmdb_id=1003)
-    await place.store.undo(run, ADMIN)
-    assert [event["action"] for event in await place.store.latest_audit(1)] == ["undo.refused"]
+    await place.store.write(undo.undo_run, run, ADMIN)
+    assert [event["action"] for event in await place.store.read(audit.latest, 1)] == [
+        "undo.refused"
+    ]
     place.execute("DELETE FROM requests WHERE state = 'REQUESTED'")
-    await place.store.undo(run, ADMIN)
-    newest = await place.store.latest_audit(2)
+    await place.store.write(undo.undo_run, run, ADMIN)
+    newest = await place.store.read(audit.latest, 2)
     assert [event["action"] for event in newest] == ["title.undone", "undo.refused"]
-    assert (await place.store.verify_audit()).broken_at is None
+    assert (await place.store.read(audit.verify)).broken_at is None
 
 
 # --- who answers, and what may be said by it -----------------------------------------------------
@@ -564,7 +568,7 @@ async def test_another_server_adds_but_neither_removes_nor_relinks(place: Place)
     gaps = [gap.kind for gap in place.results[-1].stats.gaps]
     assert (gaps, place.results[-1].stats.server_known) == (["distrusted"], False)
     confirmed = AuditEvent("server.confirmed", ADMIN, target="f" * 32)
-    await place.store.confirm("server", "f" * 32, confirmed, only=True)
+    await place.store.write(attention.confirm, "server", "f" * 32, confirmed, only=True)
     await days(place, 3)
     assert len(place.rows()) == 20
     assert place.rows("jellyfin_id", where="tmdb_id = 1005") == [new.jellyfin_id]
@@ -775,7 +779,7 @@ async def test_numbers_that_vanish_at_once_wait_for_an_admin(place: Place) -> No
     held = await place.sync()
     assert (held.outcome, held.stats.held, held.stats.relinked) == (Outcome.HELD, 19, 1)
     assert None not in place.rows("radarr_id")
-    plan = await place.store.plan(held.stats.waiting_plan or 0)
+    plan = await place.store.read(plans.one, held.stats.waiting_plan or 0)
     assert plan is not None
     assert {title["kind"] for title in plan["titles"]} == {"unlink"}
     rows = frozenset(title["request_id"] for title in plan["titles"])
@@ -800,7 +804,7 @@ async def test_rows_of_ours_for_one_title_are_listed_and_merged_on_demand(place:
     result = await place.sync(Scope(merges=frozenset({first, 21})))
     assert (result.stats.merged, result.stats.removed) == (1, 0)
     assert place.rows("id", where="tmdb_id = 1003") == [first]
-    [undone] = await place.store.undo(result.run_id or 0, ADMIN)
+    [undone] = await place.store.write(undo.undo_run, result.run_id or 0, ADMIN)
     assert undone.done
     assert len(place.rows("id", where="tmdb_id = 1003")) == 2
 
@@ -845,7 +849,7 @@ async def test_what_was_deleted_in_the_dashboard_is_not_added_again(
     assert (await place.sync()).stats.added == int(files_too)
     if not files_too:
         again = AuditEvent("tracking.resumed", ADMIN)
-        await place.store.confirm("track_again", "1", again)
+        await place.store.write(attention.confirm, "track_again", "1", again)
         assert (await place.sync()).stats.added == 1
 
 

@@ -22,7 +22,9 @@ from daemon.domain import (
     Trigger,
 )
 from daemon.reasons import Reason
-from daemon.store import AuditEvent, Finding, Store
+from daemon.store import Store, attention, audit, evidence, history, plans, syncing
+from daemon.store.attention import Finding
+from daemon.store.audit import AuditEvent
 from tests.builders import ACTOR, an_item, begun, change
 
 POLICY = RemovalPolicy()
@@ -37,11 +39,11 @@ async def ran(
     **result: Any,
 ) -> int:
     """The number of a full run that came to this."""
-    number = await store.begin_run(Trigger.ADMIN, ACTOR)
-    await store.tracked(to_write=True)
-    await store.apply(number, ACTOR, decisions)
-    await store.note_doubles(number, doubles)
-    await store.finish_run(number, Outcome.PARTIAL, result, [])
+    number = await store.write(history.begin, Trigger.ADMIN, ACTOR)
+    since = await store.write(syncing.since_now)
+    await store.write(syncing.apply, number, ACTOR, decisions, since)
+    await store.write(syncing.note_doubles, number, doubles)
+    await store.write(history.finish, number, Outcome.PARTIAL, result)
     return number
 
 
@@ -53,24 +55,24 @@ async def films(store: Store, *titles: str) -> None:
 async def found(store: Store, *decisions: Decision, **more: Any) -> list[Finding]:
     """What the next full run leaves to somebody."""
     await ran(store, decisions, **more)
-    return await store.attention(POLICY)
+    return await store.read(attention.findings, POLICY)
 
 
 async def test_what_is_ignored_hides_nothing_else(store: Store) -> None:
     """Only so many of a kind are listed, and those that are ignored do not take up the room."""
     number = await begun(store)
-    await store.tracked(to_write=True)
+    since = await store.write(syncing.since_now)
     adds = [Add(an_item(at, ids=Ids())) for at in range(120)]
-    await store.apply(number, ACTOR, adds)
-    first = await store.attention(POLICY)
+    await store.write(syncing.apply, number, ACTOR, adds, since)
+    first = await store.read(attention.findings, POLICY)
     for finding in first:
         event = AuditEvent("finding.ignored", ACTOR, target=finding.target)
-        await store.ignore(finding, event, ignored=True)
-    left = await store.attention(POLICY)
+        await store.write(attention.ignore, finding, event)
+    left = await store.read(attention.findings, POLICY)
     assert (len(first), len(left)) == (100, 20)
     assert {one.target for one in (*first, *left)} == {f"request {at}" for at in range(1, 121)}
-    assert len(await store.attention(POLICY, ignored=True)) == 100
-    assert len(await store.latest_audit(200)) == 101
+    assert len(await store.read(attention.findings, POLICY, ignored=True)) == 100
+    assert len(await store.read(audit.latest, 200)) == 101
 
 
 async def test_each_kind_is_capped_by_itself(store: Store) -> None:
@@ -87,7 +89,7 @@ async def test_a_row_that_is_gone_needs_nobody(store: Store, path: Path) -> None
     await films(store, "a", "b")
     assert len(await found(store, Skip(None, Reason.NEVER_SEEN, 1), doubles=[(1, 2)])) == 2
     change(path, "DELETE FROM requests WHERE id = 1")
-    assert await store.attention(POLICY) == []
+    assert await store.read(attention.findings, POLICY) == []
 
 
 async def test_doubles_name_all_rows(store: Store) -> None:
@@ -130,7 +132,9 @@ async def test_an_item_that_is_another_title_is_told_once_for_each_row(store: St
 async def test_another_server_is_a_finding_until_it_is_confirmed(store: Store) -> None:
     """It is told as that, not as a problem, and cannot be ignored."""
     gap = {"service": "Jellyfin", "kind": "distrusted", "detail": "this is another server"}
-    await store.confirm("server", "old", AuditEvent("server.known", ACTOR), only=True)
+    await store.write(
+        attention.confirm, "server", "old", AuditEvent("server.known", ACTOR), only=True
+    )
     details = ["this is another server", "Radarr is away"]
     told = await found(store, **SERVERS, gaps=[gap], error_details=details)
     assert [(one.kind, one.target) for one in told] == [
@@ -139,8 +143,10 @@ async def test_another_server_is_a_finding_until_it_is_confirmed(store: Store) -
     ]
     assert "another server (new) than before (old)" in told[0].what
     assert (told[0].ignorable, told[1].what) == (False, "Radarr is away")
-    await store.confirm("server", "new", AuditEvent("server.confirmed", ACTOR), only=True)
-    assert [one.kind for one in await store.attention(POLICY)] == ["problem"]
+    await store.write(
+        attention.confirm, "server", "new", AuditEvent("server.confirmed", ACTOR), only=True
+    )
+    assert [one.kind for one in await store.read(attention.findings, POLICY)] == ["problem"]
 
 
 async def test_a_server_of_an_older_version_of_the_history_is_none(store: Store) -> None:
@@ -151,12 +157,14 @@ async def test_a_server_of_an_older_version_of_the_history_is_none(store: Store)
 async def test_what_is_held_says_what_would_become_of_it(store: Store) -> None:
     """And is listed once, though it is missing, too."""
     await films(store, "a", "b", "c")
-    rows = (await store.tracked()).rows
+    rows = (await store.read(syncing.tracked)).rows
     run = await ran(store, [Skip(an_item("b"), Reason.UNLINK_HELD, 2, "29 of 30")])
-    await store.note_evidence(Evidence([], [], [Missed(row, library_away=False) for row in rows]))
+    await store.write(
+        evidence.note, Evidence([], [], [Missed(row, library_away=False) for row in rows])
+    )
     held = [Held(rows[0], "its disk is away"), Held(rows[1], "29 of 30", HeldKind.UNLINK)]
-    await store.hold(run, held, WEEK)
-    told = await store.attention(POLICY)
+    await store.write(plans.hold, run, held, WEEK)
+    told = await store.read(attention.findings, POLICY)
     assert [(one.kind, one.request_id) for one in told] == [
         ("held", 1),
         ("held", 2),

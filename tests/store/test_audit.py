@@ -14,10 +14,10 @@ import pytest
 from daemon.domain import Actor, Add, Decision, Ids, Update
 from daemon.errors import StoreError
 from daemon.reasons import Reason
-from daemon.store import AuditEvent, Store, Verdict
-from daemon.store.audit import append, verify
+from daemon.store import Store, audit, syncing
+from daemon.store.audit import AuditEvent, Verdict, append, verify
 from daemon.store.database import Transaction, opened
-from tests.builders import ACTOR, NOW, an_item, begun, change, rows
+from tests.builders import ACTOR, an_item, begun, change, rows
 
 _TABLES = ("requests", "timeline_events", "sync_audit", "sync_decisions")
 
@@ -31,8 +31,8 @@ async def five_events(store: Store) -> list[str]:
     """The hashes of a chain of five events, oldest first."""
     run_id = await begun(store)
     for number in range(1, 6):
-        await store.apply(run_id, ACTOR, films(number))
-    events = await store.audit_after(0, 9)
+        await store.write(syncing.apply, run_id, ACTOR, films(number))
+    events = await store.read(audit.after, 0, 9)
     assert [event["seq"] for event in events] == [1, 2, 3, 4, 5]
     return [event["hash"] for event in events]
 
@@ -45,7 +45,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
 
 def note_something(transaction: Transaction, fails: Exception | None = None) -> str:
     """A change that knows nothing of the log."""
-    append(transaction, [AuditEvent("something.done", ACTOR, target="request 7")], NOW)
+    append(transaction, AuditEvent("something.done", ACTOR, target="request 7"))
     if fails:
         raise fails
     return "done"
@@ -63,9 +63,9 @@ async def test_a_batch_of_additions_is_one_event(
     """It names the run, the rows and their Jellyfin ids; a hash for every title would be dear."""
     caplog.set_level("INFO", logger="daemon")
     run_id = await begun(store)
-    await store.apply(run_id, ACTOR, films(1, 2))
+    await store.write(syncing.apply, run_id, ACTOR, films(1, 2))
     [line] = logged(caplog)
-    [event] = await store.latest_audit(5)
+    [event] = await store.read(audit.latest, 5)
     assert event == {
         "seq": 1,
         "at": "2026-11-20T12:00:00.000000+00:00",
@@ -89,15 +89,15 @@ async def test_a_batch_of_additions_is_one_event(
 async def test_every_changed_title_is_an_event_with_what_was_and_what_is(store: Store) -> None:
     """Only the columns that really changed are in it, as they were and as they are."""
     run_id, item = await begun(store), an_item()
-    await store.apply(run_id, ACTOR, [Add(item)])
+    await store.write(syncing.apply, run_id, ACTOR, [Add(item)])
     updates = [
         Update(item, Reason.FILL, 1, {"tvdb_id": 12, "year": 1900}),
         Update(item, Reason.REFRESH, 1, {}, {"title": "New", "year": 1999}),
         Update(item, Reason.FILL, 1, {"tvdb_id": 13}),
     ]
-    await store.apply(run_id, ACTOR, updates)
+    await store.write(syncing.apply, run_id, ACTOR, updates)
     names = ("action", "target", "reason", "before", "after")
-    newest = [tuple(event[name] for name in names) for event in await store.latest_audit(2)]
+    newest = [tuple(event[name] for name in names) for event in await store.read(audit.latest, 2)]
     about = ("request 1", item.jellyfin_id)
     assert newest == [
         ("title.refresh", *about, {"title": item.title}, {"title": "New"}),
@@ -110,14 +110,14 @@ async def test_rows_timeline_and_audit_come_together_or_not_at_all(
 ) -> None:
     """A failure in the middle of a batch leaves nothing of the batch anywhere."""
     run_id = await begun(store)
-    await store.apply(run_id, ACTOR, films(1))
+    await store.write(syncing.apply, run_id, ACTOR, films(1))
     before = [rows(path, f"SELECT * FROM {table}") for table in _TABLES]
     change(
         path,
         "CREATE TRIGGER full BEFORE INSERT ON sync_audit BEGIN SELECT RAISE(ABORT, 'no room'); END",
     )
     with pytest.raises(StoreError, match="no room"):
-        await store.apply(run_id, ACTOR, films(2, 3))
+        await store.write(syncing.apply, run_id, ACTOR, films(2, 3))
     assert [rows(path, f"SELECT * FROM {table}") for table in _TABLES] == before
 
 
@@ -128,7 +128,7 @@ async def test_whatever_a_change_appends_is_logged_after_its_commit(
     caplog.set_level("INFO", logger="daemon")
     async with opened(path) as database:
         assert await database.write(note_something) == "done"
-    [event], [line] = await store.latest_audit(5), logged(caplog)
+    [event], [line] = await store.read(audit.latest, 5), logged(caplog)
     names = ("seq", "action", "target", "hash")
     assert [line[name] for name in names] == [event[name] for name in names]
 
@@ -202,18 +202,18 @@ async def test_a_changed_or_missing_event_is_found_at_its_place(
     """The chain breaks where it was touched, even by somebody who removed the guards."""
     await five_events(store)
     open_to_changes(path)
-    assert (await store.verify_audit()).broken_at is None
+    assert (await store.read(audit.verify)).broken_at is None
     change(path, statement)
-    assert (await store.verify_audit()).broken_at == broken_at
+    assert (await store.read(audit.verify)).broken_at == broken_at
 
 
 async def test_a_cut_tail_shows_only_beside_the_log(path: Path, store: Store) -> None:
     """The table alone looks sound, but its head is not the hash that was logged last."""
     hashes = await five_events(store)
-    assert await store.verify_audit() == Verdict(5, None, hashes[4])
+    assert await store.read(audit.verify) == Verdict(5, None, hashes[4])
     open_to_changes(path)
     change(path, "DELETE FROM sync_audit WHERE seq = 5")
-    assert await store.verify_audit() == Verdict(4, None, hashes[3])
+    assert await store.read(audit.verify) == Verdict(4, None, hashes[3])
 
 
 def test_any_text_can_be_recorded() -> None:
@@ -225,7 +225,7 @@ def test_any_text_can_be_recorded() -> None:
         "CREATE TABLE sync_audit (seq INTEGER PRIMARY KEY, at, actor_kind, actor_name, action,"
         " run_id, target, reason, before, after, prev_hash, hash)"
     )
-    append(connection, [AuditEvent("title.fill", Actor("cli", "Zoë\n"), before=values)], NOW)
+    append(connection, AuditEvent("title.fill", Actor("cli", "Zoë\n"), before=values))
     [(before,)] = connection.execute("SELECT before FROM sync_audit").fetchall()
     assert json.loads(before) == values
     assert verify(connection).broken_at is None

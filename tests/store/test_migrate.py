@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.errors import SchemaMismatchError
-from daemon.store import open_store, open_store_to_look, requests
+from daemon.errors import SchemaMismatchError, StoreError
+from daemon.store import open_store, open_store_to_look, plans, requests, syncing
 from daemon.store.migrate import migrations
 from tests.builders import change, files, rows
 
@@ -83,12 +83,12 @@ async def test_a_file_of_version_1_is_brought_up_to_date(path: Path) -> None:
     """What it knew of missing titles and of held plans is kept as it was meant."""
     as_version_1(path)
     async with open_store(path) as store:
-        tracked = await store.tracked()
+        tracked = await store.read(syncing.tracked)
         [row] = tracked.rows
         assert (row.seen, row.library) == (True, "/films")
         assert row.absence is not None
         assert (row.absence.sightings, row.absence.library_away) == (2, False)
-        plan = await store.plan(1)
+        plan = await store.read(plans.one, 1)
         assert plan is not None
         assert [title["kind"] for title in plan["titles"]] == ["remove"]
         assert (tracked.server, tracked.removed_lately) == (None, 0)
@@ -100,8 +100,16 @@ async def test_a_file_of_version_1_can_be_looked_at(path: Path) -> None:
     """A dry run or a check of a new version reads it before any run has written to it."""
     as_version_1(path)
     before = files(path.parent)
-    async with open_store_to_look(path) as store:
-        tracked = await store.tracked()
+    async with open_store_to_look(path, foreign=True) as store:
+        tracked = await store.read(syncing.tracked)
     assert [row.absence is not None for row in tracked.rows] == [True]
     assert tracked.server is None
     assert files(path.parent) == before
+
+
+async def test_a_file_without_our_tables_is_not_asked_for_what_is_in_them(path: Path) -> None:
+    """Who wants the history is told to sync once, instead of something about tables."""
+    as_version_1(path)
+    with pytest.raises(StoreError, match="sync once"):
+        async with open_store_to_look(path):
+            pass

@@ -23,8 +23,10 @@ from daemon.domain import (
     Missed,
     TrackedRequest,
 )
-from daemon.store import AuditEvent, PlanState, Store, open_store
-from daemon.store.evidence import moment
+from daemon.store import Store, attention, audit, evidence, open_store, plans, syncing, undo
+from daemon.store.audit import AuditEvent
+from daemon.store.clock import moment
+from daemon.store.plans import PlanState
 from tests.builders import ACTOR, NOW, an_item, begun, change, jellyfin_id, rows
 from tests.worlds import Clock
 
@@ -54,8 +56,8 @@ async def tracked(store: Store, *numbers: int) -> list[TrackedRequest]:
     """Films of ours with these TMDB numbers, seen in a library."""
     run_id = await begun(store)
     adds = [Add(an_item(n, ids=Ids(n), library="/films", path=f"/films/{n}")) for n in numbers]
-    await store.apply(run_id, ACTOR, adds)
-    return (await store.tracked()).rows
+    await store.write(syncing.apply, run_id, ACTOR, adds)
+    return (await store.read(syncing.tracked)).rows
 
 
 def gone(*requests: TrackedRequest, why: str = "") -> list[Absent]:
@@ -78,11 +80,11 @@ async def test_a_removal_is_logged_as_far_as_the_file_has_room(
         change(path, f"ALTER TABLE deletion_logs DROP COLUMN {column}")
     before = as_dicts(path, "requests"), as_dicts(path, "timeline_events")
     run_id = await begun(store)
-    applied = await store.remove(run_id, ACTOR, gone(row))
+    applied = await store.write(syncing.remove, run_id, ACTOR, gone(row))
     assert (applied.removed, as_dicts(path, "requests")) == (1, [])
     logged = "SELECT title, media_type, tmdb_id, source, status, is_anime FROM deletion_logs"
     assert rows(path, logged) == [("Title of 603", "MOVIE", 603, "JELLYFIN", "COMPLETE", 0)]
-    [undone] = await store.undo(run_id, ADMIN)
+    [undone] = await store.write(undo.undo_run, run_id, ADMIN)
     assert undone.done
     assert (as_dicts(path, "requests"), as_dicts(path, "timeline_events")) == before
     assert as_dicts(path, "deletion_logs") == []
@@ -105,7 +107,7 @@ async def test_a_row_that_is_another_one_by_now_is_not_removed(
     [row] = await tracked(store, 603)
     change(path, statement)
     left = as_dicts(path, "requests")
-    assert (await store.remove(await begun(store), ACTOR, gone(row))).removed == 0
+    assert (await store.write(syncing.remove, await begun(store), ACTOR, gone(row))).removed == 0
     assert as_dicts(path, "requests") == left
     assert as_dicts(path, "deletion_logs") == []
 
@@ -118,21 +120,21 @@ async def test_rows_of_ours_become_one_and_that_can_be_undone(path: Path, store:
     await tracked(store, 603, 604, 605)
     before = as_dicts(path, "requests"), as_dicts(path, "timeline_events")
     run_id = await begun(store)
-    applied = await store.merge(run_id, ACTOR, (2, 1, 3))
+    applied = await store.write(syncing.merge, run_id, ACTOR, (2, 1, 3))
     assert applied.merged == 2
     assert as_dicts(path, "requests") == before[0][:1]
     assert as_dicts(path, "timeline_events") == before[1][:1]
     assert as_dicts(path, "deletion_logs") == []
     assert rows(path, "SELECT request_id FROM sync_titles") == [(1,)]
-    events = await store.latest_audit(2)
+    events = await store.read(audit.latest, 2)
     assert [(one["action"], one["target"], one["after"]) for one in events] == [
         ("title.merged", "request 3", {"merged_into": 1}),
         ("title.merged", "request 2", {"merged_into": 1}),
     ]
-    undone = await store.undo(run_id, ADMIN)
+    undone = await store.write(undo.undo_run, run_id, ADMIN)
     assert [one.done for one in undone] == [True, True]
     assert (as_dicts(path, "requests"), as_dicts(path, "timeline_events")) == before
-    assert (await store.verify_audit()).broken_at is None
+    assert (await store.read(audit.verify)).broken_at is None
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ async def test_only_rows_that_are_all_ours_are_merged(
     await tracked(store, 603, 604)
     change(path, statement)
     left = as_dicts(path, "requests")
-    assert (await store.merge(await begun(store), ACTOR, (1, 2))).merged == 0
+    assert (await store.write(syncing.merge, await begun(store), ACTOR, (1, 2))).merged == 0
     assert as_dicts(path, "requests") == left
 
 
@@ -165,19 +167,21 @@ async def test_what_was_removed_without_an_admins_word_is_counted_for_a_week(
     """What an admin approved does not count, nor what was brought back."""
 
     async def lately() -> int:
-        return (await store.tracked()).removed_lately
+        return (await store.read(syncing.tracked)).removed_lately
 
     one, two, three, four = await tracked(store, 1, 2, 3, 4)
     assert await lately() == 0
     first = await begun(store)
-    await store.remove(first, ACTOR, gone(one, two))
+    await store.write(syncing.remove, first, ACTOR, gone(one, two))
     assert await lately() == 2
-    await store.remove(await begun(store), ACTOR, gone(three, why="an admin approved it"))
+    await store.write(
+        syncing.remove, await begun(store), ACTOR, gone(three, why="an admin approved it")
+    )
     assert await lately() == 2
-    await store.undo(first, ADMIN)
+    await store.write(undo.undo_run, first, ADMIN)
     assert await lately() == 0
     clock.pass_by(timedelta(days=5))
-    await store.remove(await begun(store), ACTOR, gone(four))
+    await store.write(syncing.remove, await begun(store), ACTOR, gone(four))
     assert await lately() == 1
     clock.pass_by(WEEK + timedelta(seconds=1))
     assert await lately() == 0
@@ -190,21 +194,21 @@ async def test_an_undo_takes_back_only_what_was_counted(
     """What is brought back of an older run, or of an approved one, makes no room for others."""
     one, two, three = await tracked(store, 1, 2, 3)
     first = await begun(store)
-    await store.remove(first, ACTOR, gone(one, two, why=why))
+    await store.write(syncing.remove, first, ACTOR, gone(one, two, why=why))
     clock.pass_by(timedelta() if why else timedelta(days=8))
-    await store.undo(first, ADMIN)
-    await store.remove(await begun(store), ACTOR, gone(three))
-    assert (await store.tracked()).removed_lately == 1
+    await store.write(undo.undo_run, first, ADMIN)
+    await store.write(syncing.remove, await begun(store), ACTOR, gone(three))
+    assert (await store.read(syncing.tracked)).removed_lately == 1
 
 
 async def test_what_is_removed_again_after_an_undo_counts_again(store: Store) -> None:
     """Each removal is one."""
     [row] = await tracked(store, 1)
     first, second = await begun(store), await begun(store)
-    await store.remove(first, ACTOR, gone(row))
-    await store.undo(first, ADMIN)
-    await store.remove(second, ACTOR, gone(row))
-    assert (await store.tracked()).removed_lately == 1
+    await store.write(syncing.remove, first, ACTOR, gone(row))
+    await store.write(undo.undo_run, first, ADMIN)
+    await store.write(syncing.remove, second, ACTOR, gone(row))
+    assert (await store.read(syncing.tracked)).removed_lately == 1
 
 
 # --- evidence ------------------------------------------------------------------------------------
@@ -215,27 +219,27 @@ async def test_what_is_missing_is_counted_with_where_it_was(store: Store, clock:
     [row] = await tracked(store, 603)
     assert (row.seen, row.library, row.absence) == (True, "/films", None)
     for away in (False, True, False):
-        [row] = (await store.tracked()).rows
-        await store.note_evidence(Evidence(missed=[Missed(row, library_away=away)]))
+        [row] = (await store.read(syncing.tracked)).rows
+        await store.write(evidence.note, Evidence(missed=[Missed(row, library_away=away)]))
         clock.pass_by(timedelta(hours=1))
-    [row] = (await store.tracked()).rows
+    [row] = (await store.read(syncing.tracked)).rows
     assert row.absence == Absence(3, timedelta(hours=3), NOW, library_away=True)
-    await store.note_evidence(Evidence(returned=[row.id]))
-    [row] = (await store.tracked()).rows
+    await store.write(evidence.note, Evidence(returned=[row.id]))
+    [row] = (await store.read(syncing.tracked)).rows
     assert row.absence is None
-    await store.note_evidence(Evidence(seen=[(row.id, "/elsewhere")]))
-    [row] = (await store.tracked()).rows
+    await store.write(evidence.note, Evidence(seen=[(row.id, "/elsewhere")]))
+    [row] = (await store.read(syncing.tracked)).rows
     assert row.library == "/elsewhere"
 
 
 async def test_a_library_that_was_away_in_between_stays_noted(store: Store) -> None:
     """Also by a reading that proves nothing else; only of what was missing already."""
     [row] = await tracked(store, 603)
-    await store.note_evidence(Evidence(away=[row.id]))
-    assert (await store.tracked()).rows[0].absence is None
-    await store.note_evidence(Evidence(missed=[Missed(row, library_away=False)]))
-    await store.note_evidence(Evidence(away=[row.id]))
-    assert (await store.tracked()).rows[0].absence == Absence(
+    await store.write(evidence.note, Evidence(away=[row.id]))
+    assert (await store.read(syncing.tracked)).rows[0].absence is None
+    await store.write(evidence.note, Evidence(missed=[Missed(row, library_away=False)]))
+    await store.write(evidence.note, Evidence(away=[row.id]))
+    assert (await store.read(syncing.tracked)).rows[0].absence == Absence(
         1, timedelta(), NOW, library_away=True
     )
 
@@ -258,15 +262,15 @@ async def test_a_held_plan_tells_what_it_would_do_to_each_row(store: Store) -> N
     one, two = await tracked(store, 1, 2)
     first = await begun(store)
     unlinks = [Held(row, "both at once", HeldKind.UNLINK) for row in (one, two)]
-    assert await store.hold(first, unlinks, WEEK) == first
-    plan = await store.plan(first)
+    assert await store.write(plans.hold, first, unlinks, WEEK) == first
+    plan = await store.read(plans.one, first)
     assert plan is not None
     told = [(title["request_id"], title["kind"], title["why"]) for title in plan["titles"]]
     assert told == [(1, "unlink", "both at once"), (2, "unlink", "both at once")]
-    assert await store.hold(await begun(store), unlinks, WEEK) == first
+    assert await store.write(plans.hold, await begun(store), unlinks, WEEK) == first
     third = await begun(store)
-    assert await store.hold(third, [Held(one, "x"), Held(two, "x")], WEEK) == third
-    plan = await store.plan(third)
+    assert await store.write(plans.hold, third, [Held(one, "x"), Held(two, "x")], WEEK) == third
+    plan = await store.read(plans.one, third)
     assert plan is not None
     assert {title["kind"] for title in plan["titles"]} == {"remove"}
 
@@ -276,12 +280,12 @@ async def test_a_discarded_plan_is_not_held_again(store: Store) -> None:
     one, two = await tracked(store, 1, 2)
     first = await begun(store)
     held = [Held(one, "x", HeldKind.UNLINK)]
-    await store.hold(first, held, WEEK)
+    await store.write(plans.hold, first, held, WEEK)
     event = AuditEvent("plan.settled", ADMIN)
-    assert await store.settle_plan(first, PlanState.DISCARDED, event, WEEK)
-    assert await store.hold(await begun(store), held, WEEK) is None
+    assert await store.write(plans.settle, first, PlanState.DISCARDED, event, WEEK)
+    assert await store.write(plans.hold, await begun(store), held, WEEK) is None
     again = await begun(store)
-    assert await store.hold(again, [*held, Held(two, "x")], WEEK) == again
+    assert await store.write(plans.hold, again, [*held, Held(two, "x")], WEEK) == again
 
 
 # --- deleted in the tracker ----------------------------------------------------------------------
@@ -328,7 +332,7 @@ async def test_a_deletion_says_whether_the_files_were_to_go(
 ) -> None:
     """The tracker deletes them through Radarr or Sonarr, or takes the title off its list only."""
     log_deletion(path, *services, tmdb_id=603, tvdb_id="", jellyfin_id="A" * 32)
-    [deletion] = (await store.tracked()).deletions
+    [deletion] = (await store.read(syncing.tracked)).deletions
     assert (deletion.media_type, deletion.ids) == (MediaType.MOVIE, Ids(603))
     assert (deletion.jellyfin_id, deletion.files_too) == ("a" * 32, files_too)
     assert (deletion.age, deletion.overruled) == (timedelta(hours=2), False)
@@ -348,7 +352,7 @@ async def test_a_deletion_is_never_older_than_it_is(
 ) -> None:
     """A moment that lies ahead, or is not understood, is now."""
     log_deletion(path, tmdb_id=603, initiated_at=at)
-    [deletion] = (await store.tracked()).deletions
+    [deletion] = (await store.read(syncing.tracked)).deletions
     assert deletion.age == age
 
 
@@ -359,7 +363,7 @@ async def test_only_the_latest_deletion_of_a_title_counts(path: Path, store: Sto
     log_deletion(path, tmdb_id=603, media_type="TV")
     log_deletion(path, tmdb_id=604, source="JELLYFIN")
     log_deletion(path, tmdb_id=604)
-    found = (await store.tracked()).deletions
+    found = (await store.read(syncing.tracked)).deletions
     assert [(one.media_type, one.ids.tmdb) for one in found] == [
         (MediaType.MOVIE, 604),
         (MediaType.TV, 603),
@@ -369,11 +373,13 @@ async def test_only_the_latest_deletion_of_a_title_counts(path: Path, store: Sto
 async def test_an_admin_can_have_a_deleted_title_tracked_again(path: Path, store: Store) -> None:
     """Their word is kept beside the deletion that it overrules."""
     log_deletion(path, tmdb_id=603)
-    [deletion] = (await store.tracked()).deletions
-    await store.confirm("track_again", str(deletion.id), AuditEvent("tracking.resumed", ADMIN))
-    [deletion] = (await store.tracked()).deletions
+    [deletion] = (await store.read(syncing.tracked)).deletions
+    await store.write(
+        attention.confirm, "track_again", str(deletion.id), AuditEvent("tracking.resumed", ADMIN)
+    )
+    [deletion] = (await store.read(syncing.tracked)).deletions
     assert deletion.overruled
-    assert [one["action"] for one in await store.latest_audit(1)] == ["tracking.resumed"]
+    assert [one["action"] for one in await store.read(audit.latest, 1)] == ["tracking.resumed"]
 
 
 @pytest.mark.parametrize(
@@ -390,7 +396,7 @@ async def test_a_file_without_all_of_the_deletions_is_read(
     """Older versions of the tracker knew less of them, or nothing."""
     log_deletion(path, tmdb_id=603, jellyfin_id=jellyfin_id("item"))
     change(path, statement)
-    found = (await store.tracked()).deletions
+    found = (await store.read(syncing.tracked)).deletions
     assert [(one.ids, one.jellyfin_id) for one in found] == (
         [(Ids(603), None)] if "COLUMN" in statement else []
     )

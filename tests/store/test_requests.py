@@ -22,7 +22,8 @@ from daemon.domain import (
 )
 from daemon.errors import SchemaMismatchError
 from daemon.reasons import Reason
-from daemon.store import Applied, Store, open_store
+from daemon.store import Store, open_store, syncing
+from daemon.store.syncing import Applied
 from tests.builders import (
     ACTOR,
     NOW,
@@ -54,13 +55,13 @@ OLDEST = (
 async def apply(store: Store, *decisions: Decision) -> Applied:
     """Write decisions as one batch of a run that has just read the tracker."""
     run_id = await begun(store)
-    await store.tracked(to_write=True)
-    return await store.apply(run_id, ACTOR, decisions)
+    since = await store.write(syncing.since_now)
+    return await store.write(syncing.apply, run_id, ACTOR, decisions, since)
 
 
 async def planned(store: Store, *items: Any) -> list[Decision]:
     """What would be done about the items as the tracker is now."""
-    return decide(items, (await store.tracked()).rows)
+    return decide(items, (await store.read(syncing.tracked)).rows)
 
 
 def request(path: Path, number: int = 1) -> dict[str, Any]:
@@ -195,7 +196,7 @@ async def test_a_row_that_is_not_understood_is_left_alone_and_named(
     """It keeps every value, and its title is not added beside it."""
     insert(path, **values)
     before = rows(path, "SELECT * FROM requests")
-    [defect] = (await store.tracked()).defects
+    [defect] = (await store.read(syncing.tracked)).defects
     assert str(defect).startswith("Tracker request 1: ")
     decisions = await planned(store, an_item(media_type=kind))
     await apply(store, *decisions)
@@ -299,7 +300,7 @@ async def test_ids_compare_however_they_are_written(path: Path, store: Store) ->
 async def test_an_empty_text_is_no_id(path: Path, store: Store) -> None:
     """The first version of the tracker wrote one where it knew none; it is filled like NULL."""
     insert(path, tmdb_id=603, tvdb_id="", jellyfin_id="", imdb_id="", year=1999)
-    [row], defects = (await store.tracked())[:2]
+    [row], defects = (await store.read(syncing.tracked))[:2]
     assert (row.ids, row.jellyfin_id, defects) == (Ids(603), None, [])
     assert {"tvdb_id", "imdb_id", "jellyfin_id"} <= row.missing
     item = an_item(ids=Ids(603, 12, "tt0133093"))
@@ -334,7 +335,7 @@ async def test_requested_seasons_are_understood_or_never_promoted(
     insert(
         path, media_type="TV", state="REQUESTED", tmdb_id=None, tvdb_id=5, requested_seasons=text
     )
-    [row] = (await store.tracked()).rows
+    [row] = (await store.read(syncing.tracked)).rows
     assert row.seasons == seasons
     if seasons is None:
         show = an_item("show", media_type=MediaType.TV, ids=Ids(tvdb=5))
@@ -348,14 +349,14 @@ async def test_whoever_was_quicker_is_looked_for_once_a_batch(path: Path, store:
     """By one question about the new rows, and by none where nobody else has written."""
     statements: list[str] = []
     run_id = await begun(store)
-    await store.tracked(to_write=True)
-    await store._database.write(lambda connection: connection.set_trace_callback(statements.append))
+    since = await store.write(syncing.since_now)
+    await store.write(lambda connection: connection.set_trace_callback(statements.append))
     titles = [an_item(number, ids=Ids(number)) for number in range(1, 301)]
 
     async def written(start: int) -> tuple[int, int]:
         statements.clear()
         batch = [Add(one) for one in titles[start : start + 100]]
-        applied = await store.apply(run_id, ACTOR, batch)
+        applied = await store.write(syncing.apply, run_id, ACTOR, batch, since)
         asked = [one for one in statements if "FROM requests WHERE id >" in one]
         return len(asked), applied.added
 
@@ -385,9 +386,9 @@ async def test_a_row_that_came_meanwhile_is_known_by_its_ids(
     """The strongest provider that knows both decides; without one Jellyfin's id does."""
     item = an_item(ids=Ids(603, 12, "tt0133093"))
     run_id = await begun(store)
-    await store.tracked(to_write=True)
+    since = await store.write(syncing.since_now)
     insert(path, **theirs)
-    applied = await store.apply(run_id, ACTOR, [Add(item)])
+    applied = await store.write(syncing.apply, run_id, ACTOR, [Add(item)], since)
     assert (applied.added, applied.passed) == ((1, []) if added_too else (0, [item]))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from daemon.domain import (
     Update,
 )
 from daemon.reasons import Reason
-from daemon.store import Store, open_store
+from daemon.store import Store, history, open_store, syncing
 from tests.builders import ACTOR, NOW, an_item, begun, rows
 
 STARTED = "2026-11-20T12:00:00.000+00:00"
@@ -27,7 +26,7 @@ STARTED = "2026-11-20T12:00:00.000+00:00"
 async def ended(store: Store, outcome: Outcome, *, pictures: bool = False, **counts: int) -> int:
     """The number of a run that has come to its end."""
     number = await begun(store, pictures=pictures)
-    await store.finish_run(number, outcome, counts, [])
+    await store.write(history.finish, number, outcome, counts)
     return number
 
 
@@ -36,11 +35,11 @@ async def test_a_run_is_written_down_from_its_beginning_to_its_end(store: Store)
     number = await begun(store)
     run = {"id": 1, "trigger": "cli", "actor": "somebody", "started_at": STARTED}
     begin = {**run, "ended_at": None, "outcome": "running", "result": None}
-    assert await store.run(number) == {**begin, "decisions": []}
-    await store.finish_run(number, Outcome.OK, {"added": 3}, [])
+    assert await store.read(history.one, number) == {**begin, "decisions": []}
+    await store.write(history.finish, number, Outcome.OK, {"added": 3})
     end = {**run, "ended_at": STARTED, "outcome": "ok", "result": {"added": 3}}
-    assert await store.latest_runs(5) == [end]
-    assert await store.run(99) is None
+    assert await store.read(history.latest, 5) == [end]
+    assert await store.read(history.one, 99) is None
 
 
 async def test_what_changed_something_or_needs_somebody_is_kept(store: Store) -> None:
@@ -55,9 +54,9 @@ async def test_what_changed_something_or_needs_somebody_is_kept(store: Store) ->
         Skip(other, Reason.NOT_UNDERSTOOD, 7),
         Skip(film, Reason.ALREADY_RIGHT, 1),
     ]
-    await store.apply(number, ACTOR, decisions)
-    await store.apply(number, ACTOR, [Skip(film, Reason.STILL_READ)])
-    run = await store.run(number)
+    await store.write(syncing.apply, number, ACTOR, decisions)
+    await store.write(syncing.apply, number, ACTOR, [Skip(film, Reason.STILL_READ)])
+    run = await store.read(history.one, number)
     assert run is not None
     names = ("kind", "reason", "jellyfin_id", "request_id", "details")
     assert [tuple(one[name] for name in names) for one in run["decisions"]] == [
@@ -74,11 +73,11 @@ async def test_the_decisions_of_old_runs_are_forgotten(path: Path, store: Store)
     """Two hundred runs can be explained; the runs themselves are kept for good."""
     for _ in range(203):
         number = await begun(store)
-        await store.apply(number, ACTOR, [Skip(an_item(), Reason.STILL_READ)])
-        await store.finish_run(number, Outcome.OK, {}, [])
+        await store.write(syncing.apply, number, ACTOR, [Skip(an_item(), Reason.STILL_READ)])
+        await store.write(history.finish, number, Outcome.OK, {})
     kept = "SELECT COUNT(DISTINCT run_id), MIN(run_id) FROM sync_decisions"
     assert rows(path, kept) == [(200, 4)]
-    assert len(await store.latest_runs(999)) == 203
+    assert len(await store.read(history.latest, 999)) == 203
 
 
 async def test_a_run_of_a_dead_process_is_closed(path: Path) -> None:
@@ -87,9 +86,9 @@ async def test_a_run_of_a_dead_process_is_closed(path: Path) -> None:
         await ended(store, Outcome.OK)
         dead = await begun(store)
     async with open_store(path, clock=lambda: NOW) as store:
-        assert await store.interrupt_stale() == [dead]
-        assert await store.interrupt_stale() == []
-        outcomes = [(run["id"], run["outcome"]) for run in await store.latest_runs(5)]
+        assert await store.write(history.interrupt_stale) == [dead]
+        assert await store.write(history.interrupt_stale) == []
+        outcomes = [(run["id"], run["outcome"]) for run in await store.read(history.latest, 5)]
     assert outcomes == [(2, "interrupted"), (1, "ok")]
 
 
@@ -97,12 +96,12 @@ async def test_a_run_whose_end_could_not_be_noted_is_closed_by_the_next(store: S
     """On a full disk not even that may be possible, and there is only one run at a time."""
     await begun(store)
     await begun(store)
-    outcomes = [(run["id"], run["outcome"]) for run in await store.latest_runs(5)]
+    outcomes = [(run["id"], run["outcome"]) for run in await store.read(history.latest, 5)]
     assert outcomes == [(2, "running"), (1, "interrupted")]
 
 
 @pytest.mark.parametrize(
-    ("history", "wanted"),
+    ("runs", "wanted"),
     [
         ([], True),
         ([(Outcome.OK, True, 0)], False),
@@ -115,22 +114,22 @@ async def test_a_run_whose_end_could_not_be_noted_is_closed_by_the_next(store: S
     ],
 )
 async def test_pictures_are_asked_for_as_long_as_titles_may_lack_them(
-    store: Store, history: list[tuple[Outcome | None, bool, int]], *, wanted: bool
+    store: Store, runs: list[tuple[Outcome | None, bool, int]], *, wanted: bool
 ) -> None:
     """Until a good run asked, and after any that added titles, or died, without asking."""
-    for outcome, pictures, unpictured in history:
+    for outcome, pictures, unpictured in runs:
         if outcome is None:
             await begun(store, pictures=pictures)
-            await store.interrupt_stale()
+            await store.write(history.interrupt_stale)
         else:
             await ended(store, outcome, pictures=pictures, unpictured=unpictured)
-    assert await store.pictures_wanted() is wanted
+    assert await store.read(history.pictures_wanted) is wanted
 
 
 async def test_a_look_at_single_titles_is_no_good_run(store: Store) -> None:
     """The alert on the last good run would stay silent while every full run fails."""
-    full = await store.begin_run(Trigger.INTERVAL, ACTOR)
-    await store.finish_run(full, Outcome.FAILED, {}, [])
-    hinted = await store.begin_run(Trigger.WEBHOOK, ACTOR, kind="hinted")
-    await store.finish_run(hinted, Outcome.OK, {}, [])
-    assert (await store.counted([1.0, inf])).runs.last_good is None
+    full = await store.write(history.begin, Trigger.INTERVAL, ACTOR)
+    await store.write(history.finish, full, Outcome.FAILED, {})
+    hinted = await store.write(history.begin, Trigger.WEBHOOK, ACTOR, kind="hinted")
+    await store.write(history.finish, hinted, Outcome.OK, {})
+    assert (await store.read(history.Counter().count)).runs.last_good is None

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.domain import Decision, Ids, Skip
-from daemon.store import Store, open_store
+from daemon.store import Store, audit, open_store, syncing
+from daemon.store.syncing import Since
 from tests.builders import ACTOR, an_item, begun, decide, jellyfin_id, rows
 
 LIBRARY = [
@@ -101,9 +102,10 @@ class Tracker:
         return {n: row for n, row in self._theirs.items() if not row.items() <= now[n].items()}
 
 
-async def plan(store: Store) -> list[Decision]:
-    """What is to be done about the library as the tracker is now."""
-    return decide(LIBRARY, (await store.tracked(to_write=True)).rows)
+async def plan(store: Store) -> tuple[list[Decision], Since]:
+    """What is to be done about the library as the tracker is now, and when that was."""
+    since = await store.write(syncing.since_now)
+    return decide(LIBRARY, (await store.read(syncing.tracked)).rows), since
 
 
 async def play(path: Path, before: list[Any], meanwhile: list[Any]) -> None:
@@ -114,17 +116,18 @@ async def play(path: Path, before: list[Any], meanwhile: list[Any]) -> None:
             for act in before:
                 tracker.act(*act)
             run_id = await begun(store)
-            decisions = await plan(store)
+            decisions, since = await plan(store)
             for number, act in enumerate(meanwhile):
                 tracker.act(*act)
-                await store.apply(run_id, ACTOR, decisions[number : number + 1])
+                batch = decisions[number : number + 1]
+                await store.write(syncing.apply, run_id, ACTOR, batch, since)
             assert tracker.lost() == {}
             assert doubles(path) == []
-            await store.apply(run_id, ACTOR, await plan(store))
+            await store.write(syncing.apply, run_id, ACTOR, *await plan(store))
             assert tracker.lost() == {}
         assert doubles(path) == []
-        assert {type(one) for one in await plan(store)} == {Skip}
-        assert (await store.verify_audit()).broken_at is None
+        assert {type(one) for one in (await plan(store))[0]} == {Skip}
+        assert (await store.read(audit.verify)).broken_at is None
     tracked = [rows(path, f"SELECT 1 FROM requests WHERE {MARKS}", *ids) for ids in known()]
     assert tracked == [[(1,)]] * len(LIBRARY)
 
@@ -160,12 +163,12 @@ async def test_a_title_that_gets_the_number_of_a_deleted_row_is_not_added_again(
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             tracker = Tracker(connection)
             tracker.act("add", 4, 0)
-            run_id, decisions = await begun(store), await plan(store)
+            run_id, (decisions, since) = await begun(store), await plan(store)
             tracker.act("delete", 4, 0)
             if between == 2:
-                await store.apply(run_id, ACTOR, decisions[:1])
+                await store.write(syncing.apply, run_id, ACTOR, decisions[:1], since)
             tracker.act("add", 1, 0)
-            await store.apply(run_id, ACTOR, decisions)
+            await store.write(syncing.apply, run_id, ACTOR, decisions, since)
     assert doubles(path) == []
 
 
@@ -173,11 +176,11 @@ async def test_a_title_that_the_tracker_adds_meanwhile_is_not_added_again(path: 
     """The check is inside the transaction; a series with a film's number is no film."""
     async with open_store(path) as store:
         run_id = await begun(store)
-        decisions = await plan(store)
+        decisions, since = await plan(store)
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             tracker = Tracker(connection)
             tracker.act("add", 1, 0)
             tracker.act("add", 2, 0)
             connection.execute("UPDATE requests SET media_type = 'TV' WHERE tmdb_id = 2")
-        applied = await store.apply(run_id, ACTOR, decisions)
+        applied = await store.write(syncing.apply, run_id, ACTOR, decisions, since)
     assert (applied.added, applied.passed) == (3, [LIBRARY[0]])

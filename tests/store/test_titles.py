@@ -22,7 +22,7 @@ from daemon.domain import (
     Update,
 )
 from daemon.reasons import Reason
-from daemon.store import Store
+from daemon.store import Store, glance, history, syncing, titles, undo
 from daemon.store.titles import folded
 from tests.builders import ACTOR, an_item, change, jellyfin_id
 
@@ -39,10 +39,10 @@ REUSED = (
 
 async def ran(store: Store, *decisions: Decision) -> int:
     """The number of a full run that came to this."""
-    number = await store.begin_run(Trigger.ADMIN, ACTOR)
-    await store.tracked(to_write=True)
-    await store.apply(number, ACTOR, decisions)
-    await store.finish_run(number, Outcome.OK, {}, [])
+    number = await store.write(history.begin, Trigger.ADMIN, ACTOR)
+    since = await store.write(syncing.since_now)
+    await store.write(syncing.apply, number, ACTOR, decisions, since)
+    await store.write(history.finish, number, Outcome.OK, {})
     return number
 
 
@@ -53,10 +53,10 @@ def a_film(title: str, tmdb: int) -> Add:
 
 async def removed(store: Store, number: int = 1) -> int:
     """The number of a run that removed a row."""
-    run = await store.begin_run(Trigger.ADMIN, ACTOR)
-    [row] = [row for row in (await store.tracked()).rows if row.id == number]
-    await store.remove(run, ACTOR, [Absent(row, Fate.REMOVE)])
-    await store.finish_run(run, Outcome.OK, {}, [])
+    run = await store.write(history.begin, Trigger.ADMIN, ACTOR)
+    [row] = [row for row in (await store.read(syncing.tracked)).rows if row.id == number]
+    await store.write(syncing.remove, run, ACTOR, [Absent(row, Fate.REMOVE)])
+    await store.write(history.finish, run, Outcome.OK, {})
     return run
 
 
@@ -97,7 +97,7 @@ async def test_titles_are_found_without_case_and_accents(
     """Whole titles come first."""
     titles = ("Häxan", "Amélie et moi", "Amelie", "Metropolis")
     await ran(store, *(a_film(title, at) for at, title in enumerate(titles, 100)))
-    assert [one["title"] for one in await store.found(text)] == names
+    assert [one["title"] for one in await store.read(glance.found, text)] == names
 
 
 @pytest.mark.parametrize(
@@ -116,16 +116,16 @@ async def test_a_title_is_found_by_any_of_its_ids(store: Store, text: str, by: s
     """And it is said by which."""
     ids = Ids(603, 70603, "tt0133093")
     await ran(store, Add(an_item("x", title="The Matrix", ids=ids)))
-    [hit] = await store.search(text)
+    [hit] = await store.read(titles.search, text)
     assert hit == (1, by)
-    [row] = await store.found(text)
+    [row] = await store.read(glance.found, text)
     assert (row["title"], row["by"]) == ("The Matrix", by)
 
 
 async def test_a_number_means_ids_before_titles(store: Store) -> None:
     """A request's own comes first."""
     await ran(store, a_film("one", 2), a_film("two", 3), a_film("2 Days", 9))
-    assert [tuple(hit) for hit in await store.search("2")] == [
+    assert [tuple(hit) for hit in await store.read(titles.search, "2")] == [
         (2, "request number"),
         (1, "TMDB id"),
         (3, "title"),
@@ -136,7 +136,7 @@ async def test_a_file_of_an_older_tracker_has_no_imdb_ids(store: Store, path: Pa
     """It is searched all the same."""
     await ran(store, a_film("Metropolis", 19))
     change(path, "ALTER TABLE requests DROP COLUMN imdb_id")
-    assert [hit.by for hit in await store.search("metro")] == ["title"]
+    assert [hit.by for hit in await store.read(titles.search, "metro")] == ["title"]
 
 
 # --- the story of a row ----------------------------------------------------------------------
@@ -144,7 +144,7 @@ async def test_a_file_of_an_older_tracker_has_no_imdb_ids(store: Store, path: Pa
 
 async def story(store: Store) -> tuple[list[int], list[str], list[str]]:
     """Of row 1: the runs that decided about it, what was done to it, and the ids that are ours."""
-    facts = await store.facts(1)
+    facts = await store.read(titles.facts, 1)
     assert facts is not None
     runs = [one["run_id"] for one in facts["decisions"]]
     return runs, [one["action"] for one in facts["history"]], sorted(facts["origins"])
@@ -200,11 +200,11 @@ async def test_what_we_removed_is_not_told_of_the_next_row_of_that_number(
 async def test_what_was_undone_is_the_same_story(store: Store) -> None:
     """The row is back, and all that happened to it is told."""
     await grown(store)
-    await store.undo(await removed(store), ACTOR)
+    await store.write(undo.undo_run, await removed(store), ACTOR)
     runs, done, _ = await story(store)
     assert (runs, done) == ([3, 2, 1], ["title.undone", "title.removed", "title.fill"])
     again = await removed(store)
-    await store.undo(again, ACTOR)
+    await store.write(undo.undo_run, again, ACTOR)
     assert len((await story(store))[1]) == 5
 
 
@@ -217,7 +217,7 @@ async def test_what_was_decided_of_another_row_of_the_title_is_not_told(store: S
         Skip(item, Reason.SEASONS_INCOMPLETE, 2),
         Conflict(item, (1, 2), Reason.CONTRADICTING, "two ids of Tmdb"),
     )
-    facts = await store.facts(1)
+    facts = await store.read(titles.facts, 1)
     assert facts is not None
     assert [one["reason"] for one in facts["decisions"]] == [
         "ids_contradict_each_other",
@@ -230,10 +230,10 @@ async def test_what_was_decided_of_another_row_of_the_title_is_not_told(store: S
 async def test_a_double_is_told_of_each_of_its_rows(store: Store) -> None:
     """Also of those that are not the first one."""
     await ran(store, a_film("one", 2), a_film("two", 3), a_film("three", 4))
-    run = await store.begin_run(Trigger.ADMIN, ACTOR)
-    await store.note_doubles(run, [(1, 3)])
-    await store.finish_run(run, Outcome.OK, {}, [])
-    told = {number: await store.facts(number) for number in (1, 2, 3)}
+    run = await store.write(history.begin, Trigger.ADMIN, ACTOR)
+    await store.write(syncing.note_doubles, run, [(1, 3)])
+    await store.write(history.finish, run, Outcome.OK, {})
+    told = {number: await store.read(titles.facts, number) for number in (1, 2, 3)}
     needs = {number: [one["kind"] for one in (f or {})["needs"]] for number, f in told.items()}
     assert needs == {1: ["double"], 2: [], 3: ["double"]}
 
@@ -246,13 +246,13 @@ async def test_a_title_that_was_deleted_in_the_dashboard_is_known(store: Store, 
     await ran(store)
     change(path, LOG, "Amélie", 194, "DASHBOARD")
     for text in ("amelie", "194"):
-        [known] = await store.untracked(text)
+        [known] = await store.read(titles.untracked, text)
         assert (known["title"], known["decision"]) == ("Amélie", None)
         names = ("source", "by", "at", "removal")
         assert [known["deletion"][name] for name in names] == [
             *("DASHBOARD", "carol", "2026-11-19 10:00:00", None)
         ]
-    assert await store.untracked("nothing") == []
+    assert await store.read(titles.untracked, "nothing") == []
 
 
 async def test_what_is_left_out_and_what_was_deleted_is_one_title(store: Store, path: Path) -> None:
@@ -260,10 +260,10 @@ async def test_what_is_left_out_and_what_was_deleted_is_one_title(store: Store, 
     item = an_item("Amelie", title="Amélie")
     await ran(store, Skip(item, Reason.DELETED_IN_TRACKER, details="off the list"))
     change(path, LOG, "Amélie", 194, "DASHBOARD")
-    [known] = await store.untracked("amelie")
+    [known] = await store.read(titles.untracked, "amelie")
     assert known["decision"]["reason"] == "deleted_in_the_tracker"
     assert known["deletion"]["source"] == "DASHBOARD"
-    [by_item] = await store.untracked(item.jellyfin_id)
+    [by_item] = await store.read(titles.untracked, item.jellyfin_id)
     assert by_item["title"] == "Amélie"
 
 
@@ -271,7 +271,7 @@ async def test_what_we_removed_names_its_run(store: Store) -> None:
     """So that it can be undone."""
     await ran(store, a_film("Metropolis", 19))
     run = await removed(store)
-    [known] = await store.untracked("metropolis")
+    [known] = await store.read(titles.untracked, "metropolis")
     removal = known["deletion"]["removal"]
     assert (removal["run_id"], removal["reason"][:23]) == (run, "nothing to play of it i")
 
@@ -280,7 +280,7 @@ async def test_what_is_tracked_again_is_not_called_untracked(store: Store, path:
     """An old entry of the log means the row of before."""
     await ran(store, a_film("Metropolis", 19), Skip(an_item("Metropolis"), Reason.NOT_AVAILABLE))
     change(path, LOG, "Metropolis", 19, "DASHBOARD")
-    assert await store.untracked("metropolis") == []
+    assert await store.read(titles.untracked, "metropolis") == []
 
 
 async def test_a_series_is_not_taken_for_the_film_of_the_same_name(
@@ -290,7 +290,7 @@ async def test_a_series_is_not_taken_for_the_film_of_the_same_name(
     series = an_item("Fargo", title="Fargo", media_type=MediaType.TV, ids=Ids(60622))
     await ran(store, Skip(series, Reason.NOT_AVAILABLE))
     change(path, LOG, "Fargo", 275, "DASHBOARD")
-    known = await store.untracked("fargo")
+    known = await store.read(titles.untracked, "fargo")
     assert [(one["media_type"], one["deletion"] is None) for one in known] == [
         ("TV", True),
         ("MOVIE", False),
@@ -302,9 +302,9 @@ async def test_a_file_without_such_a_log_knows_of_no_deletion(store: Store, path
     await ran(store)
     change(path, LOG, "Amélie", 194, "DASHBOARD")
     change(path, "ALTER TABLE deletion_logs DROP COLUMN deleted_by_username")
-    [known] = await store.untracked("amelie")
+    [known] = await store.read(titles.untracked, "amelie")
     assert known["deletion"]["by"] is None
     change(path, "DROP TABLE deletion_sync_events")
     change(path, "DROP TABLE deletion_logs")
-    assert await store.untracked("amelie") == []
+    assert await store.read(titles.untracked, "amelie") == []
     assert json.dumps(known)

@@ -17,6 +17,7 @@ from daemon.domain import Ids, MediaType
 from daemon.report.progress import Feed
 from daemon.services.webhooks import ImportEvent, LibraryEvent
 from daemon.settings import Webhook
+from daemon.store import history
 from daemon.triggers.hints import HintDebouncer, Pauses, due
 from daemon.triggers.queue import Worker
 from daemon.triggers.quick import QuickCheck
@@ -63,7 +64,7 @@ async def a_station(folder: Path, world: World) -> AsyncIterator[Station]:
     """A place with a worker and an intake that are in a hurry."""
     async with a_place(folder, world) as place:
         await place.sync()
-        worker = Worker(place.service, Feed(), await place.store.next_run())
+        worker = Worker(place.service, Feed(), await place.store.read(history.next_number))
         quick = QuickCheck(place.client.jellyfin, place.service, worker)
         place.service.server_id = "ours"
         intake = HintDebouncer(worker, place.service, place.store, quick.look, QUIET, HURRY)

@@ -10,6 +10,7 @@ import pytest
 from daemon.domain import Outcome, RemovalPolicy, Scope, Trigger
 from daemon.errors import ServiceError
 from daemon.services.jellyfin import Counts
+from daemon.store import history
 from daemon.triggers.quick import QuickCheck
 from tests.builders import ACTOR, change, rows
 from tests.pretend import Fault, World
@@ -193,9 +194,9 @@ async def test_only_a_full_run_brings_the_missing_pictures(tmp_path: Path, scope
     async with working(tmp_path) as stand:
         await stand.run()
         change(stand.path, "UPDATE sync_runs SET pictures = 0, unpictured = 9")
-        assert await stand.service._writable().pictures_wanted()
+        assert await stand.service._writable().read(history.pictures_wanted)
         await stand.run(scope)
-        assert await stand.service._writable().pictures_wanted()
+        assert await stand.service._writable().read(history.pictures_wanted)
 
 
 async def test_before_the_library_was_read_nothing_is_asked(tmp_path: Path) -> None:

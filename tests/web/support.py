@@ -16,7 +16,7 @@ from aiohttp import ClientResponse, ClientSession
 
 from daemon.app import assemble, open_services
 from daemon.report.sdnotify import Notifier
-from daemon.store import open_store
+from daemon.store import audit, history, open_store
 from daemon.triggers.queue import Worker
 from daemon.triggers.schedule import Schedule
 from daemon.web import Dependencies, Limits, served
@@ -74,7 +74,7 @@ class Stand:
 
     async def audited(self, *actions: str) -> list[dict[str, Any]]:
         """The audit events of these actions, the oldest first."""
-        events = await self.parts.store.latest_audit(1000)
+        events = await self.parts.store.read(audit.latest, 1000)
         return [event for event in reversed(events) if event["action"] in actions]
 
     def spoil(self) -> None:
@@ -151,7 +151,9 @@ async def standing(
             ClientSession() as session,
         ):
             clock = Clock()
-            parts, _ = assemble(settings, store, clients, await store.next_run(), Notifier({}))
+            parts, _ = assemble(
+                settings, store, clients, await store.read(history.next_number), Notifier({})
+            )
             parts.heartbeat.lag = 0.25
             parts = replace(
                 parts,

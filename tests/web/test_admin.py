@@ -10,7 +10,8 @@ import pytest
 from aiohttp import ClientTimeout
 
 from daemon.domain import Actor
-from daemon.store import AuditEvent
+from daemon.store import audit, history
+from daemon.store.audit import AuditEvent
 from tests.builders import rows
 from tests.pretend import Fault
 from tests.running import until
@@ -71,7 +72,7 @@ async def test_a_dry_run_answers_with_the_plan_and_writes_nothing(stand: Stand) 
         *(answer.json[name] for name in ("dry_run", "run_id", "added")),
     ) == (200, True, None, 2)
     assert [entry["decision"] for entry in answer.json["plan"]] == ["add", "add"]
-    assert (rows(stand.file, TITLES), await stand.parts.store.latest_runs(1)) == ([], [])
+    assert (rows(stand.file, TITLES), await stand.parts.store.read(history.latest, 1)) == ([], [])
     [event] = await stand.audited("sync.previewed")
     assert (event["actor_kind"], event["actor_name"]) == ("token", "admin token")
 
@@ -81,7 +82,7 @@ async def test_a_hundred_calls_during_a_run_are_one_more_run(busy: Stand) -> Non
     await running(busy, A_MOMENT)
     answers = await asyncio.gather(*(busy.ask("POST", "/admin/sync") for _ in range(100)))
     assert {(200, 2)} == {(answer.status, answer.json["run_id"]) for answer in answers}
-    assert [run["id"] for run in await busy.parts.store.latest_runs(9)] == [2, 1]
+    assert [run["id"] for run in await busy.parts.store.read(history.latest, 9)] == [2, 1]
 
 
 async def test_a_client_that_goes_away_does_not_end_the_run(stand: Stand) -> None:
@@ -231,7 +232,7 @@ async def test_the_audit_is_narrowed_by_what_is_asked(
             AuditEvent("title.filled", Actor("cli", "a"), 7, after={"year": 1}),
             AuditEvent("run.ended", Actor("cli", "a"), 7),
         ):
-            await stand.parts.store.record(event)
+            await stand.parts.store.write(audit.append, event)
         answer = await stand.ask("GET", f"/admin/audit?{query}")
         assert expected == [event["seq"] for event in answer.json["events"]]
 
@@ -239,7 +240,7 @@ async def test_the_audit_is_narrowed_by_what_is_asked(
 async def test_the_audit_is_read_page_by_page(stand: Stand) -> None:
     """To its beginning, and then there is no cursor."""
     for number in range(5):
-        await stand.parts.store.record(AuditEvent("x", Actor("cli", "a"), number))
+        await stand.parts.store.write(audit.append, AuditEvent("x", Actor("cli", "a"), number))
     seen: list[list[int]] = []
     page: dict[str, Any] = {"next_before": 2**63 - 1}
     while page["next_before"]:

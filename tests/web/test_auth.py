@@ -11,6 +11,7 @@ import pytest
 from daemon.errors import ServiceError
 from daemon.services.http import ServiceHttp
 from daemon.services.jellyfin import JellyfinClient, TokenOwner, TokenStatus
+from daemon.store import history
 from daemon.web.auth import Credential, RateLimiter
 from tests.pretend import Fault
 from tests.pretend.jellyfin import ADMIN, VIEWER
@@ -59,7 +60,7 @@ async def test_nobody_else_is_let_in(
     """Whoever is no administrator gets a reason, and nothing else."""
     answer = await stand.ask("POST", "/admin/sync", headers)
     assert (status, True) == (answer.status, words in answer.detail)
-    assert await stand.parts.store.latest_runs(1) == []
+    assert await stand.parts.store.read(history.latest, 1) == []
 
 
 async def test_an_api_key_is_refused_with_a_reason(stand: Stand) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from daemon import __version__
 from daemon.domain import Absent, Add, Fate, Held, Ids, Outcome, Scope, SourceFailure, Trigger
+from daemon.store import history, plans, syncing
 from tests.answer import Answer
 from tests.builders import ACTOR, an_item, change, rows
 from tests.pretend import Fault, Service
@@ -48,9 +49,9 @@ async def held(stand: Stand) -> int:
     """The run that holds the film for an admin."""
     await synced(stand)
     number = await synced(stand)
-    [film] = [row for row in (await stand.parts.store.tracked()).rows if row.id == 1]
-    await stand.parts.store.hold(number, [Held(film, "its disk is away")], WEEK)
-    await stand.parts.store.finish_run(number, Outcome.HELD, {"held": 1}, [])
+    [film] = [row for row in (await stand.parts.store.read(syncing.tracked)).rows if row.id == 1]
+    await stand.parts.store.write(plans.hold, number, [Held(film, "its disk is away")], WEEK)
+    await stand.parts.store.write(history.finish, number, Outcome.HELD, {"held": 1})
     return number
 
 
@@ -59,9 +60,9 @@ async def removed(stand: Stand) -> int:
     await synced(stand)
     number = await synced(stand)
     stand.services.world.remove(METROPOLIS.jellyfin_id)
-    [film] = [row for row in (await stand.parts.store.tracked()).rows if row.id == 1]
-    await stand.parts.store.remove(number, ACTOR, [Absent(film, Fate.REMOVE)])
-    await stand.parts.store.finish_run(number, Outcome.OK, {"removed": 1}, [])
+    [film] = [row for row in (await stand.parts.store.read(syncing.tracked)).rows if row.id == 1]
+    await stand.parts.store.write(syncing.remove, number, ACTOR, [Absent(film, Fate.REMOVE)])
+    await stand.parts.store.write(history.finish, number, Outcome.OK, {"removed": 1})
     return number
 
 
@@ -102,7 +103,7 @@ async def test_a_plain_user_sees_no_page_of_administrators(bob: Person, path: st
 async def test_a_plain_user_starts_nothing(stand: Stand, bob: Person, path: str) -> None:
     """Not with a form of their own either."""
     answer = await bob.post(path, await bob.token("/status", "/logout"))
-    assert (answer.status, await stand.parts.store.latest_runs(1)) == (403, [])
+    assert (answer.status, await stand.parts.store.read(history.latest, 1)) == (403, [])
 
 
 async def test_a_plain_user_sees_the_verdict_counts_and_titles_only(
@@ -272,7 +273,7 @@ async def test_sync_now_starts_a_run_once(stand: Stand, alice: Person) -> None:
         (303, "/status?said=already"),
     )
     await until(lambda: stand.parts.worker.last)
-    assert len(await stand.parts.store.latest_runs(9)) == 1
+    assert len(await stand.parts.store.read(history.latest, 9)) == 1
     assert "Nothing was done twice" in words(await alice.get("/status?said=already"))
     [event] = await stand.audited("sync.asked")
     assert (event["actor_name"], event["run_id"]) == ("admin", 1)
@@ -321,7 +322,7 @@ async def test_a_library_that_is_not_there_is_not_synced(
     """No run of everything is made of it."""
     await synced(stand)
     sent = await alice.send("/status", "/status/sync", what="library", library=library)
-    assert (sent.status, len(await stand.parts.store.latest_runs(9))) == (400, 1)
+    assert (sent.status, len(await stand.parts.store.read(history.latest, 9))) == (400, 1)
 
 
 async def test_what_a_quick_look_came_to_is_for_admins(
@@ -508,7 +509,7 @@ async def test_a_form_that_is_none_does_nothing(
     async with alice.session.post(url, data=body, headers={**sent, **headers}) as reply:
         text = await reply.text()
         assert (reply.status, "Nothing was done" in text) == (status, True)
-    assert await stand.parts.store.latest_runs(1) == []
+    assert await stand.parts.store.read(history.latest, 1) == []
 
 
 async def test_a_test_webhook_is_sent_from_the_page(tmp_path: Path) -> None:
@@ -579,8 +580,8 @@ async def test_runs_are_listed_in_pages(stand: Stand, alice: Person) -> None:
     """Thirty, then more; by their outcome, too, and an empty choice can be reset."""
     assert "No run yet" in words(await alice.get("/status/runs"))
     for _ in range(31):
-        number = await stand.parts.store.begin_run(Trigger.CLI, ACTOR)
-        await stand.parts.store.finish_run(number, Outcome.OK, {"added": number}, [])
+        number = await stand.parts.store.write(history.begin, Trigger.CLI, ACTOR)
+        await stand.parts.store.write(history.finish, number, Outcome.OK, {"added": number})
     first = await alice.get("/status/runs")
     assert "31 added" in words(first)
     [more] = re.findall('href="(/status/runs[?]before[^"]+)"', first.text)
@@ -593,8 +594,8 @@ async def test_runs_are_narrowed_by_result_trigger_and_day(
     """The days are those of UTC, both included; what fits nothing is said again, with a way out."""
     store = stand.parts.store
     for trigger, outcome in ((Trigger.CLI, Outcome.OK), (Trigger.QUICK, Outcome.FAILED)):
-        number = await store.begin_run(trigger, ACTOR)
-        await store.finish_run(number, outcome, {"added": number}, [])
+        number = await store.write(history.begin, trigger, ACTOR)
+        await store.write(history.finish, number, outcome, {"added": number})
     late = "2026-11-18T23:59:59.999+00:00"
     change(stand.file, "UPDATE sync_runs SET started_at = ? WHERE id = 1", late)
     for query, found in (
@@ -733,8 +734,8 @@ async def test_what_was_taken_back_of_a_run_is_in_it(stand: Stand, alice: Person
 
 async def ended(stand: Stand, result: dict[str, Any]) -> None:
     """Let the first run have ended so."""
-    number = await stand.parts.store.begin_run(Trigger.CLI, ACTOR)
-    await stand.parts.store.finish_run(number, Outcome.FAILED, result, [])
+    number = await stand.parts.store.write(history.begin, Trigger.CLI, ACTOR)
+    await stand.parts.store.write(history.finish, number, Outcome.FAILED, result)
 
 
 async def test_a_run_can_be_searched(stand: Stand, alice: Person) -> None:
@@ -750,13 +751,13 @@ async def test_a_run_can_be_searched(stand: Stand, alice: Person) -> None:
 async def test_hostile_titles_are_text_everywhere(stand: Stand, alice: Person) -> None:
     """Whatever Jellyfin has in its names."""
     store = stand.parts.store
-    number = await store.begin_run(Trigger.CLI, ACTOR)
-    await store.tracked(to_write=True)
+    number = await store.write(history.begin, Trigger.CLI, ACTOR)
+    since = await store.write(syncing.since_now)
     items = [an_item(name, title=name, ids=Ids(at)) for at, name in enumerate(HOSTILE, 1)]
-    await store.apply(number, ACTOR, [Add(item) for item in items])
-    tracked = (await store.tracked()).rows
-    await store.hold(number, [Held(row, "<why>") for row in tracked], WEEK)
-    await store.finish_run(number, Outcome.HELD, {"added": 6, "error_details": HOSTILE}, [])
+    await store.write(syncing.apply, number, ACTOR, [Add(item) for item in items], since)
+    tracked = (await store.read(syncing.tracked)).rows
+    await store.write(plans.hold, number, [Held(row, "<why>") for row in tracked], WEEK)
+    await store.write(history.finish, number, Outcome.HELD, {"added": 6, "error_details": HOSTILE})
     paths = ["/status", "/status/runs/1", "/status/runs/1?show=held", "/status/attention"]
     paths += ["/status/titles?q=a", "/status/runs/1/approve"]
     paths += [f"/status/titles/{at}" for at in range(1, 7)]
@@ -841,7 +842,7 @@ async def test_the_status_is_a_small_page(stand: Stand, alice: Person) -> None:
     await held(stand)
     result: dict[str, Any] = {"added": 1, "error_details": ["x" * 200] * 100}
     for _ in range(60):
-        number = await stand.parts.store.begin_run(Trigger.CLI, ACTOR)
-        await stand.parts.store.finish_run(number, Outcome.PARTIAL, result, [])
+        number = await stand.parts.store.write(history.begin, Trigger.CLI, ACTOR)
+        await stand.parts.store.write(history.finish, number, Outcome.PARTIAL, result)
     answers = await asyncio.gather(*(alice.get() for _ in range(5)))
     assert max(len(answer.text.encode()) for answer in answers) < 60_000

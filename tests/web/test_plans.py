@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from daemon.domain import Absent, Actor, Evidence, Fate, Held, MediaType, Missed
+from daemon.store import evidence, plans, syncing
 from tests.pretend import Fault
 from tests.web.support import AS_CRON, Stand
 
@@ -14,11 +15,14 @@ WEEK = timedelta(days=7)
 async def held_plan(stand: Stand) -> int:
     """A first run, and a plan that holds two of its titles."""
     result = (await stand.ask("POST", "/admin/sync")).json
-    tracked = await stand.parts.store.tracked()
+    tracked = await stand.parts.store.read(syncing.tracked)
     films = [row for row in tracked.rows if row.media_type is MediaType.MOVIE][:2]
     assert films
-    waiting = await stand.parts.store.hold(
-        result["run_id"], [Held(film, "30 of 30 titles are missing") for film in films], WEEK
+    waiting = await stand.parts.store.write(
+        plans.hold,
+        result["run_id"],
+        [Held(film, "30 of 30 titles are missing") for film in films],
+        WEEK,
     )
     assert waiting is not None
     assert waiting == result["run_id"]
@@ -36,7 +40,7 @@ async def test_a_held_plan_is_shown_with_its_run(stand: Stand) -> None:
 async def test_an_approved_plan_starts_a_run_that_looks_again(stand: Stand) -> None:
     """The titles are there after all, so nothing is removed; a second approval is refused."""
     number = await held_plan(stand)
-    before = await stand.parts.store.tracked()
+    before = await stand.parts.store.read(syncing.tracked)
     answer = await stand.ask("POST", f"/admin/runs/{number}/approve")
     assert answer.status == 202
     ticket = stand.parts.worker.waiting or stand.parts.worker.running
@@ -44,7 +48,7 @@ async def test_an_approved_plan_starts_a_run_that_looks_again(stand: Stand) -> N
     result = await ticket.result
     assert result is not None
     assert result.stats.removed == 0
-    assert len((await stand.parts.store.tracked()).rows) == len(before.rows)
+    assert len((await stand.parts.store.read(syncing.tracked)).rows) == len(before.rows)
     assert (await stand.ask("POST", f"/admin/runs/{number}/approve")).status == 409
     [event] = await stand.audited("plan.approved")
     known = (event["actor_name"], event["run_id"], event["after"])
@@ -73,15 +77,15 @@ async def test_a_plan_that_is_not_there_is_not_found(stand: Stand) -> None:
 async def test_a_removal_is_undone_by_one_call(stand: Stand) -> None:
     """Title by title, each with what became of it."""
     result = (await stand.ask("POST", "/admin/sync")).json
-    tracked = await stand.parts.store.tracked()
+    tracked = await stand.parts.store.read(syncing.tracked)
     row = tracked.rows[0]
-    await stand.parts.store.remove(
-        result["run_id"], Actor("admin", "alice"), [Absent(row, Fate.REMOVE)]
+    await stand.parts.store.write(
+        syncing.remove, result["run_id"], Actor("admin", "alice"), [Absent(row, Fate.REMOVE)]
     )
     answer = await stand.ask("POST", f"/admin/runs/{result['run_id']}/undo")
     [title] = answer.json["titles"]
     assert (title["target"], title["done"]) == (f"request {row.id}", True)
-    assert len((await stand.parts.store.tracked()).rows) == len(tracked.rows)
+    assert len((await stand.parts.store.read(syncing.tracked)).rows) == len(tracked.rows)
     assert (await stand.ask("POST", "/admin/runs/99/undo")).status == 404
 
 
@@ -99,8 +103,8 @@ async def test_what_needs_attention_is_listed_with_what_to_do(stand: Stand) -> N
     """A title on its way out, and one that no provider knows."""
     await stand.ask("POST", "/admin/sync")
     store = stand.parts.store
-    row = (await store.tracked()).rows[0]
-    await store.note_evidence(Evidence([], [], [Missed(row, library_away=False)]))
+    row = (await store.read(syncing.tracked)).rows[0]
+    await store.write(evidence.note, Evidence([], [], [Missed(row, library_away=False)]))
     found = (await stand.ask("GET", "/admin/attention")).json["findings"]
     assert found[0]["kind"] == "leaving"
     assert found[0]["what"].startswith("nothing to play of it in 1 complete listing since")

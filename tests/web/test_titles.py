@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from daemon.domain import Evidence, Held, Missed, Trigger
+from daemon.store import evidence, history, plans, syncing
 from tests.answer import Answer
 from tests.builders import ACTOR, change
 from tests.pretend import Fault
@@ -96,9 +97,9 @@ async def test_what_may_be_lost_cannot_be_ignored(stand: Stand, alice: Person) -
     """Neither a plan that is held nor a title on its way out; no button offers it."""
     await synced(stand)
     store = stand.parts.store
-    [film, show] = (await store.tracked()).rows
-    await store.note_evidence(Evidence([], [], [Missed(show, library_away=False)]))
-    await store.hold(1, [Held(film, "its disk is away")], timedelta(days=7))
+    [film, show] = (await store.read(syncing.tracked)).rows
+    await store.write(evidence.note, Evidence([], [], [Missed(show, library_away=False)]))
+    await store.write(plans.hold, 1, [Held(film, "its disk is away")], timedelta(days=7))
     text = (await alice.get(ATTENTION)).text
     assert re.findall('value="(.*?) ', text) == ["recheck", "recheck"]
     for named in ("held request 1", "leaving request 2"):
@@ -240,7 +241,7 @@ async def test_a_recheck_tells_of_a_service_that_is_away(stand: Stand, alice: Pe
 async def test_a_recheck_that_waits_is_a_link_to_its_run(stand: Stand, alice: Person) -> None:
     """Nothing is told of a run that has not ended."""
     await synced(stand)
-    number = await stand.parts.store.begin_run(Trigger.ADMIN, ACTOR)
+    number = await stand.parts.store.write(history.begin, Trigger.ADMIN, ACTOR)
     for waiting in (number, number + 1):
         said = words(await alice.get(f"{TITLE}?said=rechecked&run={waiting}"))
         assert f"Run {waiting} looks at this title" in said

@@ -14,7 +14,8 @@ from daemon.report.health import ServiceHealth
 from daemon.report.progress import Phase, Progress
 from daemon.services.http import CallStats
 from daemon.settings import Sync
-from daemon.store import Dashboard, Finding
+from daemon.store.attention import Finding
+from daemon.store.glance import Dashboard
 from daemon.triggers.queue import QueuedRun
 from daemon.triggers.schedule import Done, Job
 from daemon.web import view

@@ -7,7 +7,8 @@ from typing import Final
 
 from aiohttp import web
 
-from daemon.store import Finding
+from daemon.store import attention
+from daemon.store.attention import Finding
 from daemon.web import settle, view
 from daemon.web.frame import Answer, PageRequest
 from daemon.web.pages.base import Pages
@@ -29,7 +30,9 @@ class AttentionPages(Pages):
         yield _PATH, self._done
 
     async def _found(self, *, ignored: bool) -> list[Finding]:
-        return await self._parts.store.attention(self._parts.service.removal, ignored=ignored)
+        return await self._parts.store.read(
+            attention.findings, self._parts.service.removal, ignored=ignored
+        )
 
     async def _listed(self, visit: PageRequest) -> web.StreamResponse:
         kind = visit.request.query.get("kind", "")

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from daemon.store import AuditFilter
+from daemon.store import audit
+from daemon.store.audit import AuditFilter
 from daemon.web.frame import Answer, PageRequest
 from daemon.web.models import AuditQuery
 from daemon.web.pages.base import Pages, read
@@ -23,7 +24,7 @@ class AuditPages(Pages):
         given = {name: value for name, value in visit.request.query.items() if value}
         query = read(AuditQuery, given, 400)
         wanted = AuditFilter(**query.model_dump(exclude={"before", "limit"}))
-        events = await self._parts.store.audit_page(wanted, query.before, query.limit + 1)
+        events = await self._parts.store.read(audit.events, wanted, query.before, query.limit + 1)
         page = events[: query.limit]
         more = page[-1]["seq"] if len(events) > query.limit else None
         given.pop("before", None)

@@ -10,7 +10,10 @@ from aiohttp import web
 
 from daemon.domain import Outcome, Trigger
 from daemon.reasons import UNDONE, Group
-from daemon.store import SHOWN, PlanState, RunFilter, RunView, Wanted
+from daemon.store import glance
+from daemon.store.glance import SHOWN, RunView, Wanted
+from daemon.store.history import RunFilter
+from daemon.store.plans import PlanState
 from daemon.web import admin, plans, view
 from daemon.web.frame import Answer, PageRequest
 from daemon.web.models import RunQuery, RunsOfDays
@@ -44,7 +47,7 @@ class RunPages(Pages):
         given = query.model_dump(mode="json", exclude_none=True)
         since, until = query.since, query.until and query.until + timedelta(days=1)
         wanted = RunFilter(query.outcome, query.trigger, _midnight(since), _midnight(until))
-        lines = await self._parts.store.lines(query.before, _RUNS + 1, wanted)
+        lines = await self._parts.store.read(glance.lines, query.before, _RUNS + 1, wanted)
         page = lines[:_RUNS]
         more = page[-1]["id"] if len(lines) > _RUNS else None
         days = {"since": since, "until": until}
@@ -113,7 +116,7 @@ class RunPages(Pages):
         return self._page(visit, "undone.html", number=number, titles=titles)
 
     async def _view(self, number: int, wanted: Wanted) -> RunView:
-        if (found := await self._parts.store.run_view(number, wanted)) is not None:
+        if (found := await self._parts.store.read(glance.view, number, wanted)) is not None:
             return found
         waiting = self._parts.worker.waiting
         if waiting is not None and waiting.number == number:

@@ -12,7 +12,8 @@ from aiohttp import web
 
 from daemon.domain import Scope, Trigger
 from daemon.snapshot import LibraryFolder
-from daemon.store import Dashboard
+from daemon.store import attention, glance
+from daemon.store.glance import Dashboard
 from daemon.triggers.schedule import PAUSABLE, Done
 from daemon.web import hooks, view
 from daemon.web.frame import Answer, PageRequest, Renderer
@@ -47,12 +48,12 @@ class StatusPages(Pages):
 
     async def _status(self, visit: PageRequest) -> web.StreamResponse:
         parts = self._parts
-        glance = await parts.store.glance()
-        found = await parts.store.attention(parts.service.removal) if visit.admin else []
+        seen, policy = await parts.store.read(glance.glance), parts.service.removal
+        found = await parts.store.read(attention.findings, policy) if visit.admin else []
         schedule, sync = parts.schedule, parts.settings.sync
         facts = view.Facts(
             now=parts.clock(),
-            glance=glance,
+            glance=seen,
             running=parts.worker.running,
             waiting=parts.worker.waiting,
             services=parts.health.services,
@@ -67,10 +68,10 @@ class StatusPages(Pages):
             "status.html",
             verdict=view.verdict(facts),
             going=view.going(facts),
-            glance=glance,
-            sources=self._sources(glance) if visit.admin else [],
+            glance=seen,
+            sources=self._sources(seen) if visit.admin else [],
             needs=[one for one in view.grouped(found, _FEW) if one["kind"] != "held"],
-            jobs=[*view.jobs(glance, schedule.jobs, self._due, sync)],
+            jobs=[*view.jobs(seen, schedule.jobs, self._due, sync)],
             pausable=PAUSABLE,
             libraries=[one for one in parts.service.libraries if one.id],
             **self._looked(visit),

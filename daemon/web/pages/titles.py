@@ -11,12 +11,14 @@ from aiohttp import web
 from daemon.errors import ServiceError
 from daemon.report import words
 from daemon.report.explain import of_untracked, sentences
-from daemon.store import Wanted
-from daemon.web import known, titles
+from daemon.store import glance, titles
+from daemon.store.glance import Wanted
+from daemon.web import known
 from daemon.web.frame import Answer, PageRequest
 from daemon.web.models import RunRef, TitleRef
 from daemon.web.pages.base import Pages, read
 from daemon.web.problems import Problem
+from daemon.web.titles import look
 
 _PICTURE: Final = {
     "Cache-Control": "private, max-age=86400",
@@ -44,8 +46,8 @@ class TitlePages(Pages):
     async def _titles(self, visit: PageRequest) -> web.StreamResponse:
         text = visit.request.query.get("q", "").strip()[:200]
         store = self._parts.store
-        found = await store.found(text) if text else []
-        others = await store.untracked(text) if text else []
+        found = await store.read(glance.found, text) if text else []
+        others = await store.read(titles.untracked, text) if text else []
         told = [{**one, "because": [*of_untracked(_seen_by(visit, one))]} for one in others]
         return self._page(visit, "titles.html", text=text, found=found, untracked=told)
 
@@ -67,7 +69,7 @@ class TitlePages(Pages):
         if not visit.admin or visit.request.query.get("said") != _RECHECKED:
             return {"run": None}
         number = read(RunRef, {"run_id": visit.request.query.get("run", "")}, 400).run_id
-        found = await self._parts.store.run_view(number, Wanted(limit=0))
+        found = await self._parts.store.read(glance.view, number, Wanted(limit=0))
         if found is None or found.run["result"] is None:
             return {"run": None}
         return {"run": found.run, "found": [*words.looked(found.run["result"])], "note": None}
@@ -86,14 +88,14 @@ class TitlePages(Pages):
         """Have a run look at the title; the page tells what it found if that is soon."""
         tracked = (await self._facts(visit))["tracked"]
         number, jellyfin_id = tracked["id"], tracked["jellyfin_id"]
-        ticket = await titles.look(self._call(visit), f"request {number}", jellyfin_id)
+        ticket = await look(self._call(visit), f"request {number}", jellyfin_id)
         await asyncio.wait({ticket.result}, timeout=_SOON)
         return self._frame.to(f"/status/titles/{number}", said=_RECHECKED, run=ticket.number)
 
     async def _facts(self, visit: PageRequest) -> dict[str, Any]:
         given = visit.request.match_info["request_id"]
         number = read(TitleRef, {"request_id": given}, 404).request_id
-        if (facts := await self._parts.store.facts(number)) is None:
+        if (facts := await self._parts.store.read(titles.facts, number)) is None:
             raise Problem(404, f"There is no request {number}.")
         return facts if visit.admin else {**facts, "library": None, "needs": []}
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from daemon.domain import Actor, Outcome, Trigger
 from daemon.reasons import Reason
+from daemon.store import audit
+from daemon.store.audit import AuditEvent
+from daemon.store.database import Connection, Transaction, data_version
 
 _KEPT: Final = 200
 """Runs whose decisions are kept; the runs themselves are kept for good."""
@@ -21,6 +25,7 @@ _DECIDED: Final = (
 
 
 _HIGHEST: Final = 2**63 - 1
+_BOUNDS: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, math.inf)
 
 
 class Decided(NamedTuple):
@@ -70,17 +75,21 @@ def next_number(connection: sqlite3.Connection) -> int:
 
 
 def begin(
-    connection: sqlite3.Connection,
-    number: int | None,
+    transaction: Transaction,
     trigger: Trigger,
     actor: Actor,
-    at: datetime,
     *,
-    kind: str,
-    pictures: bool,
+    kind: str = "full",
+    pictures: bool = False,
+    number: int | None = None,
 ) -> int:
-    """Note that a run has begun; returns its number."""
-    cursor = connection.execute(
+    """Note that a run has begun; returns its number, the given one if there is one.
+
+    One that is still open, because the disk was too full to note its end, is closed.
+    """
+    interrupt_stale(transaction)
+    at = transaction.clock.now()
+    cursor = transaction.execute(
         "INSERT INTO sync_runs (id, trigger, kind, actor, started_at, outcome, pictures)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
         (number, trigger.value, kind, actor.name, _stamp(at), Outcome.RUNNING.value, pictures),
@@ -88,41 +97,44 @@ def begin(
     return int(cursor.lastrowid or 0)
 
 
-def note(connection: sqlite3.Connection, run_id: int, decided: Iterable[Decided]) -> None:
+def note(transaction: Transaction, run_id: int, decided: Iterable[Decided]) -> None:
     """Keep decisions of a run."""
-    [first] = connection.execute(
+    [first] = transaction.execute(
         "SELECT COALESCE(MAX(seq), 0) + 1 FROM sync_decisions WHERE run_id = ?", (run_id,)
     ).fetchone()
     names = ", ".join(_DECIDED)
     marks = ", ".join("?" * (len(_DECIDED) + 2))
-    connection.executemany(
+    transaction.executemany(
         f"INSERT INTO sync_decisions (run_id, seq, {names}) VALUES ({marks})",
         ((run_id, seq, one.reason.meaning.kind, *one) for seq, one in enumerate(decided, first)),
     )
 
 
 def finish(
-    connection: sqlite3.Connection,
+    transaction: Transaction,
     run_id: int,
     outcome: Outcome,
     result: dict[str, Any],
-    at: datetime,
+    *events: AuditEvent,
 ) -> None:
-    """Note how a run ended."""
+    """Note how a run ended, and its audit event."""
     counts = [result.get(name, 0) for name in ("added", "updated", "unpictured")]
-    connection.execute(
+    transaction.execute(
         "UPDATE sync_runs SET ended_at = ?, outcome = ?, added = ?, updated = ?, unpictured = ?,"
         " result = ? WHERE id = ?",
-        (_stamp(at), outcome.value, *counts, json.dumps(result), run_id),
+        (_stamp(transaction.clock.now()), outcome.value, *counts, json.dumps(result), run_id),
     )
+    prune(transaction)
+    audit.append(transaction, *events)
 
 
-def interrupt_stale(connection: sqlite3.Connection, at: datetime) -> list[int]:
+def interrupt_stale(transaction: Transaction) -> list[int]:
     """Close the runs that a dead process left open; returns their numbers.
 
     Such a run crashed before it recorded whether it added titles without asking for their pictures.
     """
-    rows = connection.execute(
+    at = transaction.clock.now()
+    rows = transaction.execute(
         "UPDATE sync_runs SET outcome = ?, ended_at = ?, unpictured = 1 - pictures"
         " WHERE outcome = ? RETURNING id",
         (Outcome.INTERRUPTED.value, _stamp(at), Outcome.RUNNING.value),
@@ -130,11 +142,16 @@ def interrupt_stale(connection: sqlite3.Connection, at: datetime) -> list[int]:
     return [number for (number,) in rows.fetchall()]
 
 
-def prune(connection: sqlite3.Connection) -> int:
-    """Forget the decisions of old runs; returns how many."""
-    [newest] = connection.execute("SELECT COALESCE(MAX(id), 0) FROM sync_runs").fetchone()
-    cursor = connection.execute("DELETE FROM sync_decisions WHERE run_id <= ?", (newest - _KEPT,))
-    return cursor.rowcount
+def prune(transaction: Transaction) -> None:
+    """Forget the decisions of old runs."""
+    [newest] = transaction.execute("SELECT COALESCE(MAX(id), 0) FROM sync_runs").fetchone()
+    transaction.execute("DELETE FROM sync_decisions WHERE run_id <= ?", (newest - _KEPT,))
+
+
+def housekeep(transaction: Transaction) -> None:
+    """What is good for the file now and then: forget old details, renew the statistics."""
+    prune(transaction)
+    transaction.execute("PRAGMA optimize")
 
 
 def keeps(connection: sqlite3.Connection, run_id: int) -> bool:
@@ -167,7 +184,7 @@ def latest(connection: sqlite3.Connection, limit: int) -> list[dict[str, Any]]:
     return [_run(row) for row in rows]
 
 
-def page(
+def runs(
     connection: sqlite3.Connection,
     before: int | None,
     limit: int,
@@ -180,6 +197,14 @@ def page(
         (*values, limit),
     )
     return [_run(row) for row in rows]
+
+
+def run_page(
+    connection: sqlite3.Connection, run_id: int, after: int, limit: int
+) -> dict[str, Any] | None:
+    """One run with some of the decisions kept of it, those above a `seq`; None if unknown."""
+    run = head(connection, run_id)
+    return None if run is None else {**run, "decisions": decided(connection, run_id, after, limit)}
 
 
 def decided(
@@ -211,21 +236,47 @@ class RunCounts(NamedTuple):
     last_good: datetime | None
 
 
-def counted(connection: sqlite3.Connection, bounds: Sequence[float]) -> RunCounts:
-    """Count the whole history.
+class Counted(NamedTuple):
+    """How many there are.
 
-    Args:
-        connection: for reading.
-        bounds: seconds, rising; the last one is infinite.
+    Attributes:
+        titles: by media type and state, in the tracker's own words.
     """
+
+    titles: dict[tuple[str, str], int]
+    runs: RunCounts
+
+
+class Counter:
+    """Counts titles and runs, again only after somebody has written."""
+
+    def __init__(self) -> None:
+        self._version = -1
+        self._counted: Counted | None = None
+
+    def count(self, connection: Connection) -> Counted:
+        """How many there are now."""
+        version = data_version(connection)
+        if self._counted is None or version != self._version:
+            self._counted = Counted(_titles(connection), _runs(connection))
+            self._version = version
+        return self._counted
+
+
+def _titles(connection: sqlite3.Connection) -> dict[tuple[str, str], int]:
+    rows = connection.execute("SELECT media_type, state, COUNT(*) FROM requests GROUP BY 1, 2")
+    return {(str(media_type), str(state)): count for media_type, state, count in rows}
+
+
+def _runs(connection: sqlite3.Connection) -> RunCounts:
     ended = connection.execute(
         "SELECT trigger, outcome, COUNT(*) FROM sync_runs WHERE ended_at NOT NULL GROUP BY 1, 2"
     )
     took = "(julianday(ended_at) - julianday(started_at)) * 86400"
-    within = ", ".join(f"COALESCE(SUM({took} <= ?), 0)" for _ in bounds)
+    within = ", ".join(f"COALESCE(SUM({took} <= ?), 0)" for _ in _BOUNDS)
     seconds, *numbers = connection.execute(
         f"SELECT COALESCE(SUM({took}), 0), {within} FROM sync_runs WHERE outcome NOT IN (?, ?)",
-        (*bounds, Outcome.RUNNING.value, Outcome.INTERRUPTED.value),
+        (*_BOUNDS, Outcome.RUNNING.value, Outcome.INTERRUPTED.value),
     ).fetchone()
     last = connection.execute(
         "SELECT ended_at FROM sync_runs WHERE kind = 'full' AND outcome = ?"
@@ -234,7 +285,7 @@ def counted(connection: sqlite3.Connection, bounds: Sequence[float]) -> RunCount
     ).fetchone()
     return RunCounts(
         ended={(trigger, outcome): count for trigger, outcome, count in ended},
-        within=dict(zip(bounds, numbers, strict=True)),
+        within=dict(zip(_BOUNDS, numbers, strict=True)),
         seconds=seconds,
         last_good=datetime.fromisoformat(last[0]) if last else None,
     )

@@ -1,0 +1,261 @@
+"""What a run decides by, and the writing of what it has decided, a batch in each transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+
+from daemon.domain import (
+    Absent,
+    Actor,
+    Add,
+    Conflict,
+    Decision,
+    Deletion,
+    InstanceId,
+    ItemError,
+    LibraryItem,
+    Skip,
+    TrackedRequest,
+    Update,
+)
+from daemon.reasons import Reason
+from daemon.store import attention, audit, history, instance_ids, migrate, requests
+from daemon.store.audit import AuditEvent
+from daemon.store.database import Connection, Transaction, data_version
+from daemon.store.history import Decided
+
+_WEEK: Final = timedelta(days=7)
+
+
+class Tracked(NamedTuple):
+    """What the tracker holds now, and what of it is not understood.
+
+    Attributes:
+        deletions: made in the tracker's dashboard.
+        removed_lately: rows that were removed in the last seven days without an admin's word.
+        server: id of the Jellyfin that an admin, or the first run, took for the right one.
+        instance_ids: by instance beside the primary ones, the number of each row's title there.
+    """
+
+    rows: list[TrackedRequest]
+    defects: list[ItemError]
+    deletions: Sequence[Deletion] = ()
+    removed_lately: int = 0
+    server: str | None = None
+    instance_ids: Mapping[str, Mapping[int, int]] = {}
+
+
+@dataclass(slots=True)
+class Applied:
+    """What a batch of decisions came to.
+
+    Attributes:
+        added: titles with a new row.
+        passed: items that were overtaken by the tracker itself.
+    """
+
+    added: int = 0
+    filled: int = 0
+    refreshed: int = 0
+    relinked: int = 0
+    promoted: int = 0
+    removed: int = 0
+    merged: int = 0
+    passed: list[LibraryItem] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Since:
+    """What others have written since a plan's rows were read; without an argument, since ever.
+
+    Attributes:
+        version: of the data, when that was looked at last.
+        last: the last row then.
+        newcomers: rows that others have made.
+    """
+
+    version: int = -1
+    last: requests.Last = field(default_factory=requests.Last)
+    newcomers: list[requests.Newcomer] = field(default_factory=list)
+
+    def look(self, transaction: Transaction) -> list[requests.Newcomer]:
+        """One question a batch, and only where somebody else has written since the last one."""
+        version = data_version(transaction)
+        if version != self.version:
+            self.newcomers += requests.newcomers(transaction, self.last)
+            self.last = requests.last_row(transaction)
+            self.version = version
+        return self.newcomers
+
+
+def since_now(transaction: Transaction) -> Since:
+    """To be asked for before the rows are read; only the writing connection can tell."""
+    return Since(data_version(transaction), requests.last_row(transaction))
+
+
+def tracked(
+    connection: Connection, items: Sequence[LibraryItem] | None = None, public_url: str = ""
+) -> Tracked:
+    """The tracker's rows, as far as the planner needs them.
+
+    Args:
+        items: only the rows that one of these could belong to; None for all.
+        public_url: of Jellyfin, which the addresses of its posters begin with.
+    """
+    rows, defects = requests.tracked(connection, items, public_url)
+    deleted = requests.deletions(connection)
+    if migrate.version(connection) is None:
+        return Tracked(rows, defects, deleted)
+    lately = audit.removed_since(connection, connection.clock.now() - _WEEK)
+    confirms = requests.has_table(connection, "sync_confirmed")
+    server = attention.confirmed_server(connection) if confirms else None
+    ids = instance_ids.known(connection, None if items is None else {row.id for row in rows})
+    return Tracked(rows, defects, deleted, lately, server, ids)
+
+
+def apply(
+    transaction: Transaction,
+    run_id: int,
+    actor: Actor,
+    decisions: Sequence[Decision],
+    since: Since | None = None,
+    on_commit: Callable[[Applied], None] = lambda _: None,
+) -> Applied:
+    """Write a batch of decisions: rows, timeline, audit and history.
+
+    Args:
+        since: the rows that they were decided by were read; what was added later is left alone.
+        on_commit: gets what it came to, even if the caller is cancelled meanwhile and does not.
+    """
+    since = since or Since()
+    writer = requests.Writer(transaction, since.look(transaction))
+    writer.add([one for one in decisions if isinstance(one, Add)])
+    for decision in decisions:
+        if isinstance(decision, Update):
+            writer.update(decision, actor, run_id)
+    written = writer.written
+    instance_ids.note(
+        transaction,
+        [
+            InstanceId(number, *one)
+            for number, add in written.added
+            for one in add.instance_ids.items()
+        ],
+    )
+    entries = (_named(transaction, one) for one in (*_decided(written), *_attention(decisions)))
+    history.note(transaction, run_id, entries)
+    audit.append(transaction, *_added_event(written, actor, run_id), *written.events)
+    if written.added:
+        since.last = requests.last_row(transaction)
+    reasons = [update.reason.value for _, update in written.updated]
+    applied = Applied(
+        added=len(written.added),
+        filled=reasons.count("fill"),
+        refreshed=reasons.count("refresh"),
+        relinked=reasons.count("relink"),
+        promoted=reasons.count("promote"),
+        passed=written.passed,
+    )
+    transaction.after_commit(lambda: on_commit(applied))
+    return applied
+
+
+def remove(transaction: Transaction, run_id: int, actor: Actor, rows: Sequence[Absent]) -> Applied:
+    """Remove rows that are still as they were."""
+    writer = requests.Writer(transaction)
+    for row in rows:
+        writer.remove(row, actor, run_id, _why(row))
+    written = writer.written
+    history.note(transaction, run_id, [_removed(Reason.REMOVE, *one) for one in written.removed])
+    audit.append(transaction, *written.events)
+    return Applied(removed=len(written.removed))
+
+
+def merge(transaction: Transaction, run_id: int, actor: Actor, rows: Sequence[int]) -> Applied:
+    """Make one row of several of ours."""
+    writer = requests.Writer(transaction)
+    writer.merge(rows, actor, run_id)
+    written = writer.written
+    entries = [_removed(Reason.MERGE, *one) for one in written.merged]
+    history.note(transaction, run_id, entries)
+    audit.append(transaction, *written.events)
+    return Applied(merged=len(written.merged))
+
+
+def note_doubles(transaction: Transaction, run_id: int, doubles: Sequence[tuple[int, ...]]) -> None:
+    """Keep in the history which rows of ours are one title."""
+    history.note(transaction, run_id, [_double(transaction, rows) for rows in doubles])
+
+
+def _double(connection: sqlite3.Connection, rows: tuple[int, ...]) -> Decided:
+    first, *others = rows
+    media_type, title, item = connection.execute(
+        "SELECT media_type, title, jellyfin_id FROM requests WHERE id = ?", (first,)
+    ).fetchone() or (None, None, None)
+    also = ", ".join(str(number) for number in others)
+    return Decided(Reason.DOUBLE, media_type, title, item, first, also)
+
+
+def _why(absent: Absent) -> str:
+    row = absent.request
+    sightings = (row.absence.sightings if row.absence else 0) + 1
+    since = f" since {row.absence.since:%Y-%m-%d %H:%M} UTC" if row.absence else ""
+    approved = f"{audit.APPROVED}: " if absent.why else ""
+    return f"{approved}nothing to play of it in {sightings} complete listings of the library{since}"
+
+
+def _removed(reason: Reason, number: int, row: dict[str, Any]) -> Decided:
+    return Decided(reason, row["media_type"], row["title"], row["jellyfin_id"], number)
+
+
+def _added_event(written: requests.Written, actor: Actor, run_id: int) -> list[AuditEvent]:
+    """One event for all rows of a batch, or a first run would pay for a hash a title."""
+    if not written.added:
+        return []
+    after = {
+        "request_ids": [number for number, _ in written.added],
+        "jellyfin_ids": [add.item.jellyfin_id for _, add in written.added],
+    }
+    return [AuditEvent(Reason.ADD.meaning.audit, actor, run_id, after=after)]
+
+
+def _decided(written: requests.Written) -> Iterable[Decided]:
+    for number, add in written.added:
+        yield _entry(add.reason, add.item, number)
+    for number, update in written.updated:
+        names = ", ".join(sorted({*update.fills, *update.replaces, *update.relinks}))
+        details = "; ".join(filter(None, (names, update.details)))
+        yield _entry(update.reason, update.item, number, details)
+
+
+def _attention(decisions: Iterable[Decision]) -> Iterable[Decided]:
+    for one in decisions:
+        if isinstance(one, Conflict):
+            rows = ", ".join(str(number) for number in one.request_ids)
+            details = "; ".join(filter(None, (one.details, rows and f"requests {rows}")))
+            alone = one.request_ids[0] if len(one.request_ids) == 1 else None
+            yield _entry(one.reason, one.item, alone, details)
+        elif isinstance(one, Skip) and one.reason.kept:
+            yield _entry(one.reason, one.item, one.request_id, one.details)
+
+
+def _named(connection: sqlite3.Connection, one: Decided) -> Decided:
+    """An entry about a request without an item is called as its row is."""
+    if one.title or one.request_id is None:
+        return one
+    row = connection.execute(
+        "SELECT media_type, title, jellyfin_id FROM requests WHERE id = ?", (one.request_id,)
+    ).fetchone()
+    return one if row is None else one._replace(media_type=row[0], title=row[1], jellyfin_id=row[2])
+
+
+def _entry(
+    reason: Reason, item: LibraryItem | None, number: int | None, details: str | None = None
+) -> Decided:
+    if item is None:
+        return Decided(reason, None, None, None, number, details)
+    return Decided(reason, item.media_type.value, item.title, item.jellyfin_id, number, details)
