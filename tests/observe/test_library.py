@@ -598,16 +598,6 @@ def tracked(show: Series) -> TrackedRequest:
     return wanting(show, state=RequestState.AVAILABLE)
 
 
-def holding(*shows: Series, merging: bool = False) -> World:
-    """A library of these series, long since read and scanned."""
-    world = World()
-    world.folders["TV"].merges_series = merging
-    for show in shows:
-        world.add_series(show)
-    world.scan()
-    return world
-
-
 async def seen_in(world: World, *requests: TrackedRequest) -> Observed:
     """What a run sees of a world."""
     async with PretendServices(world) as running:
@@ -626,7 +616,7 @@ async def test_missing_episodes_are_known_as_missing() -> None:
     """A season tells what of it is not there; a series never does."""
     files = [File(1, number, virtual=number > 3) for number in range(1, 11)]
     show = a_series(1, *files)
-    observed = await seen_in(holding(show), wanting(show, 1))
+    observed = await seen_in(World.holding(show), wanting(show, 1))
     found = observed.looked.episodes[show.jellyfin_id]
     assert {one.number for one in found.rows if one.there} == {1, 2, 3}
     assert {one.number for one in found.rows if one.there is False} == {*range(4, 11)}
@@ -638,7 +628,7 @@ async def test_an_episode_counts_for_the_folder_that_it_is_in() -> None:
     show = a_series(1, File(1, 1), File(1, 2))
     path = f"{show.path} 4K"
     other = replace(show, path=path, jellyfin_id=jellyfin_id("Series", path), episodes=[File(1, 2)])
-    world = holding(show, other, merging=True)
+    world = World.holding(show, other, merging=True)
     observed = await seen_in(world, wanting(show, 1))
     assert rows(observed, show) == [(1, 1, True), (1, 2, True)]
     assert rows(observed, other) == [(1, 2, True)]
@@ -672,14 +662,14 @@ async def test_an_episode_in_its_first_moments_is_known_as_unread(
 ) -> None:
     """At first it names neither its series nor its number; it is in its season all the same."""
     show = a_series(1, File(1, 1), File(1, 2, unread=unread))
-    observed = await seen_in(holding(show), wanting(show))
+    observed = await seen_in(World.holding(show), wanting(show))
     assert [*observed.looked.episodes[show.jellyfin_id].rows] == known
 
 
 async def test_an_unread_episode_does_not_speak_of_other_series() -> None:
     """Which season it was found in says whose it may be."""
     busy, other = a_series(1, File(1, 1), File(1, 2, unread=2)), a_series(2, File(1, 1))
-    observed = await seen_in(holding(busy, other), wanting(busy), wanting(other))
+    observed = await seen_in(World.holding(busy, other), wanting(busy), wanting(other))
     assert [*observed.looked.episodes[other.jellyfin_id].rows] == [Episode(1, 1)]
 
 
@@ -691,7 +681,7 @@ async def test_only_the_seasons_that_matter_are_asked_for(
 ) -> None:
     """Those that are requested; all but the specials where no season is named."""
     show = a_series(1, *(File(season, 1) for season in range(3)))
-    async with PretendServices(holding(show)) as running:
+    async with PretendServices(World.holding(show)) as running:
         observed = await observe(running, requests=[wanting(show, *asked_for)])
         queries = [call.query for call in running.calls("jellyfin") if "ParentId=" in call.query]
     asked_ids = {show.season_id(season) for season in seasons}
@@ -705,7 +695,7 @@ async def test_only_the_seasons_that_matter_are_asked_for(
 async def test_many_open_series_cost_one_list(count: int, calls: int) -> None:
     """All of them are judged, with two calls however many there are."""
     shows = [a_series(number, File(1, 1), File(1, 2)) for number in range(1, count + 1)]
-    async with PretendServices(holding(*shows)) as running:
+    async with PretendServices(World.holding(*shows)) as running:
         observed = await observe(running, requests=[wanting(show, 1) for show in shows])
         assert len(running.calls("jellyfin")) == 7 + calls
     assert observed.looked.episodes.keys() == {show.jellyfin_id for show in shows}
@@ -715,7 +705,7 @@ async def test_many_open_series_cost_one_list(count: int, calls: int) -> None:
 async def test_series_without_open_requests_are_not_counted() -> None:
     """A request that is available asks for nothing more."""
     show = a_series(1, File(1, 1))
-    async with PretendServices(holding(show)) as running:
+    async with PretendServices(World.holding(show)) as running:
         observed = await observe(running, requests=[tracked(show)])
         assert len(running.calls("jellyfin")) == 7
     assert observed.looked.episodes == {}
@@ -725,7 +715,7 @@ async def test_series_without_open_requests_are_not_counted() -> None:
 async def test_episodes_that_cannot_be_asked_for_are_not_counted(query: str) -> None:
     """Nothing is said of them then, which is not the same as that there are none."""
     show = a_series(1, File(1, 1))
-    async with PretendServices(holding(show)) as running:
+    async with PretendServices(World.holding(show)) as running:
         running.fault("jellyfin", Fault("/Items?", query, times=None, status=500))
         observed = await observe(running, requests=[wanting(show, 1)])
     assert all(one.partial for one in observed.looked.episodes.values())
@@ -738,7 +728,7 @@ async def test_a_season_that_is_not_listed_whole_counts_nothing() -> None:
     """What is missing from the answer may be any episode."""
     show = a_series(1, File(1, 1))
     body = b'{"Items":[],"TotalRecordCount":1,"StartIndex":0}'
-    async with PretendServices(holding(show)) as running:
+    async with PretendServices(World.holding(show)) as running:
         running.fault("jellyfin", Fault("/Items?", "ParentId=", times=None, body=body))
         observed = await observe(running, requests=[wanting(show, 1)])
     assert observed.looked.episodes[show.jellyfin_id].partial
@@ -747,7 +737,7 @@ async def test_a_season_that_is_not_listed_whole_counts_nothing() -> None:
 async def test_a_season_that_cannot_be_asked_for_says_nothing_of_another_series() -> None:
     """Only its own series is in doubt; the others are counted as ever."""
     broken, other = a_series(1, File(1, 1)), a_series(2, File(1, 1))
-    world = holding(broken, other)
+    world = World.holding(broken, other)
     async with PretendServices(world) as running:
         season = f"ParentId={broken.season_id(1)}"
         running.fault("jellyfin", Fault("/Items?", season, times=None, status=500))
@@ -777,7 +767,7 @@ async def test_a_tracked_series_is_only_absent_by_the_list_of_all_episodes(
 ) -> None:
     """It must be whole, and each of its rows must name its series."""
     show, neighbour = a_series(1), a_series(2, File(1, 1), other)
-    async with PretendServices(holding(show, neighbour)) as running:
+    async with PretendServices(World.holding(show, neighbour)) as running:
 
         def between() -> None:
             if fault and not running.calls("sonarr")[3:]:
@@ -804,7 +794,7 @@ async def test_only_what_is_virtual_or_a_stub_is_not_there(
 ) -> None:
     """A place that is not understood proves neither that a series is there nor that it is gone."""
     show = a_series(1, file)
-    observed = await seen_in(holding(show), tracked(show))
+    observed = await seen_in(World.holding(show), tracked(show))
     assert observed.available == {"Show 01": available}
 
 
@@ -812,7 +802,7 @@ async def test_a_copy_that_is_there_spares_the_proof_of_the_other() -> None:
     """A title is not absent while any of its items can be played."""
     show = a_series(1, File(1, 1))
     empty = replace(show, jellyfin_id="b" * 32, path="/media/tv/other", episodes=[])
-    async with PretendServices(holding(show, empty)) as running:
+    async with PretendServices(World.holding(show, empty)) as running:
         observed = await observe(running, requests=[tracked(show)])
         bulk = [call for call in running.calls("jellyfin") if call.query.endswith(BULK)]
     assert bulk == []

@@ -443,6 +443,16 @@ class World:
         self.saved_at.update(dict.fromkeys(keys, datetime.now(UTC)))
 
     @classmethod
+    def holding(cls, *shows: Series, merging: bool = False) -> Self:
+        """Make a world with these series, scanned and read."""
+        world = cls()
+        world.folders["TV"].merges_series = merging
+        for show in shows:
+            world.add_series(show)
+        world.scan()
+        return world
+
+    @classmethod
     def of_size(
         cls,
         *,

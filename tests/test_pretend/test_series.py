@@ -36,16 +36,6 @@ def in_other_folder(one: Series, suffix: str, *episodes: Episode, **changes: Any
     return replace(one, jellyfin_id=identity, path=path, episodes=list(episodes), **changes)
 
 
-def holding(*shows: Series, merging: bool = False) -> World:
-    """Make a world with these series, scanned and read."""
-    world = World()
-    world.folders["TV"].merges_series = merging
-    for show in shows:
-        world.add_series(show)
-    world.scan()
-    return world
-
-
 def told(body: Any, *keys: str) -> list[list[Any]]:
     """Reduce rows to some of their values, in an order of their own."""
     rows = [[row.get(key) for key in keys] for row in body["Items"]]
@@ -71,8 +61,8 @@ def ten_wanted() -> Series:
 async def test_a_series_never_tells_its_missing_episodes(query: str, name: str) -> None:
     """Its own parent id answers what is on disk, whatever is said of missing ones."""
     show = ten_wanted()
-    answer = await asked(holding(show), f"Episode&ParentId={show.jellyfin_id}{query}")
-    also = await asked(holding(show), f"Episode&ParentId={show.jellyfin_id}&IsMissing=true")
+    answer = await asked(World.holding(show), f"Episode&ParentId={show.jellyfin_id}{query}")
+    also = await asked(World.holding(show), f"Episode&ParentId={show.jellyfin_id}&IsMissing=true")
 
     assert told(answer.json, *NUMBERS) == told(REAL[name], *NUMBERS)
     assert answer.json == also.json
@@ -82,9 +72,9 @@ async def test_a_season_tells_its_missing_episodes() -> None:
     """A season's parent id answers all that is known of it, unless it is asked for less."""
     show = ten_wanted()
     query = f"Episode&ParentId={show.season_id(1)}"
-    answer = await asked(holding(show), query)
-    there = await asked(holding(show), f"{query}&IsMissing=false")
-    missing = await asked(holding(show), f"{query}&IsMissing=true")
+    answer = await asked(World.holding(show), query)
+    there = await asked(World.holding(show), f"{query}&IsMissing=false")
+    missing = await asked(World.holding(show), f"{query}&IsMissing=true")
 
     assert told(answer.json, *NUMBERS) == told(REAL["of_season"], *NUMBERS)
     assert told(there.json, *NUMBERS) == told(REAL["of_series"], *NUMBERS)
@@ -95,7 +85,7 @@ async def test_a_season_is_not_another_one() -> None:
     """A season's parent id answers neither another season nor another series."""
     first = series("First", Episode(1, 1), Episode(2, 1))
     other = series("Other", Episode(1, 1))
-    answer = await asked(holding(first, other), f"Episode&ParentId={first.season_id(1)}")
+    answer = await asked(World.holding(first, other), f"Episode&ParentId={first.season_id(1)}")
 
     assert answer.names == ["First S01E01"]
 
@@ -103,8 +93,8 @@ async def test_a_season_is_not_another_one() -> None:
 async def test_seasons_are_as_recorded() -> None:
     """A season has the recorded keys in order, and the id that its episodes name."""
     show = series("Only Specials", Episode(0, 1), Episode(0, 2), Episode(1, 1))
-    seasons = await asked(holding(show), "Season")
-    episodes = await asked(holding(show), "Episode")
+    seasons = await asked(World.holding(show), "Season")
+    episodes = await asked(World.holding(show), "Episode")
 
     assert shape(seasons.json["Items"][0]) == shape(REAL["seasons"]["Items"][0])
     assert told(seasons.json, "Name", "IndexNumber") == [["Season 1", 1], ["Specials", 0]]
@@ -118,7 +108,7 @@ async def test_seasons_are_as_recorded() -> None:
 )
 async def test_seasons_without_a_folder(query: str, name: str) -> None:
     """They are virtual, but only one of missing episodes alone counts as missing."""
-    world = holding(
+    world = World.holding(
         series("Half Virtual", Episode(1, 1), Episode(1, 2, virtual=True)),
         series("Flat Files", Episode(1, 1, in_season_folder=False)),
         series("Virtual Only", Episode(1, 1, virtual=True)),
@@ -133,7 +123,9 @@ async def test_seasons_without_a_folder(query: str, name: str) -> None:
 
 async def test_a_library_narrows_seasons_and_episodes() -> None:
     """Only what is in the library that is the parent is listed."""
-    world = holding(series("Here", Episode(1, 1)), series("There", Episode(1, 1), library="Anime"))
+    world = World.holding(
+        series("Here", Episode(1, 1)), series("There", Episode(1, 1), library="Anime")
+    )
     parent = world.folders["Anime"].jellyfin_id
     seasons = await asked(world, f"Season&ParentId={parent}")
     episodes = await asked(world, f"Episode&ParentId={parent}")
@@ -144,7 +136,9 @@ async def test_a_library_narrows_seasons_and_episodes() -> None:
 
 async def test_numbers_narrow_the_rows() -> None:
     """An episode's season and number, a season's number, and never a series."""
-    world = holding(series("Show", Episode(1, 1), Episode(1, 2), Episode(2, 1), Episode(2, 2)))
+    world = World.holding(
+        series("Show", Episode(1, 1), Episode(1, 2), Episode(2, 1), Episode(2, 2))
+    )
     second = await asked(world, "Episode&ParentIndexNumber=2")
     one = await asked(world, "Episode&ParentIndexNumber=2&IndexNumber=1")
     season = await asked(world, "Season&IndexNumber=2")
@@ -159,7 +153,7 @@ async def test_numbers_narrow_the_rows() -> None:
 async def test_a_new_series_is_an_honest_looking_zero() -> None:
     """In a library that merges a new series has no episodes by its id until the next scan."""
     show = series("Mid Season", Episode(1, 5), Episode(1, 6))
-    world = holding(merging=True)
+    world = World.holding(merging=True)
     world.add_series(show)
     parent = f"&ParentId={show.jellyfin_id}"
 
@@ -174,7 +168,7 @@ async def test_a_new_series_is_an_honest_looking_zero() -> None:
 async def test_what_a_stale_series_answers_to() -> None:
     """The recorded questions about a series with two episodes get as many rows as they did."""
     show = series("Stale", Episode(1, 1), Episode(1, 2))
-    world = holding(merging=True)
+    world = World.holding(merging=True)
     world.add_series(show)
     library = f"&ParentId={world.folders['TV'].jellyfin_id}"
     ids = ",".join(map(show.key, show.episodes))
@@ -219,14 +213,14 @@ def test_when_a_key_is_stale() -> None:
 
     stale = {show.jellyfin_id}
     assert seen == [stale, set(), stale, set(), set(), set(), stale]
-    assert holding(show).stale == set()
+    assert World.holding(show).stale == set()
 
 
 async def test_the_halves_of_a_series_answer_together() -> None:
     """Where series are merged either id answers both folders, each row with its own SeriesId."""
     first = series("Split Show", Episode(1, 1), Episode(1, 2))
     second = in_other_folder(first, "disk2", Episode(2, 1), Episode(2, 2))
-    merged, apart = holding(first, second, merging=True), holding(first, second)
+    merged, apart = World.holding(first, second, merging=True), World.holding(first, second)
     answers = [
         await asked(merged, f"Episode&ParentId={one.jellyfin_id}") for one in (first, second)
     ]
@@ -243,7 +237,7 @@ async def test_copies_count_twice() -> None:
     """Two folders with the same episodes are four rows, and a folder without any has them too."""
     first = series("Gone File Show", Episode(1, 1), Episode(1, 2))
     copy, bare = in_other_folder(first, "4K", *first.episodes), in_other_folder(first, "bare")
-    world = holding(first, copy, bare, merging=True)
+    world = World.holding(first, copy, bare, merging=True)
     answer = await asked(world, f"Episode&ParentId={first.jellyfin_id}")
     of_bare = await asked(world, f"Episode&ParentId={bare.jellyfin_id}")
 
@@ -255,7 +249,7 @@ async def test_a_stale_half_is_not_answered_by_the_other() -> None:
     """Either id answers the folder whose episodes have the key of now."""
     first = series("Split Show", Episode(1, 1))
     second = in_other_folder(first, "disk2", Episode(2, 1))
-    world = holding(first, merging=True)
+    world = World.holding(first, merging=True)
     world.add_series(second)
 
     for one in (first, second):
@@ -265,7 +259,7 @@ async def test_a_stale_half_is_not_answered_by_the_other() -> None:
 
 def test_what_is_merged() -> None:
     """The same TVDB id, without one the same IMDb id; never a TMDB id, nor two libraries."""
-    world = holding(merging=True)
+    world = World.holding(merging=True)
     world.folders["Anime"].merges_series = True
     pairs = [
         ({"Tvdb": "1", "Imdb": "tt1"}, {"Tvdb": "1"}, "TV"),
@@ -294,7 +288,7 @@ async def test_several_numbers_in_one_file() -> None:
         Episode(1, 6, end=7),
         Episode(1, 8),
     )
-    answer = await asked(holding(show), "Episode")
+    answer = await asked(World.holding(show), "Episode")
     single, double = REAL["several_numbers"]["Items"][:2]
     keys = (*NUMBERS, "IndexNumberEnd")
 
@@ -307,7 +301,7 @@ async def test_several_numbers_in_one_file() -> None:
 async def test_two_files_of_one_number() -> None:
     """They are two rows with the same numbers, each with its own id and path."""
     copies = [Episode(1, number, version=name) for number in (2, 3) for name in ("", "1080p")]
-    answer = await asked(holding(series("Double File", Episode(1, 1), *copies)), "Episode")
+    answer = await asked(World.holding(series("Double File", Episode(1, 1), *copies)), "Episode")
     rows = answer.json["Items"]
 
     assert told(answer.json, *NUMBERS) == told(REAL["two_files"], *NUMBERS)
@@ -375,7 +369,7 @@ async def test_the_first_moments_of_an_episode(*, in_season_folder: bool) -> Non
 async def test_an_unread_episode_is_found_by_its_place_alone() -> None:
     """In its first moments neither a number nor its series leads to it, its folders do."""
     show = series("Fresh", Episode(1, 1, unread=2))
-    world = holding(show)
+    world = World.holding(show)
     parents = (world.folders["TV"].jellyfin_id, show.season_id(1), show.jellyfin_id)
     totals = [len((await asked(world, f"Episode&ParentId={one}")).names) for one in parents]
 
@@ -391,8 +385,8 @@ async def test_where_an_episode_is_said_to_be() -> None:
         Episode(1, 2, location=None),
         Episode(1, 3, virtual=True),
     )
-    answer = await asked(holding(show), "Episode")
-    present = await asked(holding(show), "Episode&IsMissing=false")
+    answer = await asked(World.holding(show), "Episode")
+    present = await asked(World.holding(show), "Episode&IsMissing=false")
 
     locations = [row.get("LocationType", "absent") for row in answer.json["Items"]]
     assert locations == ["Remote", "absent", "Virtual"]
@@ -402,6 +396,6 @@ async def test_where_an_episode_is_said_to_be() -> None:
 async def test_a_season_by_its_id() -> None:
     """A season is found by its id if its type is asked for."""
     show = series("Show", Episode(1, 1), Episode(2, 1))
-    answer = await asked(holding(show), f"Season&Ids={show.season_id(2)}")
+    answer = await asked(World.holding(show), f"Season&Ids={show.season_id(2)}")
 
     assert answer.names == ["Season 2"]
