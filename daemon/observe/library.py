@@ -14,7 +14,6 @@ from daemon.services.jellyfin import SERVICE as JELLYFIN
 from daemon.services.jellyfin import Around, JellyfinClient, Page
 from daemon.snapshot import Reading
 
-_MAX_READINGS = 2
 _MAX_DEFECTS = 1000
 
 

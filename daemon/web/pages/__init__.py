@@ -39,16 +39,12 @@ def add(
     async def root_page(_: PageRequest) -> web.StreamResponse:
         return frame.to("/status")
 
-    status = StatusPages(site, frame)
+    router = application.router
+    status = StatusPages(site, frame, router)
+    for group in (RunPages, TitlePages, AttentionPages, AuditPages):
+        group(site, frame, router)
     login = Login(site, frame, sessions, failures, device_of(site.parts))
-    get, post = application.router.add_get, application.router.add_post
-    base = frame.base
-    groups = (RunPages, TitlePages, AttentionPages, AuditPages)
-    for pages in (status, *(group(site, frame) for group in groups)):
-        for path, answer, for_admins in pages.readable():
-            get(base + path, frame.handler(answer, admin=for_admins))
-        for path, answer in pages.writable():
-            post(base + path, frame.handler(answer, admin=True))
+    get, post, base = router.add_get, router.add_post, frame.base
     post(f"{base}/logout", frame.handler(login.leave, admin=False))
     get(f"{base}/login", login.show)
     post(f"{base}/login", login.enter)

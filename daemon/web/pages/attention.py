@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from aiohttp import web
@@ -10,7 +9,7 @@ from aiohttp import web
 from daemon.store import attention
 from daemon.store.attention import Finding
 from daemon.web import settle, view
-from daemon.web.frame import Answer, PageRequest
+from daemon.web.frame import PageRequest
 from daemon.web.pages.base import Pages
 
 _PATH: Final = "/status/attention"
@@ -21,13 +20,9 @@ _MAX: Final = 100
 class AttentionPages(Pages):
     """The page of what needs somebody."""
 
-    def readable(self) -> Iterator[tuple[str, Answer, bool]]:
-        """Addresses, what answers there, and whether only administrators may see it."""
-        yield _PATH, self._listed, True
-
-    def writable(self) -> Iterator[tuple[str, Answer]]:
-        """Addresses of forms."""
-        yield _PATH, self._done
+    def _serve(self) -> None:
+        self._get(_PATH, self._listed, admin=True)
+        self._post(_PATH, self._done)
 
     async def _found(self, *, ignored: bool) -> list[Finding]:
         return await self._parts.store.read(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from aiohttp import web
 
 from daemon.store import audit
 from daemon.store.audit import AuditFilter
-from daemon.web.frame import Answer, PageRequest
+from daemon.web.frame import PageRequest
 from daemon.web.models import AuditQuery
 from daemon.web.pages.base import Pages, read
 
@@ -16,9 +14,8 @@ from daemon.web.pages.base import Pages, read
 class AuditPages(Pages):
     """The page of the audit."""
 
-    def readable(self) -> Iterator[tuple[str, Answer, bool]]:
-        """Addresses, what answers there, and whether only administrators may see it."""
-        yield "/status/audit", self._audit, True
+    def _serve(self) -> None:
+        self._get("/status/audit", self._audit, admin=True)
 
     async def _audit(self, visit: PageRequest) -> web.StreamResponse:
         given = {name: value for name, value in visit.request.query.items() if value}

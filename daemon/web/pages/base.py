@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -18,20 +18,27 @@ RUN = "/status/runs/{run_id}"
 
 
 class Pages:
-    """A group of pages, of whoever is logged in."""
+    """A group of pages, for people who are logged in."""
 
-    def __init__(self, site: Context, frame: Renderer) -> None:
+    def __init__(self, site: Context, frame: Renderer, router: web.UrlDispatcher) -> None:
         self._site = site
         self._parts = site.parts
         self._frame = frame
+        self._router = router
+        self._serve()
 
-    def readable(self) -> Iterator[tuple[str, Answer, bool]]:
-        """Addresses, what answers there, and whether only administrators may see it."""
+    def _serve(self) -> None:
+        """Give each page its address."""
         raise NotImplementedError
 
-    def writable(self) -> Iterator[tuple[str, Answer]]:
-        """Addresses of forms; all of them are for administrators."""
-        yield from ()
+    def _get(self, path: str, answer: Answer, *, admin: bool = False) -> None:
+        """Serve a page, for administrators alone where it is theirs."""
+        handler = self._frame.handler(answer, admin=admin)
+        self._router.add_get(self._frame.base + path, handler)
+
+    def _post(self, path: str, answer: Answer) -> None:
+        """Take a form; all of them are for administrators."""
+        self._router.add_post(self._frame.base + path, self._frame.handler(answer, admin=True))
 
     def _page(
         self, visit: PageRequest, name: str, *, status: int = 200, **values: Any

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
@@ -15,7 +14,7 @@ from daemon.store.glance import SHOWN, RunView, Wanted
 from daemon.store.history import RunFilter
 from daemon.store.plans import PlanState
 from daemon.web import admin, plans, view
-from daemon.web.frame import Answer, PageRequest
+from daemon.web.frame import PageRequest
 from daemon.web.models import RunQuery, RunsOfDays
 from daemon.web.pages.base import RUN, Pages, read
 from daemon.web.problems import Problem
@@ -28,18 +27,14 @@ _VERBS: Final = ("approve", "discard", "undo")
 class RunPages(Pages):
     """The pages of runs."""
 
-    def readable(self) -> Iterator[tuple[str, Answer, bool]]:
-        """Addresses, what answers there, and whether only administrators may see it."""
-        yield "/status/runs", self._runs, False
-        yield RUN, self._run, False
-        yield f"{RUN}/{{verb:{'|'.join(_VERBS)}}}", self._confirm, True
-
-    def writable(self) -> Iterator[tuple[str, Answer]]:
-        """Addresses of forms."""
-        yield f"{RUN}/cancel", self._cancel
-        yield f"{RUN}/approve", self._approve
-        yield f"{RUN}/discard", self._discard
-        yield f"{RUN}/undo", self._undo
+    def _serve(self) -> None:
+        self._get("/status/runs", self._runs)
+        self._get(RUN, self._run)
+        self._get(f"{RUN}/{{verb:{'|'.join(_VERBS)}}}", self._confirm, admin=True)
+        self._post(f"{RUN}/cancel", self._cancel)
+        self._post(f"{RUN}/approve", self._approve)
+        self._post(f"{RUN}/discard", self._discard)
+        self._post(f"{RUN}/undo", self._undo)
 
     async def _runs(self, visit: PageRequest) -> web.StreamResponse:
         filled = {name: value for name, value in visit.request.query.items() if value}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,10 +15,9 @@ from daemon.store import attention, glance
 from daemon.store.glance import Dashboard
 from daemon.triggers.schedule import PAUSABLE, Done
 from daemon.web import hooks, view
-from daemon.web.frame import Answer, PageRequest, Renderer
+from daemon.web.frame import PageRequest
 from daemon.web.pages.base import Pages
 from daemon.web.problems import Problem
-from daemon.web.routes import Context
 
 _FEW: Final = 3
 _PLANNED: Final = 300
@@ -29,22 +27,16 @@ _SOON: Final = 2.0
 class StatusPages(Pages):
     """The status page, and what its buttons lead to."""
 
-    def __init__(self, site: Context, frame: Renderer) -> None:
-        super().__init__(site, frame)
-        self._dry_run: asyncio.Task[dict[str, Any] | None] | None = None
-        self._look: asyncio.Task[Done] | None = None
+    _dry_run: asyncio.Task[dict[str, Any] | None] | None = None
+    _look: asyncio.Task[Done] | None = None
 
-    def readable(self) -> Iterator[tuple[str, Answer, bool]]:
-        """Addresses, what answers there, and whether only administrators may see it."""
-        yield "/status", self._status, False
-        yield "/status/preview", self._preview, True
-
-    def writable(self) -> Iterator[tuple[str, Answer]]:
-        """Addresses of forms."""
-        yield "/status/sync", self._sync
-        yield "/status/pause", self._pause
-        yield "/status/resume", self._resume
-        yield "/status/hooks/test", self._test_hook
+    def _serve(self) -> None:
+        self._get("/status", self._status)
+        self._get("/status/preview", self._preview, admin=True)
+        self._post("/status/sync", self._sync)
+        self._post("/status/pause", self._pause)
+        self._post("/status/resume", self._resume)
+        self._post("/status/hooks/test", self._test_hook)
 
     async def _status(self, visit: PageRequest) -> web.StreamResponse:
         parts = self._parts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any, Final
 
 from aiohttp import web
@@ -14,7 +13,7 @@ from daemon.report.explain import of_untracked, sentences
 from daemon.store import glance, titles
 from daemon.store.glance import Wanted
 from daemon.web import known
-from daemon.web.frame import Answer, PageRequest
+from daemon.web.frame import PageRequest
 from daemon.web.models import RunRef, TitleRef
 from daemon.web.pages.base import Pages, read
 from daemon.web.problems import Problem
@@ -33,15 +32,11 @@ _TITLE: Final = "/status/titles/{request_id}"
 class TitlePages(Pages):
     """The pages of titles."""
 
-    def readable(self) -> Iterator[tuple[str, Answer, bool]]:
-        """Addresses, what answers there, and whether only administrators may see it."""
-        yield "/status/titles", self._titles, False
-        yield _TITLE, self._title, False
-        yield f"{_TITLE}/poster", self._poster, False
-
-    def writable(self) -> Iterator[tuple[str, Answer]]:
-        """Addresses of forms."""
-        yield f"{_TITLE}/recheck", self._recheck
+    def _serve(self) -> None:
+        self._get("/status/titles", self._titles)
+        self._get(_TITLE, self._title)
+        self._get(f"{_TITLE}/poster", self._poster)
+        self._post(f"{_TITLE}/recheck", self._recheck)
 
     async def _titles(self, visit: PageRequest) -> web.StreamResponse:
         text = visit.request.query.get("q", "").strip()[:200]
