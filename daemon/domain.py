@@ -13,14 +13,8 @@ from daemon.reasons import Reason
 SYNC_USER = "Library Sync"
 """What stands in `requested_by` of the rows that this program added."""
 
-Column = int | str | None
+Value = int | str | None
 """A value of a tracker column."""
-
-FILLABLE = (
-    *("jellyfin_id", "tmdb_id", "tvdb_id", "imdb_id", "radarr_id", "sonarr_id"),
-    *("year", "overview", "poster_url", "final_path"),
-)
-"""The tracker's columns that may be filled where they are NULL."""
 
 
 class MediaType(StrEnum):
@@ -205,7 +199,7 @@ class Tracker:
     instance_ids: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
 
-def fingerprint(*values: Column) -> int:
+def fingerprint(*values: Value) -> int:
     """Values as one number that is valid within this process, in place of long texts."""
     return hash(values)
 
@@ -301,6 +295,16 @@ class Add:
     instance_ids: Mapping[str, int] = field(default_factory=dict)
 
     @property
+    def ids(self) -> Ids:
+        """Of all its copies."""
+        return self.item.ids
+
+    @property
+    def full(self) -> LibraryItem:
+        """The item, with its long texts once it is to be written."""
+        return self.item
+
+    @property
     def reason(self) -> Reason:
         """Whether any provider knows it makes the difference."""
         return Reason.ADD if self.item.ids.known else Reason.ADD_WITHOUT_IDS
@@ -323,9 +327,9 @@ class Update:
     item: LibraryItem
     reason: Reason
     request_id: int
-    fills: Mapping[str, Column] = field(default_factory=dict)
-    replaces: Mapping[str, Column] = field(default_factory=dict)
-    relinks: Mapping[str, tuple[Column, Column]] = field(default_factory=dict)
+    fills: Mapping[str, Value] = field(default_factory=dict)
+    replaces: Mapping[str, Value] = field(default_factory=dict)
+    relinks: Mapping[str, tuple[Value, Value]] = field(default_factory=dict)
     promotes: RequestState | None = None
     details: str | None = None
     undecided: bool = False

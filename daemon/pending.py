@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from daemon.domain import Column, Deletion, Fate, Ids, MediaType, RemovalPolicy, RequestState
+from daemon.domain import Deletion, Fate, Ids, MediaType, RemovalPolicy, RequestState, Value
 
 
 class Timer(NamedTuple):
@@ -160,7 +160,7 @@ class NewRow:
     requested_by: str | None = None
     seasons: tuple[int, ...] = ()
     arr_id: int | None = None
-    columns: Mapping[str, Column] = field(default_factory=dict)
+    columns: Mapping[str, Value] = field(default_factory=dict)
     gauges: Gauges = field(default_factory=Gauges)
     events: tuple[TimelineEvent, ...] = ()
 
@@ -178,7 +178,7 @@ class Change:
     row_id: int
     before: RequestState
     state: RequestState
-    columns: Mapping[str, Column] = field(default_factory=dict)
+    columns: Mapping[str, Value] = field(default_factory=dict)
     event: TimelineEvent | None = None
 
 

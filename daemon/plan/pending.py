@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from daemon.domain import Column, Fate, Ids, MediaType, RemovalMode, RequestState
+from daemon.domain import Fate, Ids, MediaType, RemovalMode, RequestState, Value
 from daemon.pending import (
     Attention,
     AttentionKind,
@@ -237,10 +237,10 @@ class _Pass:
         if event or columns:
             self.changes.append(Change(row.id, before, state, columns, event))
 
-    def _columns(self, row: PendingRow, judged: Judgement, case: Case) -> dict[str, Column]:
+    def _columns(self, row: PendingRow, judged: Judgement, case: Case) -> dict[str, Value]:
         """Columns that get another value: of a new download, of seasons, of the primary's id."""
         kept, unit = _kept(row), judged.unit
-        columns: dict[str, Column] = {}
+        columns: dict[str, Value] = {}
         if unit is not None and unit.download and unit.download != kept.download:
             columns |= _download(judged)
         asked = frozenset().union(*(one.seasons for one in case.requests))
@@ -548,13 +548,13 @@ def _primary(judged: Judgement) -> int | None:
     return next((view.title.arr_id for view in judged.views if view.arr.primary), None)
 
 
-def _download(judged: Judgement) -> dict[str, Column]:
+def _download(judged: Judgement) -> dict[str, Value]:
     """The columns that tell of a download."""
     unit = judged.unit
     if unit is None or unit.download is None:
         return {}
     torrent = len(unit.download) in _HASH_LENGTHS
-    columns: dict[str, Column] = {"qbit_hash": unit.download if torrent else None}
+    columns: dict[str, Value] = {"qbit_hash": unit.download if torrent else None}
     if found := grab_of(judged):
         _, grab = found
         columns |= {
@@ -566,7 +566,7 @@ def _download(judged: Judgement) -> dict[str, Column]:
     return columns
 
 
-def _seasons(seasons: frozenset[int]) -> dict[str, Column]:
+def _seasons(seasons: frozenset[int]) -> dict[str, Value]:
     ordered = sorted(seasons)
     return {"requested_seasons": ",".join(map(str, ordered)), "season": ordered[0]}
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
+from daemon.columns import FILLABLE, REFRESHED
 from daemon.domain import (
     Add,
-    Column,
     Conflict,
     Decision,
     Deletion,
@@ -29,6 +28,7 @@ from daemon.domain import (
     TrackedRequest,
     Tracker,
     Update,
+    Value,
 )
 from daemon.identity import merged, same
 from daemon.plan.removal import Verdict, away, judge, proof
@@ -466,16 +466,16 @@ class _Planner:
 
     def _add(self, item: LibraryItem, ids: Ids) -> Add:
         item = item if item.ids == ids else replace(item, ids=ids)
-        arr_ids, poster = self._arr_ids(item.media_type, ids), self.policy.poster_url(item)
+        known = _Known(self, item, ids)
         further = {one.instance: _number_in(one, ids) for one in self.further[item.media_type]}
-        known = {instance: number for instance, number in further.items() if number is not None}
-        return Add(item, *arr_ids, poster, known)
+        found = {instance: number for instance, number in further.items() if number is not None}
+        return Add(item, known.radarr_id, known.sonarr_id, known.poster_url, found)
 
     def _relinks(
         self, row: TrackedRequest, item: LibraryItem, ids: Ids
-    ) -> dict[str, tuple[Column, Column]]:
+    ) -> dict[str, tuple[Value, Value]]:
         """Ids of the row that a complete listing of their own service proves wrong."""
-        relinks: dict[str, tuple[Column, Column]] = {}
+        relinks: dict[str, tuple[Value, Value]] = {}
         if self.snapshot.reading.distrust:
             return relinks
         if row.id in self.tracker.identified:
@@ -485,7 +485,7 @@ class _Planner:
             relinks["jellyfin_id"] = (old, item.jellyfin_id)
         return relinks | self._arr_relink(row, ids)
 
-    def _arr_relink(self, row: TrackedRequest, ids: Ids) -> dict[str, tuple[Column, Column]]:
+    def _arr_relink(self, row: TrackedRequest, ids: Ids) -> dict[str, tuple[Value, Value]]:
         """The number at the primary, where its whole list has nothing or another title there."""
         report = self._primary(row.media_type)
         if report is None or row.arr_id is None or not report.whole or not report.titles:
@@ -508,7 +508,7 @@ class _Planner:
 
     def _new_identity(
         self, row: TrackedRequest, item: LibraryItem
-    ) -> dict[str, tuple[Column, Column]]:
+    ) -> dict[str, tuple[Value, Value]]:
         """The ids of the item in place of those that the request had."""
         before = next(one.ids for one in self.tracker.requests if one.id == row.id)
         pairs = zip(_ID_COLUMNS, before, item.ids, strict=True)
@@ -522,19 +522,20 @@ class _Planner:
             return row.id in self.grouping.identified_anew and self.snapshot.reading.proves_absence
         return self.snapshot.reading.proves_gone(jellyfin_id)
 
-    def _replaces(self, row: TrackedRequest, item: LibraryItem) -> dict[str, Column]:
+    def _replaces(self, row: TrackedRequest, item: LibraryItem) -> dict[str, Value]:
         """What reads otherwise now; only of a row of ours, and by the item that it names."""
         named = row.jellyfin_id in {None, item.jellyfin_id}
         if not named and row.jellyfin_id is not None:
             named = not self.snapshot.reading.distrust and self._is_not_its(row, row.jellyfin_id)
         if not row.ours or not named:
             return {}
-        poster: dict[str, Column] = {}
+        poster: dict[str, Value] = {}
         if (url := self._poster(row, item)) is not _UNCHANGED:
             poster = {"poster_url": url}
         if item.unchanged or (full := self.snapshot.texts.full(item)).face == row.face:
             return poster
-        return {**_texts(full), **poster}
+        known = _Known(self, full, full.ids)
+        return {column.name: column.read(known) for column in REFRESHED} | poster
 
     def _poster(self, row: TrackedRequest, item: LibraryItem) -> str | None:
         """The poster's address, if it reads otherwise now; one that named a lost id moves on."""
@@ -546,31 +547,23 @@ class _Planner:
 
     def _fills(
         self, row: TrackedRequest, item: LibraryItem, ids: Ids, taken: set[str]
-    ) -> dict[str, Column]:
-        fills: dict[str, Column] = {}
+    ) -> dict[str, Value]:
+        fills: dict[str, Value] = {}
+        if not row.missing:
+            return fills
+        known = _Known(self, item, ids)
         for column in row.missing:
-            if column not in taken and (value := self._known(column, item, ids)) is not None:
+            if column not in taken and (value := FILLABLE[column].read(known)) is not None:
                 fills[column] = value
         return fills
 
-    def _known(self, column: str, item: LibraryItem, ids: Ids) -> Column:
-        if column in {"overview", "final_path"}:
-            full = self.snapshot.texts.full(item)
-            return full.overview if column == "overview" else full.path
-        if (read := _READERS.get(column)) is not None:
-            return read(item)
-        if column in _ID_COLUMNS:
-            return ids[_ID_COLUMNS.index(column)]
-        if column == "poster_url":
-            return self.policy.poster_url(item)
-        radarr_id, sonarr_id = self._arr_ids(item.media_type, ids)
-        return radarr_id if column == "radarr_id" else sonarr_id
-
-    def _arr_ids(self, media_type: MediaType, ids: Ids) -> tuple[int | None, int | None]:
+    def arr_id(self, media_type: MediaType, item: LibraryItem, ids: Ids) -> int | None:
+        """The number of a title at the primary of its own kind."""
+        if item.media_type is not media_type:
+            return None
         report = self._primary(media_type)
         fresh = report is not None and not report.remembered
-        number = report.titles.find(ids) if fresh and report and report.titles else None
-        return (number, None) if media_type is MediaType.MOVIE else (None, number)
+        return report.titles.find(ids) if fresh and report and report.titles else None
 
     def _primary(self, media_type: MediaType) -> Report | None:
         return next((one for one in self.snapshot.of(media_type) if one.primary), None)
@@ -612,21 +605,32 @@ class _Planner:
         return report.titles.names_another(row.arr_id, merged(row.ids, update.item.ids))
 
 
+class _Known(NamedTuple):
+    """What is known of a title; its long texts and its number are looked up when they are read."""
+
+    planner: _Planner
+    item: LibraryItem
+    ids: Ids
+
+    @property
+    def full(self) -> LibraryItem:
+        return self.planner.snapshot.texts.full(self.item)
+
+    @property
+    def radarr_id(self) -> int | None:
+        return self.planner.arr_id(MediaType.MOVIE, self.item, self.ids)
+
+    @property
+    def sonarr_id(self) -> int | None:
+        return self.planner.arr_id(MediaType.TV, self.item, self.ids)
+
+    @property
+    def poster_url(self) -> str | None:
+        return self.planner.policy.poster_url(self.item)
+
+
 _ARR_COLUMN: Final = {MediaType.MOVIE: "radarr_id", MediaType.TV: "sonarr_id"}
 _ID_COLUMNS: Final = ("tmdb_id", "tvdb_id", "imdb_id")
-_READERS: Final[dict[str, Callable[[LibraryItem], Column]]] = {
-    "jellyfin_id": attrgetter("jellyfin_id"),
-    "year": attrgetter("year"),
-}
-
-
-def _texts(item: LibraryItem) -> dict[str, Column]:
-    return {
-        "title": item.title,
-        "year": item.year,
-        "overview": item.overview,
-        "final_path": item.path,
-    }
 
 
 def _not_there(item: LibraryItem) -> Skip:

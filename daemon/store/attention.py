@@ -323,11 +323,12 @@ def _finding(row: Mapping[str, Any], numbers: tuple[int, ...]) -> Finding:
 
 def _without_ids(connection: sqlite3.Connection, most: int) -> list[Finding]:
     columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(requests)")}
-    imdb = " AND imdb_id IS NULL" if "imdb_id" in columns else ""
+    imdb = " AND IFNULL(imdb_id, '') = ''" if "imdb_id" in columns else ""
     rows = connection.execute(
-        # The plus keeps SQLite off the index of tvdb_id, in which every film would be looked at.
-        "SELECT title, id FROM requests WHERE state = 'AVAILABLE' AND tmdb_id IS NULL"
-        f" AND +tvdb_id IS NULL{imdb} ORDER BY id DESC LIMIT ?",
+        # The function keeps SQLite off the index of tvdb_id, which would have every film.
+        "SELECT title, id FROM requests WHERE state = 'AVAILABLE'"
+        " AND (tmdb_id IS NULL OR tmdb_id = '')"
+        f" AND IFNULL(tvdb_id, '') = ''{imdb} ORDER BY id DESC LIMIT ?",
         (most,),
     )
     return [

@@ -11,13 +11,12 @@ from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Any, Final, NamedTuple
 
+from daemon.columns import COLUMNS, FILLABLE, REFRESHED
 from daemon.domain import (
-    FILLABLE,
     SYNC_USER,
     Absent,
     Actor,
     Add,
-    Column,
     Deletion,
     Ids,
     ItemError,
@@ -26,6 +25,7 @@ from daemon.domain import (
     RequestState,
     TrackedRequest,
     Update,
+    Value,
     fingerprint,
 )
 from daemon.errors import SchemaMismatchError
@@ -40,15 +40,15 @@ SERVICE: Final = "Tracker"
 
 _NEEDED: Final = {
     "requests": {
-        *("id", "title", "media_type", "state", "tmdb_id", "tvdb_id", "jellyfin_id"),
-        *("radarr_id", "sonarr_id", "requested_by", "poster_url", "year"),
-        *("created_at", "updated_at", "state_changed_at"),
+        *("id", "state", "requested_by", "created_at", "updated_at", "state_changed_at"),
+        *(column.name for column in COLUMNS if not column.optional),
     },
     "timeline_events": {
         *("id", "request_id", "service", "event_type", "state", "details", "timestamp"),
     },
 }
 _SUBJECT: Final = re.compile(r"(?:TABLE|ON) (\w+)")
+_PATH: Final = [column.name for column in REFRESHED].index("final_path")
 _OTHER_SERVICE: Final = {MediaType.MOVIE: "sonarr_id", MediaType.TV: "radarr_id"}
 
 
@@ -148,7 +148,7 @@ class _Reader:
         self._missing: dict[tuple[Any, ...], frozenset[str]] = {}
         self._libraries: dict[str | None, str | None] = {}
         self._imdb_id = imdb_id = _present("imdb_id", columns)
-        texts = ["title", "year", *(_present(name, columns) for name in ("overview", "final_path"))]
+        texts = (_present(column.name, columns) for column in REFRESHED)
         picture = (
             "CASE WHEN poster_url IS NULL THEN 0"
             " WHEN poster_url = :public_url || '/Items/' || jellyfin_id || '/Images/Primary' THEN 1"
@@ -170,7 +170,7 @@ class _Reader:
 
     def narrowed(self, items: Sequence[LibraryItem]) -> tuple[str, dict[str, str]]:
         """The condition that a row carries an id of one of the items."""
-        wanted: dict[str, list[Column]] = {
+        wanted: dict[str, list[Value]] = {
             "tmdb_id": [item.ids.tmdb for item in items],
             "tvdb_id": [item.ids.tvdb for item in items],
             f"lower({self._imdb_id})": [item.ids.imdb for item in items],
@@ -189,11 +189,9 @@ class _Reader:
         """The row; twice if its media type is not understood, so that it hides both titles."""
         number, media_type, state, tmdb, tvdb, imdb, item, *rest = values
         radarr_id, sonarr_id, seasons, episodes, ours, *rest = rest
-        title, year, overview, path, poster, *rest = rest
-        (seen, library, *absence), nulls = (
-            rest[: len(evidence.COLUMNS)],
-            rest[len(evidence.COLUMNS) :],
-        )
+        texts, (poster, *rest) = rest[: len(REFRESHED)], rest[len(REFRESHED) :]
+        seen, library, *absence = rest[: len(evidence.COLUMNS)]
+        nulls, path = rest[len(evidence.COLUMNS) :], texts[_PATH]
         kind = _MEDIA_TYPES.get(media_type)
         known = _STATES.get(state)
         if known is None or kind is None or not _are_ids(tmdb, tvdb):
@@ -210,7 +208,7 @@ class _Reader:
                 arr_id=_positive(radarr_id if each is MediaType.MOVIE else sonarr_id),
                 missing=self._names(each, tuple(nulls)),
                 ours=bool(ours),
-                face=fingerprint(title, year, overview, path) if ours else 0,
+                face=fingerprint(*texts) if ours else 0,
                 file=fingerprint(file_name(path)) if gone and path else 0,
                 poster=None if poster is None else bool(poster),
                 seasons=_seasons(seasons),
@@ -331,11 +329,7 @@ def _age(at: object, now: datetime) -> timedelta:
 # --- writing ---------------------------------------------------------------------------------
 
 
-_ADDED: Final = (
-    *("id", "title", "media_type", "tmdb_id", "tvdb_id", "imdb_id", "jellyfin_id"),
-    *("radarr_id", "sonarr_id", "poster_url", "year", "overview", "final_path"),
-    *("created_at", "updated_at", "state_changed_at", "available_at"),
-)
+_TIMES: Final = ("created_at", "updated_at", "state_changed_at", "available_at")
 _ADD_EVENT: Final = (
     "INSERT INTO timeline_events (request_id, service, event_type, state, details, timestamp)"
     " VALUES (?, 'library_sync', 'Import', 'AVAILABLE', 'Synced from library', ?)"
@@ -407,11 +401,13 @@ class Writer:
         self._connection = transaction
         self._columns = known = columns(transaction)
         self._now = transaction.clock.now()
-        self._places = [place for place, name in enumerate(_ADDED) if name in known]
-        names = [_ADDED[place] for place in self._places]
+        self._reads = [column.read for column in COLUMNS if column.name in known]
+        names = [column.name for column in COLUMNS if column.name in known]
+        times = [name for name in _TIMES if name in known]
         self._add_request = (
-            f"INSERT INTO requests (state, requested_by, {', '.join(names)})"
-            f" VALUES ('AVAILABLE', '{SYNC_USER}', {', '.join('?' * len(names))})"
+            f"INSERT INTO requests (state, requested_by, {', '.join(('id', *times, *names))})"
+            f" VALUES ('AVAILABLE', '{SYNC_USER}', ?1{', ?2' * len(times)}"
+            f"{''.join(f', ?{at}' for at in range(3, len(names) + 3))})"
         )
         self.written = Written()
 
@@ -424,7 +420,7 @@ class Writer:
         numbered = list(enumerate(adds, self._next_id()))
         times = [moment(add.item.created_at or self._now) for add in adds]
         rows = [
-            self._request(number, add, at)
+            (number, at, *(read(add) for read in self._reads))
             for (number, add), at in zip(numbered, times, strict=True)
         ]
         self._connection.executemany(self._add_request, rows)
@@ -455,10 +451,10 @@ class Writer:
         self.written.events.append(event)
 
     def _changes(
-        self, update: Update, row: dict[str, Any], values: dict[str, Column]
-    ) -> dict[str, Column]:
+        self, update: Update, row: dict[str, Any], values: dict[str, Value]
+    ) -> dict[str, Value]:
         """What still is to be written, against the row as it is now."""
-        changes: dict[str, Column] = {}
+        changes: dict[str, Value] = {}
         for name in row.keys() & values.keys() & self._columns:
             old, new = row[name], values[name]
             if name in update.relinks:
@@ -475,7 +471,7 @@ class Writer:
             changes |= dict.fromkeys(("updated_at", "available_at"), now)
         return {name: value for name, value in changes.items() if name in self._columns}
 
-    def _set(self, number: int, changes: Mapping[str, Column]) -> None:
+    def _set(self, number: int, changes: Mapping[str, Value]) -> None:
         assignments = ", ".join(f"{name} = :{name}" for name in changes)
         self._connection.execute(
             f"UPDATE requests SET {assignments} WHERE id = :id", {**changes, "id": number}
@@ -598,15 +594,6 @@ class Writer:
                     return True
         return False
 
-    def _request(self, number: int, add: Add, at: str) -> list[Column]:
-        """The values of a new row, in the order of the statement that writes them."""
-        item = add.item
-        known = (item.ids.tmdb, item.ids.tvdb, item.ids.imdb, item.jellyfin_id)
-        values = (number, item.title, item.media_type.value, *known, add.radarr_id, add.sonarr_id)
-        more = (add.poster_url, item.year, item.overview, item.path)
-        row = (*values, *more, at, at, at, at)
-        return [row[place] for place in self._places]
-
     def _row_of(self, update: Update, columns: list[str]) -> dict[str, Any] | None:
         """The row as it is now; None if it is gone, is another title, or is not ours any more."""
         item = update.item
@@ -633,7 +620,7 @@ def _marks(media_type: MediaType, ids: Ids, item: str | None) -> Iterator[_Mark]
             yield media_type, place, value
 
 
-def _known(item: LibraryItem) -> dict[str, Column]:
+def _known(item: LibraryItem) -> dict[str, Value]:
     """What may identify the item's row, the strongest first."""
     ids = item.ids
     return {
@@ -656,11 +643,11 @@ def _is_of(row: Mapping[str, Any], update: Update) -> bool:
     return False
 
 
-def _same(stored: object, expected: Column) -> bool:
+def _same(stored: object, expected: Value) -> bool:
     """Whether a stored id is the expected one; Jellyfin's may stand there with dashes."""
     if isinstance(stored, str) and isinstance(expected, str):
         return stored.replace("-", "").lower() == expected.replace("-", "").lower()
-    return stored == expected
+    return (stored or None) == expected
 
 
 def _still(row: Mapping[str, Any], gone: TrackedRequest) -> bool:

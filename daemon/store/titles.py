@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
+from daemon.columns import COLUMNS
 from daemon.domain import SYNC_USER
 from daemon.store import attention, evidence, requests
 from daemon.store.attention import Finding
@@ -18,9 +19,8 @@ _MAX: Final = 100
 _FEW: Final = 10
 _DIGITS: Final = 19
 _TITLE: Final = (
-    *("id", "title", "media_type", "state", "year", "tmdb_id", "tvdb_id", "imdb_id"),
-    *("jellyfin_id", "radarr_id", "sonarr_id", "requested_by", "created_at", "state_changed_at"),
-    *("available_at", "poster_url"),
+    *("id", "state", "requested_by", "created_at", "state_changed_at", "available_at"),
+    *(column.name for column in COLUMNS if not column.long),
 )
 _DECISION: Final = ("run_id", "kind", "reason", "details", "started_at", "outcome")
 _EVENT: Final = ("at", "action", "actor_name", "run_id", "reason")
@@ -147,7 +147,9 @@ def facts(connection: Connection, request_id: int) -> dict[str, Any] | None:
         return None
     seen, library, *absence = row[len(names) :]
     missing = evidence.absence(absence, connection.clock.moment())
-    tracked = dict(zip(names, row, strict=False))
+    tracked = {
+        name: None if value == "" else value for name, value in zip(names, row, strict=False)
+    }
     birth = _birth(connection, tracked)
     return {
         "tracked": tracked,
@@ -360,7 +362,7 @@ def _tracked(connection: sqlite3.Connection, media_type: str, *ids: object) -> b
     found = connection.execute(
         "SELECT 1 FROM requests WHERE media_type = ?"
         " AND (tmdb_id = ? OR tvdb_id = ? OR jellyfin_id = ?) LIMIT 1",
-        (media_type, *ids),
+        (media_type, *(value or None for value in ids)),
     )
     return found.fetchone() is not None
 

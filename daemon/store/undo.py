@@ -120,7 +120,7 @@ def _refuse_if_tracked(connection: sqlite3.Connection, row: Mapping[str, Any]) -
     found = connection.execute(
         "SELECT id FROM requests WHERE media_type = ?"
         " AND (tmdb_id = ? OR tvdb_id = ? OR jellyfin_id = ?) LIMIT 1",
-        (row["media_type"], row["tmdb_id"], row["tvdb_id"], row["jellyfin_id"]),
+        (row["media_type"], *(row[name] or None for name in ("tmdb_id", "tvdb_id", "jellyfin_id"))),
     ).fetchone()
     if found:
         raise _RefusedError(f"the title is tracked again, as request {found[0]}")

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from daemon.columns import COLUMNS
 from daemon.domain import SYNC_USER, MediaType
 from daemon.report.words import count
 from daemon.web.view import moment
 
-_IDS: Final = ("tmdb_id", "tvdb_id", "imdb_id", "jellyfin_id", "radarr_id", "sonarr_id")
+_IDS: Final = tuple(column.name for column in COLUMNS if column.name.endswith("_id"))
 _SOURCES: Final = {"radarr_id": "Radarr", "sonarr_id": "Sonarr"}
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daemon.columns import FILLABLE
 from daemon.domain import (
-    FILLABLE,
     Absence,
     Absent,
     Add,

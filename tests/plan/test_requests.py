@@ -12,7 +12,6 @@ import pytest
 from daemon.domain import (
     Absent,
     Add,
-    Column,
     Conflict,
     Deletion,
     Held,
@@ -25,6 +24,7 @@ from daemon.domain import (
     Skip,
     TrackedRequest,
     Update,
+    Value,
 )
 from daemon.plan import open_series, watched_series
 from daemon.reasons import Reason
@@ -75,7 +75,7 @@ def update_of(plan: Plan, number: int = 1) -> Update:
     return decision
 
 
-def relinks_of(plan: Plan, number: int = 1) -> dict[str, tuple[Column, Column]]:
+def relinks_of(plan: Plan, number: int = 1) -> dict[str, tuple[Value, Value]]:
     """The ids of a request that are replaced; none where nothing is written."""
     return {
         name: pair
@@ -194,7 +194,7 @@ def test_what_is_missing_is_filled_and_nothing_else() -> None:
     item = an_item(ids=Ids(tmdb=603, imdb="tt0133093"), title="Another title")
     row = a_request(missing=frozenset({"imdb_id", "tvdb_id", "radarr_id", "year"}))
     [decision] = decide([item], [row], [a_report({7: Ids(603)})])
-    fills: dict[str, Column] = {"imdb_id": "tt0133093", "radarr_id": 7, "year": 1999}
+    fills: dict[str, Value] = {"imdb_id": "tt0133093", "radarr_id": 7, "year": 1999}
     assert decision == Update(item, Reason.FILL, 1, fills)
 
 
@@ -354,7 +354,7 @@ def test_a_requested_film_that_is_there_is_promoted(state: RequestState) -> None
     """From whatever state, also a failed one, and with what it lacks filled in."""
     item = an_item()
     row = a_request(state=state, jellyfin_id=None, missing=frozenset({"jellyfin_id"}))
-    fills: dict[str, Column] = {"jellyfin_id": item.jellyfin_id}
+    fills: dict[str, Value] = {"jellyfin_id": item.jellyfin_id}
     assert decide([item], [row]) == [Update(item, Reason.PROMOTE, 1, fills, promotes=state)]
 
 
@@ -1089,7 +1089,7 @@ def test_a_row_that_names_a_lost_copy_is_linked_to_the_one_that_is_there() -> No
     nameless = replace(COMPLETE, nameless=1)
     for reading in (SCANNING, HALF, DISTRUSTED, broken, nameless):
         assert decide([item], [row], reading=reading) == [Skip(item, Reason.ALREADY_RIGHT, 1)]
-    links: dict[str, tuple[Column, Column]] = {"jellyfin_id": (lost, item.jellyfin_id)}
+    links: dict[str, tuple[Value, Value]] = {"jellyfin_id": (lost, item.jellyfin_id)}
     assert decide([item], [row]) == [Update(item, Reason.RELINK, 1, relinks=links)]
 
 

@@ -1,0 +1,74 @@
+"""The columns of the tracker's requests that are written from a title; a new one is one entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol
+
+from daemon.domain import Ids, LibraryItem, Value
+
+
+class Known(Protocol):
+    """What is known of a title now; nothing is looked up before it is read."""
+
+    @property
+    def item(self) -> LibraryItem:
+        """The copy that it goes by."""
+
+    @property
+    def full(self) -> LibraryItem:
+        """The same with its long texts."""
+
+    @property
+    def ids(self) -> Ids:
+        """Of all copies."""
+
+    @property
+    def radarr_id(self) -> int | None:
+        """Of a film in the primary Radarr."""
+
+    @property
+    def sonarr_id(self) -> int | None:
+        """Of a series in the primary Sonarr."""
+
+    @property
+    def poster_url(self) -> str | None:
+        """Where it has one."""
+
+
+class Column(NamedTuple):
+    """One column, which a new row gets.
+
+    Attributes:
+        fills: it is filled where it is NULL.
+        refreshes: in a row of ours it follows what Jellyfin says.
+        long: it is left out where a title is shown.
+        optional: older versions of the tracker do not have it.
+    """
+
+    name: str
+    read: Callable[[Known], Value]
+    fills: bool = True
+    refreshes: bool = False
+    long: bool = False
+    optional: bool = False
+
+
+COLUMNS: Final = (
+    Column("title", lambda known: known.item.title, fills=False, refreshes=True),
+    Column("year", lambda known: known.item.year, refreshes=True),
+    Column("overview", lambda known: known.full.overview, refreshes=True, long=True, optional=True),
+    Column("final_path", lambda known: known.full.path, refreshes=True, long=True, optional=True),
+    Column("media_type", lambda known: known.item.media_type.value, fills=False),
+    Column("tmdb_id", lambda known: known.ids.tmdb),
+    Column("tvdb_id", lambda known: known.ids.tvdb),
+    Column("imdb_id", lambda known: known.ids.imdb, optional=True),
+    Column("jellyfin_id", lambda known: known.item.jellyfin_id),
+    Column("radarr_id", lambda known: known.radarr_id),
+    Column("sonarr_id", lambda known: known.sonarr_id),
+    Column("poster_url", lambda known: known.poster_url),
+)
+"""What refreshes is in the order in which a row and an item are compared by it."""
+
+FILLABLE: Final = {column.name: column for column in COLUMNS if column.fills}
+REFRESHED: Final = tuple(column for column in COLUMNS if column.refreshes)
