@@ -64,9 +64,8 @@ async def run(
     async with open_store(settings.database) as store, open_services(settings) as services:
         for number in await store.write(history.interrupt_stale):
             _log.warning("run.interrupted_before", run=number)
-        parts, background = assemble(
-            settings, store, services, await store.read(history.next_number), notifier
-        )
+        next_run = await store.read(history.next_number)
+        parts, background = assemble(settings, store, services, next_run, notifier)
         # What was made so far stays; to look through it for garbage would stop the loop for 40 ms.
         gc.freeze()
         async with _first_of_ours(), asyncio.TaskGroup() as group:

@@ -280,7 +280,11 @@ class Settings(_Part):
 
     def masked(self) -> dict[str, Any]:
         """Give the merged configuration as plain values: times as written, secrets as stars."""
-        return self.model_dump(mode="json")
+        values = self.model_dump(mode="json")
+        for one in self.instances:
+            if not one.primary:
+                values[one.name]["is_4k"] = one.is_4k
+        return values
 
     @property
     def fingerprint(self) -> str:
@@ -470,7 +474,7 @@ def _explained(error: ValidationError, origins: Mapping[_Key, str], file: Path) 
         key = tuple(str(part) for part in flaw["loc"][:2])
         what = re.sub(r"^(Value error,|Input|String|value) ", "", flaw["msg"])
         if not key:
-            yield f"{file}: {what}"
+            yield what  # of several sections, each of which may come from anywhere
         elif flaw["type"] == "missing":
             variable = f"{_PREFIX}{'__'.join(key).upper()}"
             yield f"{'.'.join(key)} is missing: set it in {file} or as {variable}"

@@ -217,7 +217,7 @@ def test_an_instance_may_come_from_the_environment_and_a_credential_alone(
 def test_a_service_is_configured_once(config: Path, first: str, second: str) -> None:
     """Two sections with one address, however it is spelt, are refused by name."""
     text = f"{MINIMAL}{first}\nradarr_4k: {{url: '{second}', api_key: b}}"
-    assert complaint(config, text) == "config.yaml: radarr and radarr_4k have the same address"
+    assert complaint(config, text) == "radarr and radarr_4k have the same address"
 
 
 @pytest.mark.parametrize("second", ["https://box/films", "http://box/Films", "http://box:81/films"])
@@ -427,7 +427,7 @@ def test_bad_addresses(config: Path, url: str, why: str) -> None:
         ),
         (
             f"{MINIMAL}sonarr_4k: {{url: http://s, api_key: canary5ecret}}",
-            "config.yaml: sonarr_4k is a further instance; configure the primary sonarr",
+            "sonarr_4k is a further instance; configure the primary sonarr",
         ),
         (
             "radarr_4k: {api_kye: canary5ecret}",
@@ -553,6 +553,7 @@ def test_masked_shows_everything_but_the_secrets() -> None:
         "limit_total_percent": 5,
         "hold_for": "168h",
     }
+    assert masked["radarr_4k"]["is_4k"] is True
     assert "key-" not in str(masked)
     without: dict[str, Any] = {"jellyfin": FULL["jellyfin"]}
     masked = Settings.model_validate(without).masked()
