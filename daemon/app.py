@@ -16,7 +16,6 @@ from daemon.observe.sources import Services, Source
 from daemon.report.health import Health
 from daemon.report.notify import Notifications
 from daemon.report.progress import Feed
-from daemon.report.sdnotify import Notifier
 from daemon.services.arr import APPLICATIONS, ArrClient
 from daemon.services.http import RetryPolicy, ServiceHttp
 from daemon.services.jellyfin import SERVICE as JELLYFIN
@@ -24,7 +23,7 @@ from daemon.services.jellyfin import JellyfinClient
 from daemon.settings import Settings
 from daemon.store import Store, audit, history, open_store, open_store_to_look
 from daemon.store.database import is_there
-from daemon.triggers.heartbeat import Heartbeat
+from daemon.triggers.heartbeat import Heartbeat, Notifier
 from daemon.triggers.hints import HintDebouncer
 from daemon.triggers.queue import Worker
 from daemon.triggers.quick import QuickCheck

@@ -26,14 +26,14 @@ import pytest
 import yaml
 
 from daemon.app import assemble, open_services, run
-from daemon.report.sdnotify import Notifier
 from daemon.store import audit, open_store
 from daemon.store.audit import AuditEvent
+from daemon.triggers.heartbeat import Notifier
 from tests.builders import ACTOR, change, configured, rows
 from tests.hosts import restarted
 from tests.pretend import Fault, PretendServices, World
-from tests.report.test_sdnotify import heard, listening
 from tests.running import METROPOLIS, SHOW, a_world, until
+from tests.triggers.test_sdnotify import heard, listening
 from tests.web.people import Person
 
 ROOT = Path(__file__).parent.parent

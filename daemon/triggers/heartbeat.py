@@ -1,4 +1,4 @@
-"""The heartbeat: measures how late the event loop is, and tells systemd that it is not stuck.
+"""The heartbeat: measures how late the event loop is, and tells systemd how the daemon is doing.
 
 It beats in the loop that does the work, so that a stuck loop, or a run that does not move any
 more, is found out and restarted.
@@ -7,14 +7,60 @@ more, is found out and restarted.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+from collections.abc import Mapping
 from typing import Final
 
-from daemon.report.sdnotify import Notifier
 from daemon.triggers.queue import Worker
 
 _BEAT: Final = 0.5
 _STUCK: Final = 1200.0
 """Seconds without progress after which a run is given up; a listing may take 900 of them."""
+
+
+class Notifier:
+    """Sends notifications to systemd's socket; does nothing where systemd did not ask for them.
+
+    Args:
+        environ: where NOTIFY_SOCKET and WATCHDOG_USEC are looked up.
+    """
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        address = environ.get("NOTIFY_SOCKET", "")
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        self._watchdog = environ.get("WATCHDOG_USEC", "")
+
+    @property
+    def watchdog_seconds(self) -> float | None:
+        """How often systemd wants to hear from the watchdog at the least; None if not at all."""
+        return int(self._watchdog) / 1e6 if self._watchdog.isdecimal() else None
+
+    def ready(self, status: str) -> None:
+        """Say that the daemon serves now."""
+        self._send(f"READY=1\nSTATUS={status}")
+
+    def status(self, status: str) -> None:
+        """Say in plain words what the daemon is doing."""
+        self._send(f"STATUS={status}")
+
+    def alive(self) -> None:
+        """Say that the daemon is not stuck."""
+        self._send("WATCHDOG=1")
+
+    def stopping(self) -> None:
+        """Say that the daemon is about to end."""
+        self._send("STOPPING=1\nSTATUS=Stopping")
+
+    def _send(self, message: str) -> None:
+        if not self._address:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            channel.settimeout(0)
+            try:
+                channel.sendto(message.encode(), self._address)
+            except OSError:
+                return  # a full or vanished socket can be ignored, and the next message comes
 
 
 class Heartbeat:

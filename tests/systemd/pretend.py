@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from daemon.report.sdnotify import Notifier
+from daemon.triggers.heartbeat import Notifier
 from tests.pretend import PretendServices
 from tests.pretend.catalogue import world
 

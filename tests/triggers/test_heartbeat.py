@@ -10,13 +10,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from daemon.domain import Trigger
-from daemon.report.sdnotify import Notifier
-from daemon.triggers.heartbeat import Heartbeat
+from daemon.triggers.heartbeat import Heartbeat, Notifier
 from daemon.triggers.queue import Worker
 from tests.builders import ACTOR
 from tests.pretend import Fault
-from tests.report.test_sdnotify import heard, listening
 from tests.running import until, working
+from tests.triggers.test_sdnotify import heard, listening
 
 WATCHDOG = "200000"
 """Microseconds."""

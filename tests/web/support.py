@@ -15,8 +15,8 @@ from typing import Any
 from aiohttp import ClientResponse, ClientSession
 
 from daemon.app import assemble, open_services
-from daemon.report.sdnotify import Notifier
 from daemon.store import audit, history, open_store
+from daemon.triggers.heartbeat import Notifier
 from daemon.triggers.queue import Worker
 from daemon.triggers.schedule import Schedule
 from daemon.web import Dependencies, Limits, served

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.report.sdnotify import Notifier
+from daemon.triggers.heartbeat import Notifier
 
 
 @contextmanager
