@@ -86,9 +86,10 @@ async def test_the_status_is_told_in_plain_words_and_once(tmp_path: Path) -> Non
         await stand.run()
         await stand.idle()
         messages = first + await collected(systemd, lambda messages: "Idle" in str(messages))
-        assert [message for message in messages if message.startswith("STATUS=")] == [
-            "STATUS=Waiting for the first run",
-            "STATUS=Run 1: asking the services",
-            "STATUS=Idle; run 1 ok, 2 titles",
-        ]
+        told = [message for message in messages if message.startswith("STATUS=")]
+        assert told[:2] == ["STATUS=Waiting for the first run", "STATUS=Run 1: asking the services"]
+        # On a slow machine a beat may fall into one of the phases that follow.
+        assert {"STATUS=Run 1:"} >= {one[:13] for one in told[1:-1]}
+        assert told[-1] == "STATUS=Idle; run 1 ok, 2 titles"
+        assert len({*told}) == len(told)
         assert pulse.status == "Idle; run 1 ok, 2 titles"
