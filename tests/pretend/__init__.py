@@ -1,8 +1,9 @@
-"""A pretend Jellyfin, Radarrs and Sonarrs on loopback, for the demo and the tests."""
+"""A pretend media stack on loopback, for the demo and the tests."""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -10,14 +11,15 @@ from typing import Self
 from aiohttp import web
 
 from daemon.settings import netloc
-from tests.pretend import arr, jellyfin
+from tests.pretend import arr, arr_pipeline, jellyfin, qbittorrent, seerr
 from tests.pretend.library import World
+from tests.pretend.pipeline import Pipeline
 from tests.pretend.wire import CALLS, FAULTS, Call, Fault
 
 __all__ = ["Call", "Fault", "PretendServices", "Service", "World"]
 
 Service = str
-"""`jellyfin`, or the name of a section of Radarr's or Sonarr's, e.g. `radarr_4k`."""
+"""A section of the configuration, e.g. `jellyfin`, `radarr_4k` or `seerr`."""
 
 _LINE_LIMIT = 65_536  # longer than Jellyfin's own, which answers for itself
 _PATIENCE = 0.02  # seconds for open connections when leaving
@@ -31,6 +33,7 @@ class PretendServices:
 
     Attributes:
         world: what they answer from; changes show at once.
+        pipeline: what is on its way there.
     """
 
     jellyfin_url: str
@@ -39,21 +42,48 @@ class PretendServices:
     jellyfin_key: str
     radarr_key: str
     sonarr_key: str
+    seerr_url: str
+    seerr_key: str
+    qbittorrent_url: str
+    qbittorrent_key: str
 
-    def __init__(self, world: World | None = None, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        world: World | None = None,
+        host: str = "127.0.0.1",
+        besides: Collection[Service] = (),
+    ) -> None:
+        """Make them.
+
+        Args:
+            world: that they answer from.
+            host: where they listen.
+            besides: of `seerr` and `qbittorrent`, those that are there.
+        """
         self._host = host
         self.world = World() if world is None else world
-        names = ("jellyfin", "radarr", "sonarr", *self.world.further)
+        self.pipeline = Pipeline(self.world)
+        names = ("jellyfin", "radarr", "sonarr", *self.world.further, *besides)
         keys = {name: secrets.token_hex(16) for name in names}
         for name, key in keys.items():
             setattr(self, f"{name}_key", key)
         self._applications: dict[Service, web.Application] = {
-            name: jellyfin.application(self.world, api_key=key)
-            if name == "jellyfin"
-            else arr.application(self.world, name, api_key=key)
-            for name, key in keys.items()
+            name: self._application(name, key) for name, key in keys.items()
         }
         self._running = AsyncExitStack()
+
+    def _application(self, name: Service, key: str) -> web.Application:
+        match name:
+            case "jellyfin":
+                return jellyfin.application(self.world, api_key=key)
+            case "seerr":
+                return seerr.application(self.pipeline, api_key=key)
+            case "qbittorrent":
+                return qbittorrent.application(self.pipeline, api_key=key)
+            case _:
+                made = arr.application(self.world, name, api_key=key)
+                arr_pipeline.extend(made, self.pipeline, name)
+                return made
 
     def sections(self) -> dict[Service, dict[str, str]]:
         """Give the configuration of somebody who has all of them."""
