@@ -46,13 +46,7 @@ async def run(
     ready: Callable[[str], None] = lambda _: None,
     notifier: Notifier | None = None,
 ) -> None:
-    """Run the daemon until `stop` is set.
-
-    Args:
-        settings: the configuration.
-        stop: ends it.
-        ready: called with the address once everything is up.
-        notifier: tells systemd; by default the one that the environment names.
+    """Run the daemon until `stop` is set; `ready` hears the address once everything is up.
 
     Raises:
         DaemonError: it cannot start.

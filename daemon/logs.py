@@ -55,11 +55,7 @@ _ECS_OUTCOMES = {"ok": "success", "failed": "failure"}
 
 
 def logger(name: str) -> BoundLogger:
-    """Give a logger; it may be made before `configure` and follows it.
-
-    Args:
-        name: a module's `__name__`; other names are put under this program's own.
-    """
+    """A logger of a module, put under this program's own; `configure` may come later."""
     full = name if f"{name}.".startswith(f"{_OURS}.") else f"{_OURS}.{name}"
     processors: list[Processor] = [filter_by_level, ProcessorFormatter.wrap_for_formatter]
     return BoundLogger(logging.getLogger(full), processors, {})

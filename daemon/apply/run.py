@@ -129,9 +129,7 @@ class SyncService:
     """Keeps the tracker true to the library; its caller sees to it that runs do not overlap.
 
     Args:
-        services: the clients.
         store: the tracker's file; None stands for a tracker without any row, for dry runs only.
-        options: how a run works.
         health: told how the services answered.
 
     Attributes:
@@ -183,14 +181,9 @@ class SyncService:
         number: int | None = None,
         publish: Publish = _nobody,
     ) -> SyncResult:
-        """Reconcile once, and write what was decided.
+        """Reconcile once, and write what was decided; without a scope, all of it.
 
-        Args:
-            trigger: why.
-            actor: who asked for it.
-            scope: what to look at; None for everything.
-            number: the run's, if it has one already.
-            publish: called with progress, after what it tells was committed.
+        `publish` hears of progress after what it tells of was committed.
 
         Raises:
             StoreError: not even the run's own row could be written.

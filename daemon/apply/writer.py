@@ -38,10 +38,7 @@ class PlanWriter:
     """Writes the plan of one run.
 
     Args:
-        store: the tracker's file.
         run: its number, and who asked for it.
-        batch_size: titles a transaction.
-        tally: counts what was written.
         plan_age: after which a held plan is stale.
 
     Attributes:
@@ -64,12 +61,7 @@ class PlanWriter:
         self.since = Since()
 
     async def write(self, plan: Plan, texts: Texts, wrote: Callable[[int], None]) -> None:
-        """Write all of it; the evidence and the removals last.
-
-        Args:
-            plan: what to write.
-            texts: long ones of its items.
-            wrote: told how many decisions are settled, after their commit.
+        """Write all of it, the removals last; `wrote` hears of decisions after their commit.
 
         Raises:
             StoreError: a batch could not be written, or the file could not be copied before.

@@ -35,10 +35,6 @@ class ServiceHealth:
 class Health:
     """The health of all configured services.
 
-    Args:
-        names: the configured services.
-        clock: the time now, aware UTC.
-
     Attributes:
         changed: called when a service goes, and when it is back.
     """

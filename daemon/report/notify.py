@@ -58,7 +58,6 @@ class Notifications:
     """Sends what is worth sending.
 
     Args:
-        settings: where to.
         page: the address of the status page, which messages name.
     """
 

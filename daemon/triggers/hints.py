@@ -100,16 +100,7 @@ class Statistics:
 
 
 class HintDebouncer:
-    """Takes hints at any rate, with bounded memory.
-
-    Args:
-        worker: does the runs.
-        service: knows which Jellyfin is ours, once it was read.
-        store: knows what is tracked.
-        quick: the quick look.
-        webhook: how long hints are gathered.
-        pauses: between looks at what is not there yet.
-    """
+    """Takes hints at any rate, with bounded memory."""
 
     def __init__(
         self,

@@ -62,9 +62,7 @@ class Worker:
     """Runs what is asked for.
 
     Args:
-        service: does the runs.
         feed: told what happens, after it was committed.
-        next_number: of the next run.
 
     Attributes:
         began: called with each run's kind.

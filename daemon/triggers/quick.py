@@ -25,13 +25,7 @@ _MAX_SAVED: Final = 20_000
 
 
 class QuickCheck:
-    """Asks for a run where one is worth it.
-
-    Args:
-        jellyfin: whom to ask.
-        service: knows what the library was like when it was last read.
-        worker: does the runs.
-    """
+    """Asks for a run where one is worth it."""
 
     def __init__(self, jellyfin: JellyfinClient, service: SyncService, worker: Worker) -> None:
         self._jellyfin = jellyfin

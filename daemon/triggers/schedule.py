@@ -91,12 +91,7 @@ class Schedule:
     """The jobs of the daemon.
 
     Args:
-        worker: does the runs.
-        sync: how often.
-        quick: the quick look.
-        housekeeping: what is done at night.
         pauses: seconds before a run that failed is tried again; after the last, the same again.
-        clock: the time now, aware UTC.
 
     Attributes:
         jobs: by name: full, quick, housekeeping.

@@ -77,7 +77,6 @@ class RateLimiter:
 
     Args:
         most: failures allowed per minute.
-        now: seconds of a clock that never jumps.
     """
 
     def __init__(self, most: int, now: Callable[[], float]) -> None:
@@ -132,11 +131,7 @@ class AdminAuth:
     """Lets administrators in.
 
     Args:
-        jellyfin: the configured server, which knows its users.
         store: its audit is told of refusals.
-        http: holds the configured token.
-        failures: of the addresses.
-        now: seconds of a clock that never jumps.
         cookie: the administrator who is logged in to the pages and reads.
     """
 
@@ -274,7 +269,6 @@ class WebhookAuth:
 
     Args:
         webhook: holds the secret; without one nobody is let in.
-        failures: of the addresses.
     """
 
     def __init__(self, webhook: Webhook, failures: RateLimiter) -> None:

@@ -105,12 +105,7 @@ class Renderer:
         return web.Response(status=HTTPStatus.SEE_OTHER, headers={**_HEADERS, "Location": where})
 
     def handler(self, answer: Answer, *, admin: bool) -> Handler:
-        """What the router calls; every failure that is one of ours becomes a page.
-
-        Args:
-            answer: the page.
-            admin: only administrators see it.
-        """
+        """What the router calls; every failure that is one of ours becomes a page."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
             try:

@@ -63,10 +63,6 @@ class Login:
     """The pages of whoever is not logged in.
 
     Args:
-        site: has Jellyfin, which knows its users, and the store, whose audit is told.
-        frame: renders.
-        sessions: the logins.
-        failures: of the addresses.
         device: our own name for Jellyfin's list of devices.
     """
 

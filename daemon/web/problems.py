@@ -44,10 +44,7 @@ class Problem(Exception):  # noqa: N818  # it is the name of the document
     """A request that is answered with a problem document.
 
     Args:
-        status: of the reply.
         detail: what is wrong, for a person to read.
-        headers: of the reply, e.g. Retry-After.
-        more: further members of the document.
         close: whether the connection can serve no further request.
     """
 
@@ -91,11 +88,7 @@ def unavailable(detail: str, **more: Any) -> Problem:
 
 
 def front(trusted: Networks) -> Middleware:
-    """The outermost layer of every request that is proper HTTP.
-
-    Args:
-        trusted: the proxies that are believed when they say whom they speak for.
-    """
+    """The outermost layer of every request that is proper HTTP; `trusted` are proxies."""
 
     @web.middleware
     async def layer(request: web.Request, handler: Handler) -> web.StreamResponse:

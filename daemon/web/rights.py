@@ -33,9 +33,7 @@ class Rights:
     While Jellyfin does not answer, whoever is logged in can go on reading, but not act.
 
     Args:
-        sessions: the logins.
         users: asks Jellyfin for all accounts, by their ids.
-        now: seconds of a clock that never jumps.
     """
 
     def __init__(

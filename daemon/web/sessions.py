@@ -71,7 +71,6 @@ class Sessions:
     Args:
         device: tells this daemon from others on the same host, which share its cookies.
         path: below which the cookie is sent.
-        now: seconds of a clock that never jumps.
     """
 
     def __init__(self, device: str, path: str, now: Callable[[], float]) -> None:
@@ -149,11 +148,7 @@ class Sessions:
         return hmac.compare_digest(_bytes(given), _bytes(value))
 
     def form(self, owner: str) -> str:
-        """A token for one form.
-
-        Args:
-            owner: the cookie that the form will come with.
-        """
+        """A token for one form, which will come with the cookie of its owner."""
         number = str(next(self._numbers))
         return f"{number}.{self._sign(number, owner)}"
 
