@@ -59,10 +59,16 @@ class Subscription:
     queue: asyncio.Queue[Event | None] = field(default_factory=lambda: asyncio.Queue(_QUEUED))
     dropped: bool = False
 
-    async def __aiter__(self) -> AsyncIterator[Event]:
-        """Events as they come, until the listener is dropped."""
+    async def events(self, heartbeat: float) -> AsyncIterator[Event | None]:
+        """Events until the listener is dropped; None where none has come for so many seconds."""
         while not (self.dropped and self.queue.empty()):
-            if (event := await self.queue.get()) is None:
+            try:
+                async with asyncio.timeout(heartbeat):
+                    event = await self.queue.get()
+            except TimeoutError:
+                yield None
+                continue
+            if event is None:
                 return
             yield event
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from aiohttp import web
 
-from daemon.report.progress import Event, Subscription
+from daemon.report.progress import Event
 from daemon.web.admin import current
 from daemon.web.models import RequestModel
 from daemon.web.problems import Problem
@@ -19,6 +18,7 @@ from daemon.web.routes import ApiRequest, Context
 STREAM: Final = "text/event-stream"
 _RETRY_MS: Final = 3000
 _CONFIRM_EVERY: Final = 60.0
+_NO_NEWS: Final = ": still here\n\n"
 _HEADERS: Final = {"Content-Type": STREAM, "X-Accel-Buffering": "no"}
 
 
@@ -42,9 +42,10 @@ async def events(call: ApiRequest[RequestModel, RequestModel]) -> web.StreamResp
             text = "".join(_written(event, site.boot) for event in first)
             await _send(reply, f"retry: {_RETRY_MS}\n\n{text}", site)
             confirmed = site.parts.monotonic()
-            async for text in _later(place, seen, site):
-                confirmed = await _confirmed(call, confirmed)
-                await _send(reply, text, site)
+            async for event in place.events(site.parts.limits.heartbeat):
+                if event is None or event.id > seen:
+                    confirmed = await _confirmed(call, confirmed)
+                    await _send(reply, _written(event, site.boot) if event else _NO_NEWS, site)
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()
@@ -75,20 +76,6 @@ async def _confirmed(call: ApiRequest[RequestModel, RequestModel], last: float) 
         return last
     await call.site.gate.authenticate(call.request)
     return now
-
-
-async def _later(place: Subscription, seen: int, site: Context) -> AsyncIterator[str]:
-    while not (place.dropped and place.queue.empty()):
-        try:
-            async with asyncio.timeout(site.parts.limits.heartbeat):
-                event = await place.queue.get()
-        except TimeoutError:
-            yield ": still here\n\n"
-            continue
-        if event is None:
-            return
-        if event.id > seen:
-            yield _written(event, site.boot)
 
 
 async def _send(reply: web.StreamResponse, text: str, site: Context) -> None:

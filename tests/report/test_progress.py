@@ -21,7 +21,7 @@ def published(feed: Feed, count: int) -> None:
 async def heard(listener: Subscription) -> list[int]:
     """The ids of all events until the listener is sent home."""
     async with asyncio.timeout(2):
-        return [event.id async for event in listener]
+        return [event.id async for event in listener.events(60) if event]
 
 
 async def test_every_listener_is_told_everything_from_then_on() -> None:
@@ -34,7 +34,7 @@ async def test_every_listener_is_told_everything_from_then_on() -> None:
         feed.publish("done", {"added": 1})
         feed.close()
         expected = [Event(2, "progress", {"done": 1}), Event(3, "done", {"added": 1})]
-        assert expected == [event async for event in early]
+        assert expected == [event async for event in early.events(60)]
         assert await heard(late) == [2, 3]
     assert feed.last_id == 3
 
@@ -90,3 +90,13 @@ async def test_closing_sends_everybody_home() -> None:
             feed.publish("progress", {})
             assert await heard(late) == []
     assert feed.listeners == 0
+
+
+async def test_a_listener_is_told_that_nothing_happens() -> None:
+    """So that its connection is not taken for a dead one."""
+    feed = Feed()
+    with feed.subscription() as waits:
+        events = waits.events(0.01)
+        assert await anext(events) is None
+        feed.publish("progress", {})
+        assert await anext(events) == Event(1, "progress", {})

@@ -265,10 +265,10 @@ async def test_progress_is_told_after_the_commit(tmp_path: Path) -> None:
         claims: list[tuple[int, int]] = []
 
         async def listen() -> None:
-            with stand.feed.subscription() as events:
-                async for event in events:
+            with stand.feed.subscription() as listener:
+                async for event in listener.events(60):
                     [(count,)] = rows(stand.path, "SELECT count(*) FROM requests")
-                    if event.data.get("phase") == Phase.FINISHING:
+                    if event and event.data.get("phase") == Phase.FINISHING:
                         claims.append((event.data["done"], count))
 
         listening = asyncio.create_task(listen())
