@@ -82,6 +82,7 @@ class Unit:
         download: its id; None where the state does not rest on a download.
         filed: the state rests on a file that the instance has.
         active: its torrent downloads just now, whatever was said before.
+        ignored: somebody told the instance to leave its download alone.
         progress: from 0 to 1; None where it is not known.
         speed: bytes per second.
         eta: seconds.
@@ -94,6 +95,7 @@ class Unit:
     download: str | None = None
     filed: bool = False
     active: bool = False
+    ignored: bool = False
     progress: float | None = None
     speed: int | None = None
     eta: int | None = None
@@ -282,7 +284,7 @@ class TitleView:
             groups[entry.download_id].append(entry)
         for download, entries in groups.items():
             found.append(self._queued(download, entries))
-        found += self._unlisted({entry.episode_id for entry in self.entries})
+        found += self._unlisted()
         return found
 
     def _queued(self, download: str | None, entries: Sequence[QueueEntry]) -> Unit:
@@ -350,7 +352,7 @@ class TitleView:
             return Unit(
                 RequestState.DOWNLOADED, why, "qbittorrent", download, progress=1.0, size=size
             )
-        if state not in ACTIVE | WAITING | BROKEN:
+        if state not in ACTIVE | WAITING | BROKEN | {"moving"}:
             return None
         begun = progress > 0 or state in _RUNNING
         moving = state in _RUNNING
@@ -375,8 +377,10 @@ class TitleView:
 
     # --- what is not in the queue --------------------------------------------------------------
 
-    def _unlisted(self, queued: set[_Slot]) -> Iterator[Unit]:
+    def _unlisted(self) -> Iterator[Unit]:
         """Downloads that only the history knows, each once."""
+        queued = {entry.episode_id for entry in self.entries if not is_held(entry)}
+        held = {entry.episode_id for entry in self.entries} - queued
         seen: set[str | None] = set()
         for slot, events in self.events.items():
             if slot in queued or not self.is_wanted(slot):
@@ -386,20 +390,22 @@ class TitleView:
                 yield Unit(RequestState.IMPORTING, why, self.tag, filed=True)
                 continue
             grab, fate = _last_grab(events)
-            if grab is None or grab.download_id in seen:
+            past = slot in held and fate is not None
+            if grab is None or grab.download_id in seen or past:
                 continue
             seen.add(grab.download_id)
             if unit := self._by_history(grab, fate):
                 yield unit
-        yield from self._remembered(seen, queued)
+        if not seen and not self.entries:
+            yield from self._remembered()
 
-    def _remembered(self, seen: set[str | None], queued: set[_Slot]) -> Iterator[Unit]:
+    def _remembered(self) -> Iterator[Unit]:
         """The download that a row rests on, where no history tells of it any more."""
         download = self.followed.download if self.followed else None
         told = any(
             event.download_id == download for events in self.events.values() for event in events
         )
-        if download and not seen and not queued and not told and self._waits:
+        if download and not told and self._waits:
             grab = HistoryEvent(HistoryKind.GRABBED, self.title.arr_id, self.now - REPLACING)
             if unit := self._grabbed(download, grab):
                 yield unit
@@ -423,7 +429,7 @@ class TitleView:
         if fate.kind is HistoryKind.IGNORED:
             sentence = f"{self.service} was told to ignore the download"
             alert = Alert(AttentionKind.IGNORED, self.service, sentence, at_once=True)
-            return Unit(RequestState.APPROVED, sentence, self.tag, alerts=(alert,))
+            return Unit(RequestState.APPROVED, sentence, self.tag, ignored=True, alerts=(alert,))
         if fate.kind is HistoryKind.FAILED:
             recent = self.now - fate.date < FAILED_FOR_GOOD
             return self._failing("", just_now=recent, since=fate.date)

@@ -95,7 +95,7 @@ def _is_explained(row: PendingRow, state: RequestState, kept: Followed, judged: 
         return unit is not None and unit.filed and unit.service == "shoko"
     if kept.filed:
         return False
-    if unit is not None and unit.download and unit.download not in kept.known:
+    if unit is not None and (unit.ignored or (unit.download and unit.download not in kept.known)):
         return True
     return row.media_type is MediaType.TV and kept.download in judged.imported
 
