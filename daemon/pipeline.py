@@ -258,6 +258,7 @@ class ArrPipeline:
         media_type: films from a Radarr, series from a Sonarr.
         primary: its numbers are the ones that the tracker's rows hold.
         queue: the whole list, of unknown titles, too; None if it could not be asked.
+        queue_whole: every entry of it could be read, so that what is not among them is not there.
         history: all events since `history_since`, which is the last 30 days or more, in their
             order; what earlier passes have read of them included. None if it could not be asked.
         titles: at least those of open requests and tracked rows that it knows; None if it could
@@ -273,6 +274,7 @@ class ArrPipeline:
     primary: bool = True
     is_4k: bool = False
     queue: Sequence[QueueEntry] | None = None
+    queue_whole: bool = True
     history: Sequence[HistoryEvent] | None = None
     history_since: datetime | None = None
     titles: Sequence[ArrTitle] | None = None

@@ -240,7 +240,9 @@ class TitleView:
     @cached_property
     def unreachable(self) -> tuple[str, ...] | None:
         """What is said about download clients that are away; None if the queue tells nothing."""
-        if self.arr.queue is None or self.arr.client_problems is None or self.arr.started is None:
+        if self.arr.queue is None or not self.arr.queue_whole:
+            return None
+        if self.arr.client_problems is None or self.arr.started is None:
             return None
         return None if self.now - self.arr.started < GRACE else self.arr.client_problems
 

@@ -293,6 +293,15 @@ SCENES = [
         looks=4,
     ),
     Scene(
+        "an entry of the queue that cannot be read may be this download",
+        S,
+        [told(event(GRABBED), queue_whole=False)],
+        ours(DOWNLOADING),
+        DOWNLOADING,
+        torrents=NO_TORRENTS,
+        looks=4,
+    ),
+    Scene(
         "a torrent that was deleted by hand is doubted first",
         S,
         [told(event(GRABBED))],
