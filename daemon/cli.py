@@ -14,14 +14,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final, NoReturn, TextIO, cast
 
-from daemon import __version__, logs
+from daemon import __version__, errors, logs
 from daemon.domain import Actor, Outcome, RemovalPolicy, Trigger
-from daemon.errors import (
-    AlreadyRunningError,
-    DaemonError,
-    SettingsError,
-    StorePermissionError,
-)
 from daemon.report import words
 from daemon.report.check import findings, well
 from daemon.report.explain import of_untracked, sentences
@@ -73,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(options)
         except KeyboardInterrupt:
             return 130
-        except DaemonError as error:
+        except errors.DaemonError as error:
             _say(f"library-sync: {error}")
             return _code(error)
     # The reader of our output is gone; Python must not try to flush into its pipe at exit.
@@ -91,11 +85,11 @@ async def _awaited(command: Awaitable[int]) -> int:
     return await command
 
 
-def _code(error: DaemonError) -> Exit:
+def _code(error: errors.DaemonError) -> Exit:
     codes = {
-        SettingsError: Exit.CONFIGURATION,
-        StorePermissionError: Exit.NO_PERMISSION,
-        AlreadyRunningError: Exit.BUSY,
+        errors.SettingsError: Exit.CONFIGURATION,
+        errors.StorePermissionError: Exit.NO_PERMISSION,
+        errors.AlreadyRunningError: Exit.BUSY,
     }
     return codes.get(type(error), Exit.FAILED)
 

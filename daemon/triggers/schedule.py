@@ -16,18 +16,8 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from daemon import errors
 from daemon.domain import IMPLAUSIBLE, INCOMPLETE, SCANNING, Actor, Outcome, Trigger
-from daemon.errors import (
-    BrokenServiceError,
-    CutShortError,
-    DaemonError,
-    DiskFullError,
-    ServiceError,
-    StartingError,
-    StoreBusyError,
-    TimedOutError,
-    UnreachableError,
-)
 from daemon.logs import logger
 from daemon.report.result import SyncResult
 from daemon.settings import Sync
@@ -39,16 +29,20 @@ _PAUSES: Final = (60.0, 300.0, 900.0)
 _RETRYABLE: Final = {SCANNING, INCOMPLETE, IMPLAUSIBLE} | {
     error.kind
     for error in (
-        StoreBusyError,
-        DiskFullError,
-        UnreachableError,
-        StartingError,
-        BrokenServiceError,
-        TimedOutError,
-        CutShortError,
+        errors.StoreBusyError,
+        errors.DiskFullError,
+        errors.UnreachableError,
+        errors.StartingError,
+        errors.BrokenServiceError,
+        errors.TimedOutError,
+        errors.CutShortError,
     )
 }
-_STARTING: Final = {UnreachableError.kind, StartingError.kind, BrokenServiceError.kind}
+_STARTING: Final = {
+    errors.UnreachableError.kind,
+    errors.StartingError.kind,
+    errors.BrokenServiceError.kind,
+}
 """What a service that is being started answers, or does not."""
 _STARTS_WITHIN: Final = timedelta(minutes=15)
 _DRIFT: Final = 30.0
@@ -150,9 +144,9 @@ class Schedule:
         job, at, began = self.jobs[name], self._clock(), time.monotonic()
         try:
             words, good = await job.work(), True
-        except DaemonError as error:
+        except errors.DaemonError as error:
             words, good = str(error), False
-            if not isinstance(error, ServiceError):  # of which health tells, once
+            if not isinstance(error, errors.ServiceError):  # of which health tells, once
                 _log.warning("job.failed", job=name, error_kind=error.kind, error=words)
         if name == "quick" and good:
             self._contact()

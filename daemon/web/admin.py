@@ -13,22 +13,14 @@ from daemon.store import history, plans
 from daemon.store.audit import AuditFilter, events
 from daemon.store.history import RunFilter
 from daemon.triggers.queue import QueuedRun
-from daemon.web.models import (
-    AuditQuery,
-    RequestModel,
-    RunQuery,
-    RunRef,
-    RunsQuery,
-    SyncBody,
-    SyncQuery,
-)
+from daemon.web import models
 from daemon.web.problems import Problem, unavailable
-from daemon.web.routes import ApiRequest, Context, Dependencies
+from daemon.web.routes import ApiRequest, Context, Dependencies, PlainRequest
 
 _TRACKER: Final = "Tracker"
 
 
-async def sync(call: ApiRequest[SyncQuery, SyncBody]) -> web.StreamResponse:
+async def sync(call: ApiRequest[models.SyncQuery, models.SyncBody]) -> web.StreamResponse:
     """Reconcile the whole library now, or show what that would write.
 
     The run begins after this call, and calls during a run share the next one. It goes on if the
@@ -73,7 +65,7 @@ def _ended(result: SyncResult) -> web.Response:
     raise Problem(502, detail, more={"result": document})
 
 
-async def state(call: ApiRequest[RequestModel, RequestModel]) -> web.StreamResponse:
+async def state(call: PlainRequest) -> web.StreamResponse:
     """The last, the running, the waiting and the next run."""
     return web.json_response(await current(call.site.parts))
 
@@ -91,7 +83,7 @@ async def current(parts: Dependencies) -> dict[str, Any]:
     }
 
 
-async def runs(call: ApiRequest[RunsQuery, RequestModel]) -> web.StreamResponse:
+async def runs(call: ApiRequest[models.RunsQuery, models.RequestModel]) -> web.StreamResponse:
     """The history of runs, the newest first."""
     query = call.query
     wanted = RunFilter(**query.model_dump(exclude={"before", "limit"}))
@@ -100,7 +92,7 @@ async def runs(call: ApiRequest[RunsQuery, RequestModel]) -> web.StreamResponse:
     return web.json_response({"runs": page, "next_before": page[-1]["id"] if more else None})
 
 
-async def run(call: ApiRequest[RunQuery, RequestModel]) -> web.StreamResponse:
+async def run(call: ApiRequest[models.RunQuery, models.RequestModel]) -> web.StreamResponse:
     """One run, with those of its decisions that changed something or need attention."""
     query, parts = call.query, call.site.parts
     ticket = _ticket(parts, query.run_id)
@@ -134,7 +126,7 @@ def _unwritten(ticket: QueuedRun) -> dict[str, Any]:
     }
 
 
-async def cancel(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
+async def cancel(call: ApiRequest[models.RunRef, models.RequestModel]) -> web.StreamResponse:
     """End a run that is going, after the batch in hand, or let one that waits never begin."""
     number, parts = call.query.run_id, call.site.parts
     ticket = _ticket(parts, number)
@@ -147,7 +139,7 @@ async def cancel(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
     return web.json_response(document, status=202)
 
 
-async def audit(call: ApiRequest[AuditQuery, RequestModel]) -> web.StreamResponse:
+async def audit(call: ApiRequest[models.AuditQuery, models.RequestModel]) -> web.StreamResponse:
     """Who did what, when and why, the newest first."""
     query = call.query
     wanted = AuditFilter(**query.model_dump(exclude={"before", "limit"}))

@@ -11,9 +11,8 @@ from aiohttp import web
 
 from daemon.report.progress import Event
 from daemon.web.admin import current
-from daemon.web.models import RequestModel
 from daemon.web.problems import Problem
-from daemon.web.routes import ApiRequest, Context
+from daemon.web.routes import Context, PlainRequest
 
 STREAM: Final = "text/event-stream"
 _RETRY_MS: Final = 3000
@@ -22,7 +21,7 @@ _NO_NEWS: Final = ": still here\n\n"
 _HEADERS: Final = {"Content-Type": STREAM, "X-Accel-Buffering": "no"}
 
 
-async def events(call: ApiRequest[RequestModel, RequestModel]) -> web.StreamResponse:
+async def events(call: PlainRequest) -> web.StreamResponse:
     """Progress as it happens, as server-sent events.
 
     First comes `snapshot`, which is what `GET /admin/sync` tells; or, after a Last-Event-ID whose
@@ -65,7 +64,7 @@ def _written(event: Event, boot: str) -> str:
     return f"id: {boot}-{event.id}\nevent: {event.kind}\ndata: {json.dumps(data)}\n\n"
 
 
-async def _confirmed(call: ApiRequest[RequestModel, RequestModel], last: float) -> float:
+async def _confirmed(call: PlainRequest, last: float) -> float:
     """When it was last seen that the listener is an administrator; at most a minute ago.
 
     Raises:

@@ -9,9 +9,8 @@ import aiohttp
 from aiohttp import web
 
 from daemon.services.webhooks import HookError, arr_note, jellyfin_note
-from daemon.web.models import RequestModel
 from daemon.web.problems import Problem
-from daemon.web.routes import ApiRequest
+from daemon.web.routes import PlainRequest
 
 _Note = TypeVar("_Note")
 _SECONDS: Final = 10.0
@@ -19,7 +18,7 @@ _NOTHING_TO_DO: Final = 204
 _TEST: Final = b'{"NotificationType":"Generic"}'
 
 
-async def jellyfin(call: ApiRequest[RequestModel, RequestModel]) -> web.StreamResponse:
+async def jellyfin(call: PlainRequest) -> web.StreamResponse:
     """Take a hint of Jellyfin's webhook plugin; any content type will do."""
     if (note := _read(call, jellyfin_note)) is None:
         return web.Response(status=204)
@@ -27,7 +26,7 @@ async def jellyfin(call: ApiRequest[RequestModel, RequestModel]) -> web.StreamRe
     return web.json_response({"taken": note.kind}, status=202)
 
 
-async def arr(call: ApiRequest[RequestModel, RequestModel]) -> web.StreamResponse:
+async def arr(call: PlainRequest) -> web.StreamResponse:
     """Take news of Radarr's or Sonarr's Connect: Jellyfin will have the title soon."""
     if (coming := _read(call, arr_note)) is None:
         return web.json_response({"taken": ""})
@@ -35,9 +34,7 @@ async def arr(call: ApiRequest[RequestModel, RequestModel]) -> web.StreamRespons
     return web.json_response({"taken": coming.kind}, status=202)
 
 
-def _read(
-    call: ApiRequest[RequestModel, RequestModel], understand: Callable[[bytes], _Note]
-) -> _Note:
+def _read(call: PlainRequest, understand: Callable[[bytes], _Note]) -> _Note:
     try:
         return understand(call.raw)
     except HookError as error:
@@ -45,17 +42,17 @@ def _read(
         raise Problem(400, str(error)) from None
 
 
-async def state(call: ApiRequest[RequestModel, RequestModel]) -> web.StreamResponse:
+async def state(call: PlainRequest) -> web.StreamResponse:
     """What came in lately, and how long it took from a hint to its row."""
     return web.json_response(call.site.parts.intake.statistics.as_dict())
 
 
-async def test(call: ApiRequest[RequestModel, RequestModel]) -> web.StreamResponse:
+async def test(call: PlainRequest) -> web.StreamResponse:
     """Send a webhook to ourselves through the address of senders, and tell what came of it."""
     return web.json_response(await tested(call))
 
 
-async def tested(call: ApiRequest[RequestModel, RequestModel]) -> dict[str, object]:
+async def tested(call: PlainRequest) -> dict[str, object]:
     """The same, shared by the API and the page.
 
     Raises:

@@ -10,18 +10,17 @@ from aiohttp import web
 from daemon.errors import StoreError
 from daemon.store import history
 from daemon.web.metrics import CONTENT_TYPE, exposition
-from daemon.web.models import RequestModel
-from daemon.web.routes import ApiRequest
+from daemon.web.routes import PlainRequest
 
 _PATIENCE: Final = 2.0
 
 
-async def alive(_: ApiRequest[RequestModel, RequestModel]) -> web.StreamResponse:
+async def alive(_: PlainRequest) -> web.StreamResponse:
     """The process answers; nothing else is looked at."""
     return web.json_response({"status": "ok"})
 
 
-async def ready(call: ApiRequest[RequestModel, RequestModel]) -> web.StreamResponse:
+async def ready(call: PlainRequest) -> web.StreamResponse:
     """The tracker's file can be read, and Jellyfin answered when it was asked last."""
     parts, reasons = call.site.parts, []
     try:
@@ -38,12 +37,12 @@ async def ready(call: ApiRequest[RequestModel, RequestModel]) -> web.StreamRespo
     return web.json_response(document, status=503 if reasons else 200)
 
 
-async def metrics(call: ApiRequest[RequestModel, RequestModel]) -> web.StreamResponse:
+async def metrics(call: PlainRequest) -> web.StreamResponse:
     """Figures for Prometheus; they name no title and no person, so that none has to log in."""
     body = await exposition(call.site.parts)
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
 
-async def description(call: ApiRequest[RequestModel, RequestModel]) -> web.StreamResponse:
+async def description(call: PlainRequest) -> web.StreamResponse:
     """This description."""
     return web.Response(body=call.site.description, content_type="application/json")

@@ -139,6 +139,9 @@ class ApiRequest(Generic[_Query, _Body]):
         await self.site.parts.store.write(audit.append, event)
 
 
+PlainRequest = ApiRequest[RequestModel, RequestModel]
+"""A request without a query and without a body."""
+
 Answer = Callable[[ApiRequest[Any, Any]], Awaitable[web.StreamResponse]]
 Replies = Mapping[int, type[BaseModel] | str]
 
