@@ -43,8 +43,6 @@ class EpisodeQuestions:
     """Asks about the episodes of series, with few calls however many series there are.
 
     Args:
-        jellyfin: whom to ask.
-        problems: gets what could not be asked.
         counted: how many episodes the server has; 0 where that is not known.
         library: id of the only library to look at; None means all.
         certain: prove also what is not there, which takes one list of all episodes.

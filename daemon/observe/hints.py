@@ -124,12 +124,7 @@ async def _proven(
 
 
 class ArrMemory:
-    """What Radarr and Sonarr were last seen to hold, so that a hint need not ask for their lists.
-
-    Args:
-        services: the clients.
-        clock: seconds, of a clock that does not jump.
-    """
+    """What Radarr and Sonarr were last seen to hold; a hint need not ask for their lists."""
 
     def __init__(self, services: Services, clock: Callable[[], float] = time.monotonic) -> None:
         self._services = services

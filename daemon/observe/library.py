@@ -68,10 +68,8 @@ class Library:
     """Reads the library.
 
     Args:
-        jellyfin: whom to ask.
         around: what the items are held against.
         page_size: titles a reply; each further reply costs the server a sort of everything.
-        problems: gets what could not be read.
         pictures: ask which titles have a poster.
         only: id of the one library to read, which tells nothing of the others; None means all.
         known: a disagreement that earlier runs met, and that a second reading would not change.

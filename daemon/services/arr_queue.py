@@ -169,12 +169,7 @@ class _Title(msgspec.Struct, gc=False):
 
 
 class ArrQueueClient:
-    """What one Radarr or Sonarr says of titles on their way.
-
-    Args:
-        http: how to reach it.
-        media_type: of what it keeps.
-    """
+    """What one Radarr or Sonarr says of titles on their way; all may raise ServiceError."""
 
     def __init__(self, http: ServiceHttp, media_type: MediaType) -> None:
         self.http = http
@@ -182,19 +177,11 @@ class ArrQueueClient:
         self._noun = "movie" if media_type is MediaType.MOVIE else "series"
 
     async def queue(self) -> Found[QueueEntry]:
-        """Everything in the queue, of unknown titles, too; it is one list that has no pages.
-
-        Raises:
-            ServiceError: one of its kinds.
-        """
+        """Everything in the queue, of unknown titles, too; it is one list that has no pages."""
         return await listed(self.http, "/api/v3/queue/details", {}, _Entry, _queued, _PLACES)
 
     async def history(self, since: datetime) -> Found[HistoryEvent]:
-        """What has happened since a time, the oldest first.
-
-        Raises:
-            ServiceError: one of its kinds.
-        """
+        """What has happened since a time, the oldest first."""
         # A time without its zone is taken for the server's own local time (seen on Sonarr 4).
         query = {"date": since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
         if self.media_type is MediaType.TV:
@@ -202,30 +189,18 @@ class ArrQueueClient:
         return await listed(self.http, "/api/v3/history/since", query, _Event, _happened, _PLACES)
 
     async def episodes(self, series: int) -> Found[ArrEpisode]:
-        """All episodes of a series, by Sonarr's own number of it.
-
-        Raises:
-            ServiceError: one of its kinds.
-        """
+        """All episodes of a series, by Sonarr's own number of it."""
         query = {"seriesId": str(series)}
         return await listed(self.http, "/api/v3/episode", query, _Episode, _episode)
 
     async def files(self, series: int) -> tuple[str, ...]:
-        """The paths of all files of a series.
-
-        Raises:
-            ServiceError: one of its kinds.
-        """
+        """The paths of all files of a series."""
         query = {"seriesId": str(series)}
         found = await listed(self.http, "/api/v3/episodefile", query, _File, lambda row: row.path)
         return tuple(path for path in found.values if path)
 
     async def title(self, number: int) -> ArrTitle | None:
-        """The film or series under its own number; None if it has none (6 ms for a series).
-
-        Raises:
-            ServiceError: one of its kinds.
-        """
+        """The film or series under its own number; None if it has none (6 ms for a series)."""
         path = f"/api/v3/{self._noun}/{number}"
         reply = await self.http.read(path, also={HTTPStatus.NOT_FOUND})
         if reply.status != HTTPStatus.NOT_FOUND:
@@ -235,11 +210,7 @@ class ArrQueueClient:
         return None
 
     async def film(self, tmdb: int) -> ArrTitle | None:
-        """The film that Radarr has under a TMDB id; None if it has none (0.04 s).
-
-        Raises:
-            ServiceError: one of its kinds.
-        """
+        """The film that Radarr has under a TMDB id; None if it has none (0.04 s)."""
         path, query = "/api/v3/movie", {"tmdbId": str(tmdb)}
         found = await listed(self.http, path, query, _Title, _title, _STANDING)
         if not found.whole:
@@ -247,20 +218,12 @@ class ArrQueueClient:
         return found.values[0] if found.values else None
 
     async def client_problems(self) -> tuple[str, ...]:
-        """What its health says of download clients that it cannot reach.
-
-        Raises:
-            ServiceError: one of its kinds.
-        """
+        """What its health says of download clients that it cannot reach."""
         found = await self.http.get("/api/v3/health", list[_Health])
         return tuple(_shown(one.message) for one in found if one.source in _CLIENT_CHECKS)
 
     async def started(self) -> datetime | None:
-        """When it was started, aware UTC.
-
-        Raises:
-            ServiceError: one of its kinds.
-        """
+        """When it was started, aware UTC."""
         return moment((await self.http.get("/api/v3/system/status", _Status)).startTime)
 
 

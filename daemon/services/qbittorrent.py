@@ -66,13 +66,11 @@ class _Refusal(NamedTuple):
 
 
 class QbittorrentClient:
-    """One qBittorrent.
+    """One qBittorrent; each question may raise ServiceError.
 
     Args:
         http: how to reach it, with its API key as a bearer token if there is one.
         username: to log in with; nobody logs in where this and the password are empty.
-        password: the same.
-        clock: seconds that only grow.
     """
 
     name = "qbittorrent"
@@ -94,11 +92,7 @@ class QbittorrentClient:
         self._connected = True
 
     async def check(self) -> str:
-        """What is found there.
-
-        Raises:
-            ServiceError: one of its kinds.
-        """
+        """What is found there."""
         path = f"{_API}/app/version"
         version = (await self._ask(path)).body.decode("ascii", "replace").removeprefix("v")
         if not version[:1].isdecimal():
@@ -106,11 +100,7 @@ class QbittorrentClient:
         return f"version {version}"
 
     async def torrents(self) -> TorrentReport:
-        """All torrents of all categories; after the first time, only what has changed is sent.
-
-        Raises:
-            ServiceError: one of its kinds.
-        """
+        """All torrents of all categories; after the first time, only what has changed is sent."""
         path = f"{_API}/sync/maindata"
         asked, reply = self._rid, await self._ask(path, {"rid": str(self._rid)})
         vital = ("torrents", "torrents_removed", "full_update")
