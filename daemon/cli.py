@@ -278,7 +278,7 @@ async def _undo(options: argparse.Namespace, settings: Settings) -> int:
     lines = (f"{one.title} ({one.action}): {end}" for one, end in zip(done, ends, strict=True))
     _emit(options, [one._asdict() for one in done], lines)
     if not done:
-        _say(f"library-sync: run {options.id} removed, merged, relinked and promoted nothing")
+        _say(f"library-sync: run {options.id} did nothing that can be taken back")
     return Exit.DONE if done and all(one.done for one in done) else Exit.FAILED
 
 

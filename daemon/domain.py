@@ -367,6 +367,12 @@ class Absent:
     fate: Fate
     why: str = ""
 
+    @property
+    def reason(self) -> Reason:
+        """The one by which it is counted."""
+        fates = {Fate.REMOVE: Reason.REMOVE, Fate.HOLD: Reason.HELD, Fate.WATCH: Reason.WATCHED}
+        return fates[self.fate]
+
 
 Decision = Add | Update | Skip | Conflict | Absent
 

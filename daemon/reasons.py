@@ -62,6 +62,10 @@ class Count(_Worded):
     SKIPPED = "skipped", "left as they are"
 
 
+UPDATED = (Count.FILLED, Count.REFRESHED, Count.RELINKED)
+"""What is one number where there is no room for each."""
+
+
 class Group(_Worded):
     """A tab on the page of a run, in their order; the words are those of an empty one."""
 
@@ -336,6 +340,8 @@ class Reason(StrEnum):
     ALREADY_RIGHT = Meaning("already_right", "already right")
     DUPLICATE = Meaning("duplicate", "further copies of a title")
     TRACKED_MEANWHILE = Meaning("tracked_meanwhile", "tracked by somebody else meanwhile")
+    HELD = Meaning("held", "held until an admin approves", counts=(Count.HELD,))
+    WATCHED = Meaning("watched", "missing, waiting for more evidence", counts=(Count.WATCHED,))
     NOT_IN_LIBRARY = Meaning("not_in_the_library", "requested, not in the library yet")
 
 
@@ -346,6 +352,14 @@ UNDONE: Mapping[str, str] = {
     one.meaning.audit: one.meaning.undone for one in Reason if one.meaning.undone
 }
 """What a run did and what can be taken back of it: by its action in the audit, a noun."""
+
+_WRITTEN = {reason.meaning.counts[0] for reason in Reason if reason.meaning.audit}
+BRIEF: tuple[str, ...] = (
+    *(Count.ADDED, "updated"),
+    *(count for count in Count if count in _WRITTEN - {Count.ADDED, *UPDATED}),
+    Count.HELD,
+)
+"""The counts of a run where there is room for few."""
 
 
 def words(code: str) -> str:

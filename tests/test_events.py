@@ -142,7 +142,7 @@ def _fields(call: ast.Call, methods: set[str]) -> set[str]:
 def _of_a_run() -> dict[str, Any]:
     """The fields of a run's one line."""
     stats = RunStats()
-    stats.skipped.update(one for one in Reason if one.meaning.kind is Kind.SKIP)
+    stats.counts.update(one for one in Reason if one.meaning.kind is Kind.SKIP)
     calls = {name: {"calls": 1.0, "bytes": 2.0, "seconds": 0.5} for name in ("Jellyfin", "Radarr")}
     return runs._flat(SyncResult(Outcome.OK, stats, 1, 0, calls).as_dict())
 

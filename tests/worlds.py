@@ -14,6 +14,7 @@ from daemon.app import open_services, options
 from daemon.apply.run import SyncService
 from daemon.domain import Actor, Scope, Trigger
 from daemon.observe.sources import Services
+from daemon.reasons import Count
 from daemon.report.result import SyncResult
 from daemon.services.http import RetryPolicy
 from daemon.settings import Settings
@@ -105,7 +106,7 @@ async def with_films(folder: Path, count: int) -> AsyncIterator[Place]:
         world.movies[film.jellyfin_id] = film
         world.radarr_knows(film)
     async with a_place(folder, world) as place:
-        assert (await place.sync()).stats.added == count
+        assert (await place.sync()).stats[Count.ADDED] == count
         yield place
 
 

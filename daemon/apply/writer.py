@@ -27,7 +27,7 @@ from daemon.report.result import RunStats, planned
 from daemon.services.jellyfin import MAX_IDS, JellyfinClient, Page
 from daemon.snapshot import Texts
 from daemon.store import Store, evidence, instance_ids, plans, syncing
-from daemon.store.syncing import Applied, Since
+from daemon.store.syncing import Since
 
 _log = logger(__name__)
 _REMOVED_AT_ONCE = 50
@@ -39,6 +39,7 @@ class PlanWriter:
 
     Args:
         run: its number, and who asked for it.
+        stats: counts what was written.
         plan_age: after which a held plan is stale.
 
     Attributes:
@@ -56,7 +57,8 @@ class PlanWriter:
         self._store = store
         self._run = run
         self._batch_size = batch_size
-        self._tally = stats
+        self._stats = stats
+        self._count = stats.counts.update
         self._plan_age = plan_age
         self.since = Since()
 
@@ -82,7 +84,7 @@ class PlanWriter:
         await self._remove(plan)
         if plan.guard and not any(rule.why for rule in plan.guard if rule.name in _PROOF):
             held = await self._store.write(plans.hold, self._run[0], plan.held, self._plan_age)
-            self._tally.waiting_plan = held
+            self._stats.waiting_plan = held
 
     async def _note(self, found: Evidence) -> None:
         for start in range(0, len(found.seen), _NOTED_AT_ONCE):
@@ -103,16 +105,6 @@ class PlanWriter:
         for start in range(0, len(gone), _REMOVED_AT_ONCE):
             batch = gone[start : start + _REMOVED_AT_ONCE]
             self._count(await self._store.write(syncing.remove, *self._run, batch))
-
-    def _count(self, applied: Applied) -> None:
-        self._tally.added += applied.added
-        self._tally.filled += applied.filled
-        self._tally.refreshed += applied.refreshed
-        self._tally.relinked += applied.relinked
-        self._tally.promoted += applied.promoted
-        self._tally.removed += applied.removed
-        self._tally.merged += applied.merged
-        self._tally.overtaken(len(applied.passed))
 
 
 _PROOF = frozenset({"complete", "idle", "titles", "unusable", "trusted"})
@@ -135,13 +127,13 @@ class DryRun:
     """Collects what would be written, for a run that writes nothing."""
 
     def __init__(self, stats: RunStats) -> None:
-        self._tally = stats
+        self._stats = stats
         self.entries: list[dict[str, Any]] = []
 
     async def write(self, plan: Plan, _: Texts, wrote: Callable[[int], None]) -> None:
         """Note all that would be."""
-        for decision in plan.decisions:
-            self._tally.would_write(decision)
+        writes = (one.reason for one in plan.decisions if one.reason.meaning.audit)
+        self._stats.counts.update(writes)
         self.entries.extend(planned(plan))
         wrote(len(plan.decisions))
 

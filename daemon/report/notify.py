@@ -12,6 +12,7 @@ import aiohttp
 
 from daemon.domain import Outcome
 from daemon.logs import logger
+from daemon.reasons import Count
 from daemon.report.health import ServiceHealth
 from daemon.report.result import SyncResult
 from daemon.settings import Notify
@@ -82,7 +83,7 @@ class Notifications:
         self._tell_failures(result, failed=failed)
         plan = result.stats.waiting_plan
         if plan is not None and plan != self._held:
-            text = f"{result.stats.held} changes wait for you; nothing of them was done."
+            text = f"{result.stats[Count.HELD]} changes wait for you; nothing of them was done."
             self._tell("Removals are held", f"{text} Approve or discard: {self._page}/runs/{plan}")
         if not failed:
             self._held = plan

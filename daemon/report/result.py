@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 from daemon import __version__
@@ -16,7 +17,6 @@ from daemon.domain import (
     Decision,
     Fate,
     ItemError,
-    LibraryItem,
     Outcome,
     Plan,
     Rule,
@@ -24,7 +24,7 @@ from daemon.domain import (
     SourceFailure,
     Update,
 )
-from daemon.reasons import Reason
+from daemon.reasons import UPDATED, Count, Reason
 
 _MAX_DETAILS: Final = 100
 _MAX_RULES: Final = 50
@@ -36,7 +36,8 @@ class RunStats:
     """The counts of one run.
 
     Attributes:
-        watched: tracked titles that are missing, and wait for more evidence.
+        counts: what was decided, and what was written, by its reason.
+        unpictured: titles that were added without asking whether they have a poster.
         waiting_plan: the run whose held removals wait for an admin.
         listed: by service, how many titles Radarr and Sonarr have.
         folders_away: by service, the root folders that Radarr and Sonarr cannot reach.
@@ -46,21 +47,10 @@ class RunStats:
         server_known: whether it is the one that is taken for the right one.
     """
 
+    counts: Counter[Reason] = field(default_factory=Counter)
     scanned: int = 0
-    added: int = 0
-    filled: int = 0
-    refreshed: int = 0
-    relinked: int = 0
-    promoted: int = 0
-    removed: int = 0
-    merged: int = 0
-    held: int = 0
-    watched: int = 0
-    waiting_plan: int | None = None
-    without_ids: int = 0
     unpictured: int = 0
-    conflicts: int = 0
-    skipped: Counter[Reason] = field(default_factory=Counter)
+    waiting_plan: int | None = None
     defects: list[ItemError] = field(default_factory=list)
     gaps: list[SourceFailure] = field(default_factory=list)
     early: set[str] = field(default_factory=set)
@@ -71,50 +61,21 @@ class RunStats:
     server: str = ""
     server_known: bool = True
 
+    def __getitem__(self, count: Count) -> int:
+        of_it = (n for reason, n in self.counts.items() if count in reason.meaning.counts)
+        return sum(of_it)
+
     def count(self, plan: Plan) -> None:
-        """Count what was decided; what was written is counted as it is written."""
-        for decision in plan.decisions:
-            self._count(decision)
-            if (item := _early(decision)) is not None and len(self.early) < _MAX_EARLY:
-                self.early.add(item.jellyfin_id)
-        self.held = len(plan.held)
+        """Count what was decided; what is written is counted once it is."""
+        self.counts.update(one.reason for one in plan.decisions if _is_settled(one))
+        self.counts.update([Reason.HELD] * len(plan.held))
+        self.early.update(islice(_early(plan.decisions), _MAX_EARLY))
         self.guard = plan.guard
-
-    def _count(self, decision: Decision) -> None:
-        if isinstance(decision, Skip):
-            # What is said of a request alone is no item of the library that was passed over.
-            if decision.item is not None:
-                self.skipped[decision.reason] += 1
-        elif isinstance(decision, Conflict):
-            self.conflicts += 1
-        elif isinstance(decision, Absent):
-            self.watched += decision.fate is Fate.WATCH
-        elif isinstance(decision, Add):
-            self.without_ids += not decision.item.ids.known
-
-    def would_write(self, decision: Decision) -> None:
-        """Count a decision that is not carried out."""
-        self.added += isinstance(decision, Add)
-        self.removed += isinstance(decision, Absent) and decision.fate is Fate.REMOVE
-        if isinstance(decision, Update):
-            self.filled += decision.reason is Reason.FILL
-            self.refreshed += decision.reason is Reason.REFRESH
-            self.relinked += decision.reason is Reason.RELINK
-            self.promoted += decision.reason is Reason.PROMOTE
-
-    def overtaken(self, number: int) -> None:
-        """Count items that somebody else was quicker with."""
-        self.skipped[Reason.TRACKED_MEANWHILE] += number
 
     @property
     def wrote_any(self) -> bool:
         """Whether any row was written."""
-        return any(
-            (
-                *(self.added, self.filled, self.refreshed, self.relinked, self.promoted),
-                *(self.removed, self.merged),
-            )
-        )
+        return any(number and reason.meaning.audit for reason, number in self.counts.items())
 
     @property
     def outcome(self) -> Outcome:
@@ -159,31 +120,27 @@ class SyncResult:
     def as_dict(self) -> dict[str, Any]:
         """The result as it is told to people and machines; the first five keys are a contract."""
         stats, problems = self.stats, self.stats.problems()
+        counts = {count.value: stats[count] for count in Count}
         document: dict[str, Any] = {
             "total_scanned": stats.scanned,
-            "added": stats.added,
-            "skipped": stats.skipped.total(),
+            "added": counts.pop(Count.ADDED),
+            "skipped": counts.pop(Count.SKIPPED),
             "errors": len(problems),
             "error_details": _capped(problems),
-            "updated": stats.filled + stats.refreshed + stats.relinked,
-            "promoted": stats.promoted,
-            "removed": stats.removed,
-            "merged": stats.merged,
-            "held": stats.held,
-            "conflicts": stats.conflicts,
+            "updated": sum(counts[one] for one in UPDATED),
+            **counts,
             "run_id": self.run_id,
             "outcome": self.outcome.value,
             "kind": self.kind,
             "dry_run": self.plan is not None,
             "duration_ms": self.duration_ms,
-            "filled": stats.filled,
-            "refreshed": stats.refreshed,
-            "relinked": stats.relinked,
-            "watched": stats.watched,
             "waiting_plan": stats.waiting_plan,
-            "without_ids": stats.without_ids,
             "unpictured": stats.unpictured,
-            "skip_reasons": {reason.value: n for reason, n in sorted(stats.skipped.items()) if n},
+            "skip_reasons": {
+                reason.value: number
+                for reason, number in sorted(stats.counts.items())
+                if number and Count.SKIPPED in reason.meaning.counts
+            },
             "gaps": [gap._asdict() for gap in stats.gaps],
             "calls": self.calls,
             "versions": self.versions,
@@ -199,11 +156,22 @@ class SyncResult:
         return document if self.plan is None else {**document, "plan": self.plan}
 
 
-def _early(decision: Decision) -> LibraryItem | None:
-    """The item that has to be looked at again, since not all of it can be told yet."""
-    if isinstance(decision, Skip) and decision.reason.meaning.retried:
-        return decision.item
-    return decision.item if isinstance(decision, Update) and decision.undecided else None
+def _is_settled(decision: Decision) -> bool:
+    """Whether nothing is to be written for it, and no admin to be asked.
+
+    What is said of a request alone is no item of the library that was passed over.
+    """
+    if isinstance(decision, Skip):
+        return decision.item is not None
+    return decision.reason is not Reason.HELD and not decision.reason.meaning.audit
+
+
+def _early(decisions: Iterable[Decision]) -> Iterator[str]:
+    """The items that have to be looked at again, since not all of them can be told yet."""
+    for one in decisions:
+        retried = one.reason.meaning.retried or (isinstance(one, Update) and one.undecided)
+        if retried and not isinstance(one, Absent) and one.item is not None:
+            yield one.item.jellyfin_id
 
 
 def _capped(problems: list[str]) -> list[str]:

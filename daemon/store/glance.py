@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
-from daemon.reasons import UNDONE, Group, Reason
+from daemon.reasons import BRIEF, UNDONE, Group, Reason
 from daemon.store import history, plans, titles
 from daemon.store.history import EVERY_RUN, RunFilter
 
@@ -21,7 +21,7 @@ _JOBS: Final = {"full": "kind = 'full'", "webhook": "trigger = 'webhook'"}
 _LINE: Final = (
     *("id", "trigger", "kind", "actor", "started_at", "ended_at", "outcome", "added", "updated"),
 )
-_IN_RESULT: Final = ("promoted", "removed", "merged", "held", "errors", "total_scanned")
+_IN_RESULT: Final = (*BRIEF[2:], "errors", "total_scanned")
 _ENTRY: Final = (
     *("seq", "kind", "reason", "media_type", "title", "request_id", "details", "jellyfin_id"),
 )

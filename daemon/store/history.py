@@ -7,9 +7,9 @@ import math
 import sqlite3
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
-from daemon.domain import Actor, Outcome, Trigger
+from daemon.domain import Actor, LibraryItem, Outcome, Trigger
 from daemon.reasons import Reason
 from daemon.store import audit
 from daemon.store.audit import AuditEvent
@@ -37,6 +37,19 @@ class Decided(NamedTuple):
     jellyfin_id: str | None
     request_id: int | None = None
     details: str | None = None
+
+    @classmethod
+    def about(
+        cls,
+        reason: Reason,
+        item: LibraryItem | None,
+        number: int | None,
+        details: str | None = None,
+    ) -> Self:
+        """A decision about an item, a row or both."""
+        if item is None:
+            return cls(reason, None, None, None, number, details)
+        return cls(reason, item.media_type.value, item.title, item.jellyfin_id, number, details)
 
 
 class RunFilter(NamedTuple):

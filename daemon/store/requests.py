@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Any, Final, NamedTuple
@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple
 from daemon.columns import COLUMNS, FILLABLE, REFRESHED
 from daemon.domain import (
     SYNC_USER,
-    Absent,
     Actor,
     Add,
     Deletion,
@@ -31,10 +30,11 @@ from daemon.domain import (
 from daemon.errors import SchemaMismatchError
 from daemon.identity import file_name, jellyfin_id, same
 from daemon.reasons import Reason
-from daemon.store import evidence
+from daemon.store import audit, evidence, history
 from daemon.store.audit import AuditEvent
 from daemon.store.clock import Moment
 from daemon.store.database import Connection, Transaction
+from daemon.store.history import Decided
 
 SERVICE: Final = "Tracker"
 
@@ -50,27 +50,6 @@ _NEEDED: Final = {
 _SUBJECT: Final = re.compile(r"(?:TABLE|ON) (\w+)")
 _PATH: Final = [column.name for column in REFRESHED].index("final_path")
 _OTHER_SERVICE: Final = {MediaType.MOVIE: "sonarr_id", MediaType.TV: "radarr_id"}
-
-
-@dataclass(slots=True)
-class Written:
-    """What one batch did.
-
-    Attributes:
-        added: new row numbers with the Jellyfin ids they were made for.
-        updated: the updates that changed their row.
-        passed: items whose row came, went or changed meanwhile.
-        removed: numbers of rows that are gone, with what they held.
-        merged: numbers of rows that became part of another one, with what they held.
-        events: what has to go into the audit.
-    """
-
-    added: list[tuple[int, Add]] = field(default_factory=list)
-    updated: list[tuple[int, Update]] = field(default_factory=list)
-    passed: list[LibraryItem] = field(default_factory=list)
-    removed: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
-    merged: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
-    events: list[AuditEvent] = field(default_factory=list)
 
 
 def create(connection: sqlite3.Connection) -> None:
@@ -387,18 +366,24 @@ def _row_at(connection: sqlite3.Connection, where: str, *values: int) -> Last | 
 
 
 class Writer:
-    """Writes decisions.
+    """Writes decisions of a run.
 
     Args:
         newcomers: rows that somebody else has made since the plan was.
     """
 
-    def __init__(self, transaction: Transaction, newcomers: Sequence[Newcomer] = ()) -> None:
+    def __init__(
+        self,
+        transaction: Transaction,
+        run_id: int,
+        actor: Actor,
+        newcomers: Sequence[Newcomer] = (),
+    ) -> None:
         self._newcomers: dict[_Mark, list[Newcomer]] = {}
         for row in newcomers:
             for mark in _marks(row.media_type, row.ids, row.jellyfin_id):
                 self._newcomers.setdefault(mark, []).append(row)
-        self._connection = transaction
+        self._connection, self._run_id, self._actor = transaction, run_id, actor
         self._columns = known = columns(transaction)
         self._now = transaction.clock.now()
         self._reads = [column.read for column in COLUMNS if column.name in known]
@@ -409,14 +394,44 @@ class Writer:
             f" VALUES ('AVAILABLE', '{SYNC_USER}', ?1{', ?2' * len(times)}"
             f"{''.join(f', ?{at}' for at in range(3, len(names) + 3))})"
         )
-        self.written = Written()
+        self._decided: list[Decided] = []
+        self._events: list[AuditEvent] = []
+        self._overtaken = 0
 
-    def add(self, adds: Sequence[Add]) -> None:
-        """Insert the titles that are still untracked, with their timeline events."""
+    def record(self, *others: Decided) -> Counter[Reason]:
+        """Keep in history and audit what was done, and what else was decided.
+
+        Returns:
+            How much was done, by its reason.
+        """
+        history.note(self._connection, self._run_id, (*self._decided, *others))
+        audit.append(self._connection, *self._events)
+        done = Counter(one.reason for one in self._decided)
+        if self._overtaken:
+            done[Reason.TRACKED_MEANWHILE] = self._overtaken
+        return done
+
+    def _audit(
+        self,
+        reason: Reason,
+        number: int,
+        why: str,
+        before: Mapping[str, Any],
+        after: Mapping[str, Any],
+    ) -> None:
+        action, target = reason.meaning.audit, f"request {number}"
+        event = AuditEvent(action, self._actor, self._run_id, target, why, before, after)
+        self._events.append(event)
+
+    def add(self, adds: Sequence[Add]) -> list[tuple[int, Add]]:
+        """Insert the titles that are still untracked, with their timeline events.
+
+        One audit event tells of all of them, or a first run would pay for a hash a title.
+        """
         if self._newcomers:
             adds = [add for add in adds if not self._tracked_meanwhile(add.item)]
         if not adds:
-            return
+            return []
         numbered = list(enumerate(adds, self._next_id()))
         times = [moment(add.item.created_at or self._now) for add in adds]
         rows = [
@@ -427,9 +442,16 @@ class Writer:
         events = [(number, at) for (number, _), at in zip(numbered, times, strict=True)]
         self._connection.executemany(_ADD_EVENT, events)
         evidence.saw(self._connection, [(number, add.item.library) for number, add in numbered])
-        self.written.added.extend(numbered)
+        self._decided += [Decided.about(add.reason, add.item, number) for number, add in numbered]
+        after = {
+            "request_ids": [number for number, _ in numbered],
+            "jellyfin_ids": [add.item.jellyfin_id for add in adds],
+        }
+        event = AuditEvent(Reason.ADD.meaning.audit, self._actor, self._run_id, after=after)
+        self._events.append(event)
+        return numbered
 
-    def update(self, update: Update, actor: Actor, run_id: int) -> None:
+    def update(self, update: Update) -> None:
         """Write one title's values where they still hold; other people's values never change."""
         values = {**update.fills, **update.replaces}
         values |= {name: new for name, (_, new) in update.relinks.items()}
@@ -437,18 +459,17 @@ class Writer:
         row = self._row_of(update, columns)
         changes = {} if row is None else self._changes(update, row, values)
         if row is None or not changes:
-            self.written.passed.append(update.item)
+            self._overtaken += 1
             return
         before: dict[str, Any] = {name: row[name] for name in changes}
         after: dict[str, Any] = dict(changes)
         self._set(row["id"], changes)
         if "state" in changes:
             before["episodes"], after["event_id"] = self._promoted(row["id"])
-        self.written.updated.append((row["id"], update))
-        action, target = update.reason.meaning.audit, f"request {row['id']}"
-        why = update.item.jellyfin_id
-        event = AuditEvent(action, actor, run_id, target, why, before, after)
-        self.written.events.append(event)
+        names = ", ".join(sorted({*update.fills, *update.replaces, *update.relinks}))
+        details = "; ".join(filter(None, (names, update.details)))
+        self._decided.append(Decided.about(update.reason, update.item, row["id"], details))
+        self._audit(update.reason, row["id"], update.item.jellyfin_id, before, after)
 
     def _changes(
         self, update: Update, row: dict[str, Any], values: dict[str, Value]
@@ -494,43 +515,34 @@ class Writer:
         )
         return [list(episode) for episode in episodes], int(cursor.lastrowid or 0)
 
-    def remove(self, absent: Absent, actor: Actor, run_id: int, why: str) -> bool:
+    def remove(self, gone: TrackedRequest, why: str) -> None:
         """Remove a row the tracker's own way: a deletion log, then its children, then itself.
 
-        Returns:
-            Whether it was still as it was when that was decided.
+        One that is not as it was when that was decided stays.
         """
-        gone = absent.request
         row = self._whole("requests", "id", gone.id)
-        if not row or not _still(row[0], gone):
-            return False
-        before = self._taken_out(gone.id)
-        after = {"deletion_log_id": self._log_deletion(row[0], why)}
-        target = f"request {gone.id}"
-        self.written.events.append(
-            AuditEvent(Reason.REMOVE.meaning.audit, actor, run_id, target, why, before, after)
-        )
-        self.written.removed.append((gone.id, row[0]))
-        return True
+        if row and _still(row[0], gone):
+            before = self._taken_out(Reason.REMOVE, row[0])
+            after = {"deletion_log_id": self._log_deletion(row[0], why)}
+            self._audit(Reason.REMOVE, gone.id, why, before, after)
 
-    def merge(self, numbers: Sequence[int], actor: Actor, run_id: int) -> None:
+    def merge(self, numbers: Sequence[int]) -> None:
         """Leave the first of several rows of one title, if all of them are still ours."""
         first, *others = sorted(numbers)
         rows = {number: self._whole("requests", "id", number) for number in (first, *others)}
         if not all(row and row[0]["requested_by"] == SYNC_USER for row in rows.values()):
             return
         for number in others:
-            before, after = self._taken_out(number), {"merged_into": first}
+            before, after = self._taken_out(Reason.MERGE, rows[number][0]), {"merged_into": first}
             why = f"the same title as request {first}"
-            target = f"request {number}"
-            self.written.events.append(
-                AuditEvent(Reason.MERGE.meaning.audit, actor, run_id, target, why, before, after)
-            )
-            self.written.merged.append((number, rows[number][0]))
+            self._audit(Reason.MERGE, number, why, before, after)
 
-    def _taken_out(self, number: int) -> dict[str, Any]:
+    def _taken_out(self, reason: Reason, row: Mapping[str, Any]) -> dict[str, Any]:
         """What stood of a row in all tables, from which it is gone now."""
-        before: dict[str, Any] = {"requests": self._whole("requests", "id", number)}
+        number = row["id"]
+        about = (row["media_type"], row["title"], row["jellyfin_id"], number)
+        self._decided.append(Decided(reason, *about))
+        before: dict[str, Any] = {"requests": [row]}
         for table in ("timeline_events", "episodes"):
             before[table] = self._whole(table, "request_id", number)
             self._connection.execute(f"DELETE FROM {table} WHERE request_id = ?", (number,))
@@ -590,7 +602,7 @@ class Writer:
             for row in self._newcomers.get(mark, ()):
                 agrees = same(row.media_type, row.ids, item.ids)
                 if agrees or (agrees is None and row.jellyfin_id == item.jellyfin_id):
-                    self.written.passed.append(item)
+                    self._overtaken += 1
                     return True
         return False
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from daemon.domain import (
     Absent,
@@ -24,7 +25,6 @@ from daemon.domain import (
 )
 from daemon.reasons import Reason
 from daemon.store import attention, audit, history, instance_ids, migrate, requests
-from daemon.store.audit import AuditEvent
 from daemon.store.database import Connection, Transaction, data_version
 from daemon.store.history import Decided
 
@@ -47,25 +47,6 @@ class Tracked(NamedTuple):
     removed_lately: int = 0
     server: str | None = None
     instance_ids: Mapping[str, Mapping[int, int]] = {}
-
-
-@dataclass(slots=True)
-class Applied:
-    """What a batch of decisions came to.
-
-    Attributes:
-        added: titles with a new row.
-        passed: items that were overtaken by the tracker itself.
-    """
-
-    added: int = 0
-    filled: int = 0
-    refreshed: int = 0
-    relinked: int = 0
-    promoted: int = 0
-    removed: int = 0
-    merged: int = 0
-    passed: list[LibraryItem] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -123,67 +104,49 @@ def apply(
     actor: Actor,
     decisions: Sequence[Decision],
     since: Since | None = None,
-    on_commit: Callable[[Applied], None] = lambda _: None,
-) -> Applied:
+    on_commit: Callable[[Counter[Reason]], None] = lambda _: None,
+) -> Counter[Reason]:
     """Write a batch of decisions: rows, timeline, audit and history.
 
     Args:
         since: the rows that they were decided by were read; what was added later is left alone.
-        on_commit: gets what it came to, even if the caller is cancelled meanwhile and does not.
+        on_commit: gets the result, even if the caller is cancelled meanwhile and does not.
+
+    Returns:
+        How much was done, by its reason.
     """
     since = since or Since()
-    writer = requests.Writer(transaction, since.look(transaction))
-    writer.add([one for one in decisions if isinstance(one, Add)])
+    writer = requests.Writer(transaction, run_id, actor, since.look(transaction))
+    added = writer.add([one for one in decisions if isinstance(one, Add)])
     for decision in decisions:
         if isinstance(decision, Update):
-            writer.update(decision, actor, run_id)
-    written = writer.written
-    instance_ids.note(
-        transaction,
-        [
-            InstanceId(number, *one)
-            for number, add in written.added
-            for one in add.instance_ids.items()
-        ],
-    )
-    entries = (_named(transaction, one) for one in (*_decided(written), *_attention(decisions)))
-    history.note(transaction, run_id, entries)
-    audit.append(transaction, *_added_event(written, actor, run_id), *written.events)
-    if written.added:
+            writer.update(decision)
+    further = ((number, one) for number, add in added for one in add.instance_ids.items())
+    instance_ids.note(transaction, [InstanceId(number, *one) for number, one in further])
+    done = writer.record(*(_named(transaction, one) for one in _attention(decisions)))
+    if added:
         since.last = requests.last_row(transaction)
-    reasons = [update.reason.value for _, update in written.updated]
-    applied = Applied(
-        added=len(written.added),
-        filled=reasons.count("fill"),
-        refreshed=reasons.count("refresh"),
-        relinked=reasons.count("relink"),
-        promoted=reasons.count("promote"),
-        passed=written.passed,
-    )
-    transaction.after_commit(lambda: on_commit(applied))
-    return applied
+    transaction.after_commit(lambda: on_commit(done))
+    return done
 
 
-def remove(transaction: Transaction, run_id: int, actor: Actor, rows: Sequence[Absent]) -> Applied:
+def remove(
+    transaction: Transaction, run_id: int, actor: Actor, rows: Sequence[Absent]
+) -> Counter[Reason]:
     """Remove rows that are still as they were."""
-    writer = requests.Writer(transaction)
+    writer = requests.Writer(transaction, run_id, actor)
     for row in rows:
-        writer.remove(row, actor, run_id, _why(row))
-    written = writer.written
-    history.note(transaction, run_id, [_removed(Reason.REMOVE, *one) for one in written.removed])
-    audit.append(transaction, *written.events)
-    return Applied(removed=len(written.removed))
+        writer.remove(row.request, _why(row))
+    return writer.record()
 
 
-def merge(transaction: Transaction, run_id: int, actor: Actor, rows: Sequence[int]) -> Applied:
+def merge(
+    transaction: Transaction, run_id: int, actor: Actor, rows: Sequence[int]
+) -> Counter[Reason]:
     """Make one row of several of ours."""
-    writer = requests.Writer(transaction)
-    writer.merge(rows, actor, run_id)
-    written = writer.written
-    entries = [_removed(Reason.MERGE, *one) for one in written.merged]
-    history.note(transaction, run_id, entries)
-    audit.append(transaction, *written.events)
-    return Applied(merged=len(written.merged))
+    writer = requests.Writer(transaction, run_id, actor)
+    writer.merge(rows)
+    return writer.record()
 
 
 def note_doubles(transaction: Transaction, run_id: int, doubles: Sequence[tuple[int, ...]]) -> None:
@@ -208,39 +171,15 @@ def _why(absent: Absent) -> str:
     return f"{approved}nothing to play of it in {sightings} complete listings of the library{since}"
 
 
-def _removed(reason: Reason, number: int, row: dict[str, Any]) -> Decided:
-    return Decided(reason, row["media_type"], row["title"], row["jellyfin_id"], number)
-
-
-def _added_event(written: requests.Written, actor: Actor, run_id: int) -> list[AuditEvent]:
-    """One event for all rows of a batch, or a first run would pay for a hash a title."""
-    if not written.added:
-        return []
-    after = {
-        "request_ids": [number for number, _ in written.added],
-        "jellyfin_ids": [add.item.jellyfin_id for _, add in written.added],
-    }
-    return [AuditEvent(Reason.ADD.meaning.audit, actor, run_id, after=after)]
-
-
-def _decided(written: requests.Written) -> Iterable[Decided]:
-    for number, add in written.added:
-        yield _entry(add.reason, add.item, number)
-    for number, update in written.updated:
-        names = ", ".join(sorted({*update.fills, *update.replaces, *update.relinks}))
-        details = "; ".join(filter(None, (names, update.details)))
-        yield _entry(update.reason, update.item, number, details)
-
-
 def _attention(decisions: Iterable[Decision]) -> Iterable[Decided]:
     for one in decisions:
         if isinstance(one, Conflict):
             rows = ", ".join(str(number) for number in one.request_ids)
             details = "; ".join(filter(None, (one.details, rows and f"requests {rows}")))
             alone = one.request_ids[0] if len(one.request_ids) == 1 else None
-            yield _entry(one.reason, one.item, alone, details)
+            yield Decided.about(one.reason, one.item, alone, details)
         elif isinstance(one, Skip) and one.reason.kept:
-            yield _entry(one.reason, one.item, one.request_id, one.details)
+            yield Decided.about(one.reason, one.item, one.request_id, one.details)
 
 
 def _named(connection: sqlite3.Connection, one: Decided) -> Decided:
@@ -251,11 +190,3 @@ def _named(connection: sqlite3.Connection, one: Decided) -> Decided:
         "SELECT media_type, title, jellyfin_id FROM requests WHERE id = ?", (one.request_id,)
     ).fetchone()
     return one if row is None else one._replace(media_type=row[0], title=row[1], jellyfin_id=row[2])
-
-
-def _entry(
-    reason: Reason, item: LibraryItem | None, number: int | None, details: str | None = None
-) -> Decided:
-    if item is None:
-        return Decided(reason, None, None, None, number, details)
-    return Decided(reason, item.media_type.value, item.title, item.jellyfin_id, number, details)

@@ -215,6 +215,7 @@ def _environment(**values: Any) -> jinja2.Environment:
         icon_of=view.ICON_OF,
         kinds=view.KINDS,
         reasons=reasons.words,
+        counts=[one for one in reasons.Count if one is not reasons.Count.SKIPPED],
         because=view.because,
         came_to=view.came_to,
         would=view.would,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any, Final, NamedTuple
 
-from daemon.reasons import FindingKind
+from daemon.reasons import BRIEF, FindingKind
 from daemon.report.health import ServiceHealth
 from daemon.report.progress import Phase
 from daemon.report.words import count
@@ -355,8 +355,7 @@ def duration(run: Mapping[str, Any]) -> float | None:
 
 def came_to(line: Mapping[str, Any]) -> str:
     """A run's counts in a few words."""
-    names = ("added", "updated", "promoted", "removed", "merged", "held")
-    parts = [f"{line[name]:,} {name}" for name in names if line[name]]
+    parts = [f"{line[name]:,} {name}" for name in BRIEF if line[name]]
     parts += [count(line["errors"], "problem")] if line["errors"] else []
     return ", ".join(parts) or "nothing new"
 

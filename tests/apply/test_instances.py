@@ -12,6 +12,7 @@ import pytest
 from daemon.app import open_services, options
 from daemon.apply.run import SyncService
 from daemon.domain import Outcome, Scope, Trigger
+from daemon.reasons import Count
 from daemon.settings import Settings
 from daemon.store import syncing
 from tests.builders import QUICK, configured
@@ -131,7 +132,7 @@ async def test_what_only_the_further_one_knows_gets_no_number_in_its_row(stand: 
     assert (await stand.told())["Sunrise"] == (None, 7)
     stand.knows(2, 3)
     assert (await stand.told())["Sunrise"] == (3, 7)
-    assert stand.place.results[-1].stats.filled == 1
+    assert stand.place.results[-1].stats[Count.FILLED] == 1
 
 
 async def test_a_request_of_somebody_is_filled_from_the_primary_alone(stand: Stand) -> None:
@@ -147,7 +148,7 @@ async def test_a_number_follows_in_its_own_instance_alone(stand: Stand) -> None:
     stand.forgets(1)
     stand.knows(0, 5)
     assert await stand.told() == {**FIRST, "Faust": (5, 2)}
-    assert stand.place.results[-1].stats.relinked == 1
+    assert stand.place.results[-1].stats[Count.RELINKED] == 1
     stand.forgets(2, further=True)
     stand.knows(0, 6, further=True)
     assert await stand.told() == {**FIRST, "Faust": (5, 6)}

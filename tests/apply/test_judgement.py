@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from daemon.domain import Outcome, Scope
+from daemon.reasons import Count
 from daemon.store import attention, plans, undo
 from daemon.store.audit import AuditEvent
 from tests.builders import configured
@@ -214,7 +215,8 @@ async def test_a_film_that_is_requested_again_becomes_available_at_once(place: P
     first = await place.sync()
     second = await place.sync()
     assert [state(place, number) for number in numbers] == ["AVAILABLE"] * 2
-    assert (first.stats.promoted, second.stats.promoted, second.stats.wrote_any) == (2, 0, False)
+    assert [one.stats[Count.PROMOTED] for one in (first, second)] == [2, 0]
+    assert not second.stats.wrote_any
 
 
 async def test_another_season_of_a_tracked_series_becomes_available(place: Place) -> None:
@@ -293,7 +295,7 @@ async def test_a_persons_token_removes_nothing(tmp_path: Path) -> None:
         world.add_movie(Movie.named(f"Film {number}", 1950, {"Tmdb": str(number + 1)}))
     async with PretendServices(world) as services:
         async with another_process(services, configured(services, path)) as place:
-            assert (await place.sync()).stats.added == 10
+            assert (await place.sync()).stats[Count.ADDED] == 10
         key = {"url": services.jellyfin_url, "api_key": ADMINISTRATOR.token}
         settings = configured(services, path, jellyfin=key)
         async with another_process(services, settings, place.clock) as place:
@@ -622,7 +624,7 @@ async def test_doubles_of_ours_are_merged_when_an_admin_says_so(place: Place) ->
     [(first, also)] = place.rows("request_id, details", "sync_decisions", "kind = 'double'")
     assert also == str(double)
     result = await place.sync(Scope(merges=frozenset({first, double})))
-    assert (result.stats.merged, len(place.rows())) == (1, 30)
+    assert (result.stats[Count.MERGED], len(place.rows())) == (1, 30)
     await place.store.write(undo.undo_run, result.run_id or 0, ADMIN)
     assert len(place.rows()) == 31
 

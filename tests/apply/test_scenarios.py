@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from daemon.domain import Absent, Fate, Outcome, RemovalPolicy, Scope
-from daemon.reasons import Reason
+from daemon.reasons import Count, Reason
 from daemon.store import attention, audit, plans, syncing, undo
 from daemon.store.audit import AuditEvent
 from daemon.store.plans import PlanState
@@ -78,10 +78,10 @@ async def test_a_deleted_film_is_watched_then_removed_then_brought_back(place: P
     events = place.rows("*", "timeline_events")
     lose(place, "Film 3")
     await days(place, 1)
-    assert place.results[-1].stats.watched == 1
+    assert place.results[-1].stats[Count.WATCHED] == 1
     assert len(place.rows()) == 20
     removing = await place.sync()
-    assert (removing.stats.removed, removing.outcome) == (1, Outcome.OK)
+    assert (removing.stats[Count.REMOVED], removing.outcome) == (1, Outcome.OK)
     assert len(place.rows()) == 19
     assert place.rows("title, source, status, is_anime", "deletion_logs") == [
         ("Film 3", "JELLYFIN", "COMPLETE", 0)
@@ -113,7 +113,7 @@ async def test_a_run_keeps_what_the_guard_looked_at(place: Place) -> None:
     place.world.library_offline("Movies")
     place.world.add_movie(in_library("Anime", "Elsewhere", 1960, {"Tmdb": "5"}))
     await days(place, 2)
-    assert place.results[-1].stats.held == 20
+    assert place.results[-1].stats[Count.HELD] == 20
     assert holding(place) == [
         "nothing is left of /media/movies; is its disk there?",
         "20 of all 21 titles are missing at once",
@@ -149,7 +149,11 @@ async def test_a_disk_that_is_away_holds_everything_and_lets_go_when_it_is_back(
     place.world.add_movie(other)
     await days(place, 4)
     held = place.results[-1]
-    assert (held.outcome, held.stats.removed, held.stats.held) == (Outcome.HELD, 0, 20)
+    assert (held.outcome, held.stats[Count.REMOVED], held.stats[Count.HELD]) == (
+        Outcome.HELD,
+        0,
+        20,
+    )
     assert len(place.rows()) == 21
     plan = await place.store.read(plans.one, held.stats.waiting_plan or 0)
     assert plan is not None
@@ -157,7 +161,7 @@ async def test_a_disk_that_is_away_holds_everything_and_lets_go_when_it_is_back(
     assert plan["titles"][0]["why"].endswith("is its disk there?")
     place.world.library_online("Movies")
     back = await place.sync()
-    assert (back.outcome, back.stats.watched) == (Outcome.OK, 0)
+    assert (back.outcome, back.stats[Count.WATCHED]) == (Outcome.OK, 0)
     plan = await place.store.read(plans.one, plan["run_id"])
     assert plan is not None
     assert plan["state"] == PlanState.RESOLVED
@@ -185,7 +189,7 @@ async def test_an_approved_plan_is_checked_against_the_library_now(place: Place)
     approved = frozenset(title["request_id"] for title in held["titles"])
     assert await place.store.write(plans.settle, plan, PlanState.APPROVED, SETTLED, WEEK)
     result = await place.sync(Scope(approved=approved))
-    assert result.stats.removed == 9
+    assert result.stats[Count.REMOVED] == 9
     assert "Film 0" in place.rows()
     assert not await place.store.write(plans.settle, plan, PlanState.APPROVED, SETTLED, WEEK)
 
@@ -224,7 +228,7 @@ async def test_an_upgraded_film_is_the_same_title_under_its_new_id(place: Place)
     new = in_library("Anime", "Film 5", old.year, old.provider_ids)
     place.world.add_movie(new)
     result = await place.sync()
-    assert result.stats.relinked == 1
+    assert result.stats[Count.RELINKED] == 1
     assert place.rows("jellyfin_id", where="title = 'Film 5'") == [new.jellyfin_id]
     [event] = place.rows("before, after", "sync_audit", "action = 'title.relink'")
     assert json.loads(event[0])["jellyfin_id"] == old.jellyfin_id
@@ -243,7 +247,7 @@ async def test_a_film_that_moved_to_another_library_counts_there(place: Place) -
     await days(place, 3)
     number = place.rows("id", where="title = 'Film 5'")[0]
     assert place.rows("library", "sync_titles", f"request_id = {number}") == ["/media/anime"]
-    assert place.results[-1].stats.watched == 0
+    assert place.results[-1].stats[Count.WATCHED] == 0
 
 
 async def test_a_renamed_library_loses_nothing(place: Place) -> None:
@@ -278,7 +282,7 @@ async def test_radarr_set_up_anew_gives_every_film_its_new_number(place: Place) 
     for film in reversed(list(place.world.movies.values())):
         place.world.radarr_knows(film)
     result = await place.sync()
-    assert result.stats.relinked == 20
+    assert result.stats[Count.RELINKED] == 20
     numbers = {known.movie.title: number for number, known in place.world.radarr.items()}
     assert dict(place.rows("title, radarr_id")) == numbers
 
@@ -300,7 +304,7 @@ async def test_two_libraries_hold_one_film_and_one_copy_is_lost(place: Place) ->
     [old] = [film for film in place.world.movies.values() if film.title == "Film 5"]
     copy = in_library("Anime", "Film 5", old.year, old.provider_ids)
     place.world.add_movie(copy)
-    assert (await place.sync()).stats.skipped[Reason.DUPLICATE] == 1
+    assert (await place.sync()).stats.counts[Reason.DUPLICATE] == 1
     place.world.remove(old.jellyfin_id)
     await days(place, 3)
     assert place.rows("jellyfin_id", where="title = 'Film 5'") == [copy.jellyfin_id]
@@ -333,7 +337,7 @@ async def test_a_first_run_leaves_somebodys_requests_as_they_are(tmp_path: Path)
         request(place, "There", "MOVIE", "FAILED", tmdb_id=1000)
         request(place, "Wanted", "MOVIE", "REQUESTED", tmdb_id=1001)
         result = await place.sync()
-        assert (result.stats.promoted, result.stats.added) == (1, 0)
+        assert (result.stats[Count.PROMOTED], result.stats[Count.ADDED]) == (1, 0)
         await days(place, 5)
         assert place.rows("title, state, requested_by") == [
             ("There", "AVAILABLE", "alice"),
@@ -363,7 +367,7 @@ async def test_a_requested_season_becomes_available_with_its_last_episode(tmp_pa
         assert place.rows("details", "sync_decisions", "kind = 'skip'") == ["2 of 3 episodes"]
         show.episodes.append(last)
         result = await place.sync()
-        assert result.stats.promoted == 1
+        assert result.stats[Count.PROMOTED] == 1
         assert place.rows("state") == place.rows("state", "episodes") == ["AVAILABLE"]
         undone = await place.store.write(undo.undo_run, result.run_id or 0, ADMIN)
         assert [one.done for one in undone] == [True]
@@ -390,7 +394,7 @@ async def test_a_reply_that_is_not_the_library_removes_nothing(place: Place, fau
     place.services.fault("jellyfin", fault)
     await days(place, 5)
     assert len(place.rows()) == 20
-    assert all(result.stats.removed == 0 for result in place.results)
+    assert all(result.stats[Count.REMOVED] == 0 for result in place.results)
 
 
 async def test_a_scan_that_is_going_removes_nothing(place: Place) -> None:
@@ -425,7 +429,7 @@ async def test_a_row_that_the_tracker_changed_meanwhile_is_left_alone(place: Pla
     [row] = [row for row in tracked.rows if row.absence]
     place.execute("UPDATE requests SET state = 'REQUESTED' WHERE id = ?", row.id)
     applied = await place.store.write(syncing.remove, 2, ADMIN, [Absent(row, Fate.REMOVE)])
-    assert applied.removed == 0
+    assert applied[Reason.REMOVE] == 0
     assert len(place.rows()) == 20
 
 
@@ -461,7 +465,7 @@ async def test_evidence_survives_a_restart(tmp_path: Path) -> None:
         for day in range(3):
             async with another_process(services, settings, clock) as place:
                 result = await place.sync()
-                assert result.stats.removed == (1 if day == 2 else 0)
+                assert result.stats[Count.REMOVED] == (1 if day == 2 else 0)
                 if day == 0:
                     lose(place, "Film 3")
             clock.pass_by(DAY)
@@ -611,7 +615,7 @@ async def test_a_persons_token_adds_and_promotes_but_neither_removes_nor_relinks
             assert place.rows("jellyfin_id", where="title = 'Film 5'") == [old.jellyfin_id]
             assert {gap.kind for gap in place.results[-1].stats.gaps} == {"distrusted"}
             hinted = await place.sync(Scope(frozenset({copy.jellyfin_id})))
-            assert hinted.stats.relinked == 0
+            assert hinted.stats[Count.RELINKED] == 0
         services.jellyfin_key = key
         settings = configured(services, tmp_path / "tracker.db")
         async with another_process(services, settings, clock) as place:
@@ -652,7 +656,7 @@ async def test_a_place_is_one_place_however_it_is_written(tmp_path: Path, locati
         await place.sync()
         lose(place, "Film 3")
         await days(place, 3)
-        assert place.results[-1].stats.held == 0
+        assert place.results[-1].stats[Count.HELD] == 0
         assert len(place.rows()) == 19
 
 
@@ -711,10 +715,10 @@ async def test_many_requested_series_are_all_judged(tmp_path: Path) -> None:
         for show in shows:
             wanted(place, show, "1")
         result = await place.sync()
-        assert (result.stats.promoted, result.outcome) == (20, Outcome.OK)
+        assert (result.stats[Count.PROMOTED], result.outcome) == (20, Outcome.OK)
         assert result.calls["Jellyfin"]["calls"] <= 12
         result = await place.sync()
-        assert result.stats.skipped[Reason.SEASONS_INCOMPLETE] == 100
+        assert result.stats.counts[Reason.SEASONS_INCOMPLETE] == 100
 
 
 INCOMPLETE = {
@@ -777,14 +781,18 @@ async def test_numbers_that_vanish_at_once_wait_for_an_admin(place: Place) -> No
     place.world.radarr.clear()
     place.world.radarr_knows(kept, number=500)
     held = await place.sync()
-    assert (held.outcome, held.stats.held, held.stats.relinked) == (Outcome.HELD, 19, 1)
+    assert (held.outcome, held.stats[Count.HELD], held.stats[Count.RELINKED]) == (
+        Outcome.HELD,
+        19,
+        1,
+    )
     assert None not in place.rows("radarr_id")
     plan = await place.store.read(plans.one, held.stats.waiting_plan or 0)
     assert plan is not None
     assert {title["kind"] for title in plan["titles"]} == {"unlink"}
     rows = frozenset(title["request_id"] for title in plan["titles"])
     result = await place.sync(Scope(unlinks=rows))
-    assert (result.outcome, result.stats.relinked) == (Outcome.OK, 19)
+    assert (result.outcome, result.stats[Count.RELINKED]) == (Outcome.OK, 19)
     assert place.rows("radarr_id", where="radarr_id IS NOT NULL") == [500]
 
 
@@ -802,7 +810,7 @@ async def test_rows_of_ours_for_one_title_are_listed_and_merged_on_demand(place:
     ids = "COUNT(DISTINCT jellyfin_id), COUNT(jellyfin_id)"
     assert place.rows(ids, where="tmdb_id = 1003") == [(1, 2)]
     result = await place.sync(Scope(merges=frozenset({first, 21})))
-    assert (result.stats.merged, result.stats.removed) == (1, 0)
+    assert (result.stats[Count.MERGED], result.stats[Count.REMOVED]) == (1, 0)
     assert place.rows("id", where="tmdb_id = 1003") == [first]
     [undone] = await place.store.write(undo.undo_run, result.run_id or 0, ADMIN)
     assert undone.done
@@ -817,11 +825,11 @@ async def test_a_film_that_is_identified_anew_is_a_conflict(place: Place) -> Non
     await days(place, 4)
     assert len(place.rows()) == 20
     assert place.rows("tmdb_id", where="title = 'Film 3'") == [1003]
-    assert place.results[-1].stats.conflicts > 0
+    assert place.results[-1].stats[Count.CONFLICTS] > 0
     [number] = place.rows("id", where="title = 'Film 3'")
     await place.sync(Scope(identified=frozenset({number})))
     assert place.rows("tmdb_id", where="title = 'Film 3'") == [4711]
-    assert (await place.sync()).stats.conflicts == 0
+    assert (await place.sync()).stats[Count.CONFLICTS] == 0
 
 
 @pytest.mark.parametrize(("service", "files_too"), [("radarr", True), ("jellyfin", False)])
@@ -844,13 +852,13 @@ async def test_what_was_deleted_in_the_dashboard_is_not_added_again(
         *(service, deleted),
     )
     result = await place.sync()
-    assert (result.stats.added, result.stats.skipped[Reason.DELETED_IN_TRACKER]) == (0, 1)
+    assert (result.stats[Count.ADDED], result.stats.counts[Reason.DELETED_IN_TRACKER]) == (0, 1)
     place.clock.pass_by(timedelta(hours=2))
-    assert (await place.sync()).stats.added == int(files_too)
+    assert (await place.sync()).stats[Count.ADDED] == int(files_too)
     if not files_too:
         again = AuditEvent("tracking.resumed", ADMIN)
         await place.store.write(attention.confirm, "track_again", "1", again)
-        assert (await place.sync()).stats.added == 1
+        assert (await place.sync()).stats[Count.ADDED] == 1
 
 
 async def test_a_library_that_was_away_begins_its_evidence_anew(place: Place) -> None:
@@ -859,10 +867,10 @@ async def test_a_library_that_was_away_begins_its_evidence_anew(place: Place) ->
     place.world.add_movie(other)
     place.world.library_offline("Movies")
     await days(place, 3)
-    assert place.results[-1].stats.held == 20
+    assert place.results[-1].stats[Count.HELD] == 20
     place.world.library_online("Movies")
     lose(place, "Film 3")
     result = await place.sync()
-    assert (result.stats.removed, result.stats.watched) == (0, 1)
+    assert (result.stats[Count.REMOVED], result.stats[Count.WATCHED]) == (0, 1)
     place.clock.pass_by(DAY)
-    assert (await place.sync()).stats.removed == 1
+    assert (await place.sync()).stats[Count.REMOVED] == 1

@@ -195,7 +195,7 @@ async def test_all_of_it_works_without_a_script(browser: Browser, tmp_path: Path
         slowly(site, 2.2)
         await alice.page.get_by_role("button", name="Preview").click()
         await alice.sees("goes on by itself")
-        await alice.sees("would be added")
+        await alice.sees("What a sync would do")
         await alice.page.get_by_role("button", name="Sync now").click()
         await alice.sees("Running: full sync")
         await alice.page.get_by_role("button", name="Cancel").click()

@@ -10,7 +10,7 @@ import pytest
 from daemon.domain import LibraryItem, Outcome, Scope, TrackedRequest
 from daemon.observe.hints import ArrMemory, look
 from daemon.observe.sources import Problems, Services
-from daemon.reasons import Reason
+from daemon.reasons import Count, Reason
 from daemon.report.result import SyncResult
 from daemon.services.jellyfin import Around
 from daemon.snapshot import Snapshot
@@ -128,7 +128,7 @@ async def test_a_series_of_which_nothing_was_found_may_have_something(tmp_path: 
         wanted(stand, SHOW, state="AVAILABLE")
         result = await hinted(stand, SHOW.jellyfin_id)
         assert untracked.available is False
-        assert +result.stats.skipped == {Reason.AVAILABILITY_UNKNOWN: 1}
+        assert +result.stats.counts == {Reason.AVAILABILITY_UNKNOWN: 1}
         assert result.stats.early == {SHOW.jellyfin_id}
 
 
@@ -284,7 +284,7 @@ async def test_a_replaced_file_relinks_its_row_at_once(tmp_path: Path) -> None:
         new = Movie.named("Metropolis 2160p", 1927, METROPOLIS.provider_ids)
         stand.world.add_movie(new)
         result = await hinted(stand, new.jellyfin_id)
-        assert (result.stats.relinked, result.stats.added) == (1, 0)
+        assert (result.stats[Count.RELINKED], result.stats[Count.ADDED]) == (1, 0)
         films = "SELECT jellyfin_id, final_path FROM requests WHERE media_type = 'MOVIE'"
         assert rows(stand.path, films) == [(new.jellyfin_id, new.path)]
 
@@ -296,7 +296,7 @@ async def test_a_copy_beside_the_other_relinks_nothing(tmp_path: Path) -> None:
         copy = Movie.named("Metropolis 2160p", 1927, METROPOLIS.provider_ids)
         stand.world.add_movie(copy)
         result = await hinted(stand, copy.jellyfin_id)
-        assert (result.stats.relinked, result.stats.added) == (0, 0)
+        assert (result.stats[Count.RELINKED], result.stats[Count.ADDED]) == (0, 0)
         films = "SELECT jellyfin_id FROM requests WHERE media_type = 'MOVIE'"
         assert rows(stand.path, films) == [(METROPOLIS.jellyfin_id,)]
 
@@ -313,7 +313,7 @@ async def test_the_last_episode_makes_a_series_available_at_once(tmp_path: Path)
         world.add_episode(SHOW.jellyfin_id, Episode(1, 3))
         stand.asked("sonarr")
         result = await hinted(stand, SHOW.jellyfin_id)
-        assert (result.stats.promoted, state(stand)) == (1, [("AVAILABLE",)])
+        assert (result.stats[Count.PROMOTED], state(stand)) == (1, [("AVAILABLE",)])
         assert stand.asked("sonarr") == []
 
 
@@ -378,7 +378,7 @@ async def test_an_episode_that_is_still_read_promotes_nothing(tmp_path: Path, un
         await stand.run()
         world.add_episode(SHOW.jellyfin_id, Episode(1, 3, unread=unread))
         result = await hinted(stand, SHOW.jellyfin_id)
-        assert (result.stats.promoted, state(stand)) == (0, [("DOWNLOADING",)])
+        assert (result.stats[Count.PROMOTED], state(stand)) == (0, [("DOWNLOADING",)])
 
 
 async def test_without_sonarr_an_unread_episode_leaves_it_open(tmp_path: Path) -> None:
@@ -403,7 +403,7 @@ async def test_a_requested_film_is_available_at_once(tmp_path: Path) -> None:
             film = {"media_type": "MOVIE", "tmdb_id": 19, "tvdb_id": None}
             wanted(stand, SHOW, None, **film, requested_by=name)
         result = await hinted(stand, METROPOLIS.jellyfin_id)
-        assert (result.stats.promoted, result.stats.added) == (2, 0)
+        assert (result.stats[Count.PROMOTED], result.stats[Count.ADDED]) == (2, 0)
 
 
 async def test_another_server_adds_but_relinks_nothing(tmp_path: Path) -> None:
@@ -417,7 +417,7 @@ async def test_another_server_adds_but_relinks_nothing(tmp_path: Path) -> None:
         stand.world.add_movie(new)
         stand.world.add_movie(other)
         result = await hinted(stand, new.jellyfin_id, other.jellyfin_id)
-        assert (result.stats.relinked, result.stats.added) == (0, 1)
+        assert (result.stats[Count.RELINKED], result.stats[Count.ADDED]) == (0, 1)
         films = "SELECT jellyfin_id FROM requests WHERE title = 'Metropolis'"
         assert rows(stand.path, films) == [(METROPOLIS.jellyfin_id,)]
 
@@ -427,7 +427,7 @@ async def test_a_title_without_ids_waits(tmp_path: Path) -> None:
     async with working(tmp_path) as stand:
         stand.world.movies[BARE.jellyfin_id] = BARE
         result = await hinted(stand, BARE.jellyfin_id)
-        assert result.stats.skipped[Reason.STILL_READ] == 1
+        assert result.stats.counts[Reason.STILL_READ] == 1
         assert rows(stand.path, TITLES) == []
         await stand.run()
         assert (BARE.title,) in rows(stand.path, TITLES)

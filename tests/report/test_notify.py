@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from daemon.domain import Outcome, SourceFailure
+from daemon.reasons import Reason
 from daemon.report.health import Health
 from daemon.report.notify import Message, Notifications, shaped
 from daemon.report.result import RunStats, SyncResult
@@ -70,7 +72,7 @@ def a_result(
 ) -> SyncResult:
     """How a run ended."""
     failure = SourceFailure("Jellyfin", "unreachable", "nothing answers")
-    stats = RunStats(scanned=9, held=3 if plan else 0, waiting_plan=plan)
+    stats = RunStats(Counter({Reason.HELD: 3} if plan else {}), scanned=9, waiting_plan=plan)
     stats.failure = failure if outcome is Outcome.FAILED else None
     return SyncResult(outcome, stats, 7, 1, {}, kind)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -72,7 +73,7 @@ def test_of_many_rules_those_that_hold_are_kept() -> None:
 
 def test_the_first_keys_are_those_that_the_trackers_page_shows() -> None:
     """Their order is a contract; further keys come after them."""
-    stats = RunStats(scanned=9, added=3)
+    stats = RunStats(Counter({Reason.ADD: 3}), scanned=9)
     reasons = (Reason.DUPLICATE, Reason.DUPLICATE, Reason.ALREADY_RIGHT)
     stats.count(Plan([Skip(an_item(), reason) for reason in reasons]))
     document = told(stats)
@@ -112,8 +113,7 @@ def test_decisions_are_counted_and_planned_by_what_they_would_do() -> None:
     held = [Held(gone, "too many"), Held(gone, "all at once", HeldKind.UNLINK)]
     plan, stats = Plan(decisions, held=held), RunStats()
     stats.count(plan)
-    for decision in decisions:
-        stats.would_write(decision)
+    stats.counts.update(one.reason for one in decisions if one.reason.meaning.audit)
     document = told(stats, plan=[*planned(plan)])
     counts = ("added", "without_ids", "filled", "refreshed", "relinked", "updated", "promoted")
     assert [document[name] for name in counts] == [2, 1, 1, 1, 1, 3, 1]
@@ -154,7 +154,7 @@ def test_what_came_too_early_is_remembered(reason: Reason, *, early: bool) -> No
     item, stats = an_item(), RunStats()
     stats.count(Plan([Skip(item, reason), Skip(None, reason, 1)]))
     assert stats.early == ({item.jellyfin_id} if early else set())
-    assert stats.skipped == {reason: 1}
+    assert stats.counts == {reason: 1}
 
 
 def test_a_request_that_cannot_be_decided_yet_is_looked_at_again_whatever_it_gets() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 
 import pytest
 
@@ -29,8 +30,8 @@ def lines(stats: RunStats, outcome: Outcome = Outcome.OK) -> list[str]:
 
 def test_a_result_is_a_headline_its_counts_and_its_calls() -> None:
     """Counts of nothing are not shown."""
-    stats = RunStats(scanned=12_345, added=1_234, filled=2)
-    stats.skipped[Reason.DUPLICATE] = 3
+    stats = RunStats(Counter({Reason.ADD: 1_234, Reason.FILL: 2}), scanned=12_345)
+    stats.counts[Reason.DUPLICATE] = 3
     assert lines(stats) == [
         "In sync: 12,345 titles in the library, 1.2 s",
         "     1,234  added",
@@ -56,7 +57,7 @@ def test_every_outcome_and_every_reason_has_its_words() -> None:
     assert len(headlines) == len(ended)
     stats = RunStats()
     skips = [reason for reason in Reason if reason.meaning.kind is Kind.SKIP]
-    stats.skipped.update(skips)
+    stats.counts.update(skips)
     assert len(lines(stats)) == len(skips) + 2
 
 

@@ -23,6 +23,7 @@ from daemon.domain import (
     Missed,
     TrackedRequest,
 )
+from daemon.reasons import Reason
 from daemon.store import Store, attention, audit, evidence, open_store, plans, syncing, undo
 from daemon.store.audit import AuditEvent
 from daemon.store.clock import moment
@@ -81,7 +82,7 @@ async def test_a_removal_is_logged_as_far_as_the_file_has_room(
     before = as_dicts(path, "requests"), as_dicts(path, "timeline_events")
     run_id = await begun(store)
     applied = await store.write(syncing.remove, run_id, ACTOR, gone(row))
-    assert (applied.removed, as_dicts(path, "requests")) == (1, [])
+    assert (applied[Reason.REMOVE], as_dicts(path, "requests")) == (1, [])
     logged = "SELECT title, media_type, tmdb_id, source, status, is_anime FROM deletion_logs"
     assert rows(path, logged) == [("Title of 603", "MOVIE", 603, "JELLYFIN", "COMPLETE", 0)]
     [undone] = await store.write(undo.undo_run, run_id, ADMIN)
@@ -107,7 +108,7 @@ async def test_a_row_that_is_another_one_by_now_is_not_removed(
     [row] = await tracked(store, 603)
     change(path, statement)
     left = as_dicts(path, "requests")
-    assert (await store.write(syncing.remove, await begun(store), ACTOR, gone(row))).removed == 0
+    assert (await store.write(syncing.remove, await begun(store), ACTOR, gone(row))) == {}
     assert as_dicts(path, "requests") == left
     assert as_dicts(path, "deletion_logs") == []
 
@@ -121,7 +122,7 @@ async def test_rows_of_ours_become_one_and_that_can_be_undone(path: Path, store:
     before = as_dicts(path, "requests"), as_dicts(path, "timeline_events")
     run_id = await begun(store)
     applied = await store.write(syncing.merge, run_id, ACTOR, (2, 1, 3))
-    assert applied.merged == 2
+    assert applied[Reason.MERGE] == 2
     assert as_dicts(path, "requests") == before[0][:1]
     assert as_dicts(path, "timeline_events") == before[1][:1]
     assert as_dicts(path, "deletion_logs") == []
@@ -154,7 +155,7 @@ async def test_only_rows_that_are_all_ours_are_merged(
     await tracked(store, 603, 604)
     change(path, statement)
     left = as_dicts(path, "requests")
-    assert (await store.write(syncing.merge, await begun(store), ACTOR, (1, 2))).merged == 0
+    assert (await store.write(syncing.merge, await begun(store), ACTOR, (1, 2))) == {}
     assert as_dicts(path, "requests") == left
 
 

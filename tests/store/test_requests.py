@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -23,7 +24,6 @@ from daemon.domain import (
 from daemon.errors import SchemaMismatchError
 from daemon.reasons import Reason
 from daemon.store import Store, open_store, syncing
-from daemon.store.syncing import Applied
 from tests.builders import (
     ACTOR,
     NOW,
@@ -52,7 +52,7 @@ OLDEST = (
 """The columns of the tracker's first published version."""
 
 
-async def apply(store: Store, *decisions: Decision) -> Applied:
+async def apply(store: Store, *decisions: Decision) -> Counter[Reason]:
     """Write decisions as one batch of a run that has just read the tracker."""
     run_id = await begun(store)
     since = await store.write(syncing.since_now)
@@ -243,9 +243,9 @@ async def test_only_a_row_of_ours_is_refreshed(path: Path, store: Store) -> None
     decisions = await planned(store, an_item(title="The Film"))
     change(path, "UPDATE requests SET requested_by = 'Ann'")
     passed = await apply(store, *decisions)
-    assert (passed.refreshed, len(passed.passed)) == (0, 1)
+    assert (passed[Reason.REFRESH], passed[Reason.TRACKED_MEANWHILE]) == (0, 1)
     change(path, "UPDATE requests SET requested_by = 'Library Sync'")
-    assert (await apply(store, *decisions)).refreshed == 1
+    assert (await apply(store, *decisions))[Reason.REFRESH] == 1
     assert request(path)["title"] == "The Film"
 
 
@@ -270,7 +270,7 @@ async def test_a_row_that_took_over_a_number_is_passed_over(
     insert(path, **stranger)
     before = request(path)
     applied = await apply(store, *decisions)
-    assert (applied.filled, applied.passed) == (0, [item])
+    assert applied == {Reason.TRACKED_MEANWHILE: 1}
     assert request(path) == before
 
 
@@ -358,7 +358,7 @@ async def test_whoever_was_quicker_is_looked_for_once_a_batch(path: Path, store:
         batch = [Add(one) for one in titles[start : start + 100]]
         applied = await store.write(syncing.apply, run_id, ACTOR, batch, since)
         asked = [one for one in statements if "FROM requests WHERE id >" in one]
-        return len(asked), applied.added
+        return len(asked), applied[Reason.ADD]
 
     assert await written(0) == (0, 100)
     insert(path, tmdb_id=150)
@@ -389,7 +389,7 @@ async def test_a_row_that_came_meanwhile_is_known_by_its_ids(
     since = await store.write(syncing.since_now)
     insert(path, **theirs)
     applied = await store.write(syncing.apply, run_id, ACTOR, [Add(item)], since)
-    assert (applied.added, applied.passed) == ((1, []) if added_too else (0, [item]))
+    assert applied == {Reason.ADD if added_too else Reason.TRACKED_MEANWHILE: 1}
 
 
 async def test_every_request_of_a_title_gets_what_is_known(path: Path, store: Store) -> None:
@@ -398,7 +398,7 @@ async def test_every_request_of_a_title_gets_what_is_known(path: Path, store: St
         insert(path, requested_by=name, tmdb_id=603, state="REQUESTED")
     item = an_item(ids=Ids(603, None, "tt0133093"))
     applied = await apply(store, *await planned(store, item))
-    assert (applied.promoted, applied.added) == (3, 0)
+    assert (applied[Reason.PROMOTE], applied[Reason.ADD]) == (3, 0)
     ids = "SELECT DISTINCT state, imdb_id, jellyfin_id FROM requests"
     assert rows(path, ids) == [("AVAILABLE", "tt0133093", item.jellyfin_id)]
     [first, *others] = await planned(store, item)

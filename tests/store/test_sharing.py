@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.domain import Decision, Ids, Skip
+from daemon.reasons import Reason
 from daemon.store import Store, audit, open_store, syncing
 from daemon.store.syncing import Since
 from tests.builders import ACTOR, an_item, begun, decide, jellyfin_id, rows
@@ -183,4 +184,5 @@ async def test_a_title_that_the_tracker_adds_meanwhile_is_not_added_again(path: 
             tracker.act("add", 2, 0)
             connection.execute("UPDATE requests SET media_type = 'TV' WHERE tmdb_id = 2")
         applied = await store.write(syncing.apply, run_id, ACTOR, decisions, since)
-    assert (applied.added, applied.passed) == (3, [LIBRARY[0]])
+    assert applied == {Reason.ADD: 2, Reason.ADD_WITHOUT_IDS: 1, Reason.TRACKED_MEANWHILE: 1}
+    assert rows(path, "SELECT requested_by FROM requests WHERE tmdb_id = 1") == [(None,)]

@@ -11,6 +11,7 @@ import pytest
 
 from daemon.domain import MAX_HINTS, Outcome, Scope, Trigger
 from daemon.errors import StoreError
+from daemon.reasons import Count
 from daemon.report.progress import Phase, Progress
 from daemon.report.result import SyncResult
 from daemon.triggers.queue import QueuedRun
@@ -209,7 +210,7 @@ async def test_many_dry_runs_at_once_are_two(tmp_path: Path) -> None:
         await until(lambda: stand.services.calls("jellyfin"))
         [second] = {stand.worker.preview() for _ in range(50)}
         results = await asyncio.gather(first, second)
-        assert [one and one.stats.added for one in results] == [2, 2]
+        assert [one and one.stats[Count.ADDED] for one in results] == [2, 2]
         assert first is not second
         assert rows(stand.path, RUNS) == []
 

@@ -412,7 +412,7 @@ async def test_a_preview_shows_the_plan_and_writes_nothing(stand: Stand, alice: 
     waiting = await alice.get("/status/preview")
     assert 'http-equiv="refresh"' in waiting.text
     said = words(await alice.get("/status/preview"))
-    assert "would be added 2" in said
+    assert "What a sync would do added 2" in said
     assert "add Metropolis film" in said
     assert (rows(stand.file, TITLES), len(await stand.audited("sync.previewed"))) == ([], 1)
 
@@ -423,7 +423,7 @@ async def test_a_preview_that_failed_says_nothing_of_titles(stand: Stand, alice:
     await alice.send("/status", "/status/sync", what="dry")
     said = words(await alice.get("/status/preview"))
     assert "could not be read, so nothing can be said" in said
-    assert ("would be added" in said, "Nothing would change" in said) == (False, False)
+    assert ("a sync would do" in said, "Nothing would change" in said) == (False, False)
 
 
 async def test_an_address_that_is_nearly_right_is_helped(alice: Person) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from daemon.domain import Absent, Actor, Evidence, Fate, Held, MediaType, Missed
+from daemon.reasons import Count
 from daemon.store import evidence, plans, syncing
 from tests.pretend import Fault
 from tests.web.support import AS_CRON, Stand
@@ -47,7 +48,7 @@ async def test_an_approved_plan_starts_a_run_that_looks_again(stand: Stand) -> N
     assert ticket is not None
     result = await ticket.result
     assert result is not None
-    assert result.stats.removed == 0
+    assert result.stats[Count.REMOVED] == 0
     assert len((await stand.parts.store.read(syncing.tracked)).rows) == len(before.rows)
     assert (await stand.ask("POST", f"/admin/runs/{number}/approve")).status == 409
     [event] = await stand.audited("plan.approved")
