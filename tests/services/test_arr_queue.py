@@ -93,6 +93,13 @@ async def test_the_queue_of_a_real_sonarr() -> None:
     assert blocked.messages == ("Invalid video file, unsupported extension: '.h264-GRP'",)
 
 
+async def test_downloads_are_known_in_upper_case() -> None:
+    """So the two lists and qBittorrent agree, whichever way a version writes it."""
+    for name, read in (("queue", queue), ("grabs", history)):
+        found = await read(changed(name, downloadId="ab12"))
+        assert found.values[0].download_id == "AB12"
+
+
 async def test_the_queue_is_asked_for_in_one_piece_and_by_key_only() -> None:
     """The paged queue repeats its last page past the end; this one has no pages."""
     async with Upstream([reply(body=b"[]")]) as upstream, http(upstream.url) as asking:

@@ -268,6 +268,12 @@ async def test_numbers_beyond_reason_are_bounded() -> None:
     assert found.torrents == {"AB": Torrent("moving", 1.0)}
 
 
+async def test_thousands_of_torrents_are_no_mistake() -> None:
+    """They take more than other replies may."""
+    [found] = await torrents(main(torrents={}, filler="x" * 9 * 1024 * 1024))
+    assert found.torrents == {}
+
+
 async def test_a_client_without_network_is_told() -> None:
     """Its status is sent when it changes, and stays until then."""
     replies = [
@@ -318,3 +324,5 @@ async def test_another_service_is_not_taken_for_it(act: bytes) -> None:
                 await client.check()
             assert caught.value.kind == "wrong_service"
             assert (await failed(client)).kind in {"wrong_service", "not_json"}
+    paths = [asked.path for asked in upstream.asked]
+    assert paths[-2:] == [LOGIN, LOGIN]
