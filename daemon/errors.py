@@ -46,6 +46,12 @@ class SchemaMismatchError(StoreError):
     kind = "schema_mismatch"
 
 
+class FileReplacedError(StoreError):
+    """The tracker's file was replaced or deleted while it was open."""
+
+    kind = "file_replaced"
+
+
 class StorePermissionError(StoreError):
     """The tracker's file or its directory cannot be written."""
 

@@ -15,7 +15,7 @@ import pytest
 
 from daemon import logs
 from daemon.cli import main
-from daemon.store.database import locked
+from daemon.store.file import held
 from tests.builders import change, files, rows
 from tests.pretend import Fault, PretendServices
 from tests.pretend.catalogue import world
@@ -142,7 +142,7 @@ async def test_a_dry_run_tells_the_plan_and_leaves_no_trace(shell: Shell) -> Non
     again = await shell("sync", "--dry-run")
     assert again.out.splitlines()[0].startswith("Would do: 41 titles")
     assert files(shell.database.parent) == before
-    with locked(shell.database):
+    with held(shell.database):
         assert (await shell("sync", "--dry-run")).code == 0
     assert files(shell.database.parent) == before
 
@@ -179,7 +179,7 @@ async def test_the_exit_code_tells_how_a_run_ended(
     failed = await shell("sync")
     assert failed.code == 1
     assert "make a new API key" in failed.out
-    with locked(shell.database):
+    with held(shell.database):
         busy = await shell("sync")
     assert (busy.code, len(busy.err.splitlines())) == (75, 1)
     monkeypatch.setenv("LIBRARY_SYNC__DATABASE", "nowhere/tracker.db")
@@ -227,7 +227,7 @@ async def test_a_backup_is_a_whole_copy_and_never_replaces_anything(shell: Shell
     """Also of a file that is in use; what is there already stays."""
     await shell("sync")
     copy = shell.directory / "copy.db"
-    with locked(shell.database):
+    with held(shell.database):
         assert (await shell("backup", str(copy))).code == 0
     assert rows(copy, "SELECT COUNT(*) FROM requests") == [(40,)]
     before = copy.read_bytes()

@@ -14,7 +14,7 @@ import sqlite3
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -318,6 +318,26 @@ async def test_every_signal_to_end_is_heeded(place: Place, number: signal.Signal
     await until(lambda: daemon.logged("daemon.stopped"))
 
 
+async def test_a_file_that_was_replaced_ends_the_daemon(place: Place) -> None:
+    """It is not ready, the next run is none, and a new start opens the file that is there now."""
+    place.configure(http={"port": 0, "admin_token": "t0ken"})
+    daemon = await (await place.started()).ready()
+    await until(lambda: daemon.told("STATUS=Idle"))
+    url, proof = daemon.logged("daemon.ready")[0]["url"], {"Authorization": "Bearer t0ken"}
+    place.database.unlink()
+    async with aiohttp.ClientSession(headers=proof) as session:
+        async with session.get(f"{url}/readyz") as reply:
+            reasons = (await reply.json())["reasons"]
+        assert (reply.status, reasons) == (503, [{"what": "tracker", "kind": "file_replaced"}])
+        with suppress(aiohttp.ClientError):
+            await session.post(f"{url}/admin/sync")
+    assert await asyncio.wait_for(daemon.process.wait(), 15) == 1
+    assert restarted(1)
+    again = await (await place.started()).ready()
+    await until(lambda: again.told("STATUS=Idle"))
+    assert titles(place) == {METROPOLIS.title, SHOW.title}
+
+
 async def test_only_one_works_on_a_file(place: Place) -> None:
     """A second daemon and a run by hand both end with 75 and say why; the first goes on."""
     daemon = await (await place.started()).ready()
@@ -337,7 +357,7 @@ async def test_only_one_works_on_a_file(place: Place) -> None:
     ("sections", "code", "words"),
     [
         ({"jellyfin": {"url": "http://j"}}, 78, "jellyfin.api_key is missing"),
-        ({"database": "/nowhere/tracker.db"}, 77, "cannot write beside /nowhere/tracker.db"),
+        ({"database": "/nowhere/tracker.db"}, 77, "cannot open or write /nowhere/tracker.db"),
         ({"database": "/dev/null"}, 1, "library-sync: "),
     ],
 )

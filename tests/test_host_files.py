@@ -192,7 +192,7 @@ def disk(place: Place, host: Host) -> Disk:
 async def test_a_disk_that_is_mounted_read_only(place: Place, disk: Disk) -> None:
     """The file is named; only a person can help, whether it is there already or not."""
     disk.mount("ro")
-    words = f"cannot write beside {disk.database}: Read-only file system; {NEED}"
+    words = f"cannot open or write {disk.database}: Read-only file system; {NEED}"
     assert await refused(place, 77) == f"library-sync: {words}"
     disk.remount("rw")
     assert (await place.ended("sync"))[0] == 0

@@ -189,6 +189,7 @@ class SyncService:
             StoreError: not even the run's own row could be written.
         """
         store, scope = self._writable(), scope or Scope()
+        store.check_file()
         pictures = scope.kind == "full" and await store.read(history.pictures_wanted)
         try:
             number = await store.write(

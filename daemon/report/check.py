@@ -14,8 +14,9 @@ import aiohttp
 from daemon.errors import DaemonError, ServiceError, StorePermissionError
 from daemon.observe.sources import Services
 from daemon.services.arr import APPLICATIONS
-from daemon.store import database, open_store_to_look, syncing
-from daemon.store.database import is_there, refuse_network
+from daemon.store import database, open_store_to_look, requests, syncing
+from daemon.store.database import is_there
+from daemon.store.file import refuse_place
 
 _MAX_SKEW = 60.0
 _PATIENCE = 5.0
@@ -38,7 +39,7 @@ async def findings(services: Services, database: Path) -> AsyncIterator[Finding]
         if application.name not in services.meters:
             yield Finding(application.name, good=True, text="not configured; its ids stay empty")
     yield _clock(services.jellyfin.http.date)
-    yield await _file(database)
+    yield await file_finding(database)
 
 
 async def _asked(name: str, ask: Callable[[], Awaitable[str]]) -> Finding:
@@ -59,15 +60,16 @@ def _clock(theirs: datetime | None) -> Finding:
     return Finding("clock", good=False, text=text)
 
 
-async def _file(path: Path) -> Finding:
+async def file_finding(path: Path) -> Finding:
     """Of a file that is there, SQLite's own check; of one that is not, whether it can be made."""
     where = f"{path} (SQLite {sqlite3.sqlite_version})"
     try:
-        refuse_network(path)
+        refuse_place(path)
         if not is_there(path):
             return _place(path)
         _refuse_unwritable(path, path.parent)
         async with open_store_to_look(path, foreign=True) as store:
+            await store.read(requests.refuse_foreign)
             held = await store.read(syncing.tracked)
             verdict = await store.read(database.quick_check)
     except DaemonError as error:

@@ -19,11 +19,10 @@ from daemon.store.database import (
     Store,
     Transaction,
     is_there,
-    locked,
     opened,
     opened_to_look,
-    refuse_network,
 )
+from daemon.store.file import held
 
 __all__ = ["Store", "open_store", "open_store_to_look"]
 
@@ -46,10 +45,12 @@ async def open_store(
         StoreError: it cannot be used.
     """
     path = path.resolve()  # a lock beside a link to the file would not be met by the next one
-    refuse_network(path)
     existed = is_there(path)
-    with locked(path):
-        async with opened(path, Clock(clock, moment), budget=busy_budget) as store:
+    with held(path) as file:
+        if existed:  # not a byte of another program's database may change
+            async with opened_to_look(path) as look:
+                await look.read(requests.refuse_foreign)
+        async with opened(path, Clock(clock, moment), budget=busy_budget, file=file) as store:
             if existed and await store.read(migrate.version) is None:
                 await store.copy_beside(".before-library-sync", once=True)
             await store.write(_prepare)

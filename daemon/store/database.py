@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import fcntl
-import os
-import re
 import sqlite3
+import stat
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
@@ -21,13 +18,12 @@ from urllib.parse import quote
 import aiosqlite
 
 from daemon.errors import (
-    AlreadyRunningError,
-    DiskFullError,
     StoreBusyError,
     StoreError,
     StorePermissionError,
 )
 from daemon.store.clock import SYSTEM, Clock
+from daemon.store.file import HeldFile, full, of_system
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -37,19 +33,8 @@ BUSY_BUDGET: Final = 90.0
 """Seconds to wait for another writer; the tracker was seen to hold its lock for 65."""
 
 _ATTEMPT: Final = 0.5
-_NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
-_ESCAPED: Final = re.compile(r"\\([0-7]{3})")
-_NETWORK: Final = (
-    "nfs",
-    "cifs",
-    "smb",
-    "afs",
-    "ceph",
-    "davfs",
-    "fuse.sshfs",
-    "fuse.rclone",
-    "fuse.gluster",
-)
+_MAX_WAL_BYTES: Final = 4 * 1024 * 1024
+"""What is left of the `-wal` file after a checkpoint; a first run lets it grow to tens of it."""
 
 
 class Connection(sqlite3.Connection):
@@ -99,8 +84,10 @@ class Store:
         writer: aiosqlite.Connection | None,
         reader: aiosqlite.Connection,
         budget: float,
+        file: HeldFile | None = None,
     ) -> None:
         self._path = path
+        self._file = file
         self._writer = writer
         self._reader = reader
         self._budget = budget
@@ -147,6 +134,15 @@ class Store:
                 self._reader, _snapshot, lambda connection: query(connection, *args, **options)
             )
 
+    def check_file(self) -> None:
+        """See that what the configured path names is the file that is open.
+
+        Raises:
+            FileReplacedError: it is another one, or none: what is written here is lost.
+        """
+        if self._file is not None:
+            self._file.check()
+
     async def copy_to(self, target: Path) -> None:
         """Copy the file as it is now, whole or not at all, with SQLite's backup interface.
 
@@ -154,7 +150,7 @@ class Store:
             StoreError: the copy cannot be made.
         """
         with _translated(target):
-            await _in_thread(self._reader, _backup, target)
+            await _in_thread(self._reader, _backup, (self._path, target))
 
     async def backup(self, target: Path) -> None:
         """Copy the file as it is now to where there is none.
@@ -235,10 +231,14 @@ def _snapshot(connection: Connection, query: Callable[[Connection], _T]) -> _T:
         connection.execute("COMMIT")
 
 
-def _backup(connection: sqlite3.Connection, target: Path) -> None:
+def _backup(connection: sqlite3.Connection, files: tuple[Path, Path]) -> None:
     """What has the target's name is whole, whenever the process may die."""
+    original, target = files
     part = target.with_name(target.name + ".part")
+    mode = stat.S_IMODE(original.stat().st_mode)
     try:
+        part.touch(mode=0o600)  # at no time may somebody read it who may not read the original
+        part.chmod(mode)
         with contextlib.closing(sqlite3.connect(part)) as copy:
             connection.backup(copy)
         part.replace(target)
@@ -265,7 +265,7 @@ def _translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise _as_ours(path.absolute(), error) from error
     except OSError as error:
-        raise _of_system(path.absolute(), error) from None
+        raise of_system(path.absolute(), error) from None
 
 
 def _as_ours(path: Path, error: sqlite3.Error) -> StoreError:
@@ -277,18 +277,8 @@ def _as_ours(path: Path, error: sqlite3.Error) -> StoreError:
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
         return StoreError(f"{path} is damaged or no SQLite file: {error}; restore a backup")
     if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
-        return _full(path, error)
+        return full(path, error)
     return StoreError(f"{path} cannot be used: {error}")
-
-
-def _of_system(path: Path, error: OSError) -> StoreError:
-    if error.errno in _NO_SPACE:
-        return _full(path, error.strerror)
-    return StorePermissionError(f"cannot write beside {path}: {error.strerror}")
-
-
-def _full(path: Path, reason: object) -> DiskFullError:
-    return DiskFullError(f"the disk of {path} is full or broken: {reason}; make room there")
 
 
 def quick_check(connection: sqlite3.Connection) -> str:
@@ -313,7 +303,11 @@ def is_there(path: Path) -> bool:
 
 @contextlib.asynccontextmanager
 async def opened(
-    path: Path, clock: Clock = SYSTEM, *, budget: float = BUSY_BUDGET
+    path: Path,
+    clock: Clock = SYSTEM,
+    *,
+    budget: float = BUSY_BUDGET,
+    file: HeldFile | None = None,
 ) -> AsyncIterator[Store]:
     """The file open for reading and writing, made if it is not there.
 
@@ -324,7 +318,7 @@ async def opened(
         _connected(path, "rwc", Transaction, clock) as writer,
         _connected(path, "rw", Connection, clock) as reader,
     ):
-        store = Store(path, writer, reader, budget)
+        store = Store(path, writer, reader, budget, file)
         await store.settle(_prepare)
         with _translated(path):
             await _in_thread(reader, _only_read, None)
@@ -379,61 +373,8 @@ async def _connected(
 
 def _prepare(connection: sqlite3.Connection, _: None) -> None:
     connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    connection.execute(f"PRAGMA journal_size_limit={_MAX_WAL_BYTES}").fetchone()
 
 
 def _only_read(connection: sqlite3.Connection, _: None) -> None:
     connection.execute("PRAGMA query_only=ON")
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Holds the file for this process; the kernel frees it when the process dies.
-
-    Raises:
-        AlreadyRunningError: another process holds it.
-        StoreError: the lock cannot be made beside the file.
-    """
-    beside = path.with_name(path.name + ".library-sync-lock")
-    with _translated(path):
-        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
-    try:
-        _take(descriptor, path)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _take(descriptor: int, path: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise AlreadyRunningError(f"another library-sync process works on {path}") from None
-
-
-def refuse_network(path: Path, mounts: str | None = None) -> None:
-    """SQLite's locks and shared memory do not work over a network, which corrupts files.
-
-    Args:
-        path: of the file, which need not exist yet.
-        mounts: the text of /proc/self/mounts; read if not given.
-
-    Raises:
-        StoreError: the file lies on a network file system.
-    """
-    text = _mounts() if mounts is None else mounts
-    target = path.resolve()
-    found = [
-        (len(point), kind)
-        for _, point, kind, *_ in (line.split() for line in text.splitlines())
-        if target.is_relative_to(_ESCAPED.sub(lambda octal: chr(int(octal[1], 8)), point))
-    ]
-    kind = max(found, default=(0, ""))[1]
-    if kind.startswith(_NETWORK):
-        raise StoreError(f"{path} lies on a network file system ({kind}), where SQLite loses data")
-
-
-def _mounts() -> str:
-    try:
-        return Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

@@ -47,9 +47,26 @@ _NEEDED: Final = {
         *("id", "request_id", "service", "event_type", "state", "details", "timestamp"),
     },
 }
+_MAX_NAMED: Final = 5
 _SUBJECT: Final = re.compile(r"(?:TABLE|ON) (\w+)")
 _PATH: Final = [column.name for column in REFRESHED].index("final_path")
 _OTHER_SERVICE: Final = {MediaType.MOVIE: "sonarr_id", MediaType.TV: "radarr_id"}
+
+
+def refuse_foreign(connection: sqlite3.Connection) -> None:
+    """See that a file with tables is a tracker's.
+
+    Raises:
+        SchemaMismatchError: it is the database of another program; its tables are named.
+    """
+    found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+    tables = [name for (name,) in found if not name.startswith("sqlite_")]
+    if tables and "requests" not in tables:
+        told = ", ".join(tables[:_MAX_NAMED]) + (", ..." if len(tables) > _MAX_NAMED else "")
+        raise SchemaMismatchError(
+            f"this is another program's database: it has the tables {told} and no requests;"
+            " set database to the tracker's own file"
+        )
 
 
 def create(connection: sqlite3.Connection) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from daemon.apply.run import SyncService
 from daemon.domain import Actor, Outcome, Scope, SourceFailure, Trigger
-from daemon.errors import DaemonError
+from daemon.errors import DaemonError, FileReplacedError
 from daemon.logs import logger
 from daemon.report.progress import Feed, Phase, Progress
 from daemon.report.result import RunStats, SyncResult
@@ -165,6 +165,8 @@ class Worker:
         except DaemonError as error:
             _settle(ticket.result, error)
             self._tell(_not_begun(ticket, error))
+            if isinstance(error, FileReplacedError):
+                raise  # only a new start opens the file that is there now
         except asyncio.CancelledError:
             serving = asyncio.current_task()
             if serving is None or serving.cancelling():

@@ -24,6 +24,7 @@ async def ready(call: PlainRequest) -> web.StreamResponse:
     """The tracker's file can be read, and Jellyfin answered when it was asked last."""
     parts, reasons = call.site.parts, []
     try:
+        parts.store.check_file()
         async with asyncio.timeout(_PATIENCE):
             await parts.store.read(history.runs, None, 1)
     except StoreError as error:

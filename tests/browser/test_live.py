@@ -390,7 +390,7 @@ async def test_twenty_thousand_runs_in_the_history(browser: Browser, tmp_path: P
 async def test_quick_connect_goes_on_by_itself(browser: Browser, tmp_path: Path) -> None:
     """The code stands on the page; once it is allowed elsewhere, the status comes."""
     code = {"Authenticated": False, "Secret": "5EC2E7", "Code": "457137"}
-    user = {"Name": "alice", "Policy": {"IsAdministrator": True}}
+    user = {"Id": "a11ce", "Name": "alice", "Policy": {"IsAdministrator": True}}
     async with a_site(browser, tmp_path, named("A")) as site:
         alice = await site.visit()
         body = json.dumps(code).encode()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -17,13 +16,12 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import (
-    AlreadyRunningError,
     StoreBusyError,
     StoreError,
     StorePermissionError,
 )
-from daemon.store import open_store, open_store_to_look
-from daemon.store.database import Transaction, locked, opened, opened_to_look, refuse_network
+from daemon.store import open_store, open_store_to_look, requests
+from daemon.store.database import Transaction, opened, opened_to_look
 from tests.builders import change, files, rows
 
 _HOLDS = """
@@ -34,13 +32,6 @@ connection.execute("INSERT INTO numbers VALUES (-1)")
 print("held", flush=True)
 time.sleep(float(sys.argv[2]))
 connection.execute(sys.argv[3])
-"""
-_LOCKS = """
-import pathlib, sys, time
-from daemon.store.database import locked
-with locked(pathlib.Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(60)
 """
 _DIES = """
 import os, sqlite3, sys
@@ -92,6 +83,7 @@ def numbers(path: Path) -> Path:
     """A WAL file with a table of somebody else."""
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("PRAGMA journal_mode=WAL")
+        requests.create(connection)
         connection.execute("CREATE TABLE numbers (number INTEGER)")
         connection.execute("INSERT INTO numbers VALUES (1)")
     return path
@@ -213,40 +205,6 @@ async def test_looking_changes_nothing(numbers: Path, state: str) -> None:
     assert (during, after) == (before, before)
 
 
-def test_one_process_at_a_time_holds_a_file(path: Path) -> None:
-    """A second process is refused, and the kernel frees the file when the first one dies."""
-    with process(_LOCKS, path) as other:
-        with pytest.raises(AlreadyRunningError), locked(path):
-            pass
-        other.send_signal(signal.SIGKILL)
-        other.wait()
-        with locked(path):
-            pass
-
-
-@pytest.mark.parametrize(
-    ("mounts", "refused"),
-    [
-        ("//nas/media /tank cifs rw 0 0", True),
-        ("nas:/v /tank nfs4 rw 0 0\n/dev/sda / ext4 rw 0 0", True),
-        ("nas: /tank fuse.sshfs rw 0 0", True),
-        (r"//nas/media /tank/my\040films cifs rw 0 0", True),
-        ("/dev/sda / ext4 rw 0 0", False),
-        ("nas:/v / nfs rw 0 0\n/dev/sda /tank ext4 rw 0 0", False),
-        ("//nas/media /tan cifs rw 0 0", False),
-        ("", False),
-    ],
-)
-def test_a_network_file_system_is_refused(mounts: str, *, refused: bool) -> None:
-    """The nearest mount point above the file decides, also one with a blank in its name."""
-    path = Path("/tank/my films/tracker.db")
-    if refused:
-        with pytest.raises(StoreError, match="network"):
-            refuse_network(path, mounts)
-    else:
-        refuse_network(path, mounts)
-
-
 async def test_many_cancelled_waits_end_as_soon_as_one(numbers: Path) -> None:
     """They do not queue for the file one after the other, each with an attempt of its own."""
     async with opened(numbers, budget=60) as database:
@@ -309,17 +267,15 @@ async def test_a_file_that_is_not_there_cannot_be_looked_at(path: Path) -> None:
     assert files(path.parent) == {}
 
 
-@pytest.mark.parametrize(("mode", "words"), [(0o555, "beside"), (0o777, "readonly")])
-async def test_a_file_that_must_not_be_written_is_named(
-    numbers: Path, mode: int, words: str
-) -> None:
+@pytest.mark.parametrize("mode", [0o555, 0o777])
+async def test_a_file_that_must_not_be_written_is_named(numbers: Path, mode: int) -> None:
     """Without permission for the directory or the file the error says so."""
     with tempfile.TemporaryDirectory() as name:  # that of the tests is for their user only
         target = Path(name, "tracker.db")
         target.write_bytes(numbers.read_bytes())
         target.chmod(0o444)
         target.parent.chmod(mode)
-        with nobody(), pytest.raises(StorePermissionError, match=words):
+        with nobody(), pytest.raises(StorePermissionError, match="Permission denied"):
             async with open_store(target):
                 pass
         target.parent.chmod(0o755)
@@ -336,7 +292,7 @@ async def test_a_strangers_file_is_copied_once_before_it_is_written(numbers: Pat
     copy = numbers.with_name("tracker.db.before-library-sync")
     async with open_store(numbers):
         pass
-    assert rows(copy, "SELECT name FROM sqlite_master") == [("numbers",)]
+    assert rows(copy, "SELECT name FROM sqlite_master WHERE name LIKE 'sync%'") == []
     numbers.write_bytes(copy.read_bytes())
     change(numbers, "INSERT INTO numbers VALUES (2)")
     async with open_store(numbers):

@@ -151,8 +151,8 @@ def test_file_of_somebody_else(running: Machine) -> None:
 def test_busy(running: Machine) -> None:
     """While another process has the tracker's file, starting is tried again until it is free."""
     running.say("systemctl", "stop", _UNIT)
-    lock = "/var/lib/library-sync/tracker.db.library-sync-lock"
-    running.say("systemd-run", "--unit=holder", "flock", lock, "sleep", "60")
+    file = "/var/lib/library-sync/tracker.db"
+    running.say("systemd-run", "--unit=holder", "flock", file, "sleep", "60")
     running.run("systemctl", "start", _UNIT)
     assert running.shows("ExecMainStatus") == "75"
     assert eventually(lambda: int(running.shows("NRestarts")) >= 1)

@@ -1,0 +1,149 @@
+"""The tracker's file on its disk: where it may not lie, and who holds it.
+
+SQLite keeps what was written last in files beside it, `-wal` and `-shm`. Under another name, in
+another mount or on another machine they are not found, and what they hold is lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from daemon.errors import (
+    AlreadyRunningError,
+    DiskFullError,
+    FileReplacedError,
+    StoreError,
+    StorePermissionError,
+)
+
+_NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
+_ESCAPED: Final = re.compile(r"\\([0-7]{3})")
+_NETWORK: Final = (
+    *("nfs", "cifs", "smb", "afs", "ceph", "davfs"),
+    *("fuse.sshfs", "fuse.rclone", "fuse.gluster"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFile:
+    """A file that this process has for itself.
+
+    Attributes:
+        path: under which it was opened.
+        identity: device and inode.
+    """
+
+    path: Path
+    identity: tuple[int, int]
+
+    def check(self) -> None:
+        """See that the path is this file still.
+
+        Raises:
+            FileReplacedError: it is another one, or none.
+        """
+        try:
+            found = _identity(self.path.stat())
+        except OSError:
+            found = None
+        if found != self.identity:
+            raise FileReplacedError(f"{self.path} was replaced or deleted while it was open")
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[HeldFile]:
+    """Hold the file for this process, made if it is absent; its death frees it.
+
+    The file itself is locked, so that it does not matter by which name another process comes.
+    Closing the descriptor would release SQLite's own locks, so that it is kept to the end.
+
+    Raises:
+        AlreadyRunningError: another process holds it.
+        StoreError: it must not be worked on where it lies, or cannot be opened.
+    """
+    refuse_place(path)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except IsADirectoryError:
+        raise StoreError(f"{path} is a directory; database must name the tracker's file") from None
+    except OSError as error:
+        raise of_system(path, error) from None
+    try:
+        _lock(descriptor, path)
+        status = os.fstat(descriptor)
+        if status.st_nlink > 1:
+            raise StoreError(
+                f"{path} has another name (a hard link), under which a program would not find what"
+                " was written last; keep one of them, and use a symbolic link for the other"
+            )
+        yield HeldFile(path, _identity(status))
+    finally:
+        os.close(descriptor)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise AlreadyRunningError(f"another library-sync process works on {path}") from None
+
+
+def refuse_place(path: Path, mounts: str | None = None) -> None:
+    """Refuse a file where SQLite would lose data.
+
+    Args:
+        path: of the file, which need not exist yet.
+        mounts: the text of /proc/self/mounts; read if not given.
+
+    Raises:
+        StoreError: it lies on a network file system, or is a mount point by itself.
+    """
+    kinds = dict(_mounts(_text() if mounts is None else mounts))
+    target = path.resolve()
+    if target in kinds and not target.is_dir():
+        raise StoreError(
+            f"{path} is mounted by itself, without the files that SQLite keeps beside it; mount"
+            " its directory instead"
+        )
+    around = [point for point in kinds if target.is_relative_to(point)]
+    kind = kinds[max(around, key=lambda point: len(point.parts))] if around else ""
+    if kind.startswith(_NETWORK):
+        raise StoreError(f"{path} lies on a network file system ({kind}), where SQLite loses data")
+
+
+def _mounts(text: str) -> Iterator[tuple[Path, str]]:
+    """Mount points and the kinds of their file systems; of several at one place the last counts."""
+    for line in text.splitlines():
+        _, point, kind, *_ = line.split()
+        yield Path(_ESCAPED.sub(lambda octal: chr(int(octal[1], 8)), point)), kind
+
+
+def _text() -> str:
+    try:
+        return Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def of_system(path: Path, error: OSError) -> StoreError:
+    """What the system's complaint about a file, or the directory around it, means."""
+    if error.errno in _NO_SPACE:
+        return full(path, error.strerror)
+    return StorePermissionError(f"cannot open or write {path}: {error.strerror}")
+
+
+def full(path: Path, reason: object) -> DiskFullError:
+    """The error of a disk that takes no more."""
+    return DiskFullError(f"the disk of {path} is full or broken: {reason}; make room there")
