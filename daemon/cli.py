@@ -18,7 +18,7 @@ from daemon import __version__, errors, logs
 from daemon.domain import Actor, Outcome, RemovalPolicy, Trigger
 from daemon.report import words
 from daemon.report.check import findings, well
-from daemon.report.explain import of_untracked, sentences
+from daemon.report.explain import linked, of_untracked, sentences
 from daemon.settings import Settings, load
 from daemon.store import (
     attention,
@@ -236,7 +236,7 @@ async def _explain(options: argparse.Namespace, settings: Settings) -> int:
     async with open_store_to_look(settings.database) as store:
         found = await store.read(titles.search, options.title)
         known = [
-            {**facts, "found_by": hit.by}
+            {**linked(facts, settings.instances), "found_by": hit.by}
             for hit in found[:_EXPLAINED]
             if (facts := await store.read(titles.facts, hit.request_id))
         ]

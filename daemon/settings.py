@@ -154,6 +154,11 @@ class Instance:
         """What people, the log and the metrics call it: `Radarr`, `Radarr 4k`."""
         return self.name.replace("_", " ").capitalize()
 
+    @property
+    def hook(self) -> str:
+        """Where its webhooks go: `/hooks/radarr`, `/hooks/radarr/4k`."""
+        return f"/hooks/{self.name.replace('_', '/', 1)}"
+
 
 class Sync(_Part):
     """How often to look (`quick` 0: never in between), and in which portions."""

@@ -228,7 +228,7 @@ def test_every_default_is_in_the_readme() -> None:
 def test_the_examples_of_configuration(tmp_path: Path) -> None:
     """Each can be loaded as it stands, with a key for each service from the environment."""
     examples = blocks(README.read_text("utf-8"), "yaml")
-    assert len(examples) >= 2
+    assert any("\nradarr_4k: " in text for text in examples)
     for text in examples:
         arrs = [name for name in yaml.safe_load(text) if name.startswith(("radarr", "sonarr"))]
         keys = {f"LIBRARY_SYNC__{name}__API_KEY".upper(): "k" for name in arrs}
@@ -285,6 +285,7 @@ async def test_addresses(tmp_path: Path) -> None:
     text = README.read_text("utf-8")
     called = {found[1] for line in curls() if (found := re.search(r'\$url([^"?]*)', line))}
     called = {re.sub(r"\$(run|request)", r"{\1_id}", path) for path in called}
+    called = {re.sub("/4k$", "/{name}", path) for path in called}
     first = "admin|api|hooks|status|login|logout|healthz|readyz|metrics|openapi"
     named = set(re.findall(rf"`(/(?:{first})[a-z/.]*)`", text))
     assert (called | named) - served == set()
@@ -472,7 +473,9 @@ class Admin:
 async def an_admin(folder: Path) -> AsyncIterator[Admin]:
     """A running daemon that holds every removal, and the values that the lines need."""
     films = [Movie.named(name, 1920 + at, {"Tmdb": f"{at + 1}"}) for at, name in enumerate("ABCDE")]
-    async with PretendServices(a_world(*films)) as services, AsyncExitStack() as stack:
+    made = a_world(*films)
+    made.further = {"radarr_4k": {}, "sonarr_4k": {}}
+    async with PretendServices(made) as services, AsyncExitStack() as stack:
         place = Place(folder, services, stack)
         place.configure(
             sync={"quick": 0},

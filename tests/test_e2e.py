@@ -18,7 +18,7 @@ import pytest_asyncio
 from aiohttp import ClientSession, web
 
 from tests.builders import change, jellyfin_id, rows
-from tests.pretend import PretendServices, World, jellyfin
+from tests.pretend import Fault, PretendServices, World, jellyfin
 from tests.pretend.library import Episode, Movie, RadarrMovie, Series, SonarrSeries
 from tests.pretend.wire import template
 from tests.running import METROPOLIS, SHOW, a_world, until
@@ -83,6 +83,9 @@ ROWS_OF: dict[str, tuple[int, set[Row]]] = {
 }
 """By recorded webhook: what is answered, and the rows that come of it on an empty tracker. What
 was deleted is still in this library: a webhook is a reason to look, and the library has the say."""
+
+IN_4K = Movie.named("Faust", 1926, {"Tmdb": "10728"})
+"""A film that only `radarr_4k` has, under a number of another film's in the primary Radarr."""
 
 COMING = {"Download", "Rename"}
 IMPORTED = {
@@ -241,8 +244,14 @@ async def importing(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[I
     folder, world = tmp_path_factory.mktemp("importing"), a_world()
     for row in {*IMPORTED.values()}:
         know(world, row)
+    world.further["radarr_4k"] = {}
+    world.radarr_knows(IN_4K, number=5, instance="radarr_4k")
     async with a_house(folder, world) as house:
         await house.ran(FIRST)
+        hook = dict(HOOKS["radarr"]["11_Download"])
+        hook["movie"] = {**hook["movie"], "tmdbId": 10728, "imdbId": "", "id": 5}
+        assert await house.send("/hooks/radarr/4k", json.dumps(hook)) == 202
+        assert await house.send("/hooks/radarr/uhd", json.dumps(hook)) == 404
         statuses = {
             f"{service}/{name}": await house.send(f"/hooks/{service}", json.dumps(hook))
             for service in ("radarr", "sonarr")
@@ -250,6 +259,7 @@ async def importing(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[I
         }
         for row in {*IMPORTED.values()}:
             put(house.world, row)
+        house.world.add_movie(IN_4K)
         yield Importing(house, statuses)
 
 
@@ -436,6 +446,47 @@ async def test_an_import_is_tracked_once_jellyfin_has_it(importing: Importing) -
     house = importing.house
     await until(lambda: {*IMPORTED.values()} <= house.rows(), 40)
     await house.ran(FIRST, ("quick", "ok"))
-    known = {(METROPOLIS.title,), (SHOW.title,)}
+    known = {(METROPOLIS.title,), (SHOW.title,), (IN_4K.title,)}
     titles = rows(house.place.database, "SELECT title FROM requests")
     assert sorted(titles) == sorted([*known, *{(row[1],) for row in IMPORTED.values()}])
+
+
+@ONE_LOOP
+async def test_an_import_of_a_further_radarr_is_tracked_under_no_number_of_the_primary(
+    importing: Importing,
+) -> None:
+    """Its own number is kept beside the row; the log and the metrics know it by its name."""
+    house = importing.house
+    await until(lambda: (IN_4K.title,) in rows(house.place.database, _TITLES), 40)
+    [found] = json.loads((await house.place.ended("explain", "Faust", "--json"))[1])
+    assert found["tracked"]["radarr_id"] is None
+    url = f"{house.place.services.radarr_4k_url}/movie/10728"  # type: ignore[attr-defined]
+    assert found["instances"] == [{"name": "Radarr 4k", "number": 5, "url": url}]
+    assert "Radarr 4k has it as number 5." in found["because"]
+    done = [line for line in house.log if line["event"] == "run.done"]
+    assert [line["radarr_4k_calls"] for line in done] == [line["radarr_calls"] for line in done]
+    async with house.session.get(f"{house.url}/metrics") as reply:
+        assert 'library_sync_service_up{service="Radarr 4k"} 1.0' in await reply.text()
+
+
+_TITLES = "SELECT title FROM requests"
+
+
+@ONE_LOOP
+async def test_what_is_wrong_with_an_instance_is_told_by_its_name(tmp_path: Path) -> None:
+    """By `check`, by the run that meets it, and once in the log; the others are whole."""
+    world = a_world()
+    world.further = {"radarr_4k": {}, "sonarr_anime": {}}
+    async with a_house(tmp_path, world) as house:
+        await house.ran(FIRST)
+        house.place.services.fault("radarr_4k", Fault("/api", times=None, status=401))
+        code, output, _ = await house.place.ended("check", "--json")
+        findings = {one["thing"]: one["good"] for one in json.loads(output)}
+        names = ("Jellyfin", "Radarr", "Sonarr", "Radarr 4k", "Sonarr anime", "clock", "file")
+        assert (code, findings) == (1, {name: name != "Radarr 4k" for name in names})
+        results = [await house.ask("POST", "/admin/sync") for _ in range(2)]
+        gaps = [(gap["service"], gap["kind"]) for result in results for gap in result["gaps"]]
+        assert gaps == [("Radarr 4k", "refused_key")] * 2
+        assert set(results[1]["versions"]) == {"Jellyfin", "Radarr", "Sonarr", "Sonarr anime"}
+        down = [line["source"] for line in house.log if line["event"] == "service.down"]
+        assert down == ["Radarr 4k"]

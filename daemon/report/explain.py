@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
 from daemon.domain import RemovalMode, RemovalPolicy
 from daemon.reasons import Reason, words
 from daemon.report.words import count
+from daemon.services.arr import APPLICATIONS
+from daemon.settings import Instance
 
 
 def sentences(facts: Mapping[str, Any], policy: RemovalPolicy) -> Iterator[str]:
@@ -20,9 +22,20 @@ def sentences(facts: Mapping[str, Any], policy: RemovalPolicy) -> Iterator[str]:
     if (undone := _undone(facts)) is not None:
         yield f"What run {undone['run_id']} did to it was taken back at {undone['at'][:16]}."
     yield from (f"Now {one['what']}: {one['todo']}." for one in facts.get("needs", ()))
-    yield from _links(tracked)
+    # Through a primary instance's number the tracker deletes files, so that these are worth a look.
+    yield from (f"{one['name']} has it as number {one['number']}." for one in facts["instances"])
     yield from _presence(facts)
     yield _what_would_change(facts, policy)
+
+
+def linked(facts: Mapping[str, Any], instances: Iterable[Instance]) -> dict[str, Any]:
+    """The same facts, with the address of the title in each instance that has it."""
+    urls = {
+        one.label: APPLICATIONS[one.kind].link(one.public_url, facts["tracked"])
+        for one in instances
+    }
+    told = [{**one, "url": urls.get(one["name"])} for one in facts["instances"]]
+    return {**facts, "instances": told}
 
 
 def of_untracked(known: Mapping[str, Any]) -> Iterator[str]:
@@ -58,13 +71,6 @@ def _undone(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The event that took back what was done to it last; None if that still holds."""
     latest = next(iter(facts.get("history", ())), None)
     return latest if latest is not None and latest["action"] == "title.undone" else None
-
-
-def _links(tracked: Mapping[str, Any]) -> Iterator[str]:
-    """Through these ids the tracker deletes files, so that they are worth a look."""
-    for name in ("radarr", "sonarr"):
-        if (number := tracked.get(f"{name}_id")) is not None:
-            yield f"{name.capitalize()} has it as number {number}."
 
 
 def _presence(facts: Mapping[str, Any]) -> Iterator[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import pydantic
@@ -24,16 +25,27 @@ class Application(NamedTuple):
         name: what it calls itself, whatever an instance of it is called.
         path: of its list.
         media_type: of what it keeps.
+        page: of a title for people, by the id that `column` has. Sonarr's own pages go by a name
+            that only it knows; its search finds what it has, and leads there.
     """
 
     name: str
     path: str
     media_type: MediaType
+    page: str
+    column: str
+
+    def link(self, public_url: str, tracked: Mapping[str, Any]) -> str | None:
+        """Where people find a title of the tracker in an instance."""
+        known = tracked.get(self.column)
+        return None if known is None else f"{public_url}{self.page}{known}"
 
 
 APPLICATIONS: Final = {
-    "radarr": Application("Radarr", "/api/v3/movie", MediaType.MOVIE),
-    "sonarr": Application("Sonarr", "/api/v3/series", MediaType.TV),
+    "radarr": Application("Radarr", "/api/v3/movie", MediaType.MOVIE, "/movie/", "tmdb_id"),
+    "sonarr": Application(
+        "Sonarr", "/api/v3/series", MediaType.TV, "/add/new?term=tvdb:", "tvdb_id"
+    ),
 }
 """By the first word of an instance's section in the configuration."""
 

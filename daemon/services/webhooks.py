@@ -37,11 +37,16 @@ class LibraryEvent(NamedTuple):
 
 
 class ImportEvent(NamedTuple):
-    """A title that Radarr or Sonarr has imported, so that Jellyfin will have it soon."""
+    """A title that Radarr or Sonarr has imported, so that Jellyfin will have it soon.
+
+    Attributes:
+        instance: the name of a further instance; "" for the primary one.
+    """
 
     kind: str
     media_type: MediaType
     ids: Ids
+    instance: str = ""
 
 
 class _Jellyfin(msgspec.Struct, gc=False):

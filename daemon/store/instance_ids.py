@@ -6,6 +6,7 @@ age goes with its number: the tracker gives numbers of rows again.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Collection, Iterable
 from typing import Final
@@ -28,9 +29,10 @@ def known(
     found: dict[str, dict[int, int]] = {}
     if not has_table(connection, "sync_instance_ids"):
         return found
-    for row, instance, number in connection.execute(_FITTING):
-        if rows is None or row in rows:
-            found.setdefault(instance, {})[row] = number
+    some = "" if rows is None else " WHERE request_id IN (SELECT value FROM json_each(?))"
+    values = () if rows is None else (json.dumps([*rows]),)
+    for row, instance, number in connection.execute(f"{_FITTING}{some} ORDER BY instance", values):
+        found.setdefault(instance, {})[row] = number
     return found
 
 

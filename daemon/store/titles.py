@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from daemon.columns import COLUMNS
 from daemon.domain import SYNC_USER
-from daemon.store import attention, evidence, requests
+from daemon.store import attention, evidence, instance_ids, requests
 from daemon.store.attention import Finding
 from daemon.store.database import Connection
 
@@ -158,6 +158,7 @@ def facts(connection: Connection, request_id: int) -> dict[str, Any] | None:
         "missing": None if missing is None else _missing(missing.sightings, missing.waited),
         "missing_since": None if missing is None else missing.since.isoformat(),
         "checked": _checked(connection),
+        "instances": [*_instances(connection, tracked)],
         "decisions": _decisions(connection, tracked, birth),
         "history": _history(connection, request_id, birth),
         "origins": _origins(connection, tracked, birth),
@@ -165,6 +166,17 @@ def facts(connection: Connection, request_id: int) -> dict[str, Any] | None:
         "timeline": _timeline(connection, request_id),
         "needs": [one.as_dict() for one in attention.of_row(connection, request_id)],
     }
+
+
+def _instances(
+    connection: sqlite3.Connection, tracked: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Which Radarrs and Sonarrs have it, the primary ones first, whose numbers the row holds."""
+    for name in ("Radarr", "Sonarr"):
+        if (number := tracked.get(f"{name.lower()}_id")) is not None:
+            yield {"name": name, "number": number}
+    for name, numbers in instance_ids.known(connection, [tracked["id"]]).items():
+        yield {"name": name, "number": numbers[tracked["id"]]}
 
 
 def _birth(connection: sqlite3.Connection, tracked: Mapping[str, Any]) -> _Birth:

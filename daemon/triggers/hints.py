@@ -234,13 +234,20 @@ class HintDebouncer:
             await self._quick()
 
     async def _is_here(self, coming: ImportEvent) -> bool:
-        """Whether nobody waits for it any more; one season that is there is not another one."""
+        """Whether nobody waits for it any more; one season that is there is not another one.
+
+        A copy that a further instance has imported is not there before its number is kept.
+        """
         item = LibraryItem("", coming.media_type, "", ids=coming.ids)
-        rows = (await self._store.read(syncing.tracked, [item])).rows
+        tracked = await self._store.read(syncing.tracked, [item])
+        kept = tracked.instance_ids.get(coming.instance, {})
         mine = [
             row
-            for row in rows
+            for row in tracked.rows
             if row.media_type is coming.media_type
             and same(row.media_type, row.ids, coming.ids) is True
         ]
-        return bool(mine) and all(row.is_available and row.jellyfin_id for row in mine)
+        return bool(mine) and all(
+            row.is_available and row.jellyfin_id and (not coming.instance or row.id in kept)
+            for row in mine
+        )

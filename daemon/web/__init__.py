@@ -36,9 +36,9 @@ def _on_run(verb: str, answer: Answer, status: int, reply: type[BaseModel]) -> R
     return Route("POST", f"/admin/runs/{{run_id}}/{verb}", answer, {status: reply}, (404, 409))
 
 
-def _hook(sender: str, answer: Answer) -> Route:
+def _hook(sender: str, answer: Answer, problems: tuple[int, ...] = ()) -> Route:
     replies: Replies = {200: models.Taken, 202: models.Taken, 204: ""}
-    return Route("POST", f"/hooks/{sender}", answer, replies, admin=False, hook=True)
+    return Route("POST", f"/hooks/{sender}", answer, replies, problems, admin=False, hook=True)
 
 
 def _open(path: str, answer: Answer, replies: Replies) -> Route:
@@ -64,7 +64,9 @@ ROUTES: Final = (
     Route("POST", "/admin/hooks/test", hooks.test, {200: models.HookTest}, (409,)),
     _hook("jellyfin", hooks.jellyfin),
     _hook("radarr", hooks.arr),
+    _hook("radarr/{name}", hooks.further_arr, (404,)),
     _hook("sonarr", hooks.arr),
+    _hook("sonarr/{name}", hooks.further_arr, (404,)),
     Route("GET", "/admin/audit", admin.audit, {200: models.Audit}),
     _open("/healthz", machines.alive, {200: models.Alive}),
     _open("/readyz", machines.ready, {200: models.Ready, 503: models.Ready}),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import aiohttp
 from aiohttp import web
 
 from daemon.services.webhooks import HookError, arr_note, jellyfin_note
+from daemon.web.models import InstanceRef, RequestModel
 from daemon.web.problems import Problem
-from daemon.web.routes import PlainRequest
+from daemon.web.routes import ApiRequest, PlainRequest
 
 _Note = TypeVar("_Note")
 _SECONDS: Final = 10.0
@@ -28,13 +29,27 @@ async def jellyfin(call: PlainRequest) -> web.StreamResponse:
 
 async def arr(call: PlainRequest) -> web.StreamResponse:
     """Take news of Radarr's or Sonarr's Connect: Jellyfin will have the title soon."""
+    return _imported(call)
+
+
+async def further_arr(call: ApiRequest[InstanceRef, RequestModel]) -> web.StreamResponse:
+    """Take the same of a further instance: their webhooks do not tell which one sends them."""
+    settings, path = call.site.parts.settings, call.request.path
+    senders = {settings.http.base_path + one.hook: one.label for one in settings.instances}
+    if path not in senders:
+        known = ", ".join(senders) or "none"
+        raise Problem(404, f"no instance of this name is configured; there are {known}")
+    return _imported(call, senders[path])
+
+
+def _imported(call: ApiRequest[Any, Any], instance: str = "") -> web.StreamResponse:
     if (coming := _read(call, arr_note)) is None:
         return web.json_response({"taken": ""})
-    call.site.parts.intake.expect(coming)
+    call.site.parts.intake.expect(coming._replace(instance=instance))
     return web.json_response({"taken": coming.kind}, status=202)
 
 
-def _read(call: PlainRequest, understand: Callable[[bytes], _Note]) -> _Note:
+def _read(call: ApiRequest[Any, Any], understand: Callable[[bytes], _Note]) -> _Note:
     try:
         return understand(call.raw)
     except HookError as error:

@@ -22,6 +22,7 @@ class Source(NamedTuple):
         seen: whether it is there, in words.
         value: what is known of it there; "" if nothing is.
         at: when that was so, or became so; None where nobody knows.
+        url: where people find it there.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Source(NamedTuple):
     seen: str
     value: str
     at: datetime | None
+    url: str | None = None
 
 
 class Id(NamedTuple):
@@ -60,7 +62,7 @@ class Season(NamedTuple):
 
 
 def sources(facts: Mapping[str, Any]) -> Iterator[Source]:
-    """The tracker, Jellyfin, and Radarr for a film or Sonarr for a series."""
+    """The tracker, Jellyfin, Radarr for a film or Sonarr for a series, and further instances."""
     tracked = facts["tracked"]
     by = f"requested by {tracked['requested_by']}" if tracked["requested_by"] else ""
     state = str(tracked["state"]).lower().replace("_", " ")
@@ -69,7 +71,11 @@ def sources(facts: Mapping[str, Any]) -> Iterator[Source]:
     column = "radarr_id" if tracked["media_type"] == MediaType.MOVIE else "sonarr_id"
     linked = "not linked" if tracked[column] is None else "linked"
     at = moment(_id(facts, column).at)
-    yield Source(_SOURCES[column], tracked[column], linked, "", at)
+    instances = {one["name"]: one for one in facts["instances"]}
+    primary = instances.pop(_SOURCES[column], {"url": None})
+    yield Source(_SOURCES[column], tracked[column], linked, "", at, primary["url"])
+    for name, one in instances.items():
+        yield Source(name, one["number"], "linked", "", None, one["url"])
 
 
 def _jellyfin(facts: Mapping[str, Any]) -> Source:

@@ -114,6 +114,12 @@ class TitleRef(RequestModel):
     request_id: _Number
 
 
+class InstanceRef(RequestModel):
+    """A further Radarr or Sonarr, named in the address."""
+
+    name: str = Field(description="the NAME of its section, radarr_NAME or sonarr_NAME")
+
+
 class AttentionQuery(RequestModel):
     """Which findings."""
 
@@ -348,6 +354,14 @@ class UndoneRun(ResponseModel):
     titles: list[UndoneTitle]
 
 
+class InstanceTitle(ResponseModel):
+    """A Radarr or Sonarr that has a title; the primary one goes by its service's own name."""
+
+    name: str
+    number: int = Field(description="the instance's own; it says nothing of any other instance")
+    url: str | None = Field(description="of the title there, for people")
+
+
 class TitleFacts(ResponseModel):
     """What is known of a tracked title, and why it is so."""
 
@@ -357,6 +371,7 @@ class TitleFacts(ResponseModel):
     missing: dict[str, float] | None
     missing_since: str | None
     checked: str | None
+    instances: list[InstanceTitle]
     decisions: list[dict[str, Any]]
     history: list[dict[str, Any]]
     origins: dict[str, dict[str, Any]]

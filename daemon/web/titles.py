@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from daemon.domain import Scope, Trigger
-from daemon.report.explain import sentences
+from daemon.report.explain import linked, sentences
 from daemon.store import titles
 from daemon.store.attention import findings
 from daemon.triggers.queue import QueuedRun
@@ -23,7 +23,7 @@ async def title(call: ApiRequest[TitleRef, RequestModel]) -> web.StreamResponse:
     if facts is None:
         raise Problem(404, f"there is no request {call.query.request_id}")
     because = [*sentences(facts, parts.service.removal)]
-    return web.json_response({**facts, "because": because})
+    return web.json_response({**linked(facts, parts.settings.instances), "because": because})
 
 
 async def look(call: ApiRequest[Any, Any], target: str, jellyfin_id: str | None) -> QueuedRun:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from daemon.domain import RemovalMode, RemovalPolicy
-from daemon.report.explain import of_untracked, sentences
+from daemon.report.explain import linked, of_untracked, sentences
+from daemon.settings import Settings
 
 LAST = {
     RemovalMode.GUARDED: "if few others are missing too.",
@@ -19,9 +20,10 @@ LAST = {
 
 def facts(**more: Any) -> dict[str, Any]:
     """A film that is tracked and there, as the store tells of it."""
-    tracked = {"id": 7, "title": "Metropolis", "state": "AVAILABLE", "radarr_id": 12}
+    tracked = {"id": 7, "title": "Metropolis", "state": "AVAILABLE", "tmdb_id": 19}
     there = {"seen": True, "library": "/films", "missing": None, "missing_since": None}
-    return {"tracked": tracked, "decisions": [], **there, **more}
+    instances = [{"name": "Radarr", "number": 12}, {"name": "Radarr 4k", "number": 3}]
+    return {"tracked": tracked, "decisions": [], "instances": instances, **there, **more}
 
 
 @pytest.mark.parametrize("mode", [*RemovalMode])
@@ -32,8 +34,33 @@ def test_what_would_remove_a_title_is_as_the_settings_have_it(mode: RemovalMode)
 
 
 def test_the_numbers_elsewhere_are_told() -> None:
-    """Radarr's and Sonarr's, where there are any."""
-    assert "Radarr has it as number 12." in [*sentences(facts(), RemovalPolicy())]
+    """Those of each Radarr and Sonarr that has it."""
+    told = [*sentences(facts(), RemovalPolicy())]
+    assert "Radarr has it as number 12." in told
+    assert "Radarr 4k has it as number 3." in told
+
+
+@pytest.mark.parametrize(
+    ("tracked", "urls"),
+    [
+        ({"tmdb_id": 19}, ["http://films/movie/19", "https://uhd/movie/19", None]),
+        ({"tmdb_id": None}, [None, None, None]),
+    ],
+)
+def test_each_instance_has_an_address_of_its_own(
+    tracked: dict[str, Any], urls: list[str | None]
+) -> None:
+    """Where people's browsers reach it; none where it goes by another id, or is not configured."""
+    settings = Settings.model_validate(
+        {
+            "jellyfin": {"url": "http://jellyfin", "api_key": "x"},
+            "radarr": {"url": "http://films", "api_key": "x"},
+            "radarr_4k": {"url": "http://ten", "public_url": "https://uhd", "api_key": "x"},
+        }
+    )
+    names = ("Radarr", "Radarr 4k", "Radarr long gone")
+    known = {"tracked": tracked, "instances": [{"name": name, "number": 1} for name in names]}
+    assert [one["url"] for one in linked(known, settings.instances)["instances"]] == urls
 
 
 def test_a_missing_title_says_for_how_long() -> None:

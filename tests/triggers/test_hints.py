@@ -283,6 +283,26 @@ async def test_an_import_is_not_taken_for_another_title_that_shares_a_weak_id(
             await asyncio.sleep(0.02)
 
 
+async def test_a_copy_of_a_further_instance_is_looked_for_until_its_number_is_kept(
+    tmp_path: Path,
+) -> None:
+    """That the title is available already says nothing of the copy that was imported now."""
+    world = World(further={"radarr_4k": {}})
+    world.add_movie(film(1))
+    async with a_station(tmp_path, world) as station:
+        coming = ImportEvent("Download", MediaType.MOVIE, Ids(tmdb=1001), "Radarr 4k")
+        station.intake.expect(coming)
+        station.intake.expect(coming._replace(instance=""))
+        await asyncio.sleep(0.1)
+        assert [*station.intake._coming] == [coming]
+        world.radarr_knows(film(1), number=70, instance="radarr_4k")
+        world.add_movie(film(1))
+        async with asyncio.timeout(5):
+            while station.place.rows("number", "sync_instance_ids") != [70]:
+                await asyncio.sleep(0.02)
+        assert station.place.rows("radarr_id") == [None]
+
+
 async def test_hints_during_a_full_run_wait_for_the_next_one(station: Station) -> None:
     """The run that is going may have read the library before."""
     station.place.world.add_movie(film(2))

@@ -22,7 +22,7 @@ from daemon.triggers.schedule import Schedule
 from daemon.web import Dependencies, Limits, served
 from tests.answer import Answer
 from tests.builders import NOW, configured
-from tests.pretend import PretendServices
+from tests.pretend import PretendServices, World
 from tests.pretend.jellyfin import ADMIN
 from tests.running import a_world
 
@@ -137,10 +137,11 @@ async def standing(
     limits: Limits | None = None,
     next_run: Callable[[], datetime | None] = lambda: NOW + timedelta(hours=6),
     hook_secret: str | None = HOOK_SECRET,
+    world: World | None = None,
     **http: Any,
 ) -> AsyncIterator[Stand]:
     """The daemon, but only its queue and site at work; `http` are settings of that section."""
-    async with PretendServices(a_world()) as services:
+    async with PretendServices(world or a_world()) as services:
         web = {"port": 0, "admin_token": ADMIN_TOKEN, **http}
         settings = configured(
             services, folder / "tracker.db", http=web, webhook={"secret": hook_secret}

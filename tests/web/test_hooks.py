@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from tests.running import a_world
 from tests.web.support import AS_ADMIN, HOOK_SECRET, Stand, standing
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "hooks"
 JELLYFIN: dict[str, dict[str, str]] = json.loads((RECORDED / "jellyfin.json").read_text())
+RADARR: dict[str, dict[str, Any]] = json.loads((RECORDED / "radarr.json").read_text())
 ADDED = JELLYFIN["36_all_default_type_itemadded_movie"]["body"]
 PLAYED = JELLYFIN["09_all_json_playbackstart_movie"]["body"]
 AS_SENDER = {"X-Library-Sync-Secret": HOOK_SECRET}
@@ -45,6 +47,29 @@ async def test_an_import_is_taken_and_a_test_does_nothing(stand: Stand, service:
     assert (answer.status, answer.json) == (202, {"taken": "Download"})
     answer = await stand.ask("POST", f"/hooks/{service}", basic(HOOK_SECRET), json=hooks["01_Test"])
     assert (answer.status, answer.json) == (200, {"taken": ""})
+
+
+async def test_further_instances_have_addresses_of_their_own(tmp_path: Path) -> None:
+    """A name that is not configured is told so, with those that are, and takes nothing."""
+    [download] = [hook for name, hook in RADARR.items() if name == "11_Download"]
+    world = a_world()
+    world.further = {"radarr_4k": {}, "radarr_for_kids": {}}
+    async with standing(tmp_path, world=world, base_path="/sync") as stand:
+        for name in ("4k", "for_kids"):
+            path = f"/hooks/radarr/{name}"
+            answer = await stand.ask("POST", path, AS_SENDER, json=download)
+            assert (answer.status, answer.json) == (202, {"taken": "Download"})
+        taken = dict(stand.parts.intake.statistics.totals)
+        for path in ("/hooks/radarr/uhd", "/hooks/sonarr/4k", "/hooks/radarr/x%2Fhooks%2Fradarr"):
+            answer = await stand.ask("POST", path, AS_SENDER, json=download)
+            assert answer.status == 404
+            assert "no instance of this name is configured" in answer.text
+            assert "/sync/hooks/radarr/4k" in answer.text
+        assert dict(stand.parts.intake.statistics.totals) == taken
+        assert (await stand.ask("POST", "/hooks/radarr/4k", {}, json=download)).status == 401
+        setup = await stand.ask("GET", "/openapi.json")
+        [name] = setup.json["paths"]["/hooks/radarr/{name}"]["post"]["parameters"]
+        assert (name["in"], "radarr_NAME" in name["description"]) == ("path", True)
 
 
 @pytest.mark.parametrize(

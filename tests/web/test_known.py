@@ -19,6 +19,7 @@ def facts(by: str = SYNC_USER, came: str = "2026-03-01 10:00:00", **more: Any) -
     tracked |= {"state_changed_at": came, "created_at": came, "sonarr_id": 3, "jellyfin_id": "ab"}
     there = {"seen": True, "library": "/tv", "missing": None, "missing_since": None}
     kept: dict[str, Any] = {"checked": CHECKED, "decisions": [], "origins": {}, "seasons": []}
+    kept["instances"] = [{"name": "Sonarr", "number": 3, "url": "http://sonarr/5"}]
     return {"tracked": tracked, **there, **kept, **more}
 
 
@@ -51,6 +52,19 @@ def test_what_is_missing_is_so_since_the_first_time() -> None:
     assert jellyfin.seen == "missing from 2 complete readings, the first"
     assert jellyfin.at is not None
     assert jellyfin.at.isoformat() == LATER
+
+
+def test_a_further_instance_that_has_it_is_a_source_too() -> None:
+    """Under its name and with its number; the row's number is the primary's."""
+    there = {"name": "Sonarr anime", "number": 40, "url": "https://anime/add/new?term=tvdb:5"}
+    told = facts()
+    told["instances"] = [*told["instances"], there]
+    _, _, primary, further = known.sources(told)
+    assert (primary.name, primary.id, primary.url) == ("Sonarr", 3, "http://sonarr/5")
+    assert (further.name, further.id, further.url) == ("Sonarr anime", 40, there["url"])
+    told["tracked"]["sonarr_id"] = None
+    _, _, primary, further = known.sources({**told, "instances": [there]})
+    assert (primary.seen, primary.url, further.seen) == ("not linked", None, "linked")
 
 
 def test_an_id_has_a_source_where_this_program_wrote_it() -> None:

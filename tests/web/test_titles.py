@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -15,9 +16,9 @@ from tests.answer import Answer
 from tests.builders import ACTOR, change
 from tests.pretend import Fault
 from tests.pretend.library import Movie
-from tests.running import METROPOLIS, until
-from tests.web.people import Person, synced, words
-from tests.web.support import Stand
+from tests.running import METROPOLIS, a_world, until
+from tests.web.people import Person, somebody, synced, words
+from tests.web.support import Stand, standing
 
 ATTENTION = "/status/attention"
 TITLE = "/status/titles/1"
@@ -169,6 +170,33 @@ async def test_a_title_tells_where_it_is_and_who_gave_its_ids(stand: Stand, alic
     assert [text for text in expected if text not in film] == []
     assert "tvdb id 71471 from Jellyfin, run 2" in show
     assert len(stand.services.calls("jellyfin")) == calls
+
+
+async def test_a_title_tells_which_instances_have_it(tmp_path: Path) -> None:
+    """On its page and in the API, with the number and an address at each."""
+    world = a_world()
+    world.further = {"radarr_4k": {}, "radarr_for_kids": {}}
+    world.radarr_knows(METROPOLIS, number=70, instance="radarr_4k")
+    async with standing(tmp_path, world=world) as stand, somebody(stand) as alice:
+        await alice.log_in()
+        await synced(stand)
+        told = (await stand.ask("GET", "/admin/titles/1")).json
+        page = (await alice.get(TITLE)).text
+        addresses = [f"{url}/movie/19" for url in radarrs(stand)]
+    assert told["instances"] == [
+        {"name": "Radarr", "number": 1, "url": addresses[0]},
+        {"name": "Radarr 4k", "number": 70, "url": addresses[1]},
+    ]
+    assert "Radarr 4k has it as number 70." in told["because"]
+    assert "Radarr 4k has it as number 70." in page
+    for name, address in zip(("Radarr", "Radarr 4k"), addresses, strict=True):
+        assert f'<a href="{address}" rel="noreferrer">{name}</a>' in page
+    assert "Radarr for kids" not in page
+
+
+def radarrs(stand: Stand) -> list[str]:
+    """Where the first two Radarrs are."""
+    return [one.public_url for one in stand.parts.settings.instances if one.kind == "radarr"][:2]
 
 
 async def test_of_what_others_wrote_no_source_is_invented(stand: Stand, alice: Person) -> None:

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from daemon.errors import ServiceError
 from daemon.report import words
-from daemon.report.explain import of_untracked, sentences
+from daemon.report.explain import linked, of_untracked, sentences
 from daemon.store import glance, titles
 from daemon.store.glance import Wanted
 from daemon.web import known
@@ -53,7 +53,7 @@ class TitlePages(Pages):
             "title.html",
             facts=facts,
             because=[*sentences(facts, self._parts.service.removal)],
-            sources=[*known.sources(facts)],
+            sources=[*known.sources(linked(facts, self._parts.settings.instances))],
             ids=[*known.ids(facts)],
             seasons=known.seasons(facts),
             **await self._looked(visit),
