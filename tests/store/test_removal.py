@@ -21,10 +21,11 @@ from daemon.domain import (
     Ids,
     MediaType,
     Missed,
+    RemovalPolicy,
     TrackedRequest,
 )
-from daemon.reasons import Reason
-from daemon.store import Store, attention, audit, evidence, open_store, plans, syncing, undo
+from daemon.reasons import FindingKind, Reason
+from daemon.store import Store, attention, audit, evidence, open_store, plans, syncing, titles, undo
 from daemon.store.audit import AuditEvent
 from daemon.store.clock import moment
 from daemon.store.plans import PlanState
@@ -89,6 +90,24 @@ async def test_a_removal_is_logged_as_far_as_the_file_has_room(
     assert undone.done
     assert (as_dicts(path, "requests"), as_dicts(path, "timeline_events")) == before
     assert as_dicts(path, "deletion_logs") == []
+
+
+async def test_an_empty_text_is_no_value(path: Path, store: Store) -> None:
+    """As early versions of the tracker wrote it: such rows go, come back and need ids as others."""
+    await tracked(store, 603, 604)
+    change(path, "UPDATE requests SET tmdb_id = '', tvdb_id = '', imdb_id = '', jellyfin_id = ''")
+    found = (await store.read(syncing.tracked)).rows
+    needs = await store.read(attention.findings, RemovalPolicy())
+    assert {one.request_id for one in needs if one.kind == FindingKind.WITHOUT_IDS} == {1, 2}
+    facts = await store.read(titles.facts, 1)
+    assert facts is not None
+    assert (facts["tracked"]["tmdb_id"], facts["tracked"]["jellyfin_id"]) == (None, None)
+    run_id = await begun(store)
+    assert await store.write(syncing.remove, run_id, ACTOR, gone(found[0])) == {Reason.REMOVE: 1}
+    known = await store.read(titles.untracked, found_title := "Title of 603")
+    assert [one["title"] for one in known] == [found_title]
+    [undone] = await store.write(undo.undo_run, run_id, ADMIN)
+    assert (undone.done, undone.why) == (True, "")
 
 
 @pytest.mark.parametrize(
