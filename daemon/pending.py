@@ -24,6 +24,53 @@ class Timer(NamedTuple):
     waited: timedelta = timedelta()
 
 
+class AttentionKind(StrEnum):
+    """What somebody may have to look at."""
+
+    WAITS_FOR_APPROVAL = "waits_for_approval"
+    NOT_SENT = "not_sent"
+    NOT_IN_ARR = "not_in_arr"
+    SEERR_FAILED = "seerr_failed"
+    SEERR_AVAILABLE = "seerr_says_available"
+    NOT_MONITORED = "not_monitored"
+    NOTHING_FOUND = "nothing_found"
+    RELEASE_HELD = "release_held"
+    STALLED = "stalled"
+    QUEUE = "queue"
+    TORRENT = "torrent"
+    DOWNLOAD_GONE = "download_gone"
+    NOT_IN_QUEUE = "not_in_queue"
+    FAILED = "failed"
+    IGNORED = "ignored"
+    IMPORT = "import"
+    NOT_IMPORTED = "not_imported"
+    NOT_IN_JELLYFIN = "not_in_jellyfin"
+    NOT_MATCHED = "not_matched"
+    UNKNOWN_DOWNLOAD = "unknown_download"
+    CLIENT_AWAY = "client_away"
+    WITHDRAWAL_HELD = "withdrawal_held"
+    TOO_MANY = "too_many"
+
+
+class Attention(NamedTuple):
+    """Something that a person may have to do, in a sentence.
+
+    Attributes:
+        service: who says so.
+        sentence: in the service's own words, where it has any.
+        title: what it is about; "" for a service as a whole.
+        row_id: None where the title has no row.
+        request_id: Seerr's number, where the title has no row.
+    """
+
+    kind: AttentionKind
+    service: str
+    sentence: str
+    title: str = ""
+    row_id: int | None = None
+    request_id: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Followed:
     """What is kept of a row that this program made, from one pass to the next.
@@ -37,7 +84,8 @@ class Followed:
         progress: the furthest that was seen, from 0 to 1.
         why: what there is to say about the state, in plain words.
         restored: an admin took its withdrawal back, so that it stays for good.
-        timers: by what they measure.
+        calls: for what a person was called; it stands while nothing is known.
+        timers: by what they measure; `unknown` is since when services could not be asked.
     """
 
     written: RequestState
@@ -48,6 +96,7 @@ class Followed:
     progress: float = 0.0
     why: str = ""
     restored: bool = False
+    calls: tuple[Attention, ...] = ()
     timers: Mapping[str, Timer] = field(default_factory=dict)
 
 
@@ -217,53 +266,6 @@ class PassedOver(NamedTuple):
 
     request_id: int
     reason: PassReason
-
-
-class AttentionKind(StrEnum):
-    """What somebody may have to look at."""
-
-    WAITS_FOR_APPROVAL = "waits_for_approval"
-    NOT_SENT = "not_sent"
-    NOT_IN_ARR = "not_in_arr"
-    SEERR_FAILED = "seerr_failed"
-    SEERR_AVAILABLE = "seerr_says_available"
-    NOT_MONITORED = "not_monitored"
-    NOTHING_FOUND = "nothing_found"
-    RELEASE_HELD = "release_held"
-    STALLED = "stalled"
-    QUEUE = "queue"
-    TORRENT = "torrent"
-    DOWNLOAD_GONE = "download_gone"
-    NOT_IN_QUEUE = "not_in_queue"
-    FAILED = "failed"
-    IGNORED = "ignored"
-    IMPORT = "import"
-    NOT_IMPORTED = "not_imported"
-    NOT_IN_JELLYFIN = "not_in_jellyfin"
-    NOT_MATCHED = "not_matched"
-    UNKNOWN_DOWNLOAD = "unknown_download"
-    CLIENT_AWAY = "client_away"
-    WITHDRAWAL_HELD = "withdrawal_held"
-    TOO_MANY = "too_many"
-
-
-class Attention(NamedTuple):
-    """Something that a person may have to do, in a sentence.
-
-    Attributes:
-        service: who says so.
-        sentence: in the service's own words, where it has any.
-        title: what it is about; "" for a service as a whole.
-        row_id: None where the title has no row.
-        request_id: Seerr's number, where the title has no row.
-    """
-
-    kind: AttentionKind
-    service: str
-    sentence: str
-    title: str = ""
-    row_id: int | None = None
-    request_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

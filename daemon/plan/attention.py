@@ -12,8 +12,8 @@ from typing import Final
 
 from daemon.domain import RequestState
 from daemon.pending import Attention, AttentionKind, Followed, PendingRow, Timer
-from daemon.pipeline import Pipeline, SeerrRequest
-from daemon.plan.downloads import Alert, is_blocked
+from daemon.pipeline import Pipeline, SeerrRequest, SeerrStatus
+from daemon.plan.downloads import FETCHING, Alert, is_blocked
 from daemon.plan.precedence import DOUBT, is_ripe, seen
 from daemon.plan.stages import WANTED, Judgement
 
@@ -45,17 +45,20 @@ _SEEN, _SHOWN, _FADING = "seen", "shown", "fading"
 
 
 def timers(state: RequestState, kept: Followed, judged: Judgement) -> dict[str, Timer]:
-    """What is measured of a row from this pass on, but for its doubt."""
-    if judged.state is None:
-        return {name: timer for name, timer in kept.timers.items() if name != "doubt"}
-    unit = judged.unit
-    percent = int((unit.progress or 0) * 100) if unit else 0
-    evidence = f"{state}|{judged.why}|{percent}|{unit.download if unit else ''}"
-    found = {"evidence": seen(kept.timers.get("evidence"), evidence)}
+    """What is measured of a row with this pass, but for its doubt."""
+    found = {"evidence": seen(kept.timers.get("evidence"), _evidence(state, judged))}
     for alert in judged.alerts:
         if alert.download is None:
             found[alert.kind] = seen(kept.timers.get(alert.kind), "")
     return found | _imports(kept, judged)
+
+
+def _evidence(state: RequestState, judged: Judgement) -> str:
+    """What has to change for a row not to be stuck; of a download, that is its progress alone."""
+    unit = judged.unit
+    if state in {RequestState.GRABBING, RequestState.DOWNLOADING} and unit is not None:
+        return f"{state} {unit.download} {int((unit.progress or 0) * 1000)}"
+    return f"{state} {unit.download if unit else None} {judged.why}"
 
 
 def _imports(kept: Followed, judged: Judgement) -> dict[str, Timer]:
@@ -88,7 +91,8 @@ def of_row(
         said.add(kind)
         yield Attention(kind, service, sentence, row.title, row.id)
     if state is RequestState.REQUESTED:
-        since = min((request.created_at for request in requests), default=now)
+        pending = [one.created_at for one in requests if one.status is SeerrStatus.PENDING]
+        since = min(pending, default=now)
         if now - since >= APPROVAL:
             sentence = f"has been waiting for approval for {(now - since).days} days"
             kind = AttentionKind.WAITS_FOR_APPROVAL
@@ -145,16 +149,21 @@ def _sentence(kind: AttentionKind, service: str, judged: Judgement, waited: time
         return f"no progress for {_span(waited)}: {judged.why}"
     if kind is AttentionKind.NOT_IMPORTED:
         return f"downloaded {_span(waited)} ago and not imported yet"
+    unit = judged.unit
     if kind is AttentionKind.NOT_MATCHED:
         return _unmatched(judged, waited)
+    if unit is None or not unit.filed:
+        return f"its import has been going on for {_span(waited)}"
+    if unit.service == "shoko":
+        return judged.why
     files = judged.views[0].title.files if judged.views else ()
     return f"{service} has {files[0] if files else 'the file'}; is it in a library of Jellyfin?"
 
 
 def _unmatched(judged: Judgement, waited: timedelta) -> str:
     blocked = judged.views[0].shoko.blocked if judged.views and judged.views[0].shoko else ""
-    if blocked:
-        return blocked
+    if blocked or judged.why == FETCHING:
+        return blocked or FETCHING
     if waited >= _SHOKO_GIVES_UP:
         return "AniDB does not know this file, and Shoko no longer asks; link it by hand"
     return "AniDB does not know this file yet; Shoko asks again each day, or link it by hand"

@@ -45,6 +45,9 @@ DONE: Final = frozenset({"uploading", "stalledUP", "queuedUP", "forcedUP", "paus
 BROKEN: Final = frozenset({"error", "missingFiles"})
 """Groups of qBittorrent's words; each word that is in none of them says nothing of the progress."""
 
+FETCHING: Final = "AniDB knows the file, and Shoko fetches its data"
+"""What is said of a file that is known, and whose anime is not read yet."""
+
 _RUNNING: Final = frozenset({"downloading", "forcedDL"})
 _HELD: Final = {
     "delay": "a release waits for the end of its delay",
@@ -81,6 +84,7 @@ class Unit:
         service: who says so, as the tracker's timeline writes it.
         download: its id; None where the state does not rest on a download.
         filed: the state rests on a file that the instance has.
+        matched: Shoko knows all such files.
         active: its torrent downloads just now, whatever was said before.
         ignored: somebody told the instance to leave its download alone.
         progress: from 0 to 1; None where it is not known.
@@ -94,6 +98,7 @@ class Unit:
     service: str
     download: str | None = None
     filed: bool = False
+    matched: bool = False
     active: bool = False
     ignored: bool = False
     progress: float | None = None
@@ -113,6 +118,11 @@ def is_blocked(entry: QueueEntry) -> bool:
     return entry.tracked_state == "importBlocked" or (
         warned and entry.tracked_state == "importPending"
     )
+
+
+def is_hash(download: str) -> bool:
+    """Whether a download's id is a torrent's hash."""
+    return len(download) in _HASH_LENGTHS
 
 
 def is_held(entry: QueueEntry) -> bool:
@@ -263,6 +273,15 @@ class TitleView:
             if own and event.kind is HistoryKind.GRABBED and event.download_id == own
         )
         return self.trusts_queue(next((grab.client for grab in grabs), None))
+
+    @property
+    def misses(self) -> bool:
+        """Whether the queue lacks a download that was grabbed, so that it has to be weighed."""
+        queued = {entry.episode_id for entry in self.entries}
+        return any(
+            slot not in queued and self.is_wanted(slot) and _is_open(events)
+            for slot, events in self.events.items()
+        )
 
     # --- the downloads -------------------------------------------------------------------------
 
@@ -455,7 +474,7 @@ class TitleView:
 
     def _grabbed(self, download: str, grab: HistoryEvent) -> Unit | None:
         """A download that was grabbed, and is not in the queue."""
-        is_torrent = grab.torrent is not False and len(download) in _HASH_LENGTHS
+        is_torrent = grab.torrent is not False and is_hash(download)
         torrent = self._torrent(download) if is_torrent else None
         fresh = self.now - grab.date < GRACE
         if torrent is not None and (unit := self._by_torrent(download, torrent)):
@@ -466,7 +485,8 @@ class TitleView:
             return Unit(
                 unit.state, sentence, "qbittorrent", download, progress=1.0, alerts=(alert,)
             )
-        if torrent is None and is_torrent and not fresh and self._is_gone(download, grab.client):
+        gone = self._was_given_up(download) or self._is_gone(download, grab.client)
+        if torrent is None and is_torrent and not fresh and gone:
             sentence = "the download is gone"
             lost = self.followed.timers.get("doubt") if self.followed else None
             if lost and self._searched_since(self.now - lost.waited):
@@ -474,6 +494,11 @@ class TitleView:
             alert = Alert(AttentionKind.DOWNLOAD_GONE, "qBittorrent", sentence)
             return Unit(RequestState.APPROVED, sentence, self.tag, alerts=(alert,))
         return Unit(RequestState.GRABBING, "grabbed", self.tag, download)
+
+    def _was_given_up(self, download: str) -> bool:
+        """Whether it was called gone before, which stands until there is a sign of it."""
+        kept = self.followed
+        return kept is not None and download in kept.known and kept.download is None
 
     def _is_gone(self, download: str, client: str | None) -> bool:
         """Whether the very client that had a torrent has it no more.
@@ -494,18 +519,16 @@ class TitleView:
     # --- files ---------------------------------------------------------------------------------
 
     def _files(self) -> Iterator[Unit]:
-        """A film's file, and files that Shoko has not matched yet."""
-        matches = [
-            match
-            for path in self.title.files
-            if self.shoko and self.shoko.files is not None
-            if (match := self.shoko.files.get(path)) is not None
-        ]
-        film = self.arr.media_type is MediaType.MOVIE and self.has_file(None)
-        if film or matches:
-            yield self._file(matches)
+        """A film's file, or the files of a series that Shoko has not matched yet."""
+        unit = self.file()
+        film = self.arr.media_type is MediaType.MOVIE
+        if self.has_file(None) if film else unit.state is RequestState.ANIME_MATCHING:
+            yield unit
 
-    def _file(self, matches: Sequence[ShokoMatch]) -> Unit:
+    def file(self) -> Unit:
+        """What is so of files that are there, by what Shoko says of them if it is asked."""
+        asked = self.shoko.files if self.shoko and self.shoko.files else {}
+        matches = [asked[path] for path in self.title.files if path in asked]
         state, why, who = RequestState.IMPORTING, f"{self.service} has the file", self.tag
         blocked = self.shoko.blocked if self.shoko else ""
         if ShokoMatch.FETCHING in matches or (
@@ -514,12 +537,13 @@ class TitleView:
             state, who = RequestState.ANIME_MATCHING, "shoko"
             why = blocked or "Shoko has not matched the file yet"
             if ShokoMatch.UNRECOGNIZED not in matches:
-                why = "AniDB knows the file, and Shoko fetches its data"
+                why = FETCHING
         elif self.title.anime and ShokoMatch.UNSEEN in matches:
-            why = "Shoko has not seen the file yet"
+            why, who = "Shoko has not seen the file yet", "shoko"
         elif self.title.anime and matches and set(matches) == {ShokoMatch.MATCHED}:
             why, who = "Shoko knows it, Jellyfin does not show it", "shoko"
-        return Unit(state, why, who, filed=True, progress=1.0)
+        matched = bool(matches) and set(matches) == {ShokoMatch.MATCHED}
+        return Unit(state, why, who, filed=True, matched=matched, progress=1.0)
 
 
 def _last_grab(events: Sequence[HistoryEvent]) -> tuple[HistoryEvent | None, HistoryEvent | None]:
@@ -537,6 +561,11 @@ def _last_grab(events: Sequence[HistoryEvent]) -> tuple[HistoryEvent | None, His
         if own or event.kind is HistoryKind.IMPORTED:
             return grab, event
     return grab, None
+
+
+def _is_open(events: Sequence[HistoryEvent]) -> bool:
+    grab, end = _last_grab(events)
+    return grab is not None and end is None
 
 
 def _is_grab(event: HistoryEvent) -> bool:

@@ -48,7 +48,7 @@ def speed_text(per_second: int) -> str:
     return f"{_scaled(per_second)}/s"
 
 
-def gigabytes(size: int | None) -> str | None:
+def size_text(size: int | None) -> str | None:
     """Bytes, such as `12.3 GB`."""
     return _scaled(size) if size else None
 

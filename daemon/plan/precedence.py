@@ -6,11 +6,13 @@ has just started or a list that is a minute old take nothing back.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final, NamedTuple
 
 from daemon.domain import MediaType, RequestState
-from daemon.pending import AttentionKind, Followed, PendingRow, Timer
+from daemon.pending import Attention, AttentionKind, Followed, PendingRow, Timer
 from daemon.plan.stages import RANK, Judgement
 
 DOUBT: Final = timedelta(seconds=120)
@@ -52,9 +54,6 @@ def is_ripe(timer: Timer, wait: timedelta) -> bool:
 def settle(row: PendingRow, state: RequestState, kept: Followed, judged: Judgement) -> Step:
     """What becomes of the state of a row of ours, by what the services say now."""
     wanted = judged.state
-    if wanted is RequestState.ANIME_MATCHING and row.is_anime:
-        # The tracker rebuilds its Shokofin folder for rows that it has marked and that wait there.
-        wanted = RequestState.IMPORTING
     before = kept.timers.get("doubt")
     if wanted is None:
         return Step(state, before)
@@ -92,7 +91,7 @@ def _is_explained(row: PendingRow, state: RequestState, kept: Followed, judged: 
     """Whether a state that is less far is certain, and nothing was lost."""
     unit = judged.unit
     if state is RequestState.ANIME_MATCHING:
-        return unit is not None and unit.filed and unit.service == "shoko"
+        return unit is not None and unit.matched
     if kept.filed:
         return False
     if unit is not None and (unit.ignored or (unit.download and unit.download not in kept.known)):
@@ -111,3 +110,35 @@ def _stays(state: RequestState, wanted: RequestState, kept: Followed, judged: Ju
     if state is RequestState.IMPORTING and blocked:
         return False
     return not (unit.active and wanted is RequestState.DOWNLOADING)
+
+
+def is_unknown(state: RequestState, judged: Judgement) -> bool:
+    """Whether a state stands only because not enough could be asked."""
+    return judged.state is None or (judged.state is not state and bool(judged.away))
+
+
+def remembered(
+    kept: Followed,
+    state: RequestState,
+    judged: Judgement,
+    measured: Mapping[str, Timer],
+    calls: tuple[Attention, ...],
+) -> Followed:
+    """What is kept of a row after a pass; what rests on a judgement, only where the row agrees."""
+    known = replace(kept, known=kept.known | judged.known, calls=calls, timers=dict(measured))
+    if judged.state is not state:
+        return known
+    unit = judged.unit
+    download, progress = kept.download, kept.progress
+    if RANK[state] < RANK[RequestState.GRABBING]:
+        download = None
+    if unit is not None and unit.download is not None and unit.download != download:
+        download, progress = unit.download, 0.0
+    return replace(
+        known,
+        written=state,
+        download=download,
+        filed=unit is not None and unit.filed,
+        progress=max(progress, (unit.progress if unit else None) or 0.0),
+        why=judged.why,
+    )

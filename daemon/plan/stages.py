@@ -338,7 +338,7 @@ def _series(case: Case, view: TitleView) -> Judgement:
     seasons = _counts(view)
     short = {number: one for number, one in seasons.items() if one.files < max(one.total, 1)}
     if seasons and not short and view.seasons <= seasons.keys():
-        unit = Unit(RequestState.IMPORTING, f"{view.service} has all files", view.tag, filed=True)
+        unit = view.file()
         return Judgement(unit.state, unit.why, unit.service, unit, held=True)
     missing = sorted(
         {number for number, one in short.items() if not (one.monitored and view.title.monitored)}
@@ -380,6 +380,11 @@ def _not_monitored(case: Case, view: TitleView, missing: Sequence[int]) -> tuple
 
 def _by_seerr(case: Case, places: Places) -> Judgement:
     """What Seerr alone tells of a title that no instance knows."""
+    if places.away[case.media_type] and case.followed is not None:
+        # Not known to those that answer, which says nothing of what the others have of it.
+        pending = case.followed.written is RequestState.REQUESTED
+        if not pending or SeerrStatus.APPROVED not in case.statuses:
+            return Judgement(None)
     certain = case.media_type in places.whole and not places.away[case.media_type]
     if SeerrStatus.APPROVED in case.statuses:
         alerts = (_not_there(case),) if certain and case.requests else ()

@@ -1,0 +1,104 @@
+"""Requests of Seerr, rows of the tracker and what Jellyfin has, joined by their titles. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from daemon.domain import Ids, MediaType, RequestState
+from daemon.pending import Followed, PendingRow
+from daemon.pipeline import Holding, Pipeline, SeerrRequest, SeerrStatus
+from daemon.plan.stages import ByIds, Case, Judgement, Places, judge
+
+OPEN: Final = frozenset({SeerrStatus.PENDING, SeerrStatus.APPROVED, SeerrStatus.FAILED})
+"""What is waited for."""
+
+
+class Joined:
+    """All that one pass knows, to be asked by title.
+
+    Attributes:
+        listed: Seerr's open requests are all known.
+        titles: the open requests of each title, by TMDB's number.
+    """
+
+    def __init__(self, pipeline: Pipeline, rows: Sequence[PendingRow], now: datetime) -> None:
+        self.pipeline, self.rows, self.now = pipeline, rows, now
+        self.places = Places(pipeline)
+        self._rows = ByIds((row.media_type, row.ids, row) for row in rows)
+        self._holdings = ByIds((one.media_type, one.ids, one) for one in pipeline.library)
+        self.listed = pipeline.seerr.requests is not None and pipeline.seerr.whole
+        requests = pipeline.seerr.requests or ()
+        self._numbers = {request.id for request in requests}
+        self.titles: defaultdict[tuple[MediaType, int], list[SeerrRequest]] = defaultdict(list)
+        for request in requests:
+            if request.ids.tmdb is not None and request.status in OPEN:
+                self.titles[request.media_type, request.ids.tmdb].append(request)
+        self._requests = ByIds(
+            (one.media_type, one.ids, one) for group in self.titles.values() for one in group
+        )
+
+    def rows_of(self, media_type: MediaType, ids: Ids) -> list[PendingRow]:
+        """All rows of a title, whoever made them."""
+        return self._rows.find(media_type, ids)
+
+    def holdings(self, media_type: MediaType, ids: Ids) -> list[Holding]:
+        """What Jellyfin is known to have of a title."""
+        return self._holdings.find(media_type, ids)
+
+    def unlisted(self, row: PendingRow) -> frozenset[int]:
+        """Numbers of requests that a row stands for and that are in no list."""
+        return numbers_of(row) - self._numbers
+
+    def case(self, row: PendingRow) -> Case:
+        """What is waited for by a row of ours."""
+        requests = self._requests.find(row.media_type, row.ids)
+        asked = self.pipeline.seerr.asked
+        statuses = {request.status for request in requests}
+        statuses |= {
+            status for number in self.unlisted(row) if (status := asked.get(number)) is not None
+        }
+        seasons = (row.seasons or frozenset()).union(*(one.seasons for one in requests))
+        return Case(
+            row.media_type,
+            row.ids,
+            requests,
+            frozenset(statuses),
+            self.missing_seasons(row.media_type, row.ids, seasons),
+            row.followed,
+            self.listed,
+        )
+
+    def missing_seasons(
+        self, media_type: MediaType, ids: Ids, seasons: frozenset[int]
+    ) -> frozenset[int]:
+        """The seasons that Jellyfin does not have as a whole; all where it has each of them."""
+        there = frozenset().union(*(one.seasons or () for one in self.holdings(media_type, ids)))
+        return seasons - there or seasons
+
+    def judged(self, case: Case) -> Judgement:
+        """How far a title has come."""
+        return judge(case, self.pipeline, self.places, self.now)
+
+    def is_certain(self, media_type: MediaType) -> bool:
+        """Whether a title that no instance knows is in none."""
+        return media_type in self.places.whole and not self.places.away[media_type]
+
+
+def is_followed(row: PendingRow) -> bool:
+    """Whether a row is ours and on its way."""
+    return row.followed is not None and row.state not in {None, RequestState.AVAILABLE}
+
+
+def kept(row: PendingRow) -> Followed:
+    """What is kept of a row of ours."""
+    assert row.followed is not None  # noqa: S101 - only asked of rows that are followed
+    return row.followed
+
+
+def numbers_of(row: PendingRow) -> frozenset[int]:
+    """Seerr's numbers of the requests that a row of ours stands for."""
+    own = frozenset({row.seerr_id}) if row.seerr_id else frozenset()
+    return (row.followed.requests if row.followed else frozenset()) or own

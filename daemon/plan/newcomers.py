@@ -1,0 +1,198 @@
+"""Open requests that have no row: which of them get one, and why others do not. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from daemon.domain import Ids, MediaType, RequestState
+from daemon.pending import (
+    Attention,
+    AttentionKind,
+    Followed,
+    NewRow,
+    PassedOver,
+    PassReason,
+    PendingMemory,
+    PendingRow,
+    Timer,
+)
+from daemon.pipeline import SeerrMedia, SeerrRequest, SeerrStatus, SeerrTitle
+from daemon.plan import attention, written
+from daemon.plan.gauges import gauges
+from daemon.plan.joined import OPEN, Joined
+from daemon.plan.precedence import remembered
+from daemon.plan.stages import ByIds, Case, Judgement
+
+
+class Newcomers:
+    """The open requests of one pass that no row speaks for.
+
+    Attributes:
+        rows: to be made.
+        passed_over: requests that get none.
+        attention: what a person may have to do about either.
+    """
+
+    def __init__(self, joined: Joined, memory: PendingMemory) -> None:
+        self._joined, self._memory = joined, memory
+        self.rows: list[NewRow] = []
+        self.passed_over: list[PassedOver] = []
+        self.attention: list[Attention] = []
+
+    def gather(self, room: int) -> None:
+        """Give rows to the newest of them, as many as there is room for."""
+        for request in self._joined.pipeline.seerr.requests or ():
+            odd = request.status is SeerrStatus.NOT_UNDERSTOOD or request.ids.tmdb is None
+            if odd or request.status not in OPEN:
+                self._pass(request, PassReason.NOT_UNDERSTOOD if odd else PassReason.NOT_OPEN)
+        for group in self._joined.titles.values():
+            waiting = [request for request in group if not self._is_passed(request)]
+            if waiting:
+                self._add(waiting)
+        self.rows.sort(key=lambda row: (row.created_at, row.seerr_id), reverse=True)
+        over, self.rows = self.rows[max(0, room) :], self.rows[: max(0, room)]
+        self.passed_over += (PassedOver(row.seerr_id, PassReason.LIMIT) for row in over)
+        if over:
+            sentence = f"{len(over)} open requests are not tracked: more than may be shown"
+            self.attention.append(Attention(AttentionKind.TOO_MANY, "Seerr", sentence))
+
+    # --- who gets none --------------------------------------------------------------------------
+
+    def _pass(self, request: SeerrRequest, reason: PassReason) -> None:
+        self.passed_over.append(PassedOver(request.id, reason))
+
+    def _is_passed(self, request: SeerrRequest) -> bool:
+        reason = self._reason(request)
+        if reason is not None:
+            self._pass(request, reason)
+        return reason is not None
+
+    def _reason(self, request: SeerrRequest) -> PassReason | None:
+        """Why a request gets no row; None where it may get one."""
+        if not self._joined.listed:
+            return PassReason.UNCERTAIN
+        if not self._memory.ready:
+            return PassReason.LIBRARY_UNKNOWN
+        if request.media is SeerrMedia.BLOCKLISTED:
+            return PassReason.NOT_OPEN
+        if request.media_type is MediaType.TV and not request.seasons:
+            return PassReason.NOT_UNDERSTOOD
+        rows = self._joined.rows_of(request.media_type, request.ids)
+        on_way = any(row.state is not RequestState.AVAILABLE for row in rows)
+        if on_way or any(row.seerr_id == request.id for row in self._joined.rows):
+            return PassReason.TRACKED
+        deleted = PassReason.DELETED_IN_TRACKER if self._is_deleted(request) else None
+        return self._in_library(request, rows) or deleted
+
+    def _in_library(self, request: SeerrRequest, rows: Sequence[PendingRow]) -> PassReason | None:
+        holdings = self._joined.holdings(request.media_type, request.ids)
+        if not (rows or holdings):
+            return None
+        if request.media_type is MediaType.MOVIE:
+            return PassReason.IN_LIBRARY
+        whole = frozenset().union(
+            *(row.seasons or () for row in rows), *(one.seasons or () for one in holdings)
+        )
+        if request.seasons <= whole:
+            return PassReason.IN_LIBRARY
+        known = any(one.seasons is not None for one in holdings)
+        return None if known or not self._has_all(request) else PassReason.LIBRARY_UNKNOWN
+
+    def _has_all(self, request: SeerrRequest) -> bool:
+        """Whether a Sonarr has all files of what is asked for, so that Jellyfin may have, too."""
+        statuses = frozenset({request.status})
+        case = Case(request.media_type, request.ids, [request], statuses, request.seasons)
+        unit = self._joined.judged(case).unit
+        return unit is not None and unit.filed
+
+    def _is_deleted(self, request: SeerrRequest) -> bool:
+        """Whether somebody deleted it in the tracker's dashboard after it was requested."""
+        return any(
+            deletion.media_type is request.media_type
+            and not deletion.overruled
+            and self._joined.now - deletion.age > request.created_at
+            and _is_same(request.media_type, deletion.ids, request.ids)
+            for deletion in self._memory.deletions
+        )
+
+    # --- who gets one ---------------------------------------------------------------------------
+
+    def _add(self, requests: Sequence[SeerrRequest]) -> None:
+        """One row for a title; the oldest request that is not in 4K speaks for it."""
+        first = min(requests, key=lambda one: (one.is_4k, one.created_at, one.id))
+        asked = frozenset().union(*(one.seasons for one in requests))
+        statuses = frozenset(one.status for one in requests)
+        missing = self._joined.missing_seasons(first.media_type, first.ids, asked)
+        case = Case(first.media_type, first.ids, requests, statuses, missing)
+        judged = self._joined.judged(case)
+        state, about = judged.state, self._about(first, judged)
+        reason = PassReason.UNCERTAIN if state is None else PassReason.TITLE_UNKNOWN
+        if self._is_said_to_be_there(first, judged):
+            reason, about = PassReason.SEERR_AVAILABLE, None
+        if state is None or about is None:
+            for request in requests:
+                self._pass(request, reason)
+            return
+        begun = Followed(state, frozenset(one.id for one in requests))
+        measured = attention.timers(state, begun, judged)
+        calls = self._calls(first, about.title, state, judged, measured)
+        self.rows.append(
+            NewRow(
+                media_type=first.media_type,
+                ids=Ids(first.ids.tmdb, first.ids.tvdb or about.tvdb, first.ids.imdb),
+                title=about.title,
+                state=state,
+                created_at=first.created_at,
+                seerr_id=first.id,
+                followed=remembered(begun, state, judged, measured, calls),
+                year=about.year,
+                overview=about.overview,
+                poster_url=about.poster_url,
+                requested_by=first.requested_by,
+                seasons=tuple(sorted(asked)),
+                arr_id=written.primary(judged),
+                columns=written.download(judged),
+                gauges=gauges(judged, state),
+                events=written.begun(first, judged, state),
+            )
+        )
+
+    def _calls(
+        self,
+        request: SeerrRequest,
+        title: str,
+        state: RequestState,
+        judged: Judgement,
+        measured: Mapping[str, Timer],
+    ) -> tuple[Attention, ...]:
+        """What is to be said of a title at once, though its row has no number yet."""
+        row = PendingRow(0, request.media_type, request.ids, title, state)
+        found = attention.of_row(row, state, judged, measured, [request], self._joined.now)
+        self.attention += (one._replace(row_id=None, request_id=request.id) for one in found)
+        return ()
+
+    def _is_said_to_be_there(self, request: SeerrRequest, judged: Judgement) -> bool:
+        """Whether Seerr alone counts a film as available, so that nobody will look for it."""
+        there = request.media is SeerrMedia.AVAILABLE and request.media_type is MediaType.MOVIE
+        if not (there and request.status is SeerrStatus.APPROVED and not judged.views):
+            return False
+        if self._joined.is_certain(request.media_type):
+            known = self._about(request, judged)
+            kind, title = AttentionKind.SEERR_AVAILABLE, known.title if known else ""
+            sentence = "Seerr counts the film as available, and nobody has it"
+            self.attention.append(Attention(kind, "Seerr", sentence, title, request_id=request.id))
+        return True
+
+    def _about(self, request: SeerrRequest, judged: Judgement) -> SeerrTitle | None:
+        """A title's texts, from the instance that knows it or from Seerr; None without a name."""
+        known = self._joined.pipeline.seerr.titles.get((request.media_type, request.ids.tmdb or 0))
+        if judged.views:
+            found = judged.views[0].title
+            known = SeerrTitle(
+                found.title, found.year, found.overview, found.poster_url, found.ids.tvdb
+            )
+        return known if known and known.title else None
+
+
+def _is_same(media_type: MediaType, some: Ids, others: Ids) -> bool:
+    return bool(ByIds([(media_type, some, True)]).find(media_type, others))

@@ -1,0 +1,88 @@
+"""Rows of ours whose request is gone: what it takes to withdraw them. Pure.
+
+To withdraw is to remove. It takes a whole reading of Seerr, the word of Seerr for each request by
+its number, nothing on its way in any instance, two passes, and a plausible number of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from daemon.domain import Fate, RemovalMode, RemovalPolicy
+from daemon.pending import (
+    Attention,
+    AttentionKind,
+    PendingMemory,
+    PendingRow,
+    Timer,
+    Withdrawal,
+)
+from daemon.pipeline import SeerrStatus
+from daemon.plan.joined import Joined, kept, numbers_of
+from daemon.plan.precedence import DOUBT, is_ripe, seen
+from daemon.plan.stages import Case, Judgement
+
+TIMER: Final = "withdrawn"
+_GONE: Final = frozenset({None, SeerrStatus.DECLINED})
+
+
+class Missing(NamedTuple):
+    """A row that nobody waits for any more, as this pass says.
+
+    Attributes:
+        timer: in how many passes, and for how long.
+        why: in plain words.
+    """
+
+    row: PendingRow
+    timer: Timer
+    why: str
+
+
+def missing(row: PendingRow, case: Case, judged: Judgement, joined: Joined) -> Missing | None:
+    """What a pass notes of a row whose requests are gone; None where that is not certain."""
+    seerr, numbers = joined.pipeline.seerr, numbers_of(row)
+    proven = joined.listed and not seerr.distrust and not joined.places.away[row.media_type]
+    if case.requests or kept(row).restored or not (proven and numbers) or judged.held:
+        return None
+    if not all(seerr.asked.get(one, SeerrStatus.APPROVED) in _GONE for one in numbers):
+        return None
+    why = "its request is gone or declined"
+    searching = [view.service for view in judged.views if view.title.monitored]
+    if searching:
+        why = f"{why}; {searching[0]} goes on searching"
+    return Missing(row, seen(kept(row).timers.get(TIMER), ""), why)
+
+
+def judge_missing(
+    found: Sequence[Missing], followed: int, memory: PendingMemory, policy: RemovalPolicy
+) -> Iterator[tuple[Withdrawal, Attention | None]]:
+    """Decide about all of them together.
+
+    Args:
+        found: the rows.
+        followed: how many rows of ours there are.
+        memory: what an admin has approved, and what went lately.
+        policy: what it takes.
+    """
+    open_ = [one for one in found if one.row.id not in memory.approved]
+    ripe = [one for one in open_ if is_ripe(one.timer, DOUBT)]
+    limit = policy.total_limit(followed)
+    against = ""
+    if len(open_) > limit or memory.withdrawn_lately + len(ripe) > limit:
+        against = f"{len(open_)} of {followed} requests are gone at once"
+    elif policy.mode is RemovalMode.ASK:
+        against = "removals are to be approved"
+    for one in found:
+        if one not in open_:
+            yield Withdrawal(one.row.id, Fate.REMOVE, "an admin approved it"), None
+        elif one not in ripe or policy.mode is RemovalMode.OFF:
+            yield Withdrawal(one.row.id, Fate.WATCH, one.why), None
+        elif against:
+            sentence = f"{one.why}; held, since {against}"
+            kind = AttentionKind.WITHDRAWAL_HELD
+            call = Attention(kind, "Seerr", sentence, one.row.title, one.row.id)
+            yield Withdrawal(one.row.id, Fate.HOLD, against), call
+        else:
+            yield Withdrawal(one.row.id, Fate.REMOVE, one.why), None

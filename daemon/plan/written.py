@@ -1,0 +1,89 @@
+"""What is written of a title on its way: columns of its download, and its timeline. Pure.
+
+Nothing of it may hold a key: addresses, names of files and whatever else an indexer gave stay out.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from daemon.domain import RequestState, Value
+from daemon.pending import TimelineEvent
+from daemon.pipeline import HistoryEvent, SeerrRequest
+from daemon.plan.downloads import TitleView, is_hash
+from daemon.plan.gauges import size_text
+from daemon.plan.stages import RANK, Judgement, grab_of
+
+_WORDS: Final = {
+    RequestState.REQUESTED: "Requested",
+    RequestState.APPROVED: "Approved",
+    RequestState.GRABBING: "Grab",
+    RequestState.DOWNLOADING: "Started",
+    RequestState.DOWNLOADED: "Complete",
+    RequestState.IMPORTING: "Import",
+    RequestState.ANIME_MATCHING: "Import",
+    RequestState.FAILED: "Failed",
+}
+"""The tracker's own words for events of its timeline."""
+
+
+def primary(judged: Judgement) -> int | None:
+    """The primary's number of a title, where the primary is what counts for it."""
+    return next((view.title.arr_id for view in judged.views if view.arr.primary), None)
+
+
+def download(judged: Judgement) -> dict[str, Value]:
+    """The columns that tell of the download that a state rests on."""
+    unit = judged.unit
+    if unit is None or unit.download is None:
+        return {}
+    columns: dict[str, Value] = {"qbit_hash": unit.download if is_hash(unit.download) else None}
+    if found := grab_of(judged):
+        grab = found[1]
+        columns |= {"quality": grab.quality, "indexer": grab.indexer}
+        columns |= {"file_size": grab.size, "release_group": grab.release_group}
+    return columns
+
+
+def seasons(numbers: frozenset[int]) -> dict[str, Value]:
+    """The columns that tell which seasons are requested."""
+    ordered = sorted(numbers)
+    return {"requested_seasons": ",".join(map(str, ordered)), "season": ordered[0]}
+
+
+def moved(before: RequestState, state: RequestState, judged: Judgement) -> TimelineEvent:
+    """The timeline's entry for a row that moves."""
+    found = grab_of(judged) if state is RequestState.GRABBING else None
+    if found is not None:
+        return _grabbed(*found)._replace(at=None)
+    word = _WORDS[state]
+    if RANK.get(before, 0) > RANK[state]:
+        word = "Import" if judged.imported and not judged.alerts else "Failed"
+    return TimelineEvent(state, judged.service, word, judged.why)
+
+
+def begun(
+    request: SeerrRequest, judged: Judgement, state: RequestState
+) -> tuple[TimelineEvent, ...]:
+    """What a new row's timeline begins with: what is known of the past, then what is so now."""
+    who = f"by {request.requested_by}" if request.requested_by else "in Seerr"
+    requested = TimelineEvent(
+        RequestState.REQUESTED, "jellyseerr", "Requested", f"Requested {who}", request.created_at
+    )
+    if state is RequestState.REQUESTED:
+        return (requested,)
+    details = f"Found by Library Sync: {judged.why}"
+    now = TimelineEvent(state, "library_sync", _WORDS[state], details)
+    if (found := grab_of(judged)) is None:
+        return (requested, now)
+    grab = _grabbed(*found)
+    return (requested, grab) if state is RequestState.GRABBING else (requested, grab, now)
+
+
+def _grabbed(view: TitleView, grab: HistoryEvent) -> TimelineEvent:
+    source = f"from {grab.indexer}" if grab.indexer else None
+    text = " ".join(part for part in (grab.quality, source) if part)
+    details = ", ".join(part for part in (text, size_text(grab.size)) if part)
+    return TimelineEvent(
+        RequestState.GRABBING, view.tag, "Grab", details or "a release was grabbed", grab.date
+    )
