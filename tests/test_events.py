@@ -221,7 +221,7 @@ def _text(node: ast.expr | None) -> str:
 
 def _composed() -> Iterator[str]:
     """Actions that are made of a reason, or of what an admin may make of a plan."""
-    admin = ast.parse((ROOT / "daemon/web/plans.py").read_text("utf-8"))
+    admin = ast.parse((ROOT / "daemon/web/actions.py").read_text("utf-8"))
     for node in ast.walk(admin):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "PlanState":
             yield f"plan.{node.attr.lower()}"

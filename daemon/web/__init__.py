@@ -11,7 +11,7 @@ from typing import Final
 from aiohttp import web
 from pydantic import BaseModel
 
-from daemon.web import admin, hooks, machines, models, pages, plans, settle, titles
+from daemon.web import actions, admin, hooks, machines, models, pages
 from daemon.web.auth import AdminAuth, RateLimiter, WebhookAuth
 from daemon.web.events import STREAM, events
 from daemon.web.metrics import CONTENT_TYPE
@@ -54,12 +54,12 @@ ROUTES: Final = (
     Route("GET", "/admin/runs", admin.runs, {200: models.Runs}),
     Route("GET", "/admin/runs/{run_id}", admin.run, {200: models.RunDetail}, (404,)),
     _on_run("cancel", admin.cancel, 202, models.QueuedRun),
-    _on_run("approve", plans.approve, 202, models.QueuedRun),
-    _on_run("discard", plans.discard, 200, models.Settled),
-    _on_run("undo", plans.undo, 200, models.UndoneRun),
-    Route("GET", "/admin/titles/{request_id}", titles.title, {200: models.TitleFacts}, (404,)),
-    Route("GET", "/admin/attention", titles.attention, {200: models.Attention}),
-    Route("POST", "/admin/attention", settle.settle, _SETTLED, (409,)),
+    _on_run("approve", actions.approve, 202, models.QueuedRun),
+    _on_run("discard", actions.discard, 200, models.Settled),
+    _on_run("undo", actions.undo, 200, models.UndoneRun),
+    Route("GET", "/admin/titles/{request_id}", admin.title, {200: models.TitleFacts}, (404,)),
+    Route("GET", "/admin/attention", admin.attention, {200: models.Attention}),
+    Route("POST", "/admin/attention", actions.settle, _SETTLED, (409,)),
     Route("GET", "/admin/hooks", hooks.state, {200: models.Hooks}),
     Route("POST", "/admin/hooks/test", hooks.test, {200: models.HookTest}, (409,)),
     _hook("jellyfin", hooks.jellyfin),

@@ -1,4 +1,4 @@
-"""What an administrator asks for: runs, dry runs, the history and the audit."""
+"""What an administrator asks for: runs and dry runs, their history, titles and the audit."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any, Final
 from aiohttp import web
 
 from daemon.domain import Outcome, Trigger
+from daemon.report.explain import linked, sentences
 from daemon.report.result import SyncResult
-from daemon.store import history, plans
+from daemon.store import history, plans, titles
+from daemon.store.attention import findings
 from daemon.store.audit import AuditFilter, events
 from daemon.store.history import RunFilter
 from daemon.triggers.queue import QueuedRun
@@ -33,8 +35,7 @@ async def sync(call: ApiRequest[models.SyncQuery, models.SyncBody]) -> web.Strea
     ticket = call.site.parts.worker.ask(Trigger.ADMIN, call.actor)
     await call.record("sync.asked", f"run {ticket.number}", ticket.number)
     if not call.query.wait:
-        where = f"{call.site.parts.settings.http.base_path}/admin/runs/{ticket.number}"
-        return web.json_response(ticket.as_dict(), status=202, headers={"Location": where})
+        return call.accepted(ticket.as_dict(), ticket.number)
     return _ended(await _result(call.site, ticket.result, f"run {ticket.number}"))
 
 
@@ -137,6 +138,25 @@ async def cancel(call: ApiRequest[models.RunRef, models.RequestModel]) -> web.St
         raise Problem(409, f"run {number} is neither going nor waiting")
     await call.record("run.cancelled", f"run {number}", number)
     return web.json_response(document, status=202)
+
+
+async def title(call: ApiRequest[models.TitleRef, models.RequestModel]) -> web.StreamResponse:
+    """What is tracked of a title, since when and why, and what would change it."""
+    parts = call.site.parts
+    facts = await parts.store.read(titles.facts, call.query.request_id)
+    if facts is None:
+        raise Problem(404, f"there is no request {call.query.request_id}")
+    because = [*sentences(facts, parts.service.removal)]
+    return web.json_response({**linked(facts, parts.settings.instances), "because": because})
+
+
+async def attention(
+    call: ApiRequest[models.AttentionQuery, models.RequestModel],
+) -> web.StreamResponse:
+    """What needs somebody now, the most urgent first, each with what to do."""
+    parts = call.site.parts
+    found = await parts.store.read(findings, parts.service.removal, ignored=call.query.ignored)
+    return web.json_response({"findings": [finding.as_dict() for finding in found]})
 
 
 async def audit(call: ApiRequest[models.AuditQuery, models.RequestModel]) -> web.StreamResponse:

@@ -127,6 +127,11 @@ class ApiRequest(Generic[_Query, _Body]):
         after = {"address": self.request[ADDRESS]}
         return AuditEvent(action, self.actor, run_id, target, reason, after=after)
 
+    def accepted(self, document: Mapping[str, Any], run_id: int) -> web.Response:
+        """The reply that a run sees to it, and where that can be followed."""
+        where = f"{self.site.parts.settings.http.base_path}/admin/runs/{run_id}"
+        return web.json_response(document, status=202, headers={"Location": where})
+
     async def record(
         self, action: str, target: str, run_id: int | None = None, reason: str | None = None
     ) -> None:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from daemon.store import attention
 from daemon.store.attention import Finding
-from daemon.web import settle, view
+from daemon.web import actions, view
 from daemon.web.frame import PageRequest
 from daemon.web.pages.base import Pages
 
@@ -43,6 +43,6 @@ class AttentionPages(Pages):
     async def _done(self, visit: PageRequest) -> web.StreamResponse:
         verb, _, named = visit.form.get("do", "").partition(" ")
         kind, _, target = named.partition(" ")
-        done = await settle.settled(self._call(visit), verb, kind, target)
+        done = await actions.settled(self._call(visit), verb, kind, target)
         shown = visit.request.query.get("kind", "")
         return self._frame.to(_PATH, kind=shown, said=done.said, run=done.run_id)

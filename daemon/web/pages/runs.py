@@ -13,7 +13,7 @@ from daemon.store import glance
 from daemon.store.glance import SHOWN, RunView, Wanted
 from daemon.store.history import RunFilter
 from daemon.store.plans import PlanState
-from daemon.web import admin, plans, view
+from daemon.web import actions, admin, view
 from daemon.web.frame import PageRequest
 from daemon.web.models import RunQuery, RunsOfDays
 from daemon.web.pages.base import RUN, Pages, read
@@ -98,16 +98,16 @@ class RunPages(Pages):
         return self._frame.to("/status", said="cancelled", run=self._run_id(visit))
 
     async def _approve(self, visit: PageRequest) -> web.StreamResponse:
-        await plans.approve(self._call(visit, number := self._run_id(visit)))
+        await actions.approve(self._call(visit, number := self._run_id(visit)))
         return self._frame.to(f"/status/runs/{number}", said="approved")
 
     async def _discard(self, visit: PageRequest) -> web.StreamResponse:
-        await plans.discard(self._call(visit, number := self._run_id(visit)))
+        await actions.discard(self._call(visit, number := self._run_id(visit)))
         return self._frame.to(f"/status/runs/{number}", said="discarded")
 
     async def _undo(self, visit: PageRequest) -> web.StreamResponse:
         number = self._run_id(visit)
-        titles = await plans.take_back(self._call(visit, number))
+        titles = await actions.take_back(self._call(visit, number))
         return self._page(visit, "undone.html", number=number, titles=titles)
 
     async def _view(self, number: int, wanted: Wanted) -> RunView:

@@ -13,11 +13,11 @@ from daemon.report.explain import linked, of_untracked, sentences
 from daemon.store import glance, titles
 from daemon.store.glance import Wanted
 from daemon.web import known
+from daemon.web.actions import look
 from daemon.web.frame import PageRequest
 from daemon.web.models import RunRef, TitleRef
 from daemon.web.pages.base import Pages, read
 from daemon.web.problems import Problem
-from daemon.web.titles import look
 
 _PICTURE: Final = {
     "Cache-Control": "private, max-age=86400",

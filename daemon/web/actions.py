@@ -1,20 +1,83 @@
-"""What an administrator has done about what needs somebody; the page and the API both call it."""
+"""What an administrator decides: about held plans, what was removed, and what needs attention.
+
+The page and the API both call these functions, and each records its audit event.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from aiohttp import web
 
-from daemon.domain import Scope, Trigger
-from daemon.store import attention, titles
+from daemon.domain import HeldKind, Scope, Trigger
+from daemon.store import attention, history, plans, titles
 from daemon.store.attention import Finding
 from daemon.store.audit import AuditEvent
-from daemon.web.models import RequestModel, SettleBody
+from daemon.store.plans import PlanState
+from daemon.store.undo import Undone, undo_run
+from daemon.triggers.queue import QueuedRun
+from daemon.web.models import RequestModel, RunRef, SettleBody
 from daemon.web.problems import Problem
 from daemon.web.routes import ApiRequest
-from daemon.web.titles import look
+
+
+async def approve(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
+    """Let a held plan be carried out: its titles removed, its ids of Radarr or Sonarr taken away.
+
+    Only as far as that still is to be done: a full run begins, which looks at the library as it is
+    now; the reply names it.
+    """
+    number, parts = call.query.run_id, call.site.parts
+    plan = await parts.store.read(plans.one, number)
+    await _close(call, PlanState.APPROVED)
+    held = plan["titles"] if plan else []
+    scope = Scope(approved=_rows(held, HeldKind.REMOVE), unlinks=_rows(held, HeldKind.UNLINK))
+    ticket = parts.worker.ask(Trigger.ADMIN, call.actor, scope)
+    return call.accepted(ticket.as_dict(), ticket.number)
+
+
+def _rows(held: Iterable[Mapping[str, Any]], kind: HeldKind) -> frozenset[int]:
+    return frozenset(int(one["request_id"]) for one in held if one["kind"] == kind)
+
+
+async def discard(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
+    """Forget a held plan; the same titles are not held again until they change."""
+    await _close(call, PlanState.DISCARDED)
+    return web.json_response({"run_id": call.query.run_id, "state": PlanState.DISCARDED.value})
+
+
+async def undo(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
+    """Take back what a run removed, merged, relinked and promoted.
+
+    Each title by itself: one whose row has changed since stays as it is, and says why.
+    """
+    done = [one._asdict() for one in await take_back(call)]
+    return web.json_response({"run_id": call.query.run_id, "titles": done})
+
+
+async def take_back(call: ApiRequest[RunRef, RequestModel]) -> list[Undone]:
+    """The same, shared by the API and the page.
+
+    Raises:
+        Problem: 404, there is no such run.
+    """
+    number, store = call.query.run_id, call.site.parts.store
+    if await store.read(history.run_page, number, 0, 1) is None:
+        raise Problem(404, f"there is no run {number}")
+    done = await store.write(undo_run, number, call.actor)
+    await call.record("run.undone", f"run {number}", number)
+    return done
+
+
+async def _close(call: ApiRequest[RunRef, RequestModel], state: PlanState) -> None:
+    number, parts = call.query.run_id, call.site.parts
+    if await parts.store.read(plans.one, number) is None:
+        raise Problem(404, f"run {number} holds no plan")
+    age = parts.settings.removal.hold_for
+    event = call.event(f"plan.{state.value}", f"plan {number}", number)
+    if not await parts.store.write(plans.settle, number, state, event, age):
+        raise Problem(409, f"the plan of run {number} does not wait any more")
 
 
 class Done(NamedTuple):
@@ -39,8 +102,7 @@ async def settle(call: ApiRequest[RequestModel, SettleBody]) -> web.StreamRespon
     document = {**asked.model_dump(), "run_id": done.run_id}
     if done.run_id is None:
         return web.json_response(document)
-    where = f"{call.site.parts.settings.http.base_path}/admin/runs/{done.run_id}"
-    return web.json_response(document, status=202, headers={"Location": where})
+    return call.accepted(document, done.run_id)
 
 
 async def settled(call: ApiRequest[Any, Any], verb: str, kind: str, target: str) -> Done:
@@ -137,6 +199,20 @@ async def _keep(
 def _run(call: ApiRequest[Any, Any], scope: Scope) -> int:
     """The number of a full run that goes by what the admin has said."""
     return call.site.parts.worker.ask(Trigger.ADMIN, call.actor, scope).number
+
+
+async def look(call: ApiRequest[Any, Any], target: str, jellyfin_id: str | None) -> QueuedRun:
+    """Ask for a run that looks at one title, which the audit is to name `target`.
+
+    Raises:
+        Problem: 409, Jellyfin has no id for it.
+    """
+    if jellyfin_id is None:
+        raise Problem(409, "Jellyfin has no id for it; the next full sync looks for it.")
+    scope = Scope(frozenset({jellyfin_id}))
+    ticket = call.site.parts.worker.ask(Trigger.ADMIN, call.actor, scope)
+    await call.record("title.rechecked", target, ticket.number)
+    return ticket
 
 
 _ALWAYS: Final = frozenset({"ignore", "restore", "recheck"})
