@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import os
-from typing import ClassVar
+from typing import ClassVar, Final
+
+_LONGEST: Final = 300
 
 
 class DaemonError(Exception):
@@ -105,7 +107,7 @@ class ServiceError(DaemonError):
         Args:
             service: the name people know, e.g. "Jellyfin".
             url: where it was asked, without its query.
-            detail: what happened, in plain words, free of secrets.
+            detail: what happened, in plain words, free of secrets; may quote the service.
             hint: what to do, if it can be said better than the class does.
             status: the HTTP status, if there was a reply.
             retry_after: seconds that the service asks to be left alone.
@@ -113,7 +115,13 @@ class ServiceError(DaemonError):
         self.service = service
         self.status = status
         self.retry_after = retry_after
-        super().__init__(f"{service} at {url}: {detail}; {hint or self.hint}")
+        super().__init__(f"{service} at {url}: {_plain(detail)}; {_plain(hint or self.hint)}")
+
+
+def _plain(text: str) -> str:
+    """A text fit for a log line and a page: a service may send megabytes, and what is no text."""
+    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return "".join(one if one.isprintable() else "?" for one in short)
 
 
 class UnreachableError(ServiceError):
@@ -136,7 +144,7 @@ class RefusedKeyError(ServiceError):
     """The service does not accept the API key."""
 
     kind = "refused_key"
-    hint = "make a new API key in its settings and put it into the configuration"
+    hint = "make a new API key in its settings and configure it, unless this is another service's"
 
 
 class NotAnApiKeyError(ServiceError):

@@ -14,7 +14,8 @@ from daemon.domain import Ids, ItemError, MediaType, SourceFailure
 from daemon.errors import ServiceError, WrongServiceError
 from daemon.identity import Catalogue
 from daemon.services.http import ServiceHttp
-from daemon.services.records import Broken, Int32, MalformedError, RecordReader, salvaged
+from daemon.services.listing import reading
+from daemon.services.records import Broken, Int32, RecordReader, salvaged
 from daemon.snapshot import Report
 
 
@@ -208,13 +209,11 @@ class ArrClient:
         return found.find(Ids(tmdb)) if found else None
 
     async def _listed(self, query: dict[str, str]) -> Report:
-        path, reading = self._application.path, _Reading(self)
+        path, found = self._application.path, _Reading(self)
         reader = RecordReader(_Record)
         async with self.http.stream(path, query) as chunks:
-            try:
+            with reading(self.http, path):
                 async for chunk in chunks:
-                    reading.add(reader.feed(chunk))
-                reading.add(reader.close(list)[0])
-            except MalformedError as error:
-                raise self.http.not_json(path, f"the list is not whole: {error}") from None
-        return reading.report()
+                    found.add(reader.feed(chunk))
+                found.add(reader.close(list)[0])
+        return found.report()

@@ -8,43 +8,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import os
 import random
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple, Self, TypeVar
-from urllib.parse import urlsplit
+from datetime import datetime
+from typing import Annotated, Any, NamedTuple, Self, TypeVar, get_origin
 
 import aiohttp
 import pydantic
 
 from daemon.errors import (
-    BrokenServiceError,
     CutShortError,
     NotJsonError,
-    RefusedKeyError,
-    RejectedError,
     ServiceError,
-    StartingError,
-    TimedOutError,
     TooLargeError,
-    UnreachableError,
     WrongServiceError,
 )
+from daemon.services.verdict import JSON, Head, date_of, failed, verdict
 
 _MIB = 1024 * 1024
 _CHUNK = 256 * 1024
-_JSON = "application/json"
-_OK = 200
-_NO_CONTENT = 204
-_STARTING = 503
-_REFUSED = frozenset({401, 403})
-_ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})
-_PASSING = frozenset({408, 429, *range(500, 600)})
 _Model = TypeVar("_Model")
 
 
@@ -105,70 +89,6 @@ class Reply(NamedTuple):
     headers: Mapping[str, str]
     body: bytes
     cookies: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """A reply's status and headers, as far as a verdict needs them.
-
-    Attributes:
-        retry_after: in seconds; Jellyfin writes `005`, and a date is taken as "no number given".
-    """
-
-    status: int
-    content_type: str = ""
-    retry_after: float | None = None
-    location: str = ""
-
-
-def verdict(service: str, url: str, head: Head, wanted: str = _JSON) -> ServiceError | None:
-    """What a reply's head means, before its body is looked at; None if it is good.
-
-    While Jellyfin starts, it answers 503 with and without Retry-After, and once a lone 500 (seen on
-    10.11). Its 401 is a verdict even then. Radarr and Sonarr answer 404 without a body where the
-    other one's path is asked for, and a redirect where their URL base is missing.
-    """
-    status = head.status
-    if status == _NO_CONTENT:
-        return None
-    if status == _OK:
-        return (
-            None
-            if head.content_type.startswith(wanted)  # Jellyfin adds `; profile=…` or `; charset=…`
-            else NotJsonError(service, url, _not_json(head), status=status)
-        )
-    if status in _REFUSED:
-        return RefusedKeyError(service, url, f"HTTP {status}", status=status)
-    if status in _ELSEWHERE:
-        return WrongServiceError(
-            service, url, f"HTTP {status}", hint=_base(url, head), status=status
-        )
-    if status not in _PASSING:
-        return RejectedError(service, url, f"HTTP {status}", status=status)
-    kind = StartingError if status == _STARTING else BrokenServiceError
-    return kind(service, url, f"HTTP {status}", status=status, retry_after=head.retry_after)
-
-
-def _not_json(head: Head) -> str:
-    return f"{head.content_type.partition(';')[0] or 'nothing'} instead of JSON"
-
-
-def _base(url: str, head: Head) -> str | None:
-    """Radarr and Sonarr redirect to the same path under their URL base, which tells that base."""
-    path, wanted = urlsplit(url).path, urlsplit(head.location).path
-    if wanted.endswith(path) and (base := wanted.removesuffix(path)):
-        return f"its URL base is {base}: the configured address must end in that"
-    return None
-
-
-def _head(reply: aiohttp.ClientResponse) -> Head:
-    wait = reply.headers.get("Retry-After", "")
-    return Head(
-        reply.status,
-        reply.headers.get("Content-Type", ""),
-        float(wait) if wait.isascii() and wait.isdigit() else None,
-        reply.headers.get("Location", ""),
-    )
 
 
 @dataclass(slots=True)
@@ -277,11 +197,26 @@ class ServiceHttp:
         return reply.headers["Content-Type"].partition(";")[0], reply.body
 
     def _parsed(self, path: str, model: type[_Model], body: bytes) -> _Model:
+        # The first error is enough: those of each of a million elements would take a gigabyte.
+        listed = get_origin(model) is list
+        kind: Any = Annotated[model, pydantic.FailFast()] if listed else model
         try:
-            return pydantic.TypeAdapter(model).validate_json(body)
+            adapter: pydantic.TypeAdapter[_Model] = pydantic.TypeAdapter(kind)
+            return adapter.validate_json(body)
         except pydantic.ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
-            raise self.not_json(path, f"unexpected JSON: {first['msg']}") from None
+            raise self._unexpected(path, body, first) from None
+
+    def _unexpected(self, path: str, body: bytes, error: Mapping[str, Any]) -> ServiceError:
+        if not body.strip():
+            return self.not_json(path, "an empty reply")
+        if error["type"] != "json_invalid":
+            place = ".".join(map(str, error["loc"]))
+            where = f" at {place}" if place else ""
+            return self.not_json(path, f"unexpected JSON: {error['msg']}{where}")
+        if (why := str(error["ctx"]["error"])).startswith("EOF"):
+            return CutShortError(self.service, self.url + path, "the reply ends too early")
+        return self.not_json(path, f"no JSON: {why}")
 
     def stream(
         self, path: str, query: Mapping[str, str] | None = None, seconds: float | None = None
@@ -339,14 +274,8 @@ class ServiceHttp:
         try:
             async with asyncio.timeout_at(deadline):
                 yield
-        except TimeoutError:
-            raise TimedOutError(self.service, url, "no complete reply in time") from None
-        except aiohttp.ClientPayloadError:
-            raise CutShortError(self.service, url, "the connection ended in mid-reply") from None
-        except aiohttp.ClientResponseError:
-            raise WrongServiceError(self.service, url, "no proper HTTP is spoken there") from None
-        except aiohttp.ClientError as error:
-            raise UnreachableError(self.service, url, _reason(error)) from None
+        except (TimeoutError, aiohttp.ClientError, UnicodeError) as error:
+            raise failed(self.service, url, error) from None
         finally:
             self.meter.waiting -= 1
             self.meter.seconds += time.monotonic() - started
@@ -373,7 +302,7 @@ class ServiceHttp:
         stack: contextlib.AsyncExitStack,
         method: str,
         url: str,
-        wanted: str = _JSON,
+        wanted: str = JSON,
         also: Collection[int] = (),
         **sent: Any,
     ) -> aiohttp.ClientResponse:
@@ -386,12 +315,12 @@ class ServiceHttp:
         except aiohttp.ServerTimeoutError:
             raise
         except aiohttp.ClientConnectionError as error:
-            raise UnreachableError(self.service, url, _reason(error)) from None
-        failure = verdict(self.service, url, _head(reply), wanted)
+            raise failed(self.service, url, error) from None
+        failure = verdict(self.service, url, Head.of(reply.status, reply.headers), wanted)
         if failure is not None and reply.status not in also:
             reply.close()
             raise failure
-        self.date = _date(reply)
+        self.date = date_of(reply.headers)
         return reply
 
     async def _chunks(
@@ -408,23 +337,3 @@ class ServiceHttp:
             if size > cap:
                 raise TooLargeError(self.service, url, f"over {cap // _MIB} MiB")
             yield chunk
-
-
-def _date(reply: aiohttp.ClientResponse) -> datetime | None:
-    try:
-        return parsedate_to_datetime(reply.headers.get("Date", "")).replace(tzinfo=UTC)
-    except ValueError:
-        return None
-
-
-def _reason(error: aiohttp.ClientError) -> str:
-    """What a person can use of a connection error; never the URL, which may hold a query."""
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        lost = error.os_error.errno == socket.EAI_AGAIN
-        return "no name server answers" if lost else "the name is not known"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return "its certificate is not trusted"
-    if isinstance(error, aiohttp.ClientSSLError):
-        return "no https is spoken there"
-    code = getattr(error, "errno", None)
-    return os.strerror(code) if code else "the connection failed"

@@ -27,10 +27,10 @@ from daemon.errors import (
 )
 from daemon.identity import Places, jellyfin_id, provider_ids
 from daemon.services.http import RetryPolicy, ServiceHttp
+from daemon.services.listing import reading
 from daemon.services.records import (
     Broken,
     Int32,
-    MalformedError,
     RecordReader,
     Taken,
     salvaged,
@@ -662,13 +662,11 @@ class JellyfinClient:
     ) -> AsyncGenerator[list[Any], None]:
         reader = RecordReader(shape, "Items")
         async with self.http.stream("/Items", query) as chunks:
-            try:
+            with reading(self.http, "/Items"):
                 async for chunk in chunks:
                     if rows := reader.feed(chunk):
                         yield rows
                 rows, envelope = reader.close(_Envelope)
-            except MalformedError as error:
-                raise self.http.not_json("/Items", f"the list is not whole: {error}") from None
         page.total = envelope.TotalRecordCount
         yield rows
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
@@ -10,8 +11,9 @@ from typing import Generic, TypeVar
 import msgspec
 
 from daemon.domain import ItemError
+from daemon.errors import CutShortError
 from daemon.services.http import ServiceHttp
-from daemon.services.records import Broken, MalformedError, RecordReader, salvaged
+from daemon.services.records import Broken, CutError, MalformedError, RecordReader, is_cut, salvaged
 
 _Row = TypeVar("_Row")
 _Value = TypeVar("_Value")
@@ -38,6 +40,17 @@ class Found(Generic[_Value]):
         return not any(defect.lost for defect in self.defects)
 
 
+@contextlib.contextmanager
+def reading(http: ServiceHttp, path: str) -> Iterator[None]:
+    """What is wrong with the text of a list is an error of the service that sent it."""
+    try:
+        yield
+    except CutError as error:
+        raise CutShortError(http.service, http.url + path, str(error)) from None
+    except MalformedError as error:
+        raise http.not_json(path, f"the list is not whole: {error}") from None
+
+
 async def listed(
     http: ServiceHttp,
     path: str,
@@ -62,12 +75,10 @@ async def listed(
     reader = RecordReader(shape)
     rows: list[_Row | Broken] = []
     async with http.stream(path, query, http.patience.reply) as chunks:
-        try:
+        with reading(http, path):
             async for chunk in chunks:
                 rows += reader.feed(chunk)
             rows += reader.close(list)[0]
-        except MalformedError as error:
-            raise http.not_json(path, f"the list is not whole: {error}") from None
     return kept(http.service, rows, shape, make, vital)
 
 
@@ -106,11 +117,14 @@ def decoded(
     """One object, without those of its values that are not of their shape.
 
     Raises:
+        CutShortError: it has no end.
         NotJsonError: it is another thing altogether, or something vital is not of its shape.
     """
     try:
         return msgspec.json.decode(body, type=shape)
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        if is_cut(body):
+            raise CutShortError(http.service, http.url + path, "the reply ends too early") from None
         row, lost = salvaged(Broken(body, str(error)), shape)
         if row is None or set(vital) & set(lost):
             raise http.not_json(path, f"unexpected JSON: {error}") from None

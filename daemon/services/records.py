@@ -78,6 +78,11 @@ def salvaged(broken: Broken, shape: type[_Row]) -> tuple[_Row | None, list[str]]
     return shape(**kept), lost
 
 
+def is_cut(text: bytes) -> bool:
+    """Whether it begins as an object and does not end as one."""
+    return text.lstrip().startswith(b"{") and not text.rstrip().endswith(b"}")
+
+
 def _mended(text: bytes, reason: str) -> Broken:
     """A record that msgspec refuses, as far as the standard decoder reads it.
 
@@ -197,8 +202,8 @@ class RecordReader(Generic[_Row]):
         """
         rows = self._read(guess=False)
         text = (self._head and self._head + b"]") + bytes(self._cursor.text)
-        if self._open or (text.lstrip()[:1] == b"{" and not text.rstrip().endswith(b"}")):
-            raise CutError("it ends too early")
+        if self._open or is_cut(text):
+            raise CutError("the list ends too early")
         try:
             return rows, msgspec.json.decode(text, type=envelope)
         except _REFUSED as error:

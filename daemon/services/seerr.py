@@ -18,8 +18,8 @@ from daemon.domain import Ids, ItemError, MediaType
 from daemon.errors import RefusedKeyError, StartingError
 from daemon.pipeline import SeerrMedia, SeerrRequest, SeerrStatus, SeerrTitle
 from daemon.services.http import RetryPolicy, ServiceHttp
-from daemon.services.listing import Found, UnusableError, decoded, kept, moment
-from daemon.services.records import Int32, MalformedError, RecordReader, Taken
+from daemon.services.listing import Found, UnusableError, decoded, kept, moment, reading
+from daemon.services.records import Int32, RecordReader, Taken
 
 SERVICE: Final = "Seerr"
 PATIENCE: Final = RetryPolicy(attempts=2, reply=25.0, listing=25.0, silence=25.0)
@@ -252,11 +252,9 @@ class SeerrClient:
 
     def _decoded(self, path: str, body: bytes) -> tuple[Found[SeerrRequest], int]:
         reader = RecordReader(_Request, "results")
-        try:
+        with reading(self.http, path):
             rows = reader.feed(body)
             last, envelope = reader.close(_Envelope)
-        except MalformedError as error:
-            raise self.http.not_json(path, f"the list is not whole: {error}") from None
         found = kept(SERVICE, [*rows, *last], _Request, _request, ("is4k", "seasons"))
         return found, envelope.pageInfo.results
 

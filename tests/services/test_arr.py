@@ -11,7 +11,7 @@ from aioresponses import aioresponses
 
 from daemon.app import open_services
 from daemon.domain import Ids, ItemError
-from daemon.errors import NotJsonError, ServiceError
+from daemon.errors import CutShortError, NotJsonError, ServiceError
 from daemon.services.arr import APPLICATIONS, ArrClient
 from daemon.services.http import ServiceHttp
 from daemon.settings import Settings
@@ -291,5 +291,5 @@ async def test_what_is_no_list_is_not_empty(body: bytes) -> None:
 
 async def test_a_list_that_ends_early_is_no_list() -> None:
     """A list that ends cleanly in its midst gives no index at all."""
-    with pytest.raises(NotJsonError, match="the list is not whole"):
+    with pytest.raises(CutShortError, match="the list ends too early"):
         await listing(text_of("radarr", "list")[:50_000])

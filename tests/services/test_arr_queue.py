@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from daemon.domain import Ids, ItemError, MediaType
-from daemon.errors import NotJsonError, ServiceError, WrongServiceError
+from daemon.errors import CutShortError, NotJsonError, ServiceError, WrongServiceError
 from daemon.pipeline import ArrEpisode, ArrSeason, HistoryEvent, HistoryKind, QueueEntry
 from daemon.services.arr_queue import ArrQueueClient
 from daemon.services.listing import Found
@@ -337,7 +337,7 @@ async def test_the_start_of_an_instance_is_told() -> None:
 
 async def test_a_queue_that_is_cut_is_no_queue() -> None:
     """A list that ends cleanly in its midst would look like downloads that are gone."""
-    with pytest.raises(NotJsonError, match="the list is not whole"):
+    with pytest.raises(CutShortError, match="the list ends too early"):
         await queue(text_of("radarr", "queue")[:3000])
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from daemon.app import open_services
 from daemon.domain import Ids, ItemError, LibraryItem, MediaType
-from daemon.errors import NotJsonError, ServiceError
+from daemon.errors import CutShortError, ServiceError
 from daemon.identity import Parsed, Places, provider_ids
 from daemon.services.jellyfin import (
     Around,
@@ -806,6 +806,6 @@ async def test_a_list_that_ends_early_is_no_list() -> None:
         http(upstream.url, "Jellyfin") as client,
     ):
         pieces = JellyfinClient(client).page(page, 0, 100, Around(), pictures=False)
-        with pytest.raises(NotJsonError, match="the list is not whole"):
+        with pytest.raises(CutShortError, match="the list ends too early"):
             seen.extend([item.title async for items in pieces for item in items])
     assert (page.rows, page.total) == (27, None)

@@ -111,7 +111,11 @@ FAILURES: dict[str, tuple[Act, set[str]]] = {
     "a word": (reply(body=b'"hello"'), {"not_json", "wrong_service"}),
     "nothing": (reply(body=b""), {"not_json", "wrong_service"}),
     "half a reply": (chunked(b'[{"id": 1', whole=False), {"cut_short"}),
-    "half of it as if it were whole": (chunked(b'[{"id": 1'), {"not_json", "wrong_service"}),
+    "half of it as if it were whole": (
+        chunked(b'[{"id": 1'),
+        {"cut_short", "not_json", "wrong_service"},
+    ),
+    "half an object": (chunked(b'{"id": 1'), {"cut_short", "wrong_service"}),
     "a telephone": (b"SSH-2.0-OpenSSH\r\n", {"wrong_service"}),
 }
 

@@ -12,6 +12,7 @@ import pytest
 from daemon.domain import Ids, ItemError, MediaType
 from daemon.errors import (
     BrokenServiceError,
+    CutShortError,
     NotJsonError,
     RefusedKeyError,
     ServiceError,
@@ -382,7 +383,7 @@ async def test_what_is_no_list_of_requests_is_not_empty(body: bytes) -> None:
 async def test_half_a_page_is_no_page() -> None:
     """A page that ends cleanly in its midst gives no requests at all."""
     text = recorded("seerr", "exchanges")["approved"]["body"].encode()
-    with pytest.raises(NotJsonError, match="the list is not whole"):
+    with pytest.raises(CutShortError, match="the list ends too early"):
         await opened([reply(body=text[: len(text) // 2])])
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from daemon.errors import (
     BrokenServiceError,
+    CutShortError,
     NotJsonError,
     RefusedKeyError,
     ServiceError,
@@ -239,5 +240,5 @@ async def test_half_an_answer_is_no_answer() -> None:
     """It would look like a file that Shoko has not seen."""
     body = recorded("shoko", "exchanges")["matched"]["body"].encode()
     for text in (body[:200], b"{}", b"null"):
-        with pytest.raises(NotJsonError):
+        with pytest.raises((CutShortError, NotJsonError)):
             await reported(server(reply(body=text)))

@@ -1,0 +1,200 @@
+"""What a service's head of a reply, or its failure to give one, means to people; no I/O."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Final, Self
+from urllib.parse import parse_qs, urljoin, urlsplit
+
+import aiohttp
+from aiohttp.http_exceptions import ContentEncodingError
+
+from daemon.errors import (
+    BrokenServiceError,
+    CutShortError,
+    NotJsonError,
+    RefusedKeyError,
+    RejectedError,
+    ServiceError,
+    StartingError,
+    TimedOutError,
+    UnreachableError,
+    WrongServiceError,
+)
+
+JSON: Final = "application/json"
+_REFUSED: Final = frozenset({401, 403})
+_MOVED: Final = frozenset({301, 302, 303, 307, 308})
+_NOTHING_THERE: Final = frozenset({404, 405})
+_PASSING: Final = frozenset({408, 429, *range(500, 600)})
+_UNREACHED: Final = "a proxy answers for it: check that it runs, and that the proxy reaches it"
+_HINTS: Final = {
+    429: "it, or a proxy before it, limits how often it may be asked",
+    502: _UNREACHED,
+    504: _UNREACHED,
+}
+_EPOCH: Final = 1970
+_FRONT_PAGES: Final = ("/web/index.html", "/web/", "/web", "/api-docs/swagger")
+"""Where Jellyfin sends what is not below its URL base; the last one without its web client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A reply's status and headers, as far as a verdict needs them.
+
+    Attributes:
+        content_type: in lower case, without its parameters: Jellyfin adds `profile` and `charset`.
+        retry_after: in seconds; Jellyfin writes `005`, and a date is taken as "no number given".
+        asks_login: whether it asks for a login in HTTP's own way.
+    """
+
+    status: int
+    content_type: str = ""
+    retry_after: float | None = None
+    location: str = ""
+    asks_login: bool = False
+
+    @classmethod
+    def of(cls, status: int, headers: Mapping[str, str]) -> Self:
+        """The head of a reply; names of headers are found in any case."""
+        wait = headers.get("Retry-After", "")
+        return cls(
+            status,
+            headers.get("Content-Type", "").partition(";")[0].strip().lower(),
+            float(wait) if wait.isascii() and wait.isdigit() else None,
+            headers.get("Location", ""),
+            "WWW-Authenticate" in headers,
+        )
+
+
+def verdict(service: str, url: str, head: Head, wanted: str = JSON) -> ServiceError | None:
+    """What a reply's head means, before its body is looked at; None if it is good.
+
+    While Jellyfin starts, it answers 503 with and without Retry-After, and once a lone 500 (seen on
+    10.11). Its 401 is a verdict even then. Radarr and Sonarr answer 404 without a body where the
+    other one's path is asked for. None of them asks for a login by a header or a page.
+
+    Args:
+        service: the name people know.
+        url: what was asked.
+        head: of the reply.
+        wanted: the content type that the reply must have, or the beginning of another one.
+    """
+    status = head.status
+    if status == HTTPStatus.NO_CONTENT:
+        return None
+    if status == HTTPStatus.OK:
+        found = head.content_type
+        if found == wanted or (wanted != JSON and found.startswith(wanted)):
+            return None
+        detail = f"{found or 'nothing'} instead of {'JSON' if wanted == JSON else wanted}"
+        return NotJsonError(service, url, detail, status=status)
+    kind, hint, detail = _meaning(url, head)
+    return kind(service, url, detail, hint=hint, status=status, retry_after=head.retry_after)
+
+
+def _meaning(url: str, head: Head) -> tuple[type[ServiceError], str | None, str]:
+    status, detail = head.status, f"HTTP {head.status}"
+    if status in _REFUSED:
+        if head.asks_login or head.content_type == "text/html":
+            hint = "a proxy before it asks for a login: let Library Sync reach it without"
+            return WrongServiceError, hint, detail
+        return RefusedKeyError, None, detail
+    if status in _MOVED:
+        return WrongServiceError, _redirected(url, head.location), detail
+    if status in _NOTHING_THERE:
+        return WrongServiceError, None, detail
+    if status in _PASSING:
+        starting = status == HTTPStatus.SERVICE_UNAVAILABLE
+        return StartingError if starting else BrokenServiceError, _HINTS.get(status), detail
+    if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return RejectedError, None, detail
+    return WrongServiceError, None, f"{detail} is no answer to what was asked"
+
+
+def _redirected(url: str, location: str) -> str | None:
+    """What a redirect, which is never followed, tells of the right address."""
+    asked = urlsplit(url)
+    try:
+        target = urlsplit(urljoin(url, location))
+        target_host = target.hostname
+    except ValueError:
+        return None
+    place = f"{target.scheme}://{target.netloc.rpartition('@')[2]}"
+    if target_host != asked.hostname:
+        return f"{place} answers instead of it: a proxy may ask for a login there"
+    if target.scheme != asked.scheme:
+        return f"it is at {place}: configure that"
+    base = _base(asked.path, target.path, signing_in="returnUrl" in parse_qs(target.query))
+    return base and f"its URL base is {base}: the configured address must end in that"
+
+
+def _base(asked: str, target: str, *, signing_in: bool) -> str | None:
+    """The URL base that a redirect tells of, of the same path below it or of its front page.
+
+    Radarr and Sonarr send to their login what is below a wrong base (seen on 6.0 and 4.0).
+    """
+    for end in (asked, *_FRONT_PAGES, *(["/login"] if signing_in else [])):
+        if target.endswith(end) and (base := target.removesuffix(end)):
+            return base
+    return None
+
+
+def failed(service: str, url: str, error: Exception) -> ServiceError:
+    """Why there is no whole reply, as far as a person can use it.
+
+    The text of the library's error is never used: it may hold the URL with its query.
+    """
+    if isinstance(error, TimeoutError):
+        return TimedOutError(service, url, "no complete reply in time")
+    if any(isinstance(cause, ContentEncodingError) for cause in _causes(error)):
+        hint = "look at the proxy between, if there is one"
+        return CutShortError(service, url, "its compression cannot be read", hint=hint)
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return CutShortError(service, url, "the connection ended in mid-reply")
+    if isinstance(error, aiohttp.ClientResponseError):
+        hint = "check the port, and whether its address begins with http:// or https://"
+        return WrongServiceError(service, url, "no proper HTTP is spoken there", hint=hint)
+    detail, advice = _unconnected(error)
+    return UnreachableError(service, url, detail, hint=advice)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _unconnected(error: Exception) -> tuple[str, str | None]:
+    """What a person can do about a connection that failed."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        if error.os_error.errno == socket.EAI_AGAIN:
+            return "no name server answers", "check the network of this machine"
+        return "the name is not known", "check the name in its address"
+    if isinstance(error, UnicodeError):
+        return "this is no name of a machine", "check the name in its address"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        why = getattr(error.certificate_error, "verify_message", "unknown")
+        hint = "if it is one of your own, name its authority's file in SSL_CERT_FILE"
+        return f"its certificate is not trusted ({why})", hint
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "no https is spoken there", "check the port, or begin its address with http://"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "it hung up without an answer", None
+    number = getattr(error, "errno", None)
+    return os.strerror(number) if number else "the connection failed", None
+
+
+def date_of(headers: Mapping[str, str]) -> datetime | None:
+    """The service's own clock, aware UTC; None where it tells nothing that can be its clock."""
+    try:
+        date = parsedate_to_datetime(headers.get("Date", "")).replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+    return date if date.year >= _EPOCH else None
