@@ -138,6 +138,11 @@ class Meaning:
     retried: bool = False
 
 
+def _update(code: str, words: str, count: Count, group: Group, undone: str = "") -> Meaning:
+    audit, kind = f"title.{code}", Kind.UPDATE
+    return Meaning(code, words, None, "", "", "", kind, (count,), (group,), audit, undone)
+
+
 class Reason(StrEnum):
     """Why something is decided, by its code in the file and the API; the most urgent come first."""
 
@@ -172,40 +177,20 @@ class Reason(StrEnum):
         groups=(Group.ADDED, Group.UNMATCHED),
         audit="titles.added",
     )
-    PROMOTE = Meaning(
-        "promote",
-        "requested, and available now",
-        kind=Kind.UPDATE,
-        counts=(Count.PROMOTED,),
-        groups=(Group.AVAILABLE,),
-        audit="title.promote",
-        undone="changed state",
+    PROMOTE = _update(
+        "promote", "requested, and available now", Count.PROMOTED, Group.AVAILABLE, "changed state"
     )
-    RELINK = Meaning(
+    RELINK = _update(
         "relink",
         "linked anew, as an id was proven wrong",
-        kind=Kind.UPDATE,
-        counts=(Count.RELINKED,),
-        groups=(Group.LINKED,),
-        audit="title.relink",
-        undone="replaced link",
+        Count.RELINKED,
+        Group.LINKED,
+        "replaced link",
     )
-    REFRESH = Meaning(
-        "refresh",
-        "brought up to date with newer texts",
-        kind=Kind.UPDATE,
-        counts=(Count.REFRESHED,),
-        groups=(Group.CHANGED,),
-        audit="title.refresh",
+    REFRESH = _update(
+        "refresh", "brought up to date with newer texts", Count.REFRESHED, Group.CHANGED
     )
-    FILL = Meaning(
-        "fill",
-        "missing values filled in",
-        kind=Kind.UPDATE,
-        counts=(Count.FILLED,),
-        groups=(Group.CHANGED,),
-        audit="title.fill",
-    )
+    FILL = _update("fill", "missing values filled in", Count.FILLED, Group.CHANGED)
     REMOVE = Meaning(
         "gone_from_the_library",
         "gone from the library, so removed",

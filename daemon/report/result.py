@@ -17,11 +17,13 @@ from daemon.domain import (
     Decision,
     Fate,
     ItemError,
+    LibraryItem,
     Outcome,
     Plan,
     Rule,
     Skip,
     SourceFailure,
+    TrackedRequest,
     Update,
 )
 from daemon.reasons import UPDATED, Count, Reason
@@ -187,33 +189,27 @@ def _told(rules: Iterable[Rule]) -> list[dict[str, Any]]:
 
 def planned(plan: Plan) -> Iterator[dict[str, Any]]:
     """A plan as a dry run tells it: what would be written, held or left to a person."""
-    for decision in plan.decisions:
-        yield from _planned(decision)
+    for one in plan.decisions:
+        if isinstance(one, Add):
+            yield {"decision": "add", **_about(one.item)}
+        elif isinstance(one, Update):
+            columns = sorted({*one.fills, *one.replaces, *one.relinks})
+            yield {"decision": one.reason.value, **_about(one.item), "columns": columns}
+        elif isinstance(one, Conflict):
+            yield {"decision": "conflict", **_about(one.item), "request_ids": [*one.request_ids]}
+        elif isinstance(one, Absent) and one.fate is Fate.REMOVE:
+            yield {"decision": "remove", **_named(one.request), "why": one.why}
     for held in plan.held:
-        row = held.request
-        entry = {"request_id": row.id, "library": row.library, "why": held.why}
-        yield {"decision": "hold", **entry, "kind": held.kind.value}
+        why = {"why": held.why, "kind": held.kind.value}
+        yield {"decision": "hold", **_named(held.request), **why}
 
 
-def _planned(decision: Decision) -> Iterator[dict[str, Any]]:
-    if isinstance(decision, Absent):
-        row = decision.request
-        if decision.fate is Fate.REMOVE:
-            entry = {"request_id": row.id, "library": row.library, "why": decision.why}
-            yield {"decision": "remove", **entry}
-    elif decision.item is None:
-        if isinstance(decision, Conflict):
-            yield {"decision": "conflict", "request_ids": list(decision.request_ids)}
-    else:
-        entry = {
-            "media_type": decision.item.media_type.value,
-            "title": decision.item.title,
-            "jellyfin_id": decision.item.jellyfin_id,
-        }
-        if isinstance(decision, Add):
-            yield {"decision": "add", **entry}
-        elif isinstance(decision, Update):
-            columns = sorted({*decision.fills, *decision.replaces, *decision.relinks})
-            yield {"decision": decision.reason.value, **entry, "columns": columns}
-        elif isinstance(decision, Conflict):
-            yield {"decision": "conflict", **entry, "request_ids": list(decision.request_ids)}
+def _about(item: LibraryItem | None) -> dict[str, Any]:
+    if item is None:
+        return {}
+    names = {"title": item.title, "jellyfin_id": item.jellyfin_id}
+    return {"media_type": item.media_type.value, **names}
+
+
+def _named(row: TrackedRequest) -> dict[str, Any]:
+    return {"request_id": row.id, "library": row.library}
