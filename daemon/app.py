@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from daemon.apply.run import Options, SyncService
 from daemon.errors import DaemonError
 from daemon.logs import logger
-from daemon.observe.sources import Services, Source
+from daemon.observe.sources import Service, Services
 from daemon.report.health import Health
 from daemon.report.notify import Notifications
 from daemon.report.progress import Feed
@@ -172,13 +172,13 @@ async def open_services(
     http = ServiceHttp(JELLYFIN, jellyfin.url, {"Authorization": proof}, patience)
     async with AsyncExitStack() as stack:
         library = JellyfinClient(await stack.enter_async_context(http))
-        sources: list[Source] = []
+        others: list[Service] = []
         for one in settings.instances:
             key = {"X-Api-Key": one.api_key.get_secret_value()}
             http = ServiceHttp(one.label, one.url, key, patience)
             http = await stack.enter_async_context(http)
-            sources.append(ArrClient(http, APPLICATIONS[one.kind], primary=one.primary))
-        yield Services(library, tuple(sources))
+            others.append(ArrClient(http, APPLICATIONS[one.kind], primary=one.primary))
+        yield Services(library, tuple(others))
 
 
 def options(settings: Settings) -> Options:

@@ -150,7 +150,7 @@ class ArrMemory:
         """What each of them holds of the given titles; what cannot be read is a gap."""
         items = list(items)
         found = []
-        for arr in self._services.arrs:
+        for arr in self._services.of(ArrClient):
             mine = [item for item in items if item.media_type is arr.media_type]
             films = arr.media_type is MediaType.MOVIE
             found.append(await (self._of_radarr if films else self._of_sonarr)(arr, mine, problems))

@@ -19,11 +19,9 @@ from daemon.snapshot import Activity, Report
 _T = TypeVar("_T")
 
 
-class Source(Protocol):
-    """One configured instance of a service around the library, e.g. a Radarr."""
+class Service(Protocol):
+    """One configured instance of a service; `http.service` is what everybody calls it."""
 
-    name: str
-    """What people, the log, the metrics and the history call the instance."""
     http: ServiceHttp
 
     async def check(self) -> str:
@@ -33,8 +31,8 @@ class Source(Protocol):
             ServiceError: it does not answer, or another service does.
         """
 
-    async def report(self) -> Report:
-        """What it says in a full run, and what it could not say."""
+
+_Client = TypeVar("_Client", bound=Service)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +40,20 @@ class Services:
     """The clients of all configured instances; iterated over, Jellyfin comes first."""
 
     jellyfin: JellyfinClient
-    sources: tuple[Source, ...] = ()
+    others: tuple[Service, ...] = ()
 
-    def __iter__(self) -> Iterator[JellyfinClient | Source]:
+    def __iter__(self) -> Iterator[Service]:
         yield self.jellyfin
-        yield from self.sources
+        yield from self.others
 
-    @property
-    def arrs(self) -> list[ArrClient]:
-        """Every configured Radarr and Sonarr."""
-        return [one for one in self.sources if isinstance(one, ArrClient)]
+    def of(self, kind: type[_Client]) -> list[_Client]:
+        """The instances of one kind, the primary ones first."""
+        return [one for one in self.others if isinstance(one, kind)]
 
     @property
     def meters(self) -> dict[str, CallStats]:
         """What each instance was asked so far, by its name."""
-        return {one.name: one.http.meter for one in self}
+        return {one.http.service: one.http.meter for one in self}
 
 
 @dataclass(slots=True)
@@ -131,7 +128,7 @@ async def survey(
     """
     async with first_error() as group:
         asked = group.create_task(_jellyfin(services.jellyfin, problems, library))
-        answers = [group.create_task(source.report()) for source in services.sources]
+        answers = [group.create_task(arr.report()) for arr in services.of(ArrClient)]
     server, activity, counts, first, owner = asked.result()
     return Survey(
         server=server,

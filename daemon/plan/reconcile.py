@@ -124,11 +124,13 @@ class _Planner:
     anew: dict[str, list[TrackedRequest]] = field(default_factory=dict)
     claimed: set[str] = field(default_factory=set)
     leads: dict[int, int] = field(default_factory=dict)
+    primary: dict[MediaType, Report | None] = field(default_factory=dict)
     further: dict[MediaType, list[Report]] = field(default_factory=dict)
 
     def plan(self) -> Plan:
         for media_type in MediaType:
             reports = self.snapshot.of(media_type)
+            self.primary[media_type] = next((one for one in reports if one.primary), None)
             self.further[media_type] = [one for one in reports if not one.primary]
         requests = [self._as_identified(row) for row in self.tracker.requests]
         self.grouping = group(self.snapshot.items, requests)
@@ -487,7 +489,7 @@ class _Planner:
 
     def _arr_relink(self, row: TrackedRequest, ids: Ids) -> dict[str, tuple[Value, Value]]:
         """The number at the primary, where its whole list has nothing or another title there."""
-        report = self._primary(row.media_type)
+        report = self.primary[row.media_type]
         if report is None or row.arr_id is None or not report.whole or not report.titles:
             return {}
         if not report.titles.size or report.titles.holds(row.arr_id, ids) is not False:
@@ -561,12 +563,9 @@ class _Planner:
         """The number of a title at the primary of its own kind."""
         if item.media_type is not media_type:
             return None
-        report = self._primary(media_type)
+        report = self.primary[media_type]
         fresh = report is not None and not report.remembered
         return report.titles.find(ids) if fresh and report and report.titles else None
-
-    def _primary(self, media_type: MediaType) -> Report | None:
-        return next((one for one in self.snapshot.of(media_type) if one.primary), None)
 
     # --- the plan as a whole -----------------------------------------------------------------
 
@@ -599,7 +598,7 @@ class _Planner:
         return held
 
     def _names_another(self, row: TrackedRequest, update: Update) -> bool:
-        report = self._primary(row.media_type)
+        report = self.primary[row.media_type]
         if report is None or report.titles is None or row.arr_id is None:
             return False
         return report.titles.names_another(row.arr_id, merged(row.ids, update.item.ids))

@@ -34,7 +34,7 @@ class Finding(NamedTuple):
 async def findings(services: Services, database: Path) -> AsyncIterator[Finding]:
     """Everything in order: the services, the clock, the file."""
     for one in services:
-        yield await _asked(one.name, one.check)
+        yield await _asked(one.http.service, one.check)
     for application in APPLICATIONS.values():
         if application.name not in services.meters:
             yield Finding(application.name, good=True, text="not configured; its ids stay empty")

@@ -335,7 +335,6 @@ class JellyfinClient:
 
     def __init__(self, http: ServiceHttp) -> None:
         self.http = http
-        self.name = http.service
         self._has_api_key = False
 
     async def server(self) -> Server:
@@ -511,7 +510,7 @@ class JellyfinClient:
         """
         server, activity, counts = await self.server(), await self.activity(), await self.counts()
         if (person := await self.owner()) is not None:
-            raise NotAnApiKeyError(self.name, self.http.url, f"the key is the token of {person}")
+            raise NotAnApiKeyError(SERVICE, self.http.url, f"the key is the token of {person}")
         state = "scanning its library now" if activity.scanning else "idle"
         libraries = ", ".join(folder.name for folder in activity.libraries) or "no library"
         return (

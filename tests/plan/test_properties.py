@@ -61,12 +61,17 @@ class World:
     policy: Policy
     approved: frozenset[int] = frozenset()
     lately: int = 0
+    kept: dict[tuple[int, str], int] = field(default_factory=dict)
     locations: tuple[str, ...] = LIBRARIES
 
     def tracker(self) -> Tracker:
         """The tracker's file."""
         rows = [_tracked(number, row) for number, row in self.table.items()]
-        return Tracker(rows, self.deletions, self.lately, self.approved)
+        kept: dict[str, dict[int, int]] = {}
+        for (row, instance), number in self.kept.items():
+            if row in self.table:
+                kept.setdefault(instance, {})[row] = number
+        return Tracker(rows, self.deletions, self.lately, self.approved, instance_ids=kept)
 
     def snapshot(self) -> Snapshot:
         """What the services said."""
@@ -78,7 +83,17 @@ class World:
 
     def after(self, planned: Plan) -> World:
         """The same library, once a plan was carried out."""
-        return replace(self, table=_apply(self.table, planned))
+        gone = {one.request.id for one in only(Absent, planned) if one.fate is Fate.REMOVE}
+        left = self.table.keys() - gone
+        kept = {known: number for known, number in self.kept.items() if known[0] in left}
+        for row, instance, number in planned.evidence.instance_ids:
+            kept.pop((row, instance), None)
+            if number is not None and row in left:
+                kept[row, instance] = number
+        table = _apply(self.table, planned)
+        for number, add in zip(sorted(table.keys() - left), only(Add, planned), strict=True):
+            kept |= {(number, instance): one for instance, one in add.instance_ids.items()}
+        return replace(self, table=table, kept=kept)
 
 
 numbers = st.none() | st.integers(1, 4)
@@ -195,6 +210,8 @@ def lists(draw: st.DrawFn, ids: st.SearchStrategy[Ids]) -> list[Report]:
     return reports
 
 
+FURTHER = st.sampled_from([f"{MOVIE} second", f"{TV} second", "not configured any more"])
+
 rows_of_episodes = st.lists(
     st.builds(
         Episode,
@@ -262,6 +279,7 @@ def worlds(
         Policy(POLICY.public_url, limits),
         frozenset(draw(st.sets(st.integers(1, 5), max_size=1))),
         draw(st.sampled_from([0, 0, 5])),
+        draw(st.dictionaries(st.tuples(st.integers(1, 5), FURTHER), st.integers(101, 106))),
     )
 
 
@@ -372,7 +390,7 @@ def _new_row(add: Add) -> Row:
 def _writes(planned: Plan) -> list[object]:
     """What a plan would change in the tracker's own table."""
     gone = [one for one in only(Absent, planned) if one.fate is Fate.REMOVE]
-    return [*only(Add, planned), *only(Update, planned), *gone]
+    return [*only(Add, planned), *only(Update, planned), *gone, *planned.evidence.instance_ids]
 
 
 # --- an oracle -----------------------------------------------------------------------------------
@@ -496,6 +514,7 @@ def everything(planned: Plan) -> object:
         sorted(repr(rule) for rule in planned.guard),
         sorted(planned.doubles),
         sorted(planned.merges),
+        sorted(repr(one) for one in planned.evidence.instance_ids),
     )
 
 
@@ -709,6 +728,24 @@ def test_a_number_comes_from_the_primary_and_is_of_the_title(world: World) -> No
         report = primaries[media_type]
         assert report.titles is not None
         assert report.titles.holds(number, merged(known, one.item.ids)) is not False
+
+
+@given(worlds())
+@settings(max_examples=100, deadline=None)
+def test_what_is_kept_of_an_instance_comes_from_its_own_list(world: World) -> None:
+    """A number stands in that very list; only all of that list takes one away."""
+    further = {one.instance: one for one in world.reports if not one.primary}
+    planned = world.plan()
+    kept = [(one.instance, one.number) for one in planned.evidence.instance_ids]
+    kept += [pair for one in only(Add, planned) for pair in one.instance_ids.items()]
+    for instance, number in kept:
+        if (report := further.get(instance)) is None:
+            assert number is None
+        elif number is None:
+            assert report.whole
+        else:
+            assert report.titles is not None
+            assert report.titles.holds(number, Ids()) is not False
 
 
 def _number(update: Update, name: str) -> Any:

@@ -158,7 +158,7 @@ async def test_the_key_goes_in_its_header_only() -> None:
             name: {"url": f"{up.url}/base", "api_key": KEY} for name in ("jellyfin", "radarr")
         }
         async with open_services(Settings.model_validate(settings)) as services:
-            [radarr] = services.arrs
+            [radarr] = services.of(ArrClient)
             assert await radarr.check() == "6.0.3.10276"
     [asked] = up.asked
     assert [name for name, value in asked.headers.items() if KEY in value] == ["x-api-key"]
