@@ -274,8 +274,11 @@ async def _attention(options: argparse.Namespace, settings: Settings) -> int:
 async def _undo(options: argparse.Namespace, settings: Settings) -> int:
     async with open_store(settings.database) as store:
         done = await store.write(undo.undo_run, options.id, Actor("cli", _user()))
-    ends = ("as it was before" if one.done else f"left as it is: {one.why}" for one in done)
-    lines = (f"{one.title} ({one.action}): {end}" for one, end in zip(done, ends, strict=True))
+    ends = ("as it was before" if one.done else "left as it is" for one in done)
+    lines = (
+        f"{one.title} ({one.action}): {end}{f': {one.why}' if one.why else ''}"
+        for one, end in zip(done, ends, strict=True)
+    )
     _emit(options, [one._asdict() for one in done], lines)
     if not done:
         _say(f"library-sync: run {options.id} did nothing that can be taken back")

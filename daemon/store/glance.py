@@ -255,7 +255,8 @@ def _restored(
     rows = connection.execute(
         "SELECT done.seq, COALESCE(title, done.target), media_type, id, done.actor_name, done.at"
         " FROM sync_audit AS done LEFT JOIN requests"
-        " ON id = CAST(SUBSTR(done.target, 9) AS INTEGER)"  # what follows on "request "
+        " ON id = IFNULL(json_extract(done.after, '$.request_id'),"
+        " CAST(SUBSTR(done.target, 9) AS INTEGER))"  # what follows on "request "
         " WHERE done.run_id = ? AND done.action = ? AND done.seq > ?"
         " AND COALESCE(title, done.target) LIKE ? ESCAPE '\\' ORDER BY done.seq LIMIT ?",
         (run["id"], _TAKEN_BACK, wanted.after, titles.like(wanted.text), wanted.limit),

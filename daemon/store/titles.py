@@ -29,6 +29,10 @@ _MOMENTS: Final = 30
 
 
 # --- finding ---------------------------------------------------------------------------------
+_OF_ANOTHER: Final = (
+    "action = 'title.undone' AND IFNULL(json_extract(after, '$.request_id') <> ?, 0)"
+)
+"""A removed row that came back under another number, because this one was given away."""
 
 
 class Hit(NamedTuple):
@@ -194,8 +198,9 @@ def _gone(connection: sqlite3.Connection, number: int) -> _Birth:
     rows = connection.execute(
         "SELECT seq, run_id, action FROM sync_audit WHERE target = ? AND (action IN"
         " ('title.removed', 'title.merged') OR action = 'title.undone' AND"
-        " (reason LIKE 'title.removed%' OR reason LIKE 'title.merged%')) ORDER BY seq DESC",
-        (f"request {number}",),
+        " (reason LIKE 'title.removed%' OR reason LIKE 'title.merged%'))"
+        f" AND NOT ({_OF_ANOTHER}) ORDER BY seq DESC",
+        (f"request {number}", number),
     )
     back = 0
     for seq, run_id, action in rows:
@@ -261,8 +266,8 @@ def _history(
 ) -> list[dict[str, Any]]:
     rows = connection.execute(
         f"SELECT {', '.join(_EVENT)} FROM sync_audit WHERE target = ? AND seq > ? AND at >= ?"
-        " ORDER BY seq DESC LIMIT 10",
-        (f"request {request_id}", birth.seq, birth.at),
+        f" AND NOT ({_OF_ANOTHER}) ORDER BY seq DESC LIMIT 10",
+        (f"request {request_id}", birth.seq, birth.at, request_id),
     )
     return [dict(zip(_EVENT, row, strict=True)) for row in rows]
 

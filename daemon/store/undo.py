@@ -27,7 +27,8 @@ class Undone(NamedTuple):
     Attributes:
         target: the row, e.g. "request 12".
         done: it is as it was before.
-        why: why not, in plain words.
+        why: why not, or under which number it came back, in plain words.
+        moved_to: the row's new number, if the tracker has given the old one to another title.
     """
 
     target: str
@@ -35,6 +36,7 @@ class Undone(NamedTuple):
     action: str
     done: bool
     why: str = ""
+    moved_to: int | None = None
 
 
 class _RefusedError(Exception):
@@ -59,20 +61,22 @@ def undo_run(transaction: Transaction, run_id: int, actor: Actor) -> list[Undone
 def _event(one: Undone, run_id: int, actor: Actor) -> AuditEvent:
     what = f"{one.action} of run {run_id}"
     if one.done:
-        return AuditEvent("title.undone", actor, run_id, one.target, what)
+        after = {"request_id": one.moved_to} if one.moved_to else None
+        return AuditEvent("title.undone", actor, run_id, one.target, what, after=after)
     return AuditEvent("undo.refused", actor, run_id, one.target, f"{what}: {one.why}")
 
 
 def _undone(
     connection: sqlite3.Connection, action: str, target: str, before: str, after: str
 ) -> Undone:
-    title = target
+    title, moved_to = target, None
     connection.execute("SAVEPOINT one_title")
     try:
         was, became = json.loads(before), json.loads(after)
         number = int(target.removeprefix("request "))
         if action in {_REMOVED, _MERGED}:
-            title = _restore(connection, was, became, alone=action == _REMOVED)
+            title, restored = _restore(connection, was, became, alone=action == _REMOVED)
+            moved_to = restored if restored != number else None
         else:
             title = _revert(connection, number, was, became)
     except _RefusedError as error:
@@ -83,7 +87,8 @@ def _undone(
         return Undone(target, title, action, done=False, why="what was kept of it is not usable")
     finally:
         connection.execute("RELEASE one_title")
-    return Undone(target, title, action, done=True)
+    why = f"as request {moved_to}: the tracker has given its number away" if moved_to else ""
+    return Undone(target, title, action, done=True, why=why, moved_to=moved_to)
 
 
 def _restore(
@@ -92,8 +97,10 @@ def _restore(
     became: Mapping[str, Any],
     *,
     alone: bool,
-) -> str:
+) -> tuple[str, int]:
     """Put a removed row back with its children; it has to be seen again before it can be missed.
+
+    Returns its title and its number, which is a new one where the old one was given away.
 
     Args:
         was: what stood of it in each table.
@@ -103,17 +110,14 @@ def _restore(
     [row] = was["requests"]
     if alone:
         _refuse_if_tracked(connection, row)
-    taken = connection.execute("SELECT 1 FROM requests WHERE id = ?", (row["id"],)).fetchone()
-    if taken:
-        raise _RefusedError("the tracker has given its number to another title")
-    _insert(connection, "requests", row)
+    number = _insert(connection, "requests", row)
     for table in _CHILDREN:
         for child in was[table]:
-            _insert(connection, table, child)
+            _insert(connection, table, {**child, "request_id": number})
     log = became.get("deletion_log_id")
     connection.execute("DELETE FROM deletion_sync_events WHERE deletion_log_id = ?", (log,))
     connection.execute("DELETE FROM deletion_logs WHERE id = ?", (log,))
-    return str(row["title"])
+    return str(row["title"]), number
 
 
 def _refuse_if_tracked(connection: sqlite3.Connection, row: Mapping[str, Any]) -> None:
@@ -156,12 +160,16 @@ def _revert(
     return str(found[0])
 
 
-def _insert(connection: sqlite3.Connection, table: str, row: Mapping[str, Any]) -> None:
+def _insert(connection: sqlite3.Connection, table: str, row: Mapping[str, Any]) -> int:
+    """Put a row back, under a new number where another one has its number now."""
     names = _known(connection, table, row)
+    if connection.execute(f"SELECT 1 FROM {table} WHERE id = ?", (row["id"],)).fetchone():
+        names.remove("id")
     marks = ", ".join("?" * len(names))
-    connection.execute(
+    written = connection.execute(
         f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", [row[name] for name in names]
     )
+    return int(written.lastrowid or 0)
 
 
 def _known(connection: sqlite3.Connection, table: str, row: Mapping[str, Any]) -> list[str]:

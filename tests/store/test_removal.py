@@ -25,7 +25,18 @@ from daemon.domain import (
     TrackedRequest,
 )
 from daemon.reasons import FindingKind, Reason
-from daemon.store import Store, attention, audit, evidence, open_store, plans, syncing, titles, undo
+from daemon.report.explain import sentences
+from daemon.store import (
+    Store,
+    attention,
+    audit,
+    evidence,
+    open_store,
+    plans,
+    syncing,
+    titles,
+    undo,
+)
 from daemon.store.audit import AuditEvent
 from daemon.store.clock import moment
 from daemon.store.plans import PlanState
@@ -108,6 +119,33 @@ async def test_an_empty_text_is_no_value(path: Path, store: Store) -> None:
     assert [one["title"] for one in known] == [found_title]
     [undone] = await store.write(undo.undo_run, run_id, ADMIN)
     assert (undone.done, undone.why) == (True, "")
+
+
+async def test_a_row_whose_number_was_given_away_comes_back_under_a_new_one(
+    path: Path, store: Store
+) -> None:
+    """With its own children, and without a trace of either title in the other's story."""
+    [row] = await tracked(store, 603)
+    run_id = await begun(store)
+    await store.write(syncing.remove, run_id, ACTOR, gone(row))
+    [other] = await tracked(store, 604)
+    assert other.id == row.id  # SQLite gives the highest number again
+    strangers = as_dicts(path, "timeline_events")
+    [undone] = await store.write(undo.undo_run, run_id, ADMIN)
+    assert (undone.done, undone.moved_to) == (True, row.id + 1)
+    assert "request 2" in undone.why
+    told = "SELECT requests.id, title, details FROM requests JOIN timeline_events"
+    told += " ON request_id = requests.id ORDER BY requests.id"
+    assert [(number, title) for number, title, _ in rows(path, told)] == [
+        (1, "Title of 604"),
+        (2, "Title of 603"),
+    ]
+    assert strangers[0] in as_dicts(path, "timeline_events")
+    event = "SELECT target, json_extract(after, '$.request_id') FROM sync_audit"
+    assert rows(path, f"{event} WHERE action = 'title.undone'") == [("request 1", 2)]
+    facts = await store.read(titles.facts, other.id)
+    assert facts is not None
+    assert not any("taken back" in line for line in sentences(facts, RemovalPolicy()))
 
 
 @pytest.mark.parametrize(
