@@ -95,12 +95,10 @@ class Reply(NamedTuple):
 class ServiceHttp:
     """The one way to ask a service; the caller enters it and leaves it again.
 
+    Whatever goes wrong, also in the middle of a reply, is a ServiceError of one of its kinds.
+
     Args:
-        service: the name people know.
         url: where it is, its URL base included, without a slash at the end.
-        headers: what proves who we are; sent with every call.
-        patience: how long to wait.
-        sleep: waits between attempts.
         jitter: a random number below 1, which spreads the attempts of many clients.
 
     Attributes:
@@ -135,11 +133,7 @@ class ServiceHttp:
     async def get(
         self, path: str, model: type[_Model], query: Mapping[str, str] | None = None
     ) -> _Model:
-        """A small reply (8 MiB at most) as a value of `model`.
-
-        Raises:
-            ServiceError: one of its kinds.
-        """
+        """A small reply (8 MiB at most) as a value of `model`."""
         return self._parsed(path, model, (await self.read(path, query)).body)
 
     async def read(
@@ -150,18 +144,7 @@ class ServiceHttp:
         also: Collection[int] = (),
         cap: int = 8 * _MIB,
     ) -> Reply:
-        """A reply as it came.
-
-        Args:
-            path: below the address.
-            query: of the question.
-            headers: besides those of every call.
-            also: statuses that are an answer here, whatever the body.
-            cap: bytes of the body, at most.
-
-        Raises:
-            ServiceError: one of its kinds.
-        """
+        """A reply of at most `cap` bytes; `also` are statuses that are an answer as well."""
         sent: dict[str, Any] = {"params": query, "headers": headers, "also": also}
         return await self._whole("GET", path, self.patience.attempts, cap, **sent)
 
@@ -171,27 +154,16 @@ class ServiceHttp:
         """Send JSON, or nothing; the reply is as small as that of `get`, and may be no content.
 
         It is never tried again: a service that did not answer may have done it all the same.
-
-        Raises:
-            ServiceError: one of its kinds.
         """
         text = (await self._whole("POST", path, json=body)).body
         return self._parsed(path, model, text or b"null")
 
     async def submit(self, path: str, form: Mapping[str, str]) -> Reply:
-        """Send a form, once; whatever the reply's content type.
-
-        Raises:
-            ServiceError: one of its kinds.
-        """
+        """Send a form, once; whatever the reply's content type."""
         return await self._whole("POST", path, wanted="", data=form)
 
     async def picture(self, path: str, query: Mapping[str, str]) -> tuple[str, bytes]:
-        """A picture of at most 1 MiB, with its content type; asked for once.
-
-        Raises:
-            ServiceError: one of its kinds, also where the reply is no picture.
-        """
+        """A picture of at most 1 MiB, with its content type; asked for once."""
         asking: dict[str, Any] = {"params": query, "headers": {"Accept": "image/*"}}
         reply = await self._whole("GET", path, cap=_MIB, wanted="image/", **asking)
         return reply.headers["Content-Type"].partition(";")[0], reply.body
@@ -221,16 +193,7 @@ class ServiceHttp:
     def stream(
         self, path: str, query: Mapping[str, str] | None = None, seconds: float | None = None
     ) -> contextlib.AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """A large reply in pieces, as they arrive; the deadline holds for the whole of it.
-
-        Args:
-            path: below the address.
-            query: of the question.
-            seconds: until the deadline; by default those of a listing.
-
-        Raises:
-            ServiceError: one of its kinds, also in the middle of the pieces.
-        """
+        """A large reply in pieces, as they arrive; the deadline holds for the whole of it."""
         return self._exchange(path, query, seconds or self.patience.listing)
 
     def not_json(self, path: str, detail: str) -> NotJsonError:

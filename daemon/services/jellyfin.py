@@ -331,6 +331,7 @@ class JellyfinClient:
 
     Only the modern header proves the key: 12.0 refuses all other ways (seen on 12.0-rc5). A user's
     id is never sent with a listing, which can make it twenty times dearer for the server.
+    What cannot be asked is a ServiceError, and says nothing about what was asked for.
     """
 
     def __init__(self, http: ServiceHttp) -> None:
@@ -365,9 +366,6 @@ class JellyfinClient:
 
         Args:
             token: as the server gives it to its users; it must not hold a quotation mark.
-
-        Raises:
-            ServiceError: Jellyfin cannot be asked, which says nothing about the token.
         """
         proof = {"Authorization": f'MediaBrowser Token="{token}"'}
         try:
@@ -380,11 +378,7 @@ class JellyfinClient:
         return user.bearer
 
     async def users(self) -> dict[str, TokenOwner]:
-        """Everybody who has an account, by their id; an API key sees all (seen on 10.11.11).
-
-        Raises:
-            ServiceError: Jellyfin cannot be asked.
-        """
+        """Everybody who has an account, by their id; an API key sees all (seen on 10.11.11)."""
         found = [_parsed(_User, one) for one in await self.http.get("/Users", list[Any])]
         return {user.Id: user.bearer for user in found if user is not None}
 
@@ -392,25 +386,14 @@ class JellyfinClient:
         """Who it is that has this name and password; the password goes no further.
 
         What the server gives for it is handed back at once. A wrong password and an unknown name
-        are both 401, a user whom the server keeps out 403 (seen on 10.11.11).
-
-        Args:
-            name: as typed.
-            password: as typed.
-            device: the same at each login of one daemon, or the server's list of devices grows.
-
-        Raises:
-            ServiceError: Jellyfin cannot be asked.
+        are both 401, a user whom the server keeps out 403 (seen on 10.11.11). With another `device`
+        at each login the server's list of devices would grow.
         """
         given = {"Username": name, "Pw": password}
         return await self._login("/Users/AuthenticateByName", given, device)
 
     async def quick_connect(self, device: str) -> QuickConnect | None:
-        """Begin a login without a password; None where the server has that switched off (401).
-
-        Raises:
-            ServiceError: Jellyfin cannot be asked.
-        """
+        """Begin a login without a password; None where the server has that switched off (401)."""
         try:
             async with self._as_device(device) as http:
                 begun = await http.post("/QuickConnect/Initiate", _Connect)
@@ -423,9 +406,6 @@ class JellyfinClient:
 
         A secret that was never given, or over ten minutes ago, is 404; where Quick Connect was
         switched off meanwhile it is 401 (seen on 10.11.11). Neither is good any more.
-
-        Raises:
-            ServiceError: Jellyfin cannot be asked.
         """
         try:
             async with self._as_device(device) as http:
@@ -487,9 +467,6 @@ class JellyfinClient:
         An administrator's own token passes every other call, and does not see what is hidden from
         that person. `/Users/Me` answers an API key with 400 (seen on 10.11.11 and 12.0-rc5). What
         was an API key once is not asked about again.
-
-        Raises:
-            ServiceError: Jellyfin cannot be asked.
         """
         if self._has_api_key:
             return None
@@ -594,20 +571,11 @@ class JellyfinClient:
         return Saved(ids, counts, page.total or 0)
 
     async def first_episodes(self, library: str | None = None) -> EpisodeList:
-        """Episodes numbered 1, a tenth of all; they prove that most series have something to play.
-
-        Args:
-            library: id of the only library to look at; None means all.
-        """
+        """Episodes numbered 1, a tenth of all; they prove most series, or those of one library."""
         return await self._episodes(_FIRST_EPISODES, library)
 
     async def episodes(self, wanted: Collection[str], library: str | None = None) -> EpisodeList:
-        """All episodes, the missing ones that Jellyfin knows of included, in one list.
-
-        Args:
-            wanted: ids of the series whose rows are kept.
-            library: id of the only library to look at; None means all.
-        """
+        """All episodes of the wanted series, or those in one library, the missing ones included."""
         return await self._episodes(_EPISODES, library, wanted)
 
     async def episodes_of_season(self, season_id: str, wanted: Collection[str]) -> EpisodeList:

@@ -61,13 +61,7 @@ async def listed(
 ) -> Found[_Value]:
     """The values of a JSON array, in its order; within the time of a small reply.
 
-    Args:
-        http: how to reach the service.
-        path: of the list.
-        query: of the question.
-        shape: of a record, with its number as `id`.
-        make: turns a record into a value.
-        vital: names of what a record cannot be used without.
+    A record needs a number as `id`; without what `vital` names it cannot be used.
 
     Raises:
         ServiceError: one of its kinds, also where the list is not closed.
