@@ -6,7 +6,7 @@ touched, and no row is ever called available here: that is Jellyfin's word.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,7 +14,6 @@ from typing import Final
 from daemon.domain import Fate, Ids, MediaType, RequestState, Value
 from daemon.pending import (
     Attention,
-    AttentionKind,
     Change,
     Followed,
     Gauges,
@@ -27,7 +26,7 @@ from daemon.pending import (
     Timer,
     Withdrawal,
 )
-from daemon.pipeline import HistoryKind, Pipeline, SeerrStatus
+from daemon.pipeline import HistoryKind, Pipeline
 from daemon.plan import attention, written
 from daemon.plan.gauges import gauges
 from daemon.plan.joined import Joined, is_followed, kept, numbers_of
@@ -134,13 +133,16 @@ class _Followed:
         measured = dict(was.timers) if unknown else attention.timers(state, was, judged)
         measured.pop("doubt", None)
         measured |= self._unknown(row, was) | ({"doubt": doubt} if doubt else {})
-        calls = was.calls if unknown else tuple(self._calls(row, state, case, judged, measured))
+        said = attention.of_row(row, state, judged, measured, case.requests, self._joined.now)
+        calls = was.calls if unknown else tuple(said)
         self.attention += calls
         after = remembered(was, state, judged, measured, calls)
         requests = frozenset(request.id for request in case.requests)
         self.kept[row.id] = replace(after, requests=numbers_of(row) | requests)
         event = written.moved(before, state, judged) if state is not before else None
         columns = self._columns(row, case, judged)
+        if judged.state is state and (unit := judged.unit) and unit.download:
+            columns |= written.download(judged) if unit.download != was.download else {}
         if event or columns:
             self.changes.append(Change(row.id, before, state, columns, event))
         if judged.state is state:
@@ -154,27 +156,9 @@ class _Followed:
         away += [] if self._joined.listed else ["seerr"]
         return {"unknown": seen(was.timers.get("unknown"), ", ".join(away))} if away else {}
 
-    def _calls(
-        self,
-        row: PendingRow,
-        state: RequestState,
-        case: Case,
-        judged: Judgement,
-        measured: dict[str, Timer],
-    ) -> Iterator[Attention]:
-        """For what a person is called."""
-        yield from attention.of_row(row, state, judged, measured, case.requests, self._joined.now)
-        nobody = not judged.held and self._joined.is_certain(row.media_type)
-        if case.statuses == {SeerrStatus.COMPLETED} and nobody:
-            sentence = "Seerr counts the request as completed, and nobody has it"
-            yield Attention(AttentionKind.SEERR_AVAILABLE, "Seerr", sentence, row.title, row.id)
-
     def _columns(self, row: PendingRow, case: Case, judged: Judgement) -> dict[str, Value]:
-        """Columns that get another value: of a new download, of seasons, of the primary's id."""
-        unit = judged.unit
+        """Columns that get another value, whatever becomes of the state."""
         columns: dict[str, Value] = {}
-        if unit is not None and unit.download and unit.download != kept(row).download:
-            columns |= written.download(judged)
         asked = frozenset().union(*(one.seasons for one in case.requests))
         if row.media_type is MediaType.TV and row.seasons and not asked <= row.seasons:
             columns |= written.seasons(row.seasons | asked)

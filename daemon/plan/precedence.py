@@ -114,7 +114,9 @@ def _stays(state: RequestState, wanted: RequestState, kept: Followed, judged: Ju
 
 def is_unknown(state: RequestState, judged: Judgement) -> bool:
     """Whether a state stands only because not enough could be asked."""
-    return judged.state is None or (judged.state is not state and bool(judged.away))
+    if judged.state is None:
+        return not judged.alerts
+    return judged.state is not state and bool(judged.away)
 
 
 def remembered(
@@ -129,8 +131,9 @@ def remembered(
     if judged.state is not state:
         return known
     unit = judged.unit
+    filed = unit is not None and unit.filed
     download, progress = kept.download, kept.progress
-    if RANK[state] < RANK[RequestState.GRABBING]:
+    if filed or RANK[state] < RANK[RequestState.GRABBING]:
         download = None
     if unit is not None and unit.download is not None and unit.download != download:
         download, progress = unit.download, 0.0
@@ -138,7 +141,7 @@ def remembered(
         known,
         written=state,
         download=download,
-        filed=unit is not None and unit.filed,
+        filed=filed,
         progress=max(progress, (unit.progress if unit else None) or 0.0),
         why=judged.why,
     )

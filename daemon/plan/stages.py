@@ -299,7 +299,8 @@ def _at_rest(case: Case, views: Sequence[TitleView], places: Places) -> Judgemen
     film = case.media_type is MediaType.MOVIE
     judged = _film(views[0]) if film else _series(case, views[0])
     if judged.unit is None and not case.statuses & _OPEN:
-        return Judgement(None, held=judged.held)
+        nobody = not judged.held and not places.away[case.media_type]
+        return Judgement(None, alerts=_completed(case) if nobody else (), held=judged.held)
     if judged.state is RequestState.APPROVED and case.is_pending:
         searching = f"; {views[0].service} searches already" if judged.why == WANTED else ""
         why = f"waits for approval{searching}"
@@ -397,7 +398,15 @@ def _by_seerr(case: Case, places: Places) -> Judgement:
         return Judgement(RequestState.FAILED, sentence, "jellyseerr", alerts=(alert,))
     if SeerrStatus.PENDING in case.statuses:
         return Judgement(RequestState.REQUESTED, "waits for approval", "jellyseerr")
-    return Judgement(None)
+    return Judgement(None, alerts=_completed(case) if certain else ())
+
+
+def _completed(case: Case) -> tuple[Alert, ...]:
+    """What to say of a request that Seerr counts as done though nobody has what it asks for."""
+    if case.statuses != {SeerrStatus.COMPLETED}:
+        return ()
+    sentence = "Seerr counts the request as completed, and nobody has it"
+    return (Alert(AttentionKind.SEERR_AVAILABLE, "Seerr", sentence, at_once=True),)
 
 
 def _not_there(case: Case) -> Alert:

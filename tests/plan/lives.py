@@ -158,7 +158,12 @@ SEERR_AWAY = SeerrReport()
 
 def ours(state: RequestState, **values: Any) -> PendingRow:
     """A row of ours of the film, in a state that we wrote; one on its way for `HASH`."""
-    at_rest = state in {RequestState.REQUESTED, RequestState.APPROVED, RequestState.FAILED}
+    asked = values.get("kept", {})
+    at_rest = asked.get("filed") or asked.get("written", state) in {
+        RequestState.REQUESTED,
+        RequestState.APPROVED,
+        RequestState.FAILED,
+    }
     kept: dict[str, Any] = {
         "written": state,
         "requests": frozenset({9}),
@@ -172,6 +177,7 @@ def ours(state: RequestState, **values: Any) -> PendingRow:
         "ids": FILM,
         "title": "The Matrix",
         "seerr_id": 9,
+        "arr_id": 1,
         "followed": Followed(**kept),
         **values,
     }
