@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final, NoReturn, TextIO, cast
@@ -27,9 +28,14 @@ from daemon.store import (
     open_store,
     open_store_to_look,
     plans,
+    rows,
     titles,
     undo,
 )
+from daemon.store.audit import AuditEntry
+from daemon.store.history import Decision, Run
+from daemon.store.plans import Plan
+from daemon.store.titles import TitleFacts
 
 _log = logs.logger(__name__)
 _EVENT: Final = ("seq", "at", "actor_name", "action", "target", "reason")
@@ -153,46 +159,47 @@ async def _check(options: argparse.Namespace, settings: Settings) -> int:
 async def _runs(options: argparse.Namespace, settings: Settings) -> int:
     async with open_store_to_look(settings.database) as store:
         if options.id is None:
-            runs = await store.read(history.latest, options.last)
+            runs, _ = await store.read(history.runs, None, options.last)
             _emit(options, runs, _runs_table(runs))
             return Exit.DONE
-        run = await store.read(history.one, options.id)
+        run = await store.read(history.run, options.id)
+        kept, _ = await store.read(history.decisions, options.id, 0, -1)
         plan = await store.read(plans.one, options.id)
     if run is None:
         _say(f"library-sync: there is no run {options.id}")
         return Exit.FAILED
-    run["plan"] = plan
-    _emit(options, run, _run_page(run))
+    document = {**asdict(run), "decisions": kept, "plan": plan}
+    _emit(options, document, _run_page(run, kept, plan))
     return Exit.DONE
 
 
-def _runs_table(runs: list[dict[str, Any]]) -> Iterable[str]:
+def _runs_table(runs: Sequence[Run]) -> Iterable[str]:
     names = ("added", "updated", "skipped", "errors")
     rows = [
-        [run["id"], run["started_at"], run["trigger"], run["outcome"]]
-        + [(run["result"] or {}).get(name) for name in names]
+        [run.id, run.started_at, run.trigger, run.outcome]
+        + [(run.result or {}).get(name) for name in names]
         for run in runs
     ]
     return words.table(("run", "started", "trigger", "outcome", *names), rows)
 
 
-def _run_page(run: dict[str, Any]) -> Iterable[str]:
+def _run_page(run: Run, kept: Sequence[Decision], plan: Plan | None) -> Iterable[str]:
     yield from _runs_table([run])
-    yield from words.problems((run["result"] or {}).get("error_details", []))
-    if run["decisions"]:
+    yield from words.problems((run.result or {}).get("error_details", []))
+    if kept:
         names = ("kind", "reason", "media_type", "title", "request_id", "details")
         yield ""
-        yield from words.table(names, [[one[name] for name in names] for one in run["decisions"]])
-    if run["plan"]:
-        yield from _plan_table(run["plan"])
+        yield from words.table(names, [[getattr(one, name) for name in names] for one in kept])
+    if plan:
+        yield from _plan_table(plan)
 
 
-def _plan_table(plan: dict[str, Any]) -> Iterable[str]:
+def _plan_table(plan: Plan) -> Iterable[str]:
     """What a run held: rows to be removed, and such to lose their id of Radarr or Sonarr."""
     names = ("kind", "media_type", "title", "request_id", "why")
     yield ""
-    yield f"Held ({plan['state']}):"
-    yield from words.table(names, [[one[name] for name in names] for one in plan["titles"]])
+    yield f"Held ({plan.state}):"
+    yield from words.table(names, [[getattr(one, name) for name in names] for one in plan.titles])
 
 
 async def _audit(options: argparse.Namespace, settings: Settings) -> int:
@@ -201,15 +208,15 @@ async def _audit(options: argparse.Namespace, settings: Settings) -> int:
             verdict = await store.read(audit.verify)
             _emit(options, verdict._asdict(), [_verdict(verdict._asdict())])
             return Exit.DONE if verdict.broken_at is None else Exit.FAILED
-        events = await store.read(audit.latest, options.last)
+        events, _ = await store.read(audit.events, None, options.last)
     if options.follow:
         await _follow(settings, events[::-1], as_json=options.json)
-    rows = [[event[name] for name in _EVENT] for event in events]
+    rows = [[getattr(event, name) for name in _EVENT] for event in events]
     _emit(options, events, words.table(_EVENT, rows))
     return Exit.DONE
 
 
-async def _follow(settings: Settings, events: list[dict[str, Any]], *, as_json: bool) -> NoReturn:
+async def _follow(settings: Settings, events: list[AuditEntry], *, as_json: bool) -> NoReturn:
     """Print events a line each, the oldest first, and the new ones as they come; until Ctrl-C.
 
     The file is opened anew each time: who only looks may be shown it as it was then.
@@ -217,9 +224,9 @@ async def _follow(settings: Settings, events: list[dict[str, Any]], *, as_json: 
     seq = 0
     while True:
         for event in events:
-            cells = (words.plain(event[name]) for name in _EVENT)
-            _print([json.dumps(event, default=str) if as_json else "  ".join(cells)])
-            seq = event["seq"]
+            cells = (words.plain(getattr(event, name)) for name in _EVENT)
+            _print([json.dumps(event, default=rows.document) if as_json else "  ".join(cells)])
+            seq = event.seq
         if not events:
             await asyncio.sleep(_GLANCE)
         async with open_store_to_look(settings.database) as store:
@@ -236,14 +243,17 @@ async def _explain(options: argparse.Namespace, settings: Settings) -> int:
     async with open_store_to_look(settings.database) as store:
         found = await store.read(titles.search, options.title)
         known = [
-            {**linked(facts, settings.instances), "found_by": hit.by}
+            (linked(facts, settings.instances), hit.by)
             for hit in found[:_EXPLAINED]
             if (facts := await store.read(titles.facts, hit.request_id))
         ]
         others = await store.read(titles.untracked, options.title)
     policy = settings.removal.policy
-    told = [{**facts, "because": [*_because(facts, policy)]} for facts in known]
-    told += [{**one, "tracked": None, "because": [*of_untracked(one)]} for one in others]
+    told = [
+        {**asdict(facts), "found_by": by, "because": [*_because(facts, by, policy)]}
+        for facts, by in known
+    ]
+    told += [{**asdict(one), "tracked": None, "because": [*of_untracked(one)]} for one in others]
     _emit(options, told, (line for one in told for line in (*one["because"], "")))
     if not told and not options.json:
         _say(f"library-sync: nothing is known of {options.title}: neither tracked nor left out")
@@ -252,9 +262,9 @@ async def _explain(options: argparse.Namespace, settings: Settings) -> int:
     return Exit.DONE if told else Exit.FAILED
 
 
-def _because(facts: dict[str, Any], policy: RemovalPolicy) -> Iterator[str]:
-    if facts["found_by"] != "title":
-        yield f"Found by its {facts['found_by']}:"
+def _because(facts: TitleFacts, by: str, policy: RemovalPolicy) -> Iterator[str]:
+    if by != "title":
+        yield f"Found by its {by}:"
     yield from sentences(facts, policy)
 
 
@@ -264,10 +274,9 @@ async def _attention(options: argparse.Namespace, settings: Settings) -> int:
             attention.findings, settings.removal.policy, ignored=options.ignored
         )
     names = ("kind", "title", "request", "what", "what to do")
-    rows = [finding[: len(names)] for finding in found]
+    lines = [(one.kind, one.title, one.request_id, one.what, one.todo) for one in found]
     nothing = "Nothing is ignored." if options.ignored else "No open issues."
-    lines = words.table(names, rows) if rows else [nothing]
-    _emit(options, [finding.as_dict() for finding in found], lines)
+    _emit(options, found, words.table(names, lines) if lines else [nothing])
     return Exit.DONE
 
 
@@ -279,7 +288,7 @@ async def _undo(options: argparse.Namespace, settings: Settings) -> int:
         f"{one.title} ({one.action}): {end}{f': {one.why}' if one.why else ''}"
         for one, end in zip(done, ends, strict=True)
     )
-    _emit(options, [one._asdict() for one in done], lines)
+    _emit(options, done, lines)
     if not done:
         _say(f"library-sync: run {options.id} did nothing that can be taken back")
     return Exit.DONE if done and all(one.done for one in done) else Exit.FAILED
@@ -313,7 +322,7 @@ def _emit(options: argparse.Namespace, document: object, lines: Iterable[str] = 
 
 
 def _json(document: object) -> str:
-    return json.dumps(document, indent=2, default=str)
+    return json.dumps(document, indent=2, default=rows.document)
 
 
 def _print(lines: Iterable[str]) -> None:

@@ -26,7 +26,7 @@ from daemon.logs import logger
 from daemon.report.result import RunStats, planned
 from daemon.services.jellyfin import MAX_IDS, JellyfinClient, Page
 from daemon.snapshot import Texts
-from daemon.store import Store, evidence, instance_ids, plans, syncing
+from daemon.store import Store, evidence, history, instance_ids, plans, syncing
 from daemon.store.syncing import Since
 
 _log = logger(__name__)
@@ -82,7 +82,7 @@ class PlanWriter:
             self._count(await self._store.write(syncing.merge, *self._run, rows))
         await self._note(plan.evidence)
         await self._remove(plan)
-        if plan.guard and not any(rule.why for rule in plan.guard if rule.name in _PROOF):
+        if plan.guard and not any(rule.why for rule in plan.guard if rule.name in history.PROOF):
             held = await self._store.write(plans.hold, self._run[0], plan.held, self._plan_age)
             self._stats.waiting_plan = held
 
@@ -105,10 +105,6 @@ class PlanWriter:
         for start in range(0, len(gone), _REMOVED_AT_ONCE):
             batch = gone[start : start + _REMOVED_AT_ONCE]
             self._count(await self._store.write(syncing.remove, *self._run, batch))
-
-
-_PROOF = frozenset({"complete", "idle", "titles", "unusable", "trusted"})
-"""Rules of the guard without which nothing can be said of what is absent, nor of a held plan."""
 
 
 def _is_written(decision: Decision) -> bool:

@@ -2,100 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 from daemon.domain import RemovalMode, RemovalPolicy
 from daemon.reasons import Reason, words
 from daemon.report.words import count
 from daemon.services.arr import APPLICATIONS
 from daemon.settings import Instance
+from daemon.store.titles import (
+    DeletedTitle,
+    LeftOut,
+    Missing,
+    PastDecision,
+    PastEvent,
+    TitleFacts,
+    Untracked,
+)
 
 
-def sentences(facts: Mapping[str, Any], policy: RemovalPolicy) -> Iterator[str]:
+def sentences(facts: TitleFacts, policy: RemovalPolicy) -> Iterator[str]:
     """What is so, why, and what would change it."""
-    tracked = facts["tracked"]
+    tracked = facts.tracked
     yield f"{tracked['title']} is {tracked['state']} as request {tracked['id']}."
-    if (decision := next(iter(facts["decisions"]), None)) is not None:
+    if (decision := next(iter(facts.decisions), None)) is not None:
         yield _decided(decision)
     if (undone := _undone(facts)) is not None:
-        yield f"What run {undone['run_id']} did to it was taken back at {undone['at'][:16]}."
-    yield from (f"Now {one['what']}: {one['todo']}." for one in facts.get("needs", ()))
+        yield f"What run {undone.run_id} did to it was taken back at {undone.at[:16]}."
+    yield from (f"Now {one.what}: {one.todo}." for one in facts.needs)
     # Through a primary instance's number the tracker deletes files, so that these are worth a look.
-    yield from (f"{one['name']} has it as number {one['number']}." for one in facts["instances"])
+    yield from (f"{one.name} has it as number {one.number}." for one in facts.instances)
     yield from _presence(facts)
     yield _what_would_change(facts, policy)
 
 
-def linked(facts: Mapping[str, Any], instances: Iterable[Instance]) -> dict[str, Any]:
+def linked(facts: TitleFacts, instances: Iterable[Instance]) -> TitleFacts:
     """The same facts, with the address of the title in each instance that has it."""
     urls = {
-        one.label: APPLICATIONS[one.kind].link(one.public_url, facts["tracked"])
-        for one in instances
+        one.label: APPLICATIONS[one.kind].link(one.public_url, facts.tracked) for one in instances
     }
-    told = [{**one, "url": urls.get(one["name"])} for one in facts["instances"]]
-    return {**facts, "instances": told}
+    told = [replace(one, url=urls.get(one.name)) for one in facts.instances]
+    return replace(facts, instances=told)
 
 
-def of_untracked(known: Mapping[str, Any]) -> Iterator[str]:
+def of_untracked(known: Untracked) -> Iterator[str]:
     """Why a title has no row, as far as that is known."""
-    yield f"{known['title']} is not tracked."
-    if (deletion := known["deletion"]) is not None:
+    yield f"{known.title} is not tracked."
+    if (deletion := known.deletion) is not None:
         yield _deleted(deletion)
-    if (decision := known["decision"]) is not None:
+    if (decision := known.decision) is not None:
         yield _decided(decision)
-        if decision["reason"] == Reason.DELETED_IN_TRACKER:
+        if decision.reason == Reason.DELETED_IN_TRACKER:
             yield "It stays out unless an admin has it tracked again, under “needs attention”."
-    elif deletion is not None and deletion["removal"] is not None:
+    elif deletion is not None and deletion.removal is not None:
         yield "It is added again as soon as the library has it."
 
 
-def _deleted(deletion: Mapping[str, Any]) -> str:
-    at, by = str(deletion["at"])[:16].replace(" ", "T"), deletion["by"]
-    if (removal := deletion["removal"]) is not None:
-        run = removal["run_id"]
-        why = f"{removal['reason']}; undo run {run} to bring it back"
+def _deleted(deletion: DeletedTitle) -> str:
+    at, by = str(deletion.at)[:16].replace(" ", "T"), deletion.by
+    if (removal := deletion.removal) is not None:
+        run = removal.run_id
+        why = f"{removal.reason}; undo run {run} to bring it back"
         return f"Library Sync removed it at {at}, in run {run}: {why}."
-    where = "in the tracker's dashboard" if deletion["source"] == "DASHBOARD" else "by the tracker"
+    where = "in the tracker's dashboard" if deletion.source == "DASHBOARD" else "by the tracker"
     return f"It was deleted {where} at {at}{f' by {by}' if by else ''}."
 
 
-def _decided(decision: Mapping[str, Any]) -> str:
-    details = f" ({decision['details']})" if decision["details"] else ""
-    when = f"In run {decision['run_id']}, {decision['started_at'][:16]}"
-    return f"{when}: {words(decision['reason'])}{details}."
+def _decided(decision: PastDecision | LeftOut) -> str:
+    details = f" ({decision.details})" if decision.details else ""
+    when = f"In run {decision.run_id}, {decision.started_at[:16]}"
+    return f"{when}: {words(decision.reason)}{details}."
 
 
-def _undone(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def _undone(facts: TitleFacts) -> PastEvent | None:
     """The event that took back what was done to it last; None if that still holds."""
-    latest = next(iter(facts.get("history", ())), None)
-    return latest if latest is not None and latest["action"] == "title.undone" else None
+    latest = next(iter(facts.history), None)
+    return latest if latest is not None and latest.action == "title.undone" else None
 
 
-def _presence(facts: Mapping[str, Any]) -> Iterator[str]:
-    if not facts["seen"]:
+def _presence(facts: TitleFacts) -> Iterator[str]:
+    if not facts.seen:
         since = " since" if _undone(facts) else ""
         yield f"We have not seen it in the library ourselves{since}."
-    elif (missing := facts["missing"]) is not None:
-        times = count(missing["sightings"], "complete reading")
-        since = facts["missing_since"][:16]
+    elif (missing := facts.missing) is not None:
+        times = count(missing.sightings, "complete reading")
+        since = (facts.missing_since or "")[:16]
         yield f"There has been nothing to play of it since {since}, in {times}."
     else:
-        place = f", in {facts['library']}" if facts["library"] else ""
+        place = f", in {facts.library}" if facts.library else ""
         yield f"The library had it at the last complete reading{place}."
 
 
-def _what_would_change(facts: Mapping[str, Any], policy: RemovalPolicy) -> str:
-    if facts["tracked"]["state"] != "AVAILABLE":
+def _what_would_change(facts: TitleFacts, policy: RemovalPolicy) -> str:
+    if facts.tracked["state"] != "AVAILABLE":
         return "It becomes AVAILABLE once Jellyfin has all of it that was requested."
-    if not facts["seen"]:
+    if not facts.seen:
         return "It is never removed before it was seen in the library once."
     if policy.mode is RemovalMode.OFF:
         return "It stays, whatever is missing: removals are switched off."
-    missing = facts["missing"] or {"sightings": 0, "waited_hours": 0.0}
-    waited = timedelta(hours=missing["waited_hours"])
-    more, left = policy.outstanding(missing["sightings"], waited)
+    missing = facts.missing or Missing(0, 0.0)
+    waited = timedelta(hours=missing.waited_hours)
+    more, left = policy.outstanding(missing.sightings, waited)
     hours = round(left.total_seconds() / 3600)
     ask = policy.mode is RemovalMode.ASK
     return (

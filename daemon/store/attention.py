@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from daemon.domain import DISTRUSTED, Absence, HeldKind, RemovalMode, RemovalPolicy
+from daemon.domain import DISTRUSTED, Absence, HeldKind, Outcome, RemovalMode, RemovalPolicy
 from daemon.reasons import REASONS, Action, FindingKind, Kind, Meaning, Reason, words
-from daemon.store import audit, evidence, plans
+from daemon.store import audit, evidence, history, plans
 from daemon.store.audit import AuditEvent
 from daemon.store.database import Connection, Transaction
 
@@ -21,7 +21,8 @@ _NEVER_IGNORED: Final = frozenset(
 """A title that may go, or one that could not be read, is nothing to look away from."""
 
 
-class Finding(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Finding:
     """Something that needs, or may soon need, somebody.
 
     Attributes:
@@ -32,6 +33,7 @@ class Finding(NamedTuple):
         action: what an admin can have done about it, e.g. "merge"; "" where that is nothing.
         request_ids: all rows that it is about.
         subject: what it is about where that is neither a row nor an item.
+        target: what it is about, as the audit names it.
     """
 
     kind: FindingKind
@@ -44,15 +46,12 @@ class Finding(NamedTuple):
     action: str = ""
     request_ids: tuple[int, ...] = ()
     subject: str = ""
+    target: str = field(init=False)
 
-    @property
-    def target(self) -> str:
-        """What it is about, as the audit names it."""
-        if self.request_id is not None:
-            return f"request {self.request_id}"
-        if self.jellyfin_id is not None:
-            return self._item
-        return self.subject or "library"
+    def __post_init__(self) -> None:
+        row = "" if self.request_id is None else f"request {self.request_id}"
+        item = "" if self.jellyfin_id is None else self._item
+        object.__setattr__(self, "target", row or item or self.subject or "library")
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -67,10 +66,6 @@ class Finding(NamedTuple):
     def ignorable(self) -> bool:
         """Whether somebody may ignore it."""
         return self.kind not in _NEVER_IGNORED
-
-    def as_dict(self) -> dict[str, Any]:
-        """As it is told to machines, with the name that it is settled under."""
-        return {**self._asdict(), "target": self.target}
 
 
 def findings(
@@ -152,14 +147,14 @@ def _held(connection: sqlite3.Connection) -> Iterator[Finding]:
     if (run_id := plans.open_plan(connection)) is None:
         return
     for one in plans.titles(connection, run_id, _MAX):
-        what, todo = _HELD[HeldKind(one["kind"])]
-        told, number = f"{what}: {one['why']}", one["request_id"]
-        yield Finding(FindingKind.HELD, one["title"], number, told, todo.format(run_id))
+        what, todo = _HELD[HeldKind(one.kind)]
+        told = f"{what}: {one.why}"
+        yield Finding(FindingKind.HELD, one.title, one.request_id, told, todo.format(run_id))
 
 
 def _server(connection: sqlite3.Connection) -> Iterator[Finding]:
     """Another Jellyfin than before, unless an admin has said since that it is the right one."""
-    run_id, result = _latest(connection, "'ok', 'partial', 'held'")
+    number, result = _latest(connection, *history.DECIDED)
     server = str(result.get("server") or "")
     right = confirmed_server(connection)
     if result.get("server_known", True) or not server or right == server:
@@ -168,13 +163,13 @@ def _server(connection: sqlite3.Connection) -> Iterator[Finding]:
     what = f"Jellyfin's address leads to another server ({server}) than before{before}; nothing is"
     what = f"{what} removed or linked anew"
     todo = "correct the address, or confirm that this is the right server by now"
-    kind, run, subject = FindingKind.SERVER, f"run {run_id}", f"server {server}"
+    kind, run, subject = FindingKind.SERVER, f"run {number}", f"server {server}"
     yield Finding(kind, run, None, what, todo, action=Action.CONFIRM, subject=subject)
 
 
 def _unread(connection: sqlite3.Connection) -> list[Finding]:
     """What the latest full run met that was not as it should be, the broken items among it."""
-    number, result = _latest(connection, "'ok', 'partial', 'held', 'failed'")
+    number, result = _latest(connection, *history.DECIDED, Outcome.FAILED)
     details = result.get("error_details", ())
     if not result.get("server_known", True):  # which is a finding of its own
         own = {gap["detail"] for gap in result.get("gaps", ()) if gap["kind"] == DISTRUSTED}
@@ -188,20 +183,17 @@ def _unread(connection: sqlite3.Connection) -> list[Finding]:
 
 def _copies(connection: sqlite3.Connection) -> list[Finding]:
     """How many items the latest full run passed over; which ones is not kept."""
-    number, result = _latest(connection, "'ok', 'partial', 'held'")
+    number, result = _latest(connection, *history.DECIDED)
     copies = result.get("skip_reasons", {}).get(Reason.DUPLICATE, 0)
     what = f"items in Jellyfin that are further copies of tracked titles: {copies:,}"
     todo = "nothing if several versions are meant; else delete or merge them in Jellyfin"
     return [Finding(FindingKind.DUPLICATES, f"run {number}", None, what, todo)] if copies else []
 
 
-def _latest(connection: sqlite3.Connection, outcomes: str) -> tuple[int, dict[str, Any]]:
+def _latest(connection: sqlite3.Connection, *outcomes: Outcome) -> tuple[int, dict[str, Any]]:
     """The latest full run that ended like that, and its result; 0 and nothing before the first."""
-    row = connection.execute(
-        "SELECT id, result FROM sync_runs WHERE id = (SELECT MAX(id) FROM sync_runs"
-        f" WHERE kind = 'full' AND outcome IN ({outcomes}))"
-    ).fetchone()
-    return (row[0], json.loads(row[1])) if row else (0, {})
+    run = history.latest_full(connection, *outcomes)
+    return (run.id, run.result or {}) if run else (0, {})
 
 
 def _leaving(connection: Connection, policy: RemovalPolicy) -> Iterator[Finding]:
@@ -236,26 +228,34 @@ def _countdown(missing: Absence, policy: RemovalPolicy) -> str:
 _URGENCY: Final = {reason: at for at, reason in enumerate(REASONS)}
 _OPEN: Final = f"kind IN ('{Kind.CONFLICT}', '{Kind.SKIP}', '{Kind.DOUBLE}')"
 _OTHERS: Final = re.compile(r"requests ([0-9, ]+)$")
-_ROW: Final = (
-    *("reason", "media_type", "title", "request_id", "details", "jellyfin_id", "tracked"),
-)
-LATEST: Final = (
-    "(SELECT MAX(id) FROM sync_runs WHERE kind = 'full' AND outcome IN ('ok', 'partial', 'held'))"
-)
-"""The number of the latest full run that decided about everything."""
 _NAME: Final = "(SELECT title FROM requests WHERE id = request_id)"
+
+
+class _Row(NamedTuple):
+    """A decision that somebody has to look at; `tracked` is the title of its row by now."""
+
+    reason: str
+    media_type: str | None
+    title: str | None
+    request_id: int | None
+    details: str | None
+    jellyfin_id: str | None
+    tracked: str | None
+
+
+_COLUMNS: Final = ", ".join((*_Row._fields[:-1], _NAME))
 
 
 def _decided(connection: sqlite3.Connection, most: int) -> list[Finding]:
     """What the latest full run could not settle."""
     rows = connection.execute(
-        f"SELECT {', '.join(_ROW[:-1])}, {_NAME} FROM ("
+        f"SELECT {_COLUMNS} FROM ("
         "SELECT *, ROW_NUMBER() OVER (PARTITION BY reason ORDER BY title) AS place"
-        f" FROM sync_decisions WHERE run_id = {LATEST} AND {_OPEN})"
+        f" FROM sync_decisions WHERE run_id = {history.LATEST} AND {_OPEN})"
         " WHERE place <= ? ORDER BY reason, place",
         (most,),
     )
-    found = _findings(connection, [dict(zip(_ROW, row, strict=True)) for row in rows])
+    found = _findings(connection, [_Row(*row) for row in rows])
     if plans.open_plan(connection) is not None:  # which tells of them
         found = (one for one in found if one.kind is not FindingKind.UNLINK_HELD)
     return [*dict.fromkeys(found)]
@@ -264,30 +264,30 @@ def _decided(connection: sqlite3.Connection, most: int) -> list[Finding]:
 def of_row(connection: sqlite3.Connection, request_id: int) -> list[Finding]:
     """What the latest full run could not settle about one row."""
     rows = connection.execute(
-        f"SELECT {', '.join(_ROW[:-1])}, {_NAME} FROM sync_decisions WHERE run_id = {LATEST}"
+        f"SELECT {_COLUMNS} FROM sync_decisions WHERE run_id = {history.LATEST}"
         f" AND {_OPEN} AND (request_id = ? OR kind <> 'skip')",
         (request_id,),
     )
-    found = _findings(connection, [dict(zip(_ROW, row, strict=True)) for row in rows])
+    found = _findings(connection, [_Row(*row) for row in rows])
     return [*dict.fromkeys(one for one in found if request_id in one.request_ids)]
 
 
-def _findings(connection: sqlite3.Connection, rows: Sequence[dict[str, Any]]) -> Iterator[Finding]:
-    for row in sorted(rows, key=lambda row: _URGENCY.get(row["reason"], len(_URGENCY))):
+def _findings(connection: sqlite3.Connection, rows: Sequence[_Row]) -> Iterator[Finding]:
+    for row in sorted(rows, key=lambda row: _URGENCY.get(row.reason, len(_URGENCY))):
         numbers = _numbers(row)
-        least = 2 if row["reason"] == Reason.DOUBLE else min(1, len(numbers))
+        least = 2 if row.reason == Reason.DOUBLE else min(1, len(numbers))
         if len(_present(connection, numbers)) < least:
             continue  # what it was about is gone meanwhile
-        if row["reason"] == Reason.IDENTIFIED_ANEW and row["request_id"] is None:
+        if row.reason == Reason.IDENTIFIED_ANEW and row.request_id is None:
             continue  # each of its rows is a finding of its own
         yield _finding(row, numbers)
 
 
-def _numbers(row: Mapping[str, Any]) -> tuple[int, ...]:
+def _numbers(row: _Row) -> tuple[int, ...]:
     """The rows that a decision is about."""
-    details, first = row["details"] or "", row["request_id"]
-    if row["reason"] == Reason.DOUBLE:
-        return (first, *map(int, re.findall("[0-9]+", details)))
+    details, first = row.details or "", row.request_id
+    if row.reason == Reason.DOUBLE:
+        return (first or 0, *map(int, re.findall("[0-9]+", details)))
     others = _OTHERS.search(details)
     if first is None and others:
         return tuple(map(int, re.findall("[0-9]+", others[1])))
@@ -299,22 +299,22 @@ def _present(connection: sqlite3.Connection, numbers: Iterable[int]) -> list[int
     return [one for one in numbers if connection.execute(select, (one,)).fetchone()]
 
 
-def _finding(row: Mapping[str, Any], numbers: tuple[int, ...]) -> Finding:
-    code, item = row["reason"], row["jellyfin_id"]
+def _finding(row: _Row, numbers: tuple[int, ...]) -> Finding:
+    code, item = row.reason, row.jellyfin_id
     of_another_version = Meaning(code, "", FindingKind.OTHER, words(code), "look at it")
     meaning = REASONS[code].meaning if code in REASONS else of_another_version
     rows = f"requests {', '.join(map(str, numbers))}"
-    details = rows if code == Reason.DOUBLE else row["details"]
+    details = rows if code == Reason.DOUBLE else row.details
     if code == Reason.IDENTIFIED_ANEW and details:
-        details = f"{row['title']}: {_OTHERS.sub('', details).removesuffix('; ')}"
+        details = f"{row.title}: {_OTHERS.sub('', details).removesuffix('; ')}"
     return Finding(
         meaning.finding or FindingKind.OTHER,
-        row["tracked"] or row["title"] or rows,
-        row["request_id"],
+        row.tracked or row.title or rows,
+        row.request_id,
         f"{meaning.what} ({details})" if details else meaning.what,
         meaning.todo,
         item,
-        row["media_type"],
+        row.media_type,
         meaning.action,
         numbers,
         "" if item or not numbers else rows,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 from daemon.domain import Actor
 from daemon.logs import logger
 from daemon.store.database import Transaction
+from daemon.store.rows import Page, Timestamp, page
 
 _log = logger(__name__)
 
@@ -78,6 +79,27 @@ class AuditFilter:
     target: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+
+
+EVERY_EVENT: Final = AuditFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who did what, when and why."""
+
+    seq: int
+    at: Timestamp
+    actor_kind: str
+    actor_name: str
+    action: str
+    run_id: int | None
+    target: str | None
+    reason: str | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    prev_hash: str
+    hash: str
 
 
 class Verdict(NamedTuple):
@@ -146,21 +168,18 @@ def verify(connection: sqlite3.Connection) -> Verdict:
     return Verdict(events, None, previous)
 
 
-def latest(connection: sqlite3.Connection, limit: int) -> list[dict[str, Any]]:
-    """The newest events, the newest first, with `before` and `after` as values."""
-    rows = connection.execute(f"{_SELECT} ORDER BY seq DESC LIMIT ?", (limit,))
-    return [_record(row) for row in rows]
-
-
-def after(connection: sqlite3.Connection, seq: int, limit: int) -> list[dict[str, Any]]:
+def after(connection: sqlite3.Connection, seq: int, limit: int) -> list[AuditEntry]:
     """The events above a `seq`, the oldest first."""
     rows = connection.execute(f"{_SELECT} WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
-    return [_record(row) for row in rows]
+    return [_entry(row) for row in rows]
 
 
 def events(
-    connection: sqlite3.Connection, wanted: AuditFilter, before: int | None, limit: int
-) -> list[dict[str, Any]]:
+    connection: sqlite3.Connection,
+    before: int | None = None,
+    limit: int = 50,
+    wanted: AuditFilter = EVERY_EVENT,
+) -> Page[AuditEntry]:
     """The newest events that are wanted, the newest first, beginning below a `seq`."""
     terms = {
         "seq < ?": before,
@@ -174,20 +193,19 @@ def events(
     narrowing = {term: value for term, value in terms.items() if value is not None}
     where = " AND ".join(narrowing) or "1"
     rows = connection.execute(
-        f"{_SELECT} WHERE {where} ORDER BY seq DESC LIMIT ?", (*narrowing.values(), limit)
+        f"{_SELECT} WHERE {where} ORDER BY seq DESC LIMIT ?", (*narrowing.values(), limit + 1)
     )
-    return [_record(row) for row in rows]
+    return page([_entry(row) for row in rows], limit, lambda one: one.seq)
 
 
 def _stamp(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def _record(row: tuple[Any, ...]) -> dict[str, Any]:
-    record = dict(zip(_ALL, row, strict=True))
-    for key in ("before", "after"):
-        record[key] = None if record[key] is None else json.loads(record[key])
-    return record
+def _entry(row: Sequence[Any]) -> AuditEntry:
+    *known, before, after, prev_hash, digest = row
+    was, became = (None if text is None else json.loads(text) for text in (before, after))
+    return AuditEntry(*(*known, was, became, prev_hash, digest))
 
 
 def _head(connection: sqlite3.Connection) -> tuple[int, str]:

@@ -5,33 +5,28 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
-from daemon.reasons import BRIEF, UNDONE, Group, Reason
+from daemon.domain import Outcome
+from daemon.reasons import UNDONE, Count, Group, Kind, Reason
 from daemon.store import history, plans, titles
-from daemon.store.history import EVERY_RUN, RunFilter
+from daemon.store.history import Line, Run
+from daemon.store.plans import PlanState
+from daemon.store.rows import page
 
 STRIP: Final = 40
 """Runs that are shown at a glance."""
 
 _LATELY: Final = 8
 _LATEST: Final = 10
-_JOBS: Final = {"full": "kind = 'full'", "webhook": "trigger = 'webhook'"}
-_LINE: Final = (
-    *("id", "trigger", "kind", "actor", "started_at", "ended_at", "outcome", "added", "updated"),
-)
-_IN_RESULT: Final = (*BRIEF[2:], "errors", "total_scanned")
-_ENTRY: Final = (
-    *("seq", "kind", "reason", "media_type", "title", "request_id", "details", "jellyfin_id"),
-)
+_JOBS: Final = {"full": "kind", "webhook": "trigger"}
 _DECIDED: Final[Mapping[str, Sequence[Reason]]] = {
     group: [reason for reason in Reason if group in reason.meaning.groups] for group in Group
 }
 SHOWN: Final = tuple(group for group in Group if group is not Group.ERROR)
 """Errors may name addresses and folders; what else a run came to is shown to everybody."""
 
-_FOUND: Final = ("id", "title", "media_type", "state", "year")
 _FILM: Final = (
     "(SELECT tmdb_id FROM requests WHERE id = request_id"
     " AND media_type = 'MOVIE' AND radarr_id NOT NULL)"
@@ -41,6 +36,45 @@ _FILM: Final = (
 _TAKEN_BACK: Final = "title.undone"
 
 
+class PlanSummary(NamedTuple):
+    """A plan in numbers: so many titles, of which some would be removed and others lose an id."""
+
+    run_id: int
+    state: str
+    at: str
+    settled_by: str | None
+    settled_at: str | None
+    titles: int
+    removals: int
+    unlinks: int
+    reasons: list[str]
+
+    @property
+    def waits(self) -> bool:
+        """Whether an admin may still settle it."""
+        return self.state == PlanState.OPEN
+
+
+class AddedTitle(NamedTuple):
+    """A title that a run has added."""
+
+    title: str
+    media_type: str
+    request_id: int | None
+    run_id: int
+
+
+class FoundTitle(NamedTuple):
+    """A row of the tracker, and what it was found by."""
+
+    id: int
+    title: str
+    media_type: str
+    state: str
+    year: int | None
+    by: str
+
+
 class Dashboard(NamedTuple):
     """How things stand.
 
@@ -48,18 +82,17 @@ class Dashboard(NamedTuple):
         lines: the newest runs, the newest first.
         full: the latest full run that came to an end of its own, with its result.
         checked: when the library was last read as a whole, as ISO text.
-        plan: the plan that waits: its run, when it was made, the main reasons, and how many titles,
-            of which some would be removed and the others would lose an id.
+        plan: the plan that waits.
         lately: the titles that were added last.
         jobs: the newest runs that have ended, by job: full runs, and those that webhooks began.
     """
 
-    lines: list[dict[str, Any]]
-    full: dict[str, Any] | None
+    lines: list[Line]
+    full: Run | None
     checked: str | None
-    plan: dict[str, Any] | None
-    lately: list[dict[str, Any]]
-    jobs: dict[str, list[dict[str, Any]]]
+    plan: PlanSummary | None
+    lately: list[AddedTitle]
+    jobs: dict[str, list[Line]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +113,36 @@ class Wanted:
     groups: tuple[Group, ...] = (*Group,)
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One title of a run's page; what of it does not apply is left out.
+
+    Attributes:
+        tmdb_id: of a film that Radarr has, which its pages know it by.
+        changes: by column, what it was and became.
+        would: what would have become of a title that was held.
+        by: who took back what was done to it; `at` is when.
+    """
+
+    seq: int
+    kind: str
+    title: str | None
+    media_type: str | None = None
+    request_id: int | None = None
+    jellyfin_id: str | None = None
+    tmdb_id: int | None = None
+    reason: str = ""
+    details: str | None = None
+    changes: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    library: str | None = None
+    why: str = ""
+    since: str = ""
+    sightings: int = 0
+    would: str = ""
+    by: str = ""
+    at: str = ""
+
+
 class RunView(NamedTuple):
     """One run for people.
 
@@ -87,80 +150,40 @@ class RunView(NamedTuple):
         run: as the history has it.
         counts: of what is kept of it, by group.
         group: the wanted one.
-        rows: the wanted decisions; those that changed a row say what it was before and after.
+        rows: the wanted ones of the group; `more` is where the rest of them begins.
         plan: the plan that it held, without its titles; None if it held none.
         kept: whether the decisions are not forgotten yet.
         undoable: titles that can be taken back, by action; those that were already are not in it.
     """
 
-    run: dict[str, Any]
+    run: Run
     counts: dict[Group, int]
     group: Group
-    rows: list[dict[str, Any]]
-    plan: dict[str, Any] | None
+    rows: list[Entry]
+    more: int | None
+    plan: PlanSummary | None
     kept: bool
     undoable: dict[str, int]
 
 
 def glance(connection: sqlite3.Connection) -> Dashboard:
     """How things stand now."""
-    newest = lines(connection, None, STRIP)
+    newest = history.lines(connection, limit=STRIP).rows
     waiting = plans.open_plan(connection)
+    ends = (*history.DECIDED, Outcome.FAILED, Outcome.INTERRUPTED)
     return Dashboard(
         lines=newest,
-        full=_latest_full(connection, ("ok", "partial", "held", "failed", "interrupted")),
-        checked=(_latest_full(connection, ("ok", "partial", "held")) or {}).get("ended_at"),
+        full=history.latest_full(connection, *ends),
+        checked=history.read_as_a_whole(connection),
         plan=None if waiting is None else _plan(connection, waiting),
-        lately=_lately(connection, [line["id"] for line in newest if line["added"]]),
-        jobs={name: _ended(connection, which) for name, which in _JOBS.items()},
+        lately=_lately(connection, [line.id for line in newest if line.counts[Count.ADDED]]),
+        jobs={job: history.ended(connection, _LATEST, of, job) for job, of in _JOBS.items()},
     )
 
 
-def lines(
-    connection: sqlite3.Connection,
-    before: int | None,
-    limit: int,
-    wanted: RunFilter = EVERY_RUN,
-) -> list[dict[str, Any]]:
-    """The newest of the wanted runs with their counts, beginning below a number."""
-    where, values = wanted.where(before)
-    return _lines(connection, where, (*values, limit))
-
-
-def _ended(connection: sqlite3.Connection, which: str) -> list[dict[str, Any]]:
-    return _lines(connection, f"{which} AND ended_at NOT NULL", (_LATEST,))
-
-
-def _lines(
-    connection: sqlite3.Connection, where: str, values: Sequence[object]
-) -> list[dict[str, Any]]:
-    paths = ", ".join(f"'$.{name}'" for name in _IN_RESULT)
-    rows = connection.execute(
-        f"SELECT {', '.join(_LINE)}, json_extract(result, {paths}) FROM sync_runs"
-        f" WHERE {where} ORDER BY id DESC LIMIT ?",
-        values,
-    )
-    return [_line(*row) for row in rows]
-
-
-def _line(*row: Any) -> dict[str, Any]:
-    *values, counts = row
-    numbers = json.loads(counts) if counts else [0] * len(_IN_RESULT)
-    told = {name: number or 0 for name, number in zip(_IN_RESULT, numbers, strict=True)}
-    return {**dict(zip(_LINE, values, strict=True)), **told}
-
-
-def _latest_full(connection: sqlite3.Connection, outcomes: Sequence[str]) -> dict[str, Any] | None:
-    """By one seek for each outcome; a plain ORDER BY would walk over all the runs in between."""
-    seek = "(SELECT MAX(id) FROM sync_runs WHERE kind = 'full' AND outcome = ?)"
-    found = connection.execute(f"SELECT {', '.join(seek for _ in outcomes)}", [*outcomes])
-    numbers = [number for number in found.fetchone() if number is not None]
-    return history.head(connection, max(numbers)) if numbers else None
-
-
-def _plan(connection: sqlite3.Connection, run_id: int) -> dict[str, Any] | None:
-    head = plans.head(connection, run_id)
-    if head is None:
+def _plan(connection: sqlite3.Connection, run_id: int) -> PlanSummary | None:
+    plan = plans.head(connection, run_id)
+    if plan is None:
         return None
     rows = connection.execute(
         "SELECT why, COUNT(*), SUM(kind = 'unlink') FROM sync_held WHERE run_id = ?"
@@ -168,20 +191,20 @@ def _plan(connection: sqlite3.Connection, run_id: int) -> dict[str, Any] | None:
         (run_id,),
     ).fetchall()
     titles, unlinks = (sum(row[at] for row in rows) for at in (1, 2))
-    counts = {"titles": titles, "removals": titles - unlinks, "unlinks": unlinks}
-    return {**head, **counts, "reasons": [why for why, *_ in rows]}
+    reasons, settled = [why for why, *_ in rows], (plan.settled_by, plan.settled_at)
+    counts = (titles, titles - unlinks, unlinks)
+    return PlanSummary(run_id, plan.state, plan.at, *settled, *counts, reasons)
 
 
-def _lately(connection: sqlite3.Connection, run_ids: Iterable[int]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+def _lately(connection: sqlite3.Connection, run_ids: Iterable[int]) -> list[AddedTitle]:
+    found: list[AddedTitle] = []
     for run_id in run_ids:
         rows = connection.execute(
-            "SELECT title, media_type, request_id FROM sync_decisions"
+            "SELECT title, media_type, request_id, run_id FROM sync_decisions"
             " WHERE run_id = ? AND kind = 'add' ORDER BY seq DESC LIMIT ?",
             (run_id, _LATELY - len(found)),
         )
-        names = ("title", "media_type", "request_id")
-        found += [{**dict(zip(names, row, strict=True)), "run_id": run_id} for row in rows]
+        found += [AddedTitle(*row) for row in rows]
         if len(found) == _LATELY:
             break
     return found
@@ -189,69 +212,62 @@ def _lately(connection: sqlite3.Connection, run_ids: Iterable[int]) -> list[dict
 
 def view(connection: sqlite3.Connection, run_id: int, wanted: Wanted) -> RunView | None:
     """One run as far as it is wanted; None if there is no such run."""
-    run = history.head(connection, run_id)
+    run = history.run(connection, run_id)
     if run is None:
         return None
     plan = _plan(connection, run_id)
     counts = _counts(connection, run)
-    counts[Group.HELD] = plan["titles"] if plan else 0
+    counts[Group.HELD] = plan.titles if plan else 0
     asked = (one for one in wanted.groups if one == wanted.group)
     nonempty = (one for one in wanted.groups if counts[one])
     group = next(asked, None) or next(nonempty, wanted.groups[0])
     read = {Group.HELD: _held, Group.RESTORED: _restored, Group.ERROR: _errors}.get(group, _decided)
-    rows = read(connection, run, replace(wanted, group=group))
+    rows = read(connection, run, replace(wanted, group=group, limit=wanted.limit + 1))
+    shown = page(rows, wanted.limit, lambda one: one.seq)
     kept, undoable = history.keeps(connection, run_id), _undoable(connection, run_id)
-    return RunView(run, counts, group, rows, plan, kept, undoable)
+    return RunView(run, counts, group, *shown, plan, kept, undoable)
 
 
-def _counts(connection: sqlite3.Connection, run: Mapping[str, Any]) -> dict[Group, int]:
+def _counts(connection: sqlite3.Connection, run: Run) -> dict[Group, int]:
     """How many there are of each group, but for what is held."""
     found = connection.execute(
-        "SELECT reason, COUNT(*) FROM sync_decisions WHERE run_id = ? GROUP BY reason", (run["id"],)
+        "SELECT reason, COUNT(*) FROM sync_decisions WHERE run_id = ? GROUP BY reason", (run.id,)
     )
     reasons = dict(found.fetchall())
     [restored] = connection.execute(
-        "SELECT COUNT(*) FROM sync_audit WHERE run_id = ? AND action = ?", (run["id"], _TAKEN_BACK)
+        "SELECT COUNT(*) FROM sync_audit WHERE run_id = ? AND action = ?", (run.id, _TAKEN_BACK)
     ).fetchone()
     counts = {one: sum(reasons.get(reason, 0) for reason in _DECIDED[one]) for one in Group}
-    return {**counts, Group.RESTORED: restored, Group.ERROR: (run["result"] or {}).get("errors", 0)}
+    return {**counts, Group.RESTORED: restored, Group.ERROR: (run.result or {}).get("errors", 0)}
 
 
-def _decided(
-    connection: sqlite3.Connection, run: Mapping[str, Any], wanted: Wanted
-) -> list[dict[str, Any]]:
-    reasons, run_id = _DECIDED[wanted.group], run["id"]
+def _decided(connection: sqlite3.Connection, run: Run, wanted: Wanted) -> list[Entry]:
+    reasons = _DECIDED[wanted.group]
+    names = "seq, kind, title, media_type, request_id, jellyfin_id"
     rows = connection.execute(
-        f"SELECT {', '.join(_ENTRY)}, {_FILM} FROM sync_decisions WHERE run_id = ? AND seq > ?"
-        f" AND reason IN ({', '.join('?' * len(reasons))})"
+        f"SELECT {names}, {_FILM}, reason, details FROM sync_decisions WHERE run_id = ?"
+        f" AND seq > ? AND reason IN ({', '.join('?' * len(reasons))})"
         " AND COALESCE(title, '') LIKE ? ESCAPE '\\' ORDER BY seq LIMIT ?",
-        (run_id, wanted.after, *reasons, titles.like(wanted.text), wanted.limit),
+        (run.id, wanted.after, *reasons, titles.like(wanted.text), wanted.limit),
     )
-    entries = [dict(zip((*_ENTRY, "tmdb_id"), row, strict=True)) for row in rows]
-    changes = _changes(connection, run_id, entries)
-    return [{**one, "changes": changes.get(one["request_id"], {})} for one in entries]
+    entries = [Entry(*row) for row in rows]
+    changes = _changes(connection, run.id, entries)
+    return [replace(one, changes=changes.get(one.request_id, {})) for one in entries]
 
 
-def _held(
-    connection: sqlite3.Connection, run: Mapping[str, Any], wanted: Wanted
-) -> list[dict[str, Any]]:
-    names = ("request_id", "media_type", "title", "library", "why", "since", "sightings", "kind")
+def _held(connection: sqlite3.Connection, run: Run, wanted: Wanted) -> list[Entry]:
+    names = ("title", "media_type", "request_id", "library", "why", "since", "sightings")
     rows = connection.execute(
-        f"SELECT {', '.join(names)}, {_FILM} FROM sync_held WHERE run_id = ? AND request_id > ?"
-        " AND title LIKE ? ESCAPE '\\' ORDER BY request_id LIMIT ?",
-        (run["id"], wanted.after, titles.like(wanted.text), wanted.limit),
+        f"SELECT {', '.join(names)}, {_FILM}, kind FROM sync_held WHERE run_id = ?"
+        " AND request_id > ? AND title LIKE ? ESCAPE '\\' ORDER BY request_id LIMIT ?",
+        (run.id, wanted.after, titles.like(wanted.text), wanted.limit),
     )
-    held = [dict(zip((*names, "tmdb_id"), row, strict=True)) for row in rows]
-    return [
-        {**one, "seq": one["request_id"], "kind": Group.HELD, "would": one["kind"]} for one in held
-    ]
+    named = (dict(zip((*names, "tmdb_id", "would"), row, strict=True)) for row in rows)
+    return [Entry(one["request_id"], Group.HELD, **one) for one in named]
 
 
-def _restored(
-    connection: sqlite3.Connection, run: Mapping[str, Any], wanted: Wanted
-) -> list[dict[str, Any]]:
+def _restored(connection: sqlite3.Connection, run: Run, wanted: Wanted) -> list[Entry]:
     """What was taken back of a run; the audit has it."""
-    names = ("seq", "title", "media_type", "request_id", "by", "at")
     rows = connection.execute(
         "SELECT done.seq, COALESCE(title, done.target), media_type, id, done.actor_name, done.at"
         " FROM sync_audit AS done LEFT JOIN requests"
@@ -259,26 +275,27 @@ def _restored(
         " CAST(SUBSTR(done.target, 9) AS INTEGER))"  # what follows on "request "
         " WHERE done.run_id = ? AND done.action = ? AND done.seq > ?"
         " AND COALESCE(title, done.target) LIKE ? ESCAPE '\\' ORDER BY done.seq LIMIT ?",
-        (run["id"], _TAKEN_BACK, wanted.after, titles.like(wanted.text), wanted.limit),
+        (run.id, _TAKEN_BACK, wanted.after, titles.like(wanted.text), wanted.limit),
     )
-    return [{**dict(zip(names, row, strict=True)), "kind": Group.RESTORED} for row in rows]
-
-
-def _errors(_: sqlite3.Connection, run: Mapping[str, Any], wanted: Wanted) -> list[dict[str, Any]]:
-    """What could not be read or used, in sentences."""
-    told = enumerate((run["result"] or {}).get("error_details", ()), 1)
-    fits = [(seq, text) for seq, text in told if wanted.text.lower() in text.lower()]
-    rows = [
-        {"seq": seq, "kind": Group.ERROR, "title": text} for seq, text in fits if seq > wanted.after
+    return [
+        Entry(seq, Group.RESTORED, title, kind, number, by=by, at=at)
+        for seq, title, kind, number, by, at in rows
     ]
+
+
+def _errors(_: sqlite3.Connection, run: Run, wanted: Wanted) -> list[Entry]:
+    """What could not be read or used, in sentences."""
+    told = enumerate((run.result or {}).get("error_details", ()), 1)
+    fits = [(seq, text) for seq, text in told if wanted.text.lower() in text.lower()]
+    rows = [Entry(seq, Group.ERROR, text) for seq, text in fits if seq > wanted.after]
     return rows[: wanted.limit]
 
 
 def _changes(
-    connection: sqlite3.Connection, run_id: int, entries: Iterable[Mapping[str, Any]]
-) -> dict[int, dict[str, tuple[Any, Any]]]:
+    connection: sqlite3.Connection, run_id: int, entries: Iterable[Entry]
+) -> dict[int | None, dict[str, tuple[Any, Any]]]:
     """By request, what each column was and became; the audit has it."""
-    targets = [f"request {one['request_id']}" for one in entries if one["kind"] == "update"]
+    targets = [f"request {one.request_id}" for one in entries if one.kind == Kind.UPDATE]
     if not targets:
         return {}
     rows = connection.execute(
@@ -286,7 +303,7 @@ def _changes(
         f" AND target IN ({', '.join('?' * len(targets))}) ORDER BY seq",
         (run_id, *targets),
     )
-    found: dict[int, dict[str, tuple[Any, Any]]] = {}
+    found: dict[int | None, dict[str, tuple[Any, Any]]] = {}
     for target, before, after in rows:
         was, became = json.loads(before), json.loads(after)
         pairs = {name: (old, became.get(name)) for name, old in was.items() if name in became}
@@ -310,9 +327,9 @@ def _undoable(connection: sqlite3.Connection, run_id: int) -> dict[str, int]:
     return {name: number for name, number in left.items() if number > 0}
 
 
-def found(connection: sqlite3.Connection, text: str) -> list[dict[str, Any]]:
+def found(connection: sqlite3.Connection, text: str) -> list[FoundTitle]:
     """The rows that a text means, the likeliest first, and what each was found by."""
     hits = titles.search(connection, text)
-    select = f"SELECT {', '.join(_FOUND)} FROM requests WHERE id = ?"
+    select = f"SELECT {', '.join(FoundTitle._fields[:-1])} FROM requests WHERE id = ?"
     rows = ((connection.execute(select, (hit.request_id,)).fetchone(), hit.by) for hit in hits)
-    return [{**dict(zip(_FOUND, row, strict=True)), "by": by} for row, by in rows if row]
+    return [FoundTitle(*(*row, by)) for row, by in rows if row]

@@ -5,24 +5,31 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Self
 
 from daemon.domain import Actor, LibraryItem, Outcome, Trigger
-from daemon.reasons import Reason
+from daemon.reasons import BRIEF, Reason
 from daemon.store import audit
 from daemon.store.audit import AuditEvent
 from daemon.store.database import Connection, Transaction, data_version
+from daemon.store.rows import Page, Timestamp, columns, page, values
 
 _KEPT: Final = 200
 """Runs whose decisions are kept; the runs themselves are kept for good."""
 
-_COLUMNS: Final = ("id", "trigger", "actor", "started_at", "ended_at", "outcome", "result")
-_DECIDED: Final = (
-    *("kind", "reason", "media_type", "title", "jellyfin_id", "request_id", "details"),
+_COUNTS: Final = (*BRIEF, "errors", "total_scanned")
+DECIDED: Final = (Outcome.OK, Outcome.PARTIAL, Outcome.HELD)
+"""How a run ended that decided about everything."""
+LATEST: Final = (
+    "(SELECT MAX(id) FROM sync_runs WHERE kind = 'full' AND outcome IN ('ok', 'partial', 'held'))"
 )
+"""The number of the latest full run that did, for a query."""
 
+PROOF: Final = frozenset({"complete", "idle", "titles", "unusable", "trusted"})
+"""Rules of the removal guard without which nothing can be said of what is absent."""
 
 _HIGHEST: Final = 2**63 - 1
 _BOUNDS: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, math.inf)
@@ -50,6 +57,47 @@ class Decided(NamedTuple):
         if item is None:
             return cls(reason, None, None, None, number, details)
         return cls(reason, item.media_type.value, item.title, item.jellyfin_id, number, details)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided about a title, and why."""
+
+    seq: int
+    kind: str
+    reason: str
+    media_type: str | None
+    title: str | None
+    jellyfin_id: str | None
+    request_id: int | None
+    details: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run of the history; its result is as it told it itself, None before its end."""
+
+    id: int
+    trigger: str
+    actor: str
+    started_at: Timestamp | None
+    ended_at: Timestamp | None
+    outcome: str
+    result: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A run and its counts, those of `BRIEF`, of errors and of all titles that were read."""
+
+    id: int
+    trigger: str
+    kind: str
+    actor: str
+    started_at: str
+    ended_at: str | None
+    outcome: str
+    counts: Mapping[str, int]
 
 
 class RunFilter(NamedTuple):
@@ -115,10 +163,10 @@ def note(transaction: Transaction, run_id: int, decided: Iterable[Decided]) -> N
     [first] = transaction.execute(
         "SELECT COALESCE(MAX(seq), 0) + 1 FROM sync_decisions WHERE run_id = ?", (run_id,)
     ).fetchone()
-    names = ", ".join(_DECIDED)
-    marks = ", ".join("?" * (len(_DECIDED) + 2))
+    names = columns(Decision)
+    marks = ", ".join("?" * (names.count(",") + 2))
     transaction.executemany(
-        f"INSERT INTO sync_decisions (run_id, seq, {names}) VALUES ({marks})",
+        f"INSERT INTO sync_decisions (run_id, {names}) VALUES ({marks})",
         ((run_id, seq, one.reason.meaning.kind, *one) for seq, one in enumerate(decided, first)),
     )
 
@@ -188,49 +236,102 @@ def pictures_wanted(connection: sqlite3.Connection) -> bool:
     return not since or found is not None
 
 
-def latest(connection: sqlite3.Connection, limit: int) -> list[dict[str, Any]]:
-    """The newest runs, the newest first."""
-    rows = connection.execute(
-        f"SELECT {', '.join(_COLUMNS)} FROM sync_runs ORDER BY id DESC LIMIT ?",
-        (limit,),
-    )
-    return [_run(row) for row in rows]
-
-
 def runs(
     connection: sqlite3.Connection,
-    before: int | None,
-    limit: int,
+    before: int | None = None,
+    limit: int = 50,
     wanted: RunFilter = EVERY_RUN,
-) -> list[dict[str, Any]]:
+) -> Page[Run]:
     """The newest of the wanted runs, the newest first, beginning below a number."""
-    where, values = wanted.where(before)
-    rows = connection.execute(
-        f"SELECT {', '.join(_COLUMNS)} FROM sync_runs WHERE {where} ORDER BY id DESC LIMIT ?",
-        (*values, limit),
+    where, given = wanted.where(before)
+    found = connection.execute(
+        f"SELECT {columns(Run)} FROM sync_runs WHERE {where} ORDER BY id DESC LIMIT ?",
+        (*given, limit + 1),
     )
-    return [_run(row) for row in rows]
+    return page([_run(row) for row in found], limit, lambda one: one.id)
 
 
-def run_page(
-    connection: sqlite3.Connection, run_id: int, after: int, limit: int
-) -> dict[str, Any] | None:
-    """One run with some of the decisions kept of it, those above a `seq`; None if unknown."""
-    run = head(connection, run_id)
-    return None if run is None else {**run, "decisions": decided(connection, run_id, after, limit)}
+def lines(
+    connection: sqlite3.Connection,
+    before: int | None = None,
+    limit: int = 50,
+    wanted: RunFilter = EVERY_RUN,
+) -> Page[Line]:
+    """The same with their counts alone."""
+    where, given = wanted.where(before)
+    return page(_lines(connection, where, (*given, limit + 1)), limit, lambda one: one.id)
 
 
-def decided(
-    connection: sqlite3.Connection, run_id: int, after: int, limit: int
-) -> list[dict[str, Any]]:
-    """The kept decisions of a run in their order, beginning above a `seq`."""
-    names = ("seq", *_DECIDED)
-    rows = connection.execute(
-        f"SELECT {', '.join(names)} FROM sync_decisions WHERE run_id = ? AND seq > ?"
+def ended(connection: sqlite3.Connection, limit: int, column: str, value: str) -> list[Line]:
+    """The newest runs that have ended, of one kind or trigger."""
+    return _lines(connection, f"{column} = ? AND ended_at NOT NULL", (value, limit))
+
+
+def _lines(connection: sqlite3.Connection, where: str, given: Sequence[object]) -> list[Line]:
+    paths = ", ".join(f"'$.{name}'" for name in _COUNTS)
+    found = connection.execute(
+        f"SELECT {columns(Line, 'counts')}, json_extract(result, {paths}) FROM sync_runs"
+        f" WHERE {where} ORDER BY id DESC LIMIT ?",
+        given,
+    )
+    return [_line(*row) for row in found]
+
+
+def _line(*row: Any) -> Line:
+    *known, text = row
+    numbers = json.loads(text) if text else [0] * len(_COUNTS)
+    counts = {name: number or 0 for name, number in zip(_COUNTS, numbers, strict=True)}
+    return Line(*(*known, counts))
+
+
+def run(connection: sqlite3.Connection, run_id: int) -> Run | None:
+    """One run; None if there is no such run."""
+    found = connection.execute(f"SELECT {columns(Run)} FROM sync_runs WHERE id = ?", (run_id,))
+    return next(map(_run, found), None)
+
+
+def decisions(
+    connection: sqlite3.Connection, run_id: int, after: int = 0, limit: int = 200
+) -> Page[Decision]:
+    """The kept decisions of a run in order, beginning above a `seq`; a limit of -1 is none."""
+    found = connection.execute(
+        f"SELECT {columns(Decision)} FROM sync_decisions WHERE run_id = ? AND seq > ?"
         " ORDER BY seq LIMIT ?",
-        (run_id, after, limit),
+        (run_id, after, limit + 1 if limit >= 0 else limit),
     )
-    return [dict(zip(names, row, strict=True)) for row in rows]
+    rows = values(Decision, found)
+    return page(rows, limit if limit >= 0 else len(rows), lambda one: one.seq)
+
+
+def latest_full(connection: sqlite3.Connection, *outcomes: Outcome) -> Run | None:
+    """The latest full run that ended like that; None if there is none.
+
+    By one seek for each outcome: a plain ORDER BY would walk over all the runs in between.
+    """
+    seek = "(SELECT MAX(id) FROM sync_runs WHERE kind = 'full' AND outcome = ?)"
+    found = connection.execute(f"SELECT {', '.join(seek for _ in outcomes)}", outcomes)
+    numbers = [number for row in found for number in row if number is not None]
+    return run(connection, max(numbers)) if numbers else None
+
+
+def read_as_a_whole(connection: sqlite3.Connection) -> str | None:
+    """When the library was last read so that what was not shown was not there.
+
+    A good run was such a reading; one that is partial only if the removal guard found so.
+    """
+    good = latest_full(connection, Outcome.OK, Outcome.HELD)
+    partial = connection.execute(
+        "SELECT ended_at, result FROM sync_runs WHERE kind = 'full' AND outcome = ? AND id > ?"
+        " ORDER BY id DESC LIMIT ?",
+        (Outcome.PARTIAL, good.id if good else 0, _KEPT),
+    )
+    proofs = (str(ended) for ended, result in partial if _proves_absence(json.loads(result)))
+    return next(proofs, good.ended_at if good else None)
+
+
+def _proves_absence(result: Mapping[str, Any]) -> bool:
+    guard = result.get("guard") or ()
+    return bool(guard) and not any(rule["why"] for rule in guard if rule["name"] in PROOF)
 
 
 class RunCounts(NamedTuple):
@@ -304,31 +405,9 @@ def _runs(connection: sqlite3.Connection) -> RunCounts:
     )
 
 
-def head(connection: sqlite3.Connection, run_id: int) -> dict[str, Any] | None:
-    """One run without its decisions; None if there is no such run."""
-    row = connection.execute(
-        f"SELECT {', '.join(_COLUMNS)} FROM sync_runs WHERE id = ?",
-        (run_id,),
-    ).fetchone()
-    return None if row is None else _run(row)
-
-
-def one(connection: sqlite3.Connection, run_id: int) -> dict[str, Any] | None:
-    """One run with its decisions; None if there is no such run."""
-    run = head(connection, run_id)
-    if run is None:
-        return None
-    rows = connection.execute(
-        f"SELECT {', '.join(_DECIDED)} FROM sync_decisions WHERE run_id = ? ORDER BY seq",
-        (run_id,),
-    )
-    return {**run, "decisions": [dict(zip(_DECIDED, row, strict=True)) for row in rows]}
-
-
-def _run(row: tuple[Any, ...]) -> dict[str, Any]:
-    run = dict(zip(_COLUMNS, row, strict=True))
-    run["result"] = json.loads(run["result"]) if run["result"] else None
-    return run
+def _run(row: Sequence[Any]) -> Run:
+    *known, result = row
+    return Run(*(*known, json.loads(result) if result else None))
 
 
 def _stamp(at: datetime) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
@@ -13,11 +14,7 @@ from daemon.domain import Held, HeldKind
 from daemon.store import audit
 from daemon.store.audit import AuditEvent
 from daemon.store.database import Transaction
-
-_COLUMNS: Final = ("run_id", "state", "at", "fingerprint", "settled_by", "settled_at")
-_TITLES: Final = (
-    *("request_id", "media_type", "title", "library", "why", "since", "sightings", "kind"),
-)
+from daemon.store.rows import columns, values
 
 
 class PlanState(StrEnum):
@@ -29,6 +26,41 @@ class PlanState(StrEnum):
     RESOLVED = "resolved"
     SUPERSEDED = "superseded"
     STALE = "stale"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldTitle:
+    """A title that would be removed, or would lose its id of Radarr or Sonarr, and why not yet."""
+
+    request_id: int
+    media_type: str
+    title: str
+    library: str | None
+    why: str
+    since: str
+    sightings: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Changes that wait, or waited, for an admin."""
+
+    run_id: int
+    state: str
+    at: str
+    fingerprint: str
+    settled_by: str | None
+    settled_at: str | None
+    titles: list[HeldTitle]
+
+    @property
+    def waits(self) -> bool:
+        """Whether an admin may still settle it."""
+        return self.state == PlanState.OPEN
+
+
+_PLAN: Final = columns(Plan, "titles")
 
 
 def hold(transaction: Transaction, run_id: int, held: Sequence[Held], age: timedelta) -> int | None:
@@ -45,10 +77,10 @@ def hold(transaction: Transaction, run_id: int, held: Sequence[Held], age: timed
     _expire(transaction, at, age)
     mark = _fingerprint(held)
     latest = _latest(transaction)
-    if latest is not None and held and latest["fingerprint"] == mark:
-        if latest["state"] == PlanState.OPEN:
-            return int(latest["run_id"])
-        if latest["state"] == PlanState.DISCARDED:
+    if latest is not None and held and latest.fingerprint == mark:
+        if latest.waits:
+            return latest.run_id
+        if latest.state == PlanState.DISCARDED:
             return None
     state = PlanState.SUPERSEDED if held else PlanState.RESOLVED
     _settle_open(transaction, state, at)
@@ -105,41 +137,36 @@ def _expire(connection: sqlite3.Connection, at: datetime, age: timedelta) -> Non
     )
 
 
-def one(connection: sqlite3.Connection, run_id: int) -> dict[str, Any] | None:
+def one(connection: sqlite3.Connection, run_id: int) -> Plan | None:
     """A plan with its titles; None if that run held none."""
     plan = head(connection, run_id)
-    return None if plan is None else {**plan, "titles": titles(connection, run_id, -1)}
+    return None if plan is None else replace(plan, titles=titles(connection, run_id, -1))
 
 
-def head(connection: sqlite3.Connection, run_id: int) -> dict[str, Any] | None:
+def head(connection: sqlite3.Connection, run_id: int) -> Plan | None:
     """A plan without its titles; None if that run held none."""
-    row = connection.execute(
-        f"SELECT {', '.join(_COLUMNS)} FROM sync_plans WHERE run_id = ?", (run_id,)
-    ).fetchone()
-    return None if row is None else dict(zip(_COLUMNS, row, strict=True))
+    found = connection.execute(f"SELECT {_PLAN} FROM sync_plans WHERE run_id = ?", (run_id,))
+    return next((Plan(*(*row, [])) for row in found), None)
 
 
-def titles(connection: sqlite3.Connection, run_id: int, limit: int) -> list[dict[str, Any]]:
+def titles(connection: sqlite3.Connection, run_id: int, limit: int) -> list[HeldTitle]:
     """The titles of a plan by their names; a limit of -1 is none."""
-    rows = connection.execute(
-        f"SELECT {', '.join(_TITLES)} FROM sync_held WHERE run_id = ? ORDER BY title LIMIT ?",
+    found = connection.execute(
+        f"SELECT {columns(HeldTitle)} FROM sync_held WHERE run_id = ? ORDER BY title LIMIT ?",
         (run_id, limit),
     )
-    return [dict(zip(_TITLES, row, strict=True)) for row in rows]
+    return values(HeldTitle, found)
 
 
 def open_plan(connection: sqlite3.Connection) -> int | None:
     """The run whose plan waits for an admin; None if none does."""
     latest = _latest(connection)
-    waits = latest is not None and latest["state"] == PlanState.OPEN
-    return int(latest["run_id"]) if latest is not None and waits else None
+    return latest.run_id if latest is not None and latest.waits else None
 
 
-def _latest(connection: sqlite3.Connection) -> dict[str, Any] | None:
-    row = connection.execute(
-        f"SELECT {', '.join(_COLUMNS)} FROM sync_plans ORDER BY run_id DESC LIMIT 1"
-    ).fetchone()
-    return None if row is None else dict(zip(_COLUMNS, row, strict=True))
+def _latest(connection: sqlite3.Connection) -> Plan | None:
+    found = connection.execute(f"SELECT {_PLAN} FROM sync_plans ORDER BY run_id DESC LIMIT 1")
+    return next((Plan(*(*row, [])) for row in found), None)
 
 
 def _settle_open(connection: sqlite3.Connection, state: PlanState, at: datetime) -> None:

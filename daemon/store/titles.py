@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import sqlite3
 import unicodedata
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from daemon.columns import COLUMNS
-from daemon.domain import SYNC_USER
-from daemon.store import attention, evidence, instance_ids, requests
+from daemon.domain import SYNC_USER, Value
+from daemon.store import attention, evidence, history, instance_ids, requests
 from daemon.store.attention import Finding
 from daemon.store.database import Connection
+from daemon.store.rows import Timestamp, columns, first, values
 
 _MAX: Final = 100
 _FEW: Final = 10
@@ -22,9 +24,6 @@ _TITLE: Final = (
     *("id", "state", "requested_by", "created_at", "state_changed_at", "available_at"),
     *(column.name for column in COLUMNS if not column.long),
 )
-_DECISION: Final = ("run_id", "kind", "reason", "details", "started_at", "outcome")
-_EVENT: Final = ("at", "action", "actor_name", "run_id", "reason")
-_TIMELINE: Final = ("timestamp", "service", "event_type", "state", "details")
 _MOMENTS: Final = 30
 
 
@@ -138,10 +137,116 @@ class _Birth(NamedTuple):
     at: str = ""
 
 
-def facts(connection: Connection, request_id: int) -> dict[str, Any] | None:
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """How often, and for how many hours at least, complete readings did not show a title."""
+
+    sightings: int
+    waited_hours: float
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceTitle:
+    """A Radarr or Sonarr that has a title; the primary one goes by its service's own name.
+
+    Attributes:
+        number: the instance's own; it says nothing of any other instance.
+        url: of the title there, for people.
+    """
+
+    name: str
+    number: Value
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PastDecision:
+    """What a run decided about a title."""
+
+    run_id: int
+    kind: str
+    reason: str
+    details: str | None
+    started_at: Timestamp
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class PastEvent:
+    """What the audit has of a title."""
+
+    at: Timestamp
+    action: str
+    actor_name: str
+    run_id: int | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The run that wrote a value, and when."""
+
+    run_id: int | None = None
+    at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeasonCount:
+    """How many episodes of a season the tracker knows of, and how many of them are available."""
+
+    season: int
+    have: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEvent:
+    """What the tracker's own timeline has of a title."""
+
+    timestamp: str
+    service: str
+    event_type: str
+    state: str
+    details: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TitleFacts:
+    """What is known of a tracked title.
+
+    Attributes:
+        tracked: its row, by column.
+        checked: when the library was last read as a whole.
+        decisions: of runs, about the row or its item as a whole, the newest first.
+        history: of the audit, the newest first.
+        origins: by column, the run that wrote the value that stands there now.
+    """
+
+    tracked: Mapping[str, Value]
+    seen: bool = False
+    library: str | None = None
+    missing: Missing | None = None
+    missing_since: str | None = None
+    checked: str | None = None
+    instances: Sequence[InstanceTitle] = ()
+    decisions: Sequence[PastDecision] = ()
+    history: Sequence[PastEvent] = ()
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    seasons: Sequence[SeasonCount] = ()
+    timeline: Sequence[TimelineEvent] = ()
+    needs: Sequence[Finding] = ()
+
+    @property
+    def jellyfin_id(self) -> str | None:
+        """The item in Jellyfin that the row names."""
+        found = self.tracked.get("jellyfin_id")
+        return None if found is None else str(found)
+
+
+def facts(connection: Connection, request_id: int) -> TitleFacts | None:
     """Everything that the file knows of one row; None if there is no such row."""
-    columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(requests)")}
-    names = [name for name in _TITLE if name in columns]
+    there = requests.columns(connection)
+    names = [name for name in _TITLE if name in there]
     row = connection.execute(
         f"SELECT {', '.join(f'requests.{name}' for name in names)}, {', '.join(evidence.COLUMNS)}"
         f" FROM requests {evidence.SEEN} WHERE requests.id = ?",
@@ -154,41 +259,41 @@ def facts(connection: Connection, request_id: int) -> dict[str, Any] | None:
     tracked = {
         name: None if value == "" else value for name, value in zip(names, row, strict=False)
     }
-    birth = _birth(connection, tracked)
-    return {
-        "tracked": tracked,
-        "seen": bool(seen),
-        "library": library,
-        "missing": None if missing is None else _missing(missing.sightings, missing.waited),
-        "missing_since": None if missing is None else missing.since.isoformat(),
-        "checked": _checked(connection),
-        "instances": [*_instances(connection, tracked)],
-        "decisions": _decisions(connection, tracked, birth),
-        "history": _history(connection, request_id, birth),
-        "origins": _origins(connection, tracked, birth),
-        "seasons": _seasons(connection, request_id),
-        "timeline": _timeline(connection, request_id),
-        "needs": [one.as_dict() for one in attention.of_row(connection, request_id)],
-    }
+    birth = _birth(connection, request_id, tracked)
+    return TitleFacts(
+        tracked,
+        bool(seen),
+        library,
+        missing and Missing(missing.sightings, round(missing.waited.total_seconds() / 3600, 1)),
+        missing and missing.since.isoformat(),
+        history.read_as_a_whole(connection),
+        [*_instances(connection, request_id, tracked)],
+        _decisions(connection, request_id, tracked, birth),
+        _history(connection, request_id, birth),
+        _origins(connection, request_id, tracked, birth),
+        _seasons(connection, request_id),
+        _timeline(connection, request_id),
+        attention.of_row(connection, request_id),
+    )
 
 
 def _instances(
-    connection: sqlite3.Connection, tracked: Mapping[str, Any]
-) -> Iterator[dict[str, Any]]:
+    connection: sqlite3.Connection, request_id: int, tracked: Mapping[str, Value]
+) -> Iterator[InstanceTitle]:
     """Which Radarrs and Sonarrs have it, the primary ones first, whose numbers the row holds."""
     for name in ("Radarr", "Sonarr"):
         if (number := tracked.get(f"{name.lower()}_id")) is not None:
-            yield {"name": name, "number": number}
-    for name, numbers in instance_ids.known(connection, [tracked["id"]]).items():
-        yield {"name": name, "number": numbers[tracked["id"]]}
+            yield InstanceTitle(name, number)
+    for name, numbers in instance_ids.known(connection, [request_id]).items():
+        yield InstanceTitle(name, numbers[request_id])
 
 
-def _birth(connection: sqlite3.Connection, tracked: Mapping[str, Any]) -> _Birth:
+def _birth(connection: sqlite3.Connection, request_id: int, tracked: Mapping[str, Value]) -> _Birth:
     """By its addition where we made it; by its own age where the tracker did.
 
     A row of ours is as old as its file says, which may be long before it was made.
     """
-    gone, added = _gone(connection, tracked["id"]), _added(connection, tracked["id"])
+    gone, added = _gone(connection, request_id), _added(connection, request_id)
     made = "" if tracked["requested_by"] == SYNC_USER else _iso(tracked["created_at"])
     return _Birth(max(gone.seq, added.seq), max(gone.run_id, added.run_id), made)
 
@@ -234,148 +339,170 @@ def _iso(text: object) -> str:
     return found.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def _checked(connection: sqlite3.Connection) -> str | None:
-    """When the library was last read to its end; what is not missing was in it then."""
-    row = connection.execute(
-        "SELECT ended_at FROM sync_runs WHERE id = (SELECT MAX(id) FROM sync_runs"
-        " WHERE kind = 'full' AND outcome IN ('ok', 'held'))"
-    ).fetchone()
-    return row[0] if row else None
-
-
-def _missing(sightings: int, waited: timedelta) -> dict[str, Any]:
-    return {"sightings": sightings, "waited_hours": round(waited.total_seconds() / 3600, 1)}
-
-
 def _decisions(
-    connection: sqlite3.Connection, tracked: Mapping[str, Any], birth: _Birth
-) -> list[dict[str, Any]]:
+    connection: sqlite3.Connection, request_id: int, tracked: Mapping[str, Value], birth: _Birth
+) -> list[PastDecision]:
     """What runs decided about the row, or about its item as a whole."""
     rows = connection.execute(
         "SELECT run_id, sync_decisions.kind, reason, details, started_at, outcome"
         " FROM sync_decisions JOIN sync_runs ON sync_runs.id = run_id"
         " WHERE request_id = ? AND run_id >= ? AND IFNULL(ended_at, '9') >= ?"
         " OR request_id IS NULL AND jellyfin_id = ? ORDER BY run_id DESC, seq DESC LIMIT 10",
-        (tracked["id"], birth.run_id, birth.at, tracked.get("jellyfin_id")),
+        (request_id, birth.run_id, birth.at, tracked["jellyfin_id"]),
     )
-    return [dict(zip(_DECISION, row, strict=True)) for row in rows]
+    return values(PastDecision, rows)
 
 
-def _history(
-    connection: sqlite3.Connection, request_id: int, birth: _Birth
-) -> list[dict[str, Any]]:
+def _history(connection: sqlite3.Connection, request_id: int, birth: _Birth) -> list[PastEvent]:
     rows = connection.execute(
-        f"SELECT {', '.join(_EVENT)} FROM sync_audit WHERE target = ? AND seq > ? AND at >= ?"
+        f"SELECT {columns(PastEvent)} FROM sync_audit WHERE target = ? AND seq > ? AND at >= ?"
         f" AND NOT ({_OF_ANOTHER}) ORDER BY seq DESC LIMIT 10",
         (f"request {request_id}", birth.seq, birth.at, request_id),
     )
-    return [dict(zip(_EVENT, row, strict=True)) for row in rows]
+    return values(PastEvent, rows)
 
 
 def _origins(
-    connection: sqlite3.Connection, tracked: Mapping[str, Any], birth: _Birth
-) -> dict[str, dict[str, Any]]:
+    connection: sqlite3.Connection, request_id: int, tracked: Mapping[str, Value], birth: _Birth
+) -> dict[str, Origin]:
     """By column, the run that wrote the value that stands there now, as far as that is known."""
     rows = connection.execute(
         "SELECT run_id, at, after FROM sync_audit WHERE target = ? AND seq > ? AND at >= ?"
         " AND after NOT NULL ORDER BY seq DESC LIMIT ?",
-        (f"request {tracked['id']}", birth.seq, birth.at, _MAX),
+        (f"request {request_id}", birth.seq, birth.at, _MAX),
     )
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Origin] = {}
     for run_id, at, after in rows:
         for name, value in json.loads(after).items():
-            if name in tracked and tracked[name] == value:
-                found.setdefault(name, {"run_id": run_id, "at": at})
+            if tracked.get(name, ()) == value:
+                found.setdefault(name, Origin(run_id, at))
     return found
 
 
-def _seasons(connection: sqlite3.Connection, request_id: int) -> list[dict[str, int]]:
-    """How many episodes the tracker knows of, and how many of them are available."""
+def _seasons(connection: sqlite3.Connection, request_id: int) -> list[SeasonCount]:
     rows = connection.execute(
         "SELECT season_number, SUM(state = 'AVAILABLE'), COUNT(*) FROM episodes"
         " WHERE request_id = ? GROUP BY 1 ORDER BY 1",
         (request_id,),
     )
-    return [{"season": number, "have": have, "total": total} for number, have, total in rows]
+    return values(SeasonCount, rows)
 
 
-def _timeline(connection: sqlite3.Connection, request_id: int) -> list[dict[str, Any]]:
+def _timeline(connection: sqlite3.Connection, request_id: int) -> list[TimelineEvent]:
     rows = connection.execute(
-        f"SELECT {', '.join(_TIMELINE)} FROM timeline_events WHERE request_id = ?"
+        f"SELECT {columns(TimelineEvent)} FROM timeline_events WHERE request_id = ?"
         " ORDER BY timestamp DESC, id DESC LIMIT ?",
         (request_id, _MOMENTS),
     )
-    return [dict(zip(_TIMELINE, row, strict=True)) for row in rows]
+    return values(TimelineEvent, rows)
 
 
 # --- what is not tracked ---------------------------------------------------------------------
 
 
-_LOG: Final = ("id", "title", "media_type", "jellyfin_id", "source", "by", "at")
-_LEFT: Final = ("title", "media_type", "jellyfin_id", "run_id", "reason", "details", "started_at")
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A title that the latest full run left out, and why."""
+
+    title: str
+    media_type: str | None
+    jellyfin_id: str | None
+    run_id: int
+    reason: str
+    details: str | None
+    started_at: str
 
 
-def untracked(connection: sqlite3.Connection, text: str) -> list[dict[str, Any]]:
-    """Titles without a row that a text means: what runs said of them, and how they were deleted.
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """The run of ours that removed a row, and why."""
 
-    Each has `title`, `media_type`, `jellyfin_id`, and of `decision` and `deletion` what there is.
-    """
-    found: dict[tuple[object, ...], dict[str, Any]] = {}
-    for one in _left_out(connection, text):
-        found.setdefault(_key(one), _entry(one, decision=one))
-    for one in _deleted(connection, text):
-        entry = found.setdefault(_key(one), _entry(one))
-        entry["deletion"] = entry["deletion"] or one
+    run_id: int
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedTitle:
+    """An entry of the tracker's deletion log; `removal` if it is ours."""
+
+    id: int
+    title: str
+    media_type: str | None
+    jellyfin_id: str | None
+    source: str
+    by: str | None
+    at: str
+    removal: Removal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Untracked:
+    """A title without a row; what runs said of it, and how it was deleted, where that is known."""
+
+    title: str
+    media_type: str | None
+    jellyfin_id: str | None
+    decision: LeftOut | None = None
+    deletion: DeletedTitle | None = None
+
+
+def untracked(connection: sqlite3.Connection, text: str) -> list[Untracked]:
+    """Titles without a row that a text means."""
+    found: dict[tuple[object, ...], Untracked] = {}
+    for left in _left_out(connection, text):
+        found.setdefault(_key(left), Untracked(*_named_by(left), decision=left))
+    for gone in _deleted(connection, text):
+        known = found.setdefault(_key(gone), Untracked(*_named_by(gone)))
+        if known.deletion is None:
+            found[_key(gone)] = replace(known, deletion=gone)
     return [*found.values()][:_FEW]
 
 
-def _key(one: Mapping[str, Any]) -> tuple[object, ...]:
-    return (one["media_type"], folded(one["title"]))
+def _named_by(one: LeftOut | DeletedTitle) -> tuple[str, str | None, str | None]:
+    return one.title, one.media_type, one.jellyfin_id
 
 
-def _entry(one: Mapping[str, Any], decision: object = None) -> dict[str, Any]:
-    names = ("title", "media_type", "jellyfin_id")
-    return {**{name: one[name] for name in names}, "decision": decision, "deletion": None}
+def _key(one: LeftOut | DeletedTitle) -> tuple[object, ...]:
+    return (one.media_type, folded(one.title))
 
 
-def _left_out(connection: sqlite3.Connection, text: str) -> Iterator[dict[str, Any]]:
+def _left_out(connection: sqlite3.Connection, text: str) -> Iterator[LeftOut]:
     """What the latest full run left out, in which no row was meant."""
     rows = connection.execute(
-        f"SELECT {', '.join(_LEFT)} FROM sync_decisions JOIN sync_runs ON sync_runs.id = run_id"
-        f" WHERE run_id = {attention.LATEST} AND sync_decisions.kind IN ('skip', 'conflict')"
+        f"SELECT {columns(LeftOut)} FROM sync_decisions JOIN sync_runs ON sync_runs.id = run_id"
+        f" WHERE run_id = {history.LATEST} AND sync_decisions.kind IN ('skip', 'conflict')"
         " AND request_id IS NULL AND title NOT NULL"
         f" AND (jellyfin_id = :hex OR {_named(connection)})"
         " ORDER BY folded(title) = :folded DESC, title LIMIT :most",
         {**_wanted(text), "most": _FEW},
     )
-    for row in rows:
-        one = dict(zip(_LEFT, row, strict=True))
+    for one in values(LeftOut, rows):
         # A row that was made since, e.g. by a look at this title alone, is found as a row.
-        if not _tracked(connection, one["media_type"], None, None, one["jellyfin_id"]):
+        if not _tracked(connection, one.media_type, None, None, one.jellyfin_id):
             yield one
 
 
-def _deleted(connection: sqlite3.Connection, text: str) -> Iterator[dict[str, Any]]:
+def _deleted(connection: sqlite3.Connection, text: str) -> Iterator[DeletedTitle]:
     """What the tracker's own log tells of titles that have no row any more, the newest first."""
-    columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(deletion_logs)")}
-    if not {"source", "media_type", "initiated_at", "tmdb_id", "tvdb_id"} <= columns:
+    there = requests.columns(connection, "deletion_logs")
+    if not {"source", "media_type", "initiated_at", "tmdb_id", "tvdb_id"} <= there:
         return
     item, by = (
-        name if name in columns else "NULL" for name in ("jellyfin_id", "deleted_by_username")
+        name if name in there else "NULL" for name in ("jellyfin_id", "deleted_by_username")
     )
     rows = connection.execute(
-        f"SELECT id, title, media_type, {item}, source, {by}, initiated_at, tmdb_id, tvdb_id"
+        f"SELECT tmdb_id, tvdb_id, id, title, media_type, {item}, source, {by}, initiated_at"
         f" FROM deletion_logs WHERE {_named(connection)} OR tmdb_id = :number OR tvdb_id = :number"
         f" OR lower(replace({item}, '-', '')) = :hex ORDER BY id DESC LIMIT :most",
         {**_wanted(text), "most": _MAX},
     )
-    for *values, tmdb, tvdb in rows:
-        one = dict(zip(_LOG, values, strict=True))
-        if not _tracked(connection, one["media_type"], tmdb, tvdb, one["jellyfin_id"]):
-            yield {**one, "removal": _removal(connection, one["id"])}
+    for tmdb, tvdb, *known in rows:
+        one = DeletedTitle(*known)
+        if not _tracked(connection, one.media_type, tmdb, tvdb, one.jellyfin_id):
+            yield replace(one, removal=_removal(connection, one.id))
 
 
-def _tracked(connection: sqlite3.Connection, media_type: str, *ids: object) -> bool:
+def _tracked(connection: sqlite3.Connection, media_type: str | None, *ids: object) -> bool:
     found = connection.execute(
         "SELECT 1 FROM requests WHERE media_type = ?"
         " AND (tmdb_id = ? OR tvdb_id = ? OR jellyfin_id = ?) LIMIT 1",
@@ -384,14 +511,14 @@ def _tracked(connection: sqlite3.Connection, media_type: str, *ids: object) -> b
     return found.fetchone() is not None
 
 
-def _removal(connection: sqlite3.Connection, log: int) -> dict[str, Any] | None:
-    """The run of ours that left this entry in the log, and why it removed the row."""
-    row = connection.execute(
+def _removal(connection: sqlite3.Connection, log: int) -> Removal | None:
+    """Who left this entry in the log, if it was a run of ours."""
+    rows = connection.execute(
         "SELECT run_id, reason FROM sync_audit WHERE action = 'title.removed'"
         " AND json_extract(after, '$.deletion_log_id') = ? ORDER BY at DESC LIMIT 1",
         (log,),
-    ).fetchone()
-    return None if row is None else {"run_id": row[0], "reason": row[1]}
+    )
+    return first(Removal, rows)
 
 
 def deletion(connection: Connection, finding: Finding) -> int | None:

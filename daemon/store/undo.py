@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final
 
 from daemon.domain import Actor
 from daemon.reasons import UNDONE, Reason
@@ -21,7 +22,8 @@ _MERGED: Final = Reason.MERGE.meaning.audit
 _CHILDREN: Final = ("timeline_events", "episodes")
 
 
-class Undone(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Undone:
     """What became of one title.
 
     Attributes:

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from aiohttp import web
-from pydantic import BaseModel
 
 from daemon.web import actions, admin, hooks, machines, models, pages
 from daemon.web.auth import AdminAuth, RateLimiter, WebhookAuth
@@ -32,7 +31,7 @@ def _sync(path: str) -> Route:
     return Route("POST", path, admin.sync, replies, (409, 502))
 
 
-def _on_run(verb: str, answer: Answer, status: int, reply: type[BaseModel]) -> Route:
+def _on_run(verb: str, answer: Answer, status: int, reply: type) -> Route:
     return Route("POST", f"/admin/runs/{{run_id}}/{verb}", answer, {status: reply}, (404, 409))
 
 
@@ -57,7 +56,7 @@ ROUTES: Final = (
     _on_run("approve", actions.approve, 202, models.QueuedRun),
     _on_run("discard", actions.discard, 200, models.Settled),
     _on_run("undo", actions.undo, 200, models.UndoneRun),
-    Route("GET", "/admin/titles/{request_id}", admin.title, {200: models.TitleFacts}, (404,)),
+    Route("GET", "/admin/titles/{request_id}", admin.title, {200: models.TitleDetail}, (404,)),
     Route("GET", "/admin/attention", admin.attention, {200: models.Attention}),
     Route("POST", "/admin/attention", actions.settle, _SETTLED, (409,)),
     Route("GET", "/admin/hooks", hooks.state, {200: models.Hooks}),

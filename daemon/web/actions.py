@@ -5,7 +5,7 @@ The page and the API both call these functions, and each records its audit event
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 from aiohttp import web
@@ -14,12 +14,13 @@ from daemon.domain import HeldKind, Scope, Trigger
 from daemon.store import attention, history, plans, titles
 from daemon.store.attention import Finding
 from daemon.store.audit import AuditEvent
-from daemon.store.plans import PlanState
+from daemon.store.plans import HeldTitle, PlanState
 from daemon.store.undo import Undone, undo_run
 from daemon.triggers.queue import QueuedRun
+from daemon.web import models
 from daemon.web.models import RequestModel, RunRef, SettleBody
 from daemon.web.problems import Problem
-from daemon.web.routes import ApiRequest
+from daemon.web.routes import ApiRequest, reply
 
 
 async def approve(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
@@ -31,20 +32,20 @@ async def approve(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
     number, parts = call.query.run_id, call.site.parts
     plan = await parts.store.read(plans.one, number)
     await _close(call, PlanState.APPROVED)
-    held = plan["titles"] if plan else []
+    held = plan.titles if plan else []
     scope = Scope(approved=_rows(held, HeldKind.REMOVE), unlinks=_rows(held, HeldKind.UNLINK))
     ticket = parts.worker.ask(Trigger.ADMIN, call.actor, scope)
     return call.accepted(ticket.as_dict(), ticket.number)
 
 
-def _rows(held: Iterable[Mapping[str, Any]], kind: HeldKind) -> frozenset[int]:
-    return frozenset(int(one["request_id"]) for one in held if one["kind"] == kind)
+def _rows(held: Iterable[HeldTitle], kind: HeldKind) -> frozenset[int]:
+    return frozenset(one.request_id for one in held if one.kind == kind)
 
 
 async def discard(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
     """Forget a held plan; the same titles are not held again until they change."""
     await _close(call, PlanState.DISCARDED)
-    return web.json_response({"run_id": call.query.run_id, "state": PlanState.DISCARDED.value})
+    return reply(models.Settled(call.query.run_id, PlanState.DISCARDED))
 
 
 async def undo(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
@@ -52,8 +53,7 @@ async def undo(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
 
     Each title by itself: one whose row has changed since stays as it is, and says why.
     """
-    done = [one._asdict() for one in await take_back(call)]
-    return web.json_response({"run_id": call.query.run_id, "titles": done})
+    return reply(models.UndoneRun(call.query.run_id, await take_back(call)))
 
 
 async def take_back(call: ApiRequest[RunRef, RequestModel]) -> list[Undone]:
@@ -63,7 +63,7 @@ async def take_back(call: ApiRequest[RunRef, RequestModel]) -> list[Undone]:
         Problem: 404, there is no such run.
     """
     number, store = call.query.run_id, call.site.parts.store
-    if await store.read(history.run_page, number, 0, 1) is None:
+    if await store.read(history.run, number) is None:
         raise Problem(404, f"there is no run {number}")
     done = await store.write(undo_run, number, call.actor)
     await call.record("run.undone", f"run {number}", number)
@@ -147,7 +147,7 @@ async def _recheck(call: ApiRequest[Any, Any], finding: Finding) -> Done:
     jellyfin_id = finding.jellyfin_id
     if jellyfin_id is None and finding.request_id is not None:
         facts = await call.site.parts.store.read(titles.facts, finding.request_id)
-        jellyfin_id = facts["tracked"]["jellyfin_id"] if facts else None
+        jellyfin_id = facts.jellyfin_id if facts else None
     return Done("rechecked", (await look(call, finding.target, jellyfin_id)).number)
 
 

@@ -13,11 +13,12 @@ from daemon.report.result import SyncResult
 from daemon.store import history, plans, titles
 from daemon.store.attention import findings
 from daemon.store.audit import AuditFilter, events
-from daemon.store.history import RunFilter
+from daemon.store.history import Run, RunFilter
+from daemon.store.rows import extended
 from daemon.triggers.queue import QueuedRun
 from daemon.web import models
 from daemon.web.problems import Problem, unavailable
-from daemon.web.routes import ApiRequest, Context, Dependencies, PlainRequest
+from daemon.web.routes import ApiRequest, Context, Dependencies, PlainRequest, reply
 
 _TRACKER: Final = "Tracker"
 
@@ -58,7 +59,7 @@ def _ended(result: SyncResult) -> web.Response:
     if result.outcome is Outcome.INTERRUPTED:
         raise Problem(409, "the run was cancelled", more={"result": document})
     if result.outcome is not Outcome.FAILED:
-        return web.json_response(document)
+        return reply(document)
     detail = "; ".join(document["error_details"][:1]) or "the run failed"
     gap = result.stats.failure
     if gap is not None and gap.service == _TRACKER:
@@ -68,16 +69,16 @@ def _ended(result: SyncResult) -> web.Response:
 
 async def state(call: PlainRequest) -> web.StreamResponse:
     """The last, the running, the waiting and the next run."""
-    return web.json_response(await current(call.site.parts))
+    return reply(await current(call.site.parts))
 
 
 async def current(parts: Dependencies) -> dict[str, Any]:
     """What is, was and will be, as `GET /admin/sync` tells it."""
-    runs = await parts.store.read(history.runs, None, 2)
+    runs, _ = await parts.store.read(history.runs, None, 2)
     worker, next_run = parts.worker, parts.schedule.next_run
     return {
         "now": parts.clock().isoformat(),
-        "last": next((run for run in runs if run["outcome"] != Outcome.RUNNING), None),
+        "last": next((run for run in runs if run.outcome != Outcome.RUNNING), None),
         "running": worker.running and worker.running.as_dict(),
         "waiting": worker.waiting and worker.waiting.as_dict(),
         "next_run": next_run and next_run.isoformat(),
@@ -88,25 +89,22 @@ async def runs(call: ApiRequest[models.RunsQuery, models.RequestModel]) -> web.S
     """The history of runs, the newest first."""
     query = call.query
     wanted = RunFilter(**query.model_dump(exclude={"before", "limit"}))
-    found = await call.site.parts.store.read(history.runs, query.before, query.limit + 1, wanted)
-    page, more = found[: query.limit], len(found) > query.limit
-    return web.json_response({"runs": page, "next_before": page[-1]["id"] if more else None})
+    found = await call.site.parts.store.read(history.runs, query.before, query.limit, wanted)
+    return reply(models.Runs(*found))
 
 
 async def run(call: ApiRequest[models.RunQuery, models.RequestModel]) -> web.StreamResponse:
     """One run, with those of its decisions that changed something or need attention."""
     query, parts = call.query, call.site.parts
     ticket = _ticket(parts, query.run_id)
-    found = await parts.store.read(history.run_page, query.run_id, query.after, query.limit + 1)
-    if found is None and ticket is None:
+    found = await parts.store.read(history.run, query.run_id) or (ticket and _unwritten(ticket))
+    if found is None:
         raise _unknown(query.run_id)
-    document = {**(_unwritten(ticket) if ticket else {}), **(found or {})}
-    decisions = document["decisions"]
-    document["decisions"] = page = decisions[: query.limit]
-    document["progress"] = ticket and ticket.as_dict()
-    document["plan"] = await parts.store.read(plans.one, query.run_id)
-    document["next_after"] = page[-1]["seq"] if len(decisions) > len(page) else None
-    return web.json_response(document)
+    kept = await parts.store.read(history.decisions, query.run_id, query.after, query.limit)
+    plan = await parts.store.read(plans.one, query.run_id)
+    progress = ticket and ticket.as_dict()
+    more = {"progress": progress, "plan": plan, "decisions": kept.rows, "next_after": kept.next}
+    return reply(extended(models.RunDetail, found, **more))
 
 
 def _ticket(parts: Dependencies, number: int) -> QueuedRun | None:
@@ -114,30 +112,24 @@ def _ticket(parts: Dependencies, number: int) -> QueuedRun | None:
     return next((one for one in tickets if one and one.number == number), None)
 
 
-def _unwritten(ticket: QueuedRun) -> dict[str, Any]:
+def _unwritten(ticket: QueuedRun) -> Run:
     """What is known of a run that has no row yet."""
     live = ticket.as_dict()
-    return {
-        "id": ticket.number,
-        **{name: live[name] for name in ("trigger", "actor", "started_at")},
-        "ended_at": None,
-        "outcome": live["state"],
-        "result": None,
-        "decisions": [],
-    }
+    asked = (live["trigger"], live["actor"], live["started_at"])
+    return Run(ticket.number, *asked, ended_at=None, outcome=live["state"], result=None)
 
 
 async def cancel(call: ApiRequest[models.RunRef, models.RequestModel]) -> web.StreamResponse:
     """End a run that is going, after the batch in hand, or let one that waits never begin."""
     number, parts = call.query.run_id, call.site.parts
     ticket = _ticket(parts, number)
-    if ticket is None and await parts.store.read(history.run_page, number, 0, 1) is None:
+    if ticket is None and await parts.store.read(history.run, number) is None:
         raise _unknown(number)
     document = ticket and ticket.as_dict()
     if not parts.worker.cancel(number):
         raise Problem(409, f"run {number} is neither going nor waiting")
     await call.record("run.cancelled", f"run {number}", number)
-    return web.json_response(document, status=202)
+    return reply(document, 202)
 
 
 async def title(call: ApiRequest[models.TitleRef, models.RequestModel]) -> web.StreamResponse:
@@ -147,7 +139,8 @@ async def title(call: ApiRequest[models.TitleRef, models.RequestModel]) -> web.S
     if facts is None:
         raise Problem(404, f"there is no request {call.query.request_id}")
     because = [*sentences(facts, parts.service.removal)]
-    return web.json_response({**linked(facts, parts.settings.instances), "because": because})
+    told = linked(facts, parts.settings.instances)
+    return reply(extended(models.TitleDetail, told, because=because))
 
 
 async def attention(
@@ -156,16 +149,15 @@ async def attention(
     """What needs somebody now, the most urgent first, each with what to do."""
     parts = call.site.parts
     found = await parts.store.read(findings, parts.service.removal, ignored=call.query.ignored)
-    return web.json_response({"findings": [finding.as_dict() for finding in found]})
+    return reply(models.Attention(found))
 
 
 async def audit(call: ApiRequest[models.AuditQuery, models.RequestModel]) -> web.StreamResponse:
     """Who did what, when and why, the newest first."""
     query = call.query
     wanted = AuditFilter(**query.model_dump(exclude={"before", "limit"}))
-    found = await call.site.parts.store.read(events, wanted, query.before, query.limit + 1)
-    page, more = found[: query.limit], len(found) > query.limit
-    return web.json_response({"events": page, "next_before": page[-1]["seq"] if more else None})
+    found = await call.site.parts.store.read(events, query.before, query.limit, wanted)
+    return reply(models.Audit(*found))
 
 
 def _unknown(number: int) -> Problem:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import astuple
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from daemon.columns import COLUMNS
 from daemon.domain import SYNC_USER, MediaType
 from daemon.report.words import count
+from daemon.store.titles import Origin, TitleFacts
 from daemon.web.view import moment
 
 _IDS: Final = tuple(column.name for column in COLUMNS if column.name.endswith("_id"))
@@ -61,9 +63,9 @@ class Season(NamedTuple):
         return "never" if not self.have else "ok" if self.have >= self.total else "partial"
 
 
-def sources(facts: Mapping[str, Any]) -> Iterator[Source]:
+def sources(facts: TitleFacts) -> Iterator[Source]:
     """The tracker, Jellyfin, Radarr for a film or Sonarr for a series, and further instances."""
-    tracked = facts["tracked"]
+    tracked = facts.tracked
     by = f"requested by {tracked['requested_by']}" if tracked["requested_by"] else ""
     state = str(tracked["state"]).lower().replace("_", " ")
     yield Source("Tracker", tracked["id"], state, by, moment(tracked["state_changed_at"]))
@@ -71,54 +73,53 @@ def sources(facts: Mapping[str, Any]) -> Iterator[Source]:
     column = "radarr_id" if tracked["media_type"] == MediaType.MOVIE else "sonarr_id"
     linked = "not linked" if tracked[column] is None else "linked"
     at = moment(_id(facts, column).at)
-    instances = {one["name"]: one for one in facts["instances"]}
-    primary = instances.pop(_SOURCES[column], {"url": None})
-    yield Source(_SOURCES[column], tracked[column], linked, "", at, primary["url"])
-    for name, one in instances.items():
-        yield Source(name, one["number"], "linked", "", None, one["url"])
+    instances = {one.name: one for one in facts.instances}
+    primary = instances.pop(_SOURCES[column], None)
+    url = primary.url if primary else None
+    yield Source(_SOURCES[column], tracked[column], linked, "", at, url)
+    for one in instances.values():
+        yield Source(one.name, one.number, "linked", "", None, one.url)
 
 
-def _jellyfin(facts: Mapping[str, Any]) -> Source:
-    number, missing = facts["tracked"]["jellyfin_id"], facts["missing"]
-    place = facts["library"] or ""
-    if not facts["seen"]:
+def _jellyfin(facts: TitleFacts) -> Source:
+    number, missing = facts.tracked["jellyfin_id"], facts.missing
+    place = facts.library or ""
+    if not facts.seen:
         return Source("Jellyfin", number, "not seen yet", "", None)
     if missing is not None:
-        seen = f"missing from {count(missing['sightings'], 'complete reading')}, the first"
-        return Source("Jellyfin", number, seen, place, moment(facts["missing_since"]))
+        seen = f"missing from {count(missing.sightings, 'complete reading')}, the first"
+        return Source("Jellyfin", number, seen, place, moment(facts.missing_since))
     return Source("Jellyfin", number, "in the library", place, _confirmed(facts))
 
 
-def _confirmed(facts: Mapping[str, Any]) -> datetime | None:
+def _confirmed(facts: TitleFacts) -> datetime | None:
     """When it was last surely there: at a complete reading since it came, or a write for it."""
-    checked, came = moment(facts["checked"]), moment(facts["tracked"]["created_at"])
+    checked, came = moment(facts.checked), moment(facts.tracked["created_at"])
     times = [checked] if checked and came and came <= checked else []
-    wrote = (one for one in facts["decisions"] if one["kind"] in {"add", "update"})
-    times += [at for one in wrote if (at := moment(one["started_at"])) is not None]
+    wrote = (one for one in facts.decisions if one.kind in {"add", "update"})
+    times += [at for one in wrote if (at := moment(one.started_at)) is not None]
     return max(times, default=None)
 
 
-def ids(facts: Mapping[str, Any]) -> Iterator[Id]:
+def ids(facts: TitleFacts) -> Iterator[Id]:
     """All ids, with who gave them."""
-    return (_id(facts, name) for name in _IDS if name in facts["tracked"])
+    return (_id(facts, name) for name in _IDS if name in facts.tracked)
 
 
-def _id(facts: Mapping[str, Any], name: str) -> Id:
+def _id(facts: TitleFacts, name: str) -> Id:
     """Only what this program wrote has a source that is known."""
-    tracked, origin = facts["tracked"], facts["origins"].get(name)
+    tracked, origin = facts.tracked, facts.origins.get(name)
     ours = tracked["requested_by"] == SYNC_USER
     if tracked[name] is None or not (origin or ours):
         return Id(name, tracked[name])
-    adds = (one for one in facts["decisions"] if one["kind"] == "add")
-    added = next(({"run_id": one["run_id"], "at": one["started_at"]} for one in adds), {})
-    return Id(name, tracked[name], _SOURCES.get(name, "Jellyfin"), **(origin or added))
+    adds = (one for one in facts.decisions if one.kind == "add")
+    added = next((Origin(one.run_id, one.started_at) for one in adds), Origin())
+    return Id(name, tracked[name], _SOURCES.get(name, "Jellyfin"), *astuple(origin or added))
 
 
-def seasons(facts: Mapping[str, Any]) -> list[Season]:
+def seasons(facts: TitleFacts) -> list[Season]:
     """By the tracker's own episodes."""
     return [
-        Season(
-            f"Season {one['season']}" if one["season"] else "Specials", one["have"], one["total"]
-        )
-        for one in facts["seasons"]
+        Season(f"Season {one.season}" if one.season else "Specials", one.have, one.total)
+        for one in facts.seasons
     ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
@@ -17,6 +19,12 @@ from pydantic import (
 
 from daemon.domain import Outcome, Trigger
 from daemon.reasons import Action
+from daemon.store.attention import Finding
+from daemon.store.audit import AuditEntry
+from daemon.store.history import Decision, Run
+from daemon.store.plans import Plan
+from daemon.store.titles import TitleFacts
+from daemon.store.undo import Undone
 
 _HIGHEST = 2**63 - 1
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,12})?([Zz]|[+-]\d\d:\d\d)")
@@ -210,23 +218,60 @@ class QueuedRun(ResponseModel):
     errors: int
 
 
-class Run(ResponseModel):
-    """A run of the history."""
-
-    id: int
-    trigger: str
-    actor: str
-    started_at: datetime | None
-    ended_at: datetime | None
-    outcome: Outcome | Literal["waiting"]
-    result: SyncResult | None
-
-
-class Runs(ResponseModel):
-    """Runs, the newest first."""
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Runs, the newest first; ask with `next_before` for more, null if there is none."""
 
     runs: list[Run]
-    next_before: int | None = Field(description="ask with this for more; null if there is none")
+    next_before: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetail(Run):
+    """One run, and what it decided; ask with `next_after` for more, null if there is none."""
+
+    progress: QueuedRun | None
+    plan: Plan | None
+    decisions: list[Decision]
+    next_after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Audit events, the newest first; ask with `next_before` for more, null if there is none."""
+
+    events: list[AuditEntry]
+    next_before: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TitleDetail(TitleFacts):
+    """The same, and why it is so, in sentences."""
+
+    because: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """All that needs somebody, the most urgent first."""
+
+    findings: list[Finding]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a held plan."""
+
+    run_id: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class UndoneRun:
+    """What was taken back of a run."""
+
+    run_id: int
+    titles: list[Undone]
 
 
 class SyncState(ResponseModel):
@@ -237,77 +282,6 @@ class SyncState(ResponseModel):
     running: QueuedRun | None
     waiting: QueuedRun | None
     next_run: datetime | None
-
-
-class Decision(ResponseModel):
-    """What was decided about a title, and why."""
-
-    seq: int
-    kind: str
-    reason: str
-    media_type: str | None
-    title: str | None
-    jellyfin_id: str | None
-    request_id: int | None
-    details: str | None
-
-
-class HeldTitle(ResponseModel):
-    """A title that would be removed, or would lose its id of Radarr or Sonarr, and why not yet."""
-
-    request_id: int
-    media_type: str
-    title: str
-    library: str | None
-    why: str
-    since: str
-    sightings: int
-    kind: Literal["remove", "unlink"]
-
-
-class Plan(ResponseModel):
-    """Changes that wait, or waited, for an admin."""
-
-    run_id: int
-    state: str
-    at: str
-    fingerprint: str
-    settled_by: str | None
-    settled_at: str | None
-    titles: list[HeldTitle]
-
-
-class RunDetail(Run):
-    """One run, and what it decided."""
-
-    progress: QueuedRun | None
-    plan: Plan | None
-    decisions: list[Decision]
-    next_after: int | None = Field(description="ask with this for more; null if there is none")
-
-
-class AuditEntry(ResponseModel):
-    """Who did what, when and why."""
-
-    seq: int
-    at: datetime
-    actor_kind: str
-    actor_name: str
-    action: str
-    run_id: int | None
-    target: str | None
-    reason: str | None
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-    prev_hash: str
-    hash: str
-
-
-class Audit(ResponseModel):
-    """Audit events, the newest first."""
-
-    events: list[AuditEntry]
-    next_before: int | None = Field(description="ask with this for more; null if there is none")
 
 
 class Alive(ResponseModel):
@@ -328,81 +302,6 @@ class Ready(ResponseModel):
 
     ready: bool
     reasons: list[Reason]
-
-
-class Settled(ResponseModel):
-    """What became of a held plan."""
-
-    run_id: int
-    state: str
-
-
-class UndoneTitle(ResponseModel):
-    """What became of one title that was to be as before."""
-
-    target: str
-    title: str
-    action: str
-    done: bool
-    why: str
-
-
-class UndoneRun(ResponseModel):
-    """What was taken back of a run."""
-
-    run_id: int
-    titles: list[UndoneTitle]
-
-
-class InstanceTitle(ResponseModel):
-    """A Radarr or Sonarr that has a title; the primary one goes by its service's own name."""
-
-    name: str
-    number: int = Field(description="the instance's own; it says nothing of any other instance")
-    url: str | None = Field(description="of the title there, for people")
-
-
-class TitleFacts(ResponseModel):
-    """What is known of a tracked title, and why it is so."""
-
-    tracked: dict[str, Any]
-    seen: bool
-    library: str | None
-    missing: dict[str, float] | None
-    missing_since: str | None
-    checked: str | None
-    instances: list[InstanceTitle]
-    decisions: list[dict[str, Any]]
-    history: list[dict[str, Any]]
-    origins: dict[str, dict[str, Any]]
-    seasons: list[dict[str, int]]
-    timeline: list[dict[str, Any]]
-    needs: list[Finding]
-    because: list[str]
-
-
-class Finding(ResponseModel):
-    """Something that needs, or may soon need, somebody."""
-
-    kind: str
-    title: str
-    request_id: int | None
-    what: str
-    todo: str
-    jellyfin_id: str | None
-    media_type: str | None
-    action: Action | Literal[""] = Field(
-        description="what POST /admin/attention can have done about it"
-    )
-    request_ids: list[int] = Field(description="all rows that it is about")
-    subject: str
-    target: str = Field(description="names it in POST /admin/attention, with its kind")
-
-
-class Attention(ResponseModel):
-    """All that needs somebody, the most urgent first."""
-
-    findings: list[Finding]
 
 
 class SettledFinding(ResponseModel):

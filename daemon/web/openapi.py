@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-from pydantic import BaseModel
-from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from pydantic import TypeAdapter
+from pydantic.json_schema import JsonSchemaMode
 
 from daemon import __version__
 from daemon.web.models import ProblemDocument, RequestModel
@@ -124,9 +124,12 @@ def _phrase(status: int) -> str:
 
 def _schemas(routes: _Routes) -> dict[str, Any]:
     bodies = {route.body for route in routes if _takes_body(route)}
-    modes: dict[type[BaseModel], JsonSchemaMode] = dict.fromkeys(_told(routes), "serialization")
+    modes: dict[type, JsonSchemaMode] = dict.fromkeys(_told(routes), "serialization")
     modes |= dict.fromkeys(bodies, "validation")
-    _, schemas = models_json_schema([*modes.items()], ref_template=_REF)
+    shapes: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [
+        (kind.__name__, mode, TypeAdapter(kind)) for kind, mode in modes.items()
+    ]
+    _, schemas = TypeAdapter.json_schemas(shapes, ref_template=_REF)
     return dict(schemas["$defs"])
 
 
@@ -134,11 +137,11 @@ def _takes_body(route: Route) -> bool:
     return route.body is not RequestModel
 
 
-def _told(routes: _Routes) -> Iterator[type[BaseModel]]:
+def _told(routes: _Routes) -> Iterator[type]:
     yield ProblemDocument
     for route in routes:
         yield from (model for model in route.replies.values() if isinstance(model, type))
 
 
-def _ref(model: type[BaseModel]) -> dict[str, Any]:
+def _ref(model: type) -> dict[str, Any]:
     return {"$ref": _REF.format(model=model.__name__)}

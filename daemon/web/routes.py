@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final, Generic, Literal, TypeVar, get_args, get_type_hints
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from daemon.apply.run import SyncService
 from daemon.domain import Actor
@@ -23,6 +24,7 @@ from daemon.settings import Settings
 from daemon.store import Store, audit
 from daemon.store.audit import AuditEvent
 from daemon.store.history import Counter
+from daemon.store.rows import document
 from daemon.triggers.heartbeat import Heartbeat
 from daemon.triggers.hints import HintDebouncer
 from daemon.triggers.queue import Worker
@@ -147,8 +149,15 @@ class ApiRequest(Generic[_Query, _Body]):
 PlainRequest = ApiRequest[RequestModel, RequestModel]
 """A request without a query and without a body."""
 
+
+def reply(value: object, status: int = 200, **headers: str) -> web.Response:
+    """An answer in JSON."""
+    dumps = partial(json.dumps, default=document)
+    return web.json_response(value, status=status, headers=headers, dumps=dumps)
+
+
 Answer = Callable[[ApiRequest[Any, Any]], Awaitable[web.StreamResponse]]
-Replies = Mapping[int, type[BaseModel] | str]
+Replies = Mapping[int, type | str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any, Final, NamedTuple
 
-from daemon.reasons import BRIEF, FindingKind
+from daemon.domain import Value
+from daemon.reasons import BRIEF, Count, FindingKind
 from daemon.report.health import ServiceHealth
 from daemon.report.progress import Phase
 from daemon.report.words import count
@@ -17,7 +18,8 @@ from daemon.services.http import CallStats
 from daemon.services.jellyfin import SERVICE as JELLYFIN
 from daemon.settings import Sync
 from daemon.store.attention import Finding
-from daemon.store.glance import Dashboard
+from daemon.store.glance import Dashboard, PlanSummary
+from daemon.store.history import Line, Run
 from daemon.triggers.queue import QueuedRun
 from daemon.triggers.schedule import Done, Job
 
@@ -138,19 +140,19 @@ def _verdict(facts: Facts) -> Verdict:
     plan, full = facts.glance.plan, facts.glance.full
     if plan is not None:
         words = f"Held: {would(plan)}. Nothing was."
-        return Verdict("held", words, " · ".join(plan["reasons"][:2]))
+        return Verdict("held", words, " · ".join(plan.reasons[:2]))
     if facts.running is not None:
         return Verdict("running", f"Running: {KINDS[facts.running.scope.kind]}")
     if full is None:
         return Verdict("never", "Never synced")
-    if full["outcome"] == "failed":
+    if full.outcome == "failed":
         return Verdict("failed", "The last sync failed", _first(_problems(full)))
     return _degraded(facts, full) or _missing(full) or Verdict("ok", f"In sync: {_titles(full)}")
 
 
-def would(plan: Mapping[str, Any]) -> str:
+def would(plan: PlanSummary) -> str:
     """What a held plan would do, in numbers."""
-    removals, unlinks = plan["removals"], plan["unlinks"]
+    removals, unlinks = plan.removals, plan.unlinks
     if not unlinks:
         return f"{count(removals, 'title')} would be removed"
     links = f"{count(unlinks, 'id')} of Radarr or Sonarr"
@@ -159,9 +161,9 @@ def would(plan: Mapping[str, Any]) -> str:
     return f"{count(removals, 'title')} would be removed, and {links} taken away"
 
 
-def _missing(full: Mapping[str, Any]) -> Verdict | None:
+def _missing(full: Run) -> Verdict | None:
     """Titles that were not in the library, though nothing waits for an admin."""
-    result = full["result"] or {}
+    result = full.result or {}
     if not (number := result.get("watched", 0) + result.get("held", 0)):
         return None
     doubts = (rule["why"] for rule in result.get("guard", ()) if rule["name"] in _DOUBTS)
@@ -171,33 +173,33 @@ def _missing(full: Mapping[str, Any]) -> Verdict | None:
     return Verdict("ok", f"In sync: {_titles(full)}; {number:,} missing, waiting for more evidence")
 
 
-def _degraded(facts: Facts, full: Mapping[str, Any]) -> Verdict | None:
+def _degraded(facts: Facts, full: Run) -> Verdict | None:
     away = [one for one in facts.services.values() if one.up is False]
     if away:
         names = " and ".join(one.name for one in away)
         verb = "is" if len(away) == 1 else "are"
         return Verdict("partial", f"Degraded: {names} {verb} away", _first(o.problem for o in away))
-    if full["outcome"] == "interrupted":
+    if full.outcome == "interrupted":
         return Verdict("partial", "The last sync was interrupted", "The next one does the rest.")
     checked = moment(facts.glance.checked)
     if checked is not None and facts.now - checked > 2 * facts.every:
         late = span((facts.now - checked).total_seconds())
         why = f"A sync is expected every {span(facts.every.total_seconds())}."
         return Verdict("partial", f"Stale: the last good sync was {late} ago", why)
-    if full["outcome"] == "partial":
-        result = full["result"] or {}
+    if full.outcome == "partial":
+        result = full.result or {}
         gaps = [gap["detail"] for gap in result.get("gaps", ())]
         words = f"Partly in sync: {_titles(full)}"
         return Verdict("partial", words, _first([*gaps, *_problems(full)]))
     return None
 
 
-def _titles(full: Mapping[str, Any]) -> str:
-    return count((full["result"] or {}).get("total_scanned", 0), "title")
+def _titles(full: Run) -> str:
+    return count((full.result or {}).get("total_scanned", 0), "title")
 
 
-def _problems(run: Mapping[str, Any]) -> list[str]:
-    return list((run["result"] or {}).get("error_details", ()))
+def _problems(run: Run) -> list[str]:
+    return list((run.result or {}).get("error_details", ()))
 
 
 def _first(texts: Iterable[str]) -> str:
@@ -260,7 +262,7 @@ def _ends(facts: Facts, ticket: QueuedRun) -> datetime | None:
     if ticket.started_at is None:
         return None
     kind = ticket.scope.kind
-    like = (line for line in facts.glance.lines if (line["kind"], line["outcome"]) == (kind, "ok"))
+    like = (line for line in facts.glance.lines if (line.kind, line.outcome) == (kind, "ok"))
     took = [seconds for line in like if (seconds := duration(line)) is not None][:_BEST]
     ends = ticket.started_at + timedelta(seconds=median(took)) if took else facts.now
     return ends if ends > facts.now else None
@@ -300,15 +302,16 @@ def _every(pause: timedelta) -> str:
     return f"every {span(pause.total_seconds())}" if pause else "switched off"
 
 
-def _of_run(line: Mapping[str, Any]) -> dict[str, Any]:
-    changed = line["updated"] + line["promoted"]
+def _of_run(line: Line) -> dict[str, Any]:
+    counts = line.counts
+    changed = counts["updated"] + counts[Count.PROMOTED]
     return {
-        "at": line["ended_at"],
-        "outcome": line["outcome"],
+        "at": line.ended_at,
+        "outcome": line.outcome,
         "took": duration(line) or 0.0,
-        "run": line["id"],
-        "counts": f"+{line['added']:,} ~{changed:,} \N{MINUS SIGN}{line['removed']:,}",
-        "errors": line["errors"],
+        "run": line.id,
+        "counts": f"+{counts[Count.ADDED]:,} ~{changed:,} \N{MINUS SIGN}{counts[Count.REMOVED]:,}",
+        "errors": counts["errors"],
         "words": came_to(line),
     }
 
@@ -347,16 +350,16 @@ def because(trigger: str, actor: str) -> str:
     return actor if trigger == "admin" else _TRIGGERS.get(trigger, trigger)
 
 
-def duration(run: Mapping[str, Any]) -> float | None:
+def duration(run: Run | Line) -> float | None:
     """How many seconds a run took; None if it has not ended."""
-    began, ended = moment(run["started_at"]), moment(run["ended_at"])
+    began, ended = moment(run.started_at), moment(run.ended_at)
     return (ended - began).total_seconds() if began and ended else None
 
 
-def came_to(line: Mapping[str, Any]) -> str:
+def came_to(line: Line) -> str:
     """A run's counts in a few words."""
-    parts = [f"{line[name]:,} {name}" for name in BRIEF if line[name]]
-    parts += [count(line["errors"], "problem")] if line["errors"] else []
+    parts = [f"{line.counts[name]:,} {name}" for name in BRIEF if line.counts[name]]
+    parts += [count(errors, "problem")] if (errors := line.counts["errors"]) else []
     return ", ".join(parts) or "nothing new"
 
 
@@ -367,9 +370,9 @@ class Guarded(NamedTuple):
     rules: list[dict[str, str]]
 
 
-def guarded(run: Mapping[str, Any]) -> Guarded | None:
+def guarded(run: Run) -> Guarded | None:
     """The guard's report; None for a run that has not ended, or is older than these reports."""
-    result = run["result"] or {}
+    result = run.result or {}
     if (found := result.get("guard")) is None:
         return None
     words = _guarded(result, {rule["name"]: rule for rule in found})
@@ -422,10 +425,10 @@ def grouped(findings: Iterable[Finding], most: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def moment(text: str | datetime | None) -> datetime | None:
+def moment(text: Value | datetime) -> datetime | None:
     """A time as the file has it, where it is one; one without a zone is UTC."""
     try:
-        found = text if isinstance(text, datetime) else datetime.fromisoformat(text or "")
+        found = text if isinstance(text, datetime) else datetime.fromisoformat(str(text))
     except ValueError:
         return None
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found

@@ -501,7 +501,7 @@ async def test_a_radarr_that_was_set_up_anew_takes_no_numbers_away(place: Place)
     assert result.outcome is Outcome.HELD
     plan = await place.store.read(plans.one, result.stats.waiting_plan or 0)
     assert plan is not None
-    held = frozenset(one["request_id"] for one in plan["titles"] if one["kind"] == "unlink")
+    held = frozenset(one.request_id for one in plan.titles if one.kind == "unlink")
     assert len(held) == 29
     await place.sync(Scope(unlinks=held))
     assert len(place.rows("id", where="radarr_id IS NOT NULL")) == 1

@@ -157,14 +157,14 @@ async def test_a_disk_that_is_away_holds_everything_and_lets_go_when_it_is_back(
     assert len(place.rows()) == 21
     plan = await place.store.read(plans.one, held.stats.waiting_plan or 0)
     assert plan is not None
-    assert len(plan["titles"]) == 20
-    assert plan["titles"][0]["why"].endswith("is its disk there?")
+    assert len(plan.titles) == 20
+    assert plan.titles[0].why.endswith("is its disk there?")
     place.world.library_online("Movies")
     back = await place.sync()
     assert (back.outcome, back.stats[Count.WATCHED]) == (Outcome.OK, 0)
-    plan = await place.store.read(plans.one, plan["run_id"])
+    plan = await place.store.read(plans.one, plan.run_id)
     assert plan is not None
-    assert plan["state"] == PlanState.RESOLVED
+    assert plan.state == PlanState.RESOLVED
     assert place.rows("*", "sync_absences") == []
 
 
@@ -186,7 +186,7 @@ async def test_an_approved_plan_is_checked_against_the_library_now(place: Place)
     place.world.add_movie(lost[0])
     held = await place.store.read(plans.one, plan)
     assert held is not None
-    approved = frozenset(title["request_id"] for title in held["titles"])
+    approved = frozenset(title.request_id for title in held.titles)
     assert await place.store.write(plans.settle, plan, PlanState.APPROVED, SETTLED, WEEK)
     result = await place.sync(Scope(approved=approved))
     assert result.stats[Count.REMOVED] == 9
@@ -271,7 +271,7 @@ async def test_a_library_removed_by_an_admin_is_held_for_approval(place: Place) 
     assert len(place.rows()) == 21
     plan = await place.store.read(plans.one, place.results[-1].stats.waiting_plan or 0)
     assert plan is not None
-    assert "not listed by Jellyfin any more" in plan["titles"][0]["why"]
+    assert "not listed by Jellyfin any more" in plan.titles[0].why
 
 
 async def test_radarr_set_up_anew_gives_every_film_its_new_number(place: Place) -> None:
@@ -538,13 +538,13 @@ async def test_an_undo_tells_the_audit_of_every_title(place: Place) -> None:
     run = place.results[-1].run_id or 0
     request(place, "Film 3", "MOVIE", "REQUESTED", tmdb_id=1003)
     await place.store.write(undo.undo_run, run, ADMIN)
-    assert [event["action"] for event in await place.store.read(audit.latest, 1)] == [
+    assert [event.action for event in (await place.store.read(audit.events, None, 1)).rows] == [
         "undo.refused"
     ]
     place.execute("DELETE FROM requests WHERE state = 'REQUESTED'")
     await place.store.write(undo.undo_run, run, ADMIN)
-    newest = await place.store.read(audit.latest, 2)
-    assert [event["action"] for event in newest] == ["title.undone", "undo.refused"]
+    newest = (await place.store.read(audit.events, None, 2)).rows
+    assert [event.action for event in newest] == ["title.undone", "undo.refused"]
     assert (await place.store.read(audit.verify)).broken_at is None
 
 
@@ -789,8 +789,8 @@ async def test_numbers_that_vanish_at_once_wait_for_an_admin(place: Place) -> No
     assert None not in place.rows("radarr_id")
     plan = await place.store.read(plans.one, held.stats.waiting_plan or 0)
     assert plan is not None
-    assert {title["kind"] for title in plan["titles"]} == {"unlink"}
-    rows = frozenset(title["request_id"] for title in plan["titles"])
+    assert {title.kind for title in plan.titles} == {"unlink"}
+    rows = frozenset(title.request_id for title in plan.titles)
     result = await place.sync(Scope(unlinks=rows))
     assert (result.outcome, result.stats[Count.RELINKED]) == (Outcome.OK, 19)
     assert place.rows("radarr_id", where="radarr_id IS NOT NULL") == [500]

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sqlite3
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,8 @@ async def five_events(store: Store) -> list[str]:
     for number in range(1, 6):
         await store.write(syncing.apply, run_id, ACTOR, films(number))
     events = await store.read(audit.after, 0, 9)
-    assert [event["seq"] for event in events] == [1, 2, 3, 4, 5]
-    return [event["hash"] for event in events]
+    assert [event.seq for event in events] == [1, 2, 3, 4, 5]
+    return [event.hash for event in events]
 
 
 def logged(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
@@ -65,8 +66,8 @@ async def test_a_batch_of_additions_is_one_event(
     run_id = await begun(store)
     await store.write(syncing.apply, run_id, ACTOR, films(1, 2))
     [line] = logged(caplog)
-    [event] = await store.read(audit.latest, 5)
-    assert event == {
+    [event] = (await store.read(audit.events, None, 5)).rows
+    assert asdict(event) == {
         "seq": 1,
         "at": "2026-11-20T12:00:00.000000+00:00",
         "actor_kind": "cli",
@@ -97,7 +98,10 @@ async def test_every_changed_title_is_an_event_with_what_was_and_what_is(store: 
     ]
     await store.write(syncing.apply, run_id, ACTOR, updates)
     names = ("action", "target", "reason", "before", "after")
-    newest = [tuple(event[name] for name in names) for event in await store.read(audit.latest, 2)]
+    newest = [
+        tuple(getattr(event, name) for name in names)
+        for event in (await store.read(audit.events, None, 2)).rows
+    ]
     about = ("request 1", item.jellyfin_id)
     assert newest == [
         ("title.refresh", *about, {"title": item.title}, {"title": "New"}),
@@ -128,9 +132,9 @@ async def test_whatever_a_change_appends_is_logged_after_its_commit(
     caplog.set_level("INFO", logger="daemon")
     async with opened(path) as database:
         assert await database.write(note_something) == "done"
-    [event], [line] = await store.read(audit.latest, 5), logged(caplog)
+    [event], [line] = (await store.read(audit.events, None, 5)).rows, logged(caplog)
     names = ("seq", "action", "target", "hash")
-    assert [line[name] for name in names] == [event[name] for name in names]
+    assert [line[name] for name in names] == [getattr(event, name) for name in names]
 
 
 @pytest.mark.usefixtures("store")

@@ -44,7 +44,7 @@ import asyncio, pathlib, sys
 from daemon.store import history, open_store
 async def main():
     async with open_store(pathlib.Path(sys.argv[1])) as store:
-        asyncio.get_running_loop().create_task(store.read(history.latest, 1))
+        asyncio.get_running_loop().create_task(store.read(history.runs, None, 1))
         exec(sys.argv[2])
 asyncio.run(main())
 """

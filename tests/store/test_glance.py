@@ -24,7 +24,7 @@ from daemon.domain import (
     Update,
 )
 from daemon.reasons import Group, Reason
-from daemon.store import Store, attention, glance, history, plans, syncing, undo
+from daemon.store import Store, attention, glance, history, plans, syncing, titles, undo
 from daemon.store.audit import AuditEvent
 from daemon.store.database import Connection
 from daemon.store.glance import Wanted
@@ -81,12 +81,10 @@ async def test_the_strip_has_the_newest_runs_with_what_they_came_to(store: Store
         await ended(store, added=3, removed=1, held=2, errors=4, promoted=5, total_scanned=6)
     await begun(store)
     lines = (await store.read(glance.glance)).lines
-    assert [line["id"] for line in lines] == [*range(46, 6, -1)]
-    names = ("outcome", "added", "removed", "held", "errors", "promoted", "total_scanned")
-    assert [tuple(line[name] for name in names) for line in lines[:2]] == [
-        ("running", 0, 0, 0, 0, 0, 0),
-        ("ok", 3, 1, 2, 4, 5, 6),
-    ]
+    assert [line.id for line in lines] == [*range(46, 6, -1)]
+    names = ("added", "removed", "held", "errors", "promoted", "total_scanned")
+    told = [(line.outcome, *(line.counts[name] for name in names)) for line in lines[:2]]
+    assert told == [("running", 0, 0, 0, 0, 0, 0), ("ok", 3, 1, 2, 4, 5, 6)]
 
 
 async def test_the_verdict_is_that_of_the_latest_full_run(store: Store) -> None:
@@ -97,8 +95,40 @@ async def test_the_verdict_is_that_of_the_latest_full_run(store: Store) -> None:
     await begun(store)
     found = await store.read(glance.glance)
     assert found.full is not None
-    assert (found.full["id"], found.full["outcome"]) == (failed, "failed")
-    assert found.checked == (await store.read(history.latest, 4))[-1]["ended_at"]
+    assert (found.full.id, found.full.outcome) == (failed, "failed")
+
+
+def guard(**why: str) -> list[dict[str, str]]:
+    """What the removal guard told; a rule holds where a reason is given."""
+    return [{"name": name, "why": why.get(name, "")} for name in ("mode", "complete", "idle")]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "rules", "whole"),
+    [
+        (Outcome.OK, [], True),
+        (Outcome.HELD, guard(mode="ask"), True),
+        (Outcome.PARTIAL, guard(mode="off"), True),
+        (Outcome.PARTIAL, guard(complete="the library was not read to its end"), False),
+        (Outcome.PARTIAL, guard(idle="it scanned"), False),
+        (Outcome.PARTIAL, [], False),
+        (Outcome.FAILED, [], False),
+    ],
+)
+async def test_the_library_was_read_as_a_whole_where_absence_would_have_shown(
+    path: Path, store: Store, outcome: Outcome, rules: list[dict[str, str]], *, whole: bool
+) -> None:
+    """Then the status page and the page of a title say so, with one truth."""
+    await added(store, "a")
+    for number, (end, told) in enumerate(((Outcome.OK, []), (outcome, rules)), 2):
+        await store.write(history.begin, Trigger.ADMIN, ACTOR)
+        await store.write(history.finish, number, end, {"guard": told})
+        change(path, f"UPDATE sync_runs SET ended_at = 'then {number}' WHERE id = ?", number)
+    await ended(store, kind="hinted")
+    facts = await store.read(titles.facts, 1)
+    assert facts is not None
+    assert facts.checked == (await store.read(glance.glance)).checked
+    assert facts.checked == ("then 3" if whole else "then 2")
 
 
 async def test_each_job_has_its_latest_runs(store: Store) -> None:
@@ -109,8 +139,8 @@ async def test_each_job_has_its_latest_runs(store: Store) -> None:
     await store.write(history.finish, hook, Outcome.OK, {"added": 2})
     await begun(store)
     jobs = (await store.read(glance.glance)).jobs
-    assert [line["id"] for line in jobs["full"]] == [*range(11, 1, -1)]
-    assert [(line["id"], line["added"]) for line in jobs["webhook"]] == [(hook, 2)]
+    assert [line.id for line in jobs["full"]] == [*range(11, 1, -1)]
+    assert [(line.id, line.counts["added"]) for line in jobs["webhook"]] == [(hook, 2)]
 
 
 async def test_the_titles_added_last_come_first(store: Store) -> None:
@@ -118,8 +148,8 @@ async def test_the_titles_added_last_come_first(store: Store) -> None:
     await added(store, *"abcdef")
     await added(store, *"uvwxyz")
     lately = (await store.read(glance.glance)).lately
-    assert [one["title"] for one in lately] == [*"zyxwvu", *"fe"]
-    assert (lately[0]["run_id"], lately[-1]["run_id"], lately[0]["media_type"]) == (2, 1, "MOVIE")
+    assert [one.title for one in lately] == [*"zyxwvu", *"fe"]
+    assert (lately[0].run_id, lately[-1].run_id, lately[0].media_type) == (2, 1, "MOVIE")
 
 
 async def test_a_plan_that_waits_is_told_with_its_reasons(store: Store) -> None:
@@ -129,7 +159,7 @@ async def test_a_plan_that_waits_is_told_with_its_reasons(store: Store) -> None:
     await store.write(plans.hold, run, held, WEEK)
     plan = (await store.read(glance.glance)).plan
     assert plan is not None
-    assert (plan["run_id"], plan["titles"], plan["reasons"]) == (run, 3, ["y", "x"])
+    assert (plan.run_id, plan.titles, plan.reasons) == (run, 3, ["y", "x"])
     event = AuditEvent("plan.discarded", ACTOR)
     await store.write(plans.settle, run, PlanState.DISCARDED, event, WEEK)
     assert (await store.read(glance.glance)).plan is None
@@ -139,9 +169,11 @@ async def test_runs_are_listed_in_pages_and_by_outcome(store: Store) -> None:
     """Beginning below a number, the newest first."""
     for outcome in (Outcome.OK, Outcome.FAILED) * 3:
         await ended(store, outcome)
-    assert [line["id"] for line in await store.read(glance.lines, 6, 2)] == [5, 4]
-    failed = await store.read(glance.lines, None, 9, RunFilter(Outcome.FAILED))
-    assert [line["id"] for line in failed] == [6, 4, 2]
+    for before, ids, more in ((6, [5, 4], 4), (3, [2, 1], None)):
+        page = await store.read(history.lines, before, 2)
+        assert ([line.id for line in page.rows], page.next) == (ids, more)
+    failed = await store.read(history.lines, None, 9, RunFilter(Outcome.FAILED))
+    assert [line.id for line in failed.rows] == [6, 4, 2]
 
 
 async def test_a_run_shows_its_decisions_in_groups(store: Store) -> None:
@@ -161,12 +193,12 @@ async def test_a_run_shows_its_decisions_in_groups(store: Store) -> None:
     counts = {"changed": 1, "unmatched": 1, "skipped": 1}
     assert {name: count for name, count in found.counts.items() if count} == counts
     assert (found.group, found.kept) == ("changed", True)
-    assert [one["changes"] for one in found.rows] == [{"tvdb_id": (None, 12)}]
+    assert [one.changes for one in found.rows] == [{"tvdb_id": (None, 12)}]
     conflict, skip = ("conflict", "requests 1, 2"), ("skip", None)
     for group, (kind, details) in (("unmatched", conflict), ("skipped", skip)):
         needs = await store.read(glance.view, number, Wanted(group))
         assert needs is not None
-        assert [(one["kind"], one["details"]) for one in needs.rows] == [(kind, details)]
+        assert [(one.kind, one.details) for one in needs.rows] == [(kind, details)]
 
 
 async def test_a_title_without_ids_is_added_and_unmatched(store: Store) -> None:
@@ -179,7 +211,7 @@ async def test_a_title_without_ids_is_added_and_unmatched(store: Store) -> None:
     for group in ("added", "unmatched"):
         found = await store.read(glance.view, number, Wanted(group))
         assert found is not None
-        assert [one["title"] for one in found.rows] == ["bare"]
+        assert [one.title for one in found.rows] == ["bare"]
 
 
 async def test_errors_are_a_group_for_those_who_may_see_them(store: Store) -> None:
@@ -202,7 +234,7 @@ async def test_a_film_of_radarrs_says_under_which_number(store: Store, path: Pat
     change(path, "UPDATE requests SET radarr_id = 7 WHERE title = 'a'")
     found = await store.read(glance.view, run, Wanted("added"))
     assert found is not None
-    assert [one["tmdb_id"] for one in found.rows] == [600, None]
+    assert [one.tmdb_id for one in found.rows] == [600, None]
 
 
 @pytest.mark.parametrize(
@@ -218,8 +250,8 @@ async def test_a_search_takes_its_text_as_it_is(store: Store, text: str, names: 
     for group in ("added", "held"):
         found = await store.read(glance.view, run, Wanted(group, text))
         assert found is not None
-        assert [one["title"] for one in found.rows] == names
-    assert [one["title"] for one in await store.read(glance.found, text)] == names
+        assert [one.title for one in found.rows] == names
+    assert [one.title for one in await store.read(glance.found, text)] == names
 
 
 async def test_a_run_is_read_in_portions(store: Store) -> None:
@@ -228,10 +260,10 @@ async def test_a_run_is_read_in_portions(store: Store) -> None:
     await store.write(
         plans.hold, run, [Held(await tracked(store, at), "why") for at in (1, 2, 3)], WEEK
     )
-    for group, names in (("added", "cd"), ("held", "c")):
+    for group, names, more in (("added", "cd", 4), ("held", "c", None)):
         found = await store.read(glance.view, run, Wanted(group, after=2, limit=2))
         assert found is not None
-        assert [one["title"] for one in found.rows] == [*names]
+        assert ([one.title for one in found.rows], found.more) == ([*names], more)
 
 
 async def test_what_can_be_undone_is_counted_until_it_was(store: Store) -> None:
@@ -248,9 +280,7 @@ async def test_what_can_be_undone_is_counted_until_it_was(store: Store) -> None:
     after = await store.read(glance.view, run, Wanted("restored", "a"))
     assert after is not None
     assert (after.undoable, after.counts[Group.RESTORED]) == ({}, 2)
-    assert [(one["title"], one["request_id"], one["by"]) for one in after.rows] == [
-        ("a", 1, ACTOR.name)
-    ]
+    assert [(one.title, one.request_id, one.by) for one in after.rows] == [("a", 1, ACTOR.name)]
 
 
 async def test_old_details_are_said_to_be_forgotten(store: Store, path: Path) -> None:
@@ -274,7 +304,7 @@ async def test_no_page_scans_a_table(store: Store, path: Path) -> None:
         glance.glance(connection)
         attention.findings(connection, RemovalPolicy())
         for wanted in (RunFilter(Outcome.OK), RunFilter(trigger=Trigger.CLI), RunFilter(since=NOW)):
-            glance.lines(connection, None, 30, wanted)
+            history.lines(connection, None, 30, wanted)
         for group in (*Group, ""):
             glance.view(connection, run, Wanted(group, "a"))
         connection.set_trace_callback(None)

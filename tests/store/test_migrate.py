@@ -90,7 +90,7 @@ async def test_a_file_of_version_1_is_brought_up_to_date(path: Path) -> None:
         assert (row.absence.sightings, row.absence.library_away) == (2, False)
         plan = await store.read(plans.one, 1)
         assert plan is not None
-        assert [title["kind"] for title in plan["titles"]] == ["remove"]
+        assert [title.kind for title in plan.titles] == ["remove"]
         assert (tracked.server, tracked.removed_lately) == (None, 0)
     numbers = [step.number for step in migrations()]
     assert rows(path, "SELECT number FROM sync_migrations") == [(number,) for number in numbers]

@@ -112,11 +112,11 @@ async def test_an_empty_text_is_no_value(path: Path, store: Store) -> None:
     assert {one.request_id for one in needs if one.kind == FindingKind.WITHOUT_IDS} == {1, 2}
     facts = await store.read(titles.facts, 1)
     assert facts is not None
-    assert (facts["tracked"]["tmdb_id"], facts["tracked"]["jellyfin_id"]) == (None, None)
+    assert (facts.tracked["tmdb_id"], facts.tracked["jellyfin_id"]) == (None, None)
     run_id = await begun(store)
     assert await store.write(syncing.remove, run_id, ACTOR, gone(found[0])) == {Reason.REMOVE: 1}
     known = await store.read(titles.untracked, found_title := "Title of 603")
-    assert [one["title"] for one in known] == [found_title]
+    assert [one.title for one in known] == [found_title]
     [undone] = await store.write(undo.undo_run, run_id, ADMIN)
     assert (undone.done, undone.why) == (True, "")
 
@@ -184,8 +184,8 @@ async def test_rows_of_ours_become_one_and_that_can_be_undone(path: Path, store:
     assert as_dicts(path, "timeline_events") == before[1][:1]
     assert as_dicts(path, "deletion_logs") == []
     assert rows(path, "SELECT request_id FROM sync_titles") == [(1,)]
-    events = await store.read(audit.latest, 2)
-    assert [(one["action"], one["target"], one["after"]) for one in events] == [
+    events = (await store.read(audit.events, None, 2)).rows
+    assert [(one.action, one.target, one.after) for one in events] == [
         ("title.merged", "request 3", {"merged_into": 1}),
         ("title.merged", "request 2", {"merged_into": 1}),
     ]
@@ -323,14 +323,14 @@ async def test_a_held_plan_tells_what_it_would_do_to_each_row(store: Store) -> N
     assert await store.write(plans.hold, first, unlinks, WEEK) == first
     plan = await store.read(plans.one, first)
     assert plan is not None
-    told = [(title["request_id"], title["kind"], title["why"]) for title in plan["titles"]]
+    told = [(title.request_id, title.kind, title.why) for title in plan.titles]
     assert told == [(1, "unlink", "both at once"), (2, "unlink", "both at once")]
     assert await store.write(plans.hold, await begun(store), unlinks, WEEK) == first
     third = await begun(store)
     assert await store.write(plans.hold, third, [Held(one, "x"), Held(two, "x")], WEEK) == third
     plan = await store.read(plans.one, third)
     assert plan is not None
-    assert {title["kind"] for title in plan["titles"]} == {"remove"}
+    assert {title.kind for title in plan.titles} == {"remove"}
 
 
 async def test_a_discarded_plan_is_not_held_again(store: Store) -> None:
@@ -437,7 +437,9 @@ async def test_an_admin_can_have_a_deleted_title_tracked_again(path: Path, store
     )
     [deletion] = (await store.read(syncing.tracked)).deletions
     assert deletion.overruled
-    assert [one["action"] for one in await store.read(audit.latest, 1)] == ["tracking.resumed"]
+    assert [one.action for one in (await store.read(audit.events, None, 1)).rows] == [
+        "tracking.resumed"
+    ]
 
 
 @pytest.mark.parametrize(

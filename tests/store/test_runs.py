@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from daemon.domain import (
 )
 from daemon.reasons import Reason
 from daemon.store import Store, history, open_store, syncing
+from daemon.store.history import Run
 from tests.builders import ACTOR, NOW, an_item, begun, rows
 
 STARTED = "2026-11-20T12:00:00.000+00:00"
@@ -33,13 +35,12 @@ async def ended(store: Store, outcome: Outcome, *, pictures: bool = False, **cou
 async def test_a_run_is_written_down_from_its_beginning_to_its_end(store: Store) -> None:
     """Who started it, why, when, how it went and what came of it; an unknown run is None."""
     number = await begun(store)
-    run = {"id": 1, "trigger": "cli", "actor": "somebody", "started_at": STARTED}
-    begin = {**run, "ended_at": None, "outcome": "running", "result": None}
-    assert await store.read(history.one, number) == {**begin, "decisions": []}
+    begin = Run(1, "cli", "somebody", STARTED, None, "running", None)
+    assert await store.read(history.run, number) == begin
     await store.write(history.finish, number, Outcome.OK, {"added": 3})
-    end = {**run, "ended_at": STARTED, "outcome": "ok", "result": {"added": 3}}
-    assert await store.read(history.latest, 5) == [end]
-    assert await store.read(history.one, 99) is None
+    end = replace(begin, ended_at=STARTED, outcome="ok", result={"added": 3})
+    assert (await store.read(history.runs, None, 5)).rows == [end]
+    assert await store.read(history.run, 99) is None
 
 
 async def test_what_changed_something_or_needs_somebody_is_kept(store: Store) -> None:
@@ -56,10 +57,9 @@ async def test_what_changed_something_or_needs_somebody_is_kept(store: Store) ->
     ]
     await store.write(syncing.apply, number, ACTOR, decisions)
     await store.write(syncing.apply, number, ACTOR, [Skip(film, Reason.STILL_READ)])
-    run = await store.read(history.one, number)
-    assert run is not None
+    kept = await store.read(history.decisions, number)
     names = ("kind", "reason", "jellyfin_id", "request_id", "details")
-    assert [tuple(one[name] for name in names) for one in run["decisions"]] == [
+    assert [tuple(getattr(one, name) for name in names) for one in kept.rows] == [
         ("add", "available_and_not_tracked", film.jellyfin_id, 1, None),
         ("update", "fill", film.jellyfin_id, 1, "imdb_id, tvdb_id"),
         ("conflict", "ids_point_to_different_titles", other.jellyfin_id, None, "requests 4, 9"),
@@ -77,7 +77,7 @@ async def test_the_decisions_of_old_runs_are_forgotten(path: Path, store: Store)
         await store.write(history.finish, number, Outcome.OK, {})
     kept = "SELECT COUNT(DISTINCT run_id), MIN(run_id) FROM sync_decisions"
     assert rows(path, kept) == [(200, 4)]
-    assert len(await store.read(history.latest, 999)) == 203
+    assert len((await store.read(history.runs, None, 999)).rows) == 203
 
 
 async def test_a_run_of_a_dead_process_is_closed(path: Path) -> None:
@@ -88,7 +88,7 @@ async def test_a_run_of_a_dead_process_is_closed(path: Path) -> None:
     async with open_store(path, clock=lambda: NOW) as store:
         assert await store.write(history.interrupt_stale) == [dead]
         assert await store.write(history.interrupt_stale) == []
-        outcomes = [(run["id"], run["outcome"]) for run in await store.read(history.latest, 5)]
+        outcomes = [(run.id, run.outcome) for run in (await store.read(history.runs, None, 5)).rows]
     assert outcomes == [(2, "interrupted"), (1, "ok")]
 
 
@@ -96,7 +96,7 @@ async def test_a_run_whose_end_could_not_be_noted_is_closed_by_the_next(store: S
     """On a full disk not even that may be possible, and there is only one run at a time."""
     await begun(store)
     await begun(store)
-    outcomes = [(run["id"], run["outcome"]) for run in await store.read(history.latest, 5)]
+    outcomes = [(run.id, run.outcome) for run in (await store.read(history.runs, None, 5)).rows]
     assert outcomes == [(2, "running"), (1, "interrupted")]
 
 

@@ -23,6 +23,7 @@ from daemon.domain import (
 )
 from daemon.reasons import Reason
 from daemon.store import Store, glance, history, syncing, titles, undo
+from daemon.store.rows import document
 from daemon.store.titles import folded
 from tests.builders import ACTOR, an_item, change, jellyfin_id
 
@@ -97,7 +98,7 @@ async def test_titles_are_found_without_case_and_accents(
     """Whole titles come first."""
     titles = ("Häxan", "Amélie et moi", "Amelie", "Metropolis")
     await ran(store, *(a_film(title, at) for at, title in enumerate(titles, 100)))
-    assert [one["title"] for one in await store.read(glance.found, text)] == names
+    assert [one.title for one in await store.read(glance.found, text)] == names
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ async def test_a_title_is_found_by_any_of_its_ids(store: Store, text: str, by: s
     [hit] = await store.read(titles.search, text)
     assert hit == (1, by)
     [row] = await store.read(glance.found, text)
-    assert (row["title"], row["by"]) == ("The Matrix", by)
+    assert (row.title, row.by) == ("The Matrix", by)
 
 
 async def test_a_number_means_ids_before_titles(store: Store) -> None:
@@ -146,8 +147,8 @@ async def story(store: Store) -> tuple[list[int], list[str], list[str]]:
     """Of row 1: the runs that decided about it, what was done to it, and the ids that are ours."""
     facts = await store.read(titles.facts, 1)
     assert facts is not None
-    runs = [one["run_id"] for one in facts["decisions"]]
-    return runs, [one["action"] for one in facts["history"]], sorted(facts["origins"])
+    runs = [one.run_id for one in facts.decisions]
+    return runs, [one.action for one in facts.history], sorted(facts.origins)
 
 
 async def grown(store: Store) -> None:
@@ -219,12 +220,12 @@ async def test_what_was_decided_of_another_row_of_the_title_is_not_told(store: S
     )
     facts = await store.read(titles.facts, 1)
     assert facts is not None
-    assert [one["reason"] for one in facts["decisions"]] == [
+    assert [one.reason for one in facts.decisions] == [
         "ids_contradict_each_other",
         "available_and_not_tracked",
     ]
-    [need] = facts["needs"]
-    assert (need["kind"], need["request_ids"]) == ("conflict", (1, 2))
+    [need] = facts.needs
+    assert (need.kind, need.request_ids) == ("conflict", (1, 2))
 
 
 async def test_a_double_is_told_of_each_of_its_rows(store: Store) -> None:
@@ -234,7 +235,7 @@ async def test_a_double_is_told_of_each_of_its_rows(store: Store) -> None:
     await store.write(syncing.note_doubles, run, [(1, 3)])
     await store.write(history.finish, run, Outcome.OK, {})
     told = {number: await store.read(titles.facts, number) for number in (1, 2, 3)}
-    needs = {number: [one["kind"] for one in (f or {})["needs"]] for number, f in told.items()}
+    needs = {number: [one.kind for one in f.needs] for number, f in told.items() if f}
     assert needs == {1: ["double"], 2: [], 3: ["double"]}
 
 
@@ -247,11 +248,11 @@ async def test_a_title_that_was_deleted_in_the_dashboard_is_known(store: Store, 
     change(path, LOG, "Amélie", 194, "DASHBOARD")
     for text in ("amelie", "194"):
         [known] = await store.read(titles.untracked, text)
-        assert (known["title"], known["decision"]) == ("Amélie", None)
-        names = ("source", "by", "at", "removal")
-        assert [known["deletion"][name] for name in names] == [
-            *("DASHBOARD", "carol", "2026-11-19 10:00:00", None)
-        ]
+        assert (known.title, known.decision) == ("Amélie", None)
+        gone = known.deletion
+        assert gone is not None
+        told = (gone.source, gone.by, gone.at, gone.removal)
+        assert told == ("DASHBOARD", "carol", "2026-11-19 10:00:00", None)
     assert await store.read(titles.untracked, "nothing") == []
 
 
@@ -261,10 +262,12 @@ async def test_what_is_left_out_and_what_was_deleted_is_one_title(store: Store, 
     await ran(store, Skip(item, Reason.DELETED_IN_TRACKER, details="off the list"))
     change(path, LOG, "Amélie", 194, "DASHBOARD")
     [known] = await store.read(titles.untracked, "amelie")
-    assert known["decision"]["reason"] == "deleted_in_the_tracker"
-    assert known["deletion"]["source"] == "DASHBOARD"
+    assert known.decision is not None
+    assert known.decision.reason == "deleted_in_the_tracker"
+    assert known.deletion is not None
+    assert known.deletion.source == "DASHBOARD"
     [by_item] = await store.read(titles.untracked, item.jellyfin_id)
-    assert by_item["title"] == "Amélie"
+    assert by_item.title == "Amélie"
 
 
 async def test_what_we_removed_names_its_run(store: Store) -> None:
@@ -272,8 +275,11 @@ async def test_what_we_removed_names_its_run(store: Store) -> None:
     await ran(store, a_film("Metropolis", 19))
     run = await removed(store)
     [known] = await store.read(titles.untracked, "metropolis")
-    removal = known["deletion"]["removal"]
-    assert (removal["run_id"], removal["reason"][:23]) == (run, "nothing to play of it i")
+    assert known.deletion is not None
+    removal = known.deletion.removal
+    assert removal is not None
+    assert removal.run_id == run
+    assert str(removal.reason).startswith("nothing to play of it i")
 
 
 async def test_what_is_tracked_again_is_not_called_untracked(store: Store, path: Path) -> None:
@@ -291,7 +297,7 @@ async def test_a_series_is_not_taken_for_the_film_of_the_same_name(
     await ran(store, Skip(series, Reason.NOT_AVAILABLE))
     change(path, LOG, "Fargo", 275, "DASHBOARD")
     known = await store.read(titles.untracked, "fargo")
-    assert [(one["media_type"], one["deletion"] is None) for one in known] == [
+    assert [(one.media_type, one.deletion is None) for one in known] == [
         ("TV", True),
         ("MOVIE", False),
     ]
@@ -303,8 +309,9 @@ async def test_a_file_without_such_a_log_knows_of_no_deletion(store: Store, path
     change(path, LOG, "Amélie", 194, "DASHBOARD")
     change(path, "ALTER TABLE deletion_logs DROP COLUMN deleted_by_username")
     [known] = await store.read(titles.untracked, "amelie")
-    assert known["deletion"]["by"] is None
+    assert known.deletion is not None
+    assert known.deletion.by is None
     change(path, "DROP TABLE deletion_sync_events")
     change(path, "DROP TABLE deletion_logs")
     assert await store.read(titles.untracked, "amelie") == []
-    assert json.dumps(known)
+    assert json.dumps(known, default=document)

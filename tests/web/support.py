@@ -7,7 +7,7 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -74,8 +74,8 @@ class Stand:
 
     async def audited(self, *actions: str) -> list[dict[str, Any]]:
         """The audit events of these actions, the oldest first."""
-        events = await self.parts.store.read(audit.latest, 1000)
-        return [event for event in reversed(events) if event["action"] in actions]
+        events = (await self.parts.store.read(audit.events, None, 1000)).rows
+        return [asdict(event) for event in reversed(events) if event.action in actions]
 
     def spoil(self) -> None:
         """Make the tracker's file unusable."""

@@ -72,7 +72,10 @@ async def test_a_dry_run_answers_with_the_plan_and_writes_nothing(stand: Stand) 
         *(answer.json[name] for name in ("dry_run", "run_id", "added")),
     ) == (200, True, None, 2)
     assert [entry["decision"] for entry in answer.json["plan"]] == ["add", "add"]
-    assert (rows(stand.file, TITLES), await stand.parts.store.read(history.latest, 1)) == ([], [])
+    assert (
+        rows(stand.file, TITLES),
+        (await stand.parts.store.read(history.runs, None, 1)).rows,
+    ) == ([], [])
     [event] = await stand.audited("sync.previewed")
     assert (event["actor_kind"], event["actor_name"]) == ("token", "admin token")
 
@@ -82,7 +85,10 @@ async def test_a_hundred_calls_during_a_run_are_one_more_run(busy: Stand) -> Non
     await running(busy, A_MOMENT)
     answers = await asyncio.gather(*(busy.ask("POST", "/admin/sync") for _ in range(100)))
     assert {(200, 2)} == {(answer.status, answer.json["run_id"]) for answer in answers}
-    assert [run["id"] for run in await busy.parts.store.read(history.latest, 9)] == [2, 1]
+    assert [run.id for run in (await busy.parts.store.read(history.runs, None, 9)).rows] == [
+        2,
+        1,
+    ]
 
 
 async def test_a_client_that_goes_away_does_not_end_the_run(stand: Stand) -> None:

@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from daemon.domain import SYNC_USER
+from daemon.domain import SYNC_USER, Value
+from daemon.store.titles import (
+    InstanceTitle,
+    Missing,
+    Origin,
+    PastDecision,
+    SeasonCount,
+    TitleFacts,
+)
 from daemon.web import known
 
 CHECKED = "2026-03-02T10:00:00+00:00"
 LATER = "2026-03-02T11:00:00+00:00"
 
 
-def facts(by: str = SYNC_USER, came: str = "2026-03-01 10:00:00", **more: Any) -> dict[str, Any]:
+def facts(by: str = SYNC_USER, came: str = "2026-03-01 10:00:00", **more: Any) -> TitleFacts:
     """A series as the store tells of it; `came` as the tracker writes it."""
-    tracked = {"id": 7, "media_type": "TV", "state": "AVAILABLE", "requested_by": by}
+    tracked: dict[str, Value] = {
+        "id": 7,
+        "media_type": "TV",
+        "state": "AVAILABLE",
+        "requested_by": by,
+    }
     tracked |= {"state_changed_at": came, "created_at": came, "sonarr_id": 3, "jellyfin_id": "ab"}
-    there = {"seen": True, "library": "/tv", "missing": None, "missing_since": None}
-    kept: dict[str, Any] = {"checked": CHECKED, "decisions": [], "origins": {}, "seasons": []}
-    kept["instances"] = [{"name": "Sonarr", "number": 3, "url": "http://sonarr/5"}]
-    return {"tracked": tracked, **there, **kept, **more}
+    instances = [InstanceTitle("Sonarr", 3, "http://sonarr/5")]
+    there = {"seen": True, "library": "/tv", "checked": CHECKED, "instances": instances}
+    return TitleFacts(tracked, **{**there, **more})
 
 
-def decided(kind: str) -> dict[str, Any]:
+def decided(kind: str) -> PastDecision:
     """A decision of a run that began after the complete reading."""
-    return {"kind": kind, "run_id": 9, "started_at": LATER}
+    return PastDecision(9, kind, "fill", None, LATER, "ok")
 
 
 @pytest.mark.parametrize(
@@ -47,7 +60,7 @@ def test_when_it_was_last_there_is_only_said_where_it_is_sure(
 
 def test_what_is_missing_is_so_since_the_first_time() -> None:
     """And how often."""
-    missing = facts(missing={"sightings": 2, "waited_hours": 3.0}, missing_since=LATER)
+    missing = facts(missing=Missing(2, 3.0), missing_since=LATER)
     _, jellyfin, _ = known.sources(missing)
     assert jellyfin.seen == "missing from 2 complete readings, the first"
     assert jellyfin.at is not None
@@ -56,20 +69,20 @@ def test_what_is_missing_is_so_since_the_first_time() -> None:
 
 def test_a_further_instance_that_has_it_is_a_source_too() -> None:
     """Under its name and with its number; the row's number is the primary's."""
-    there = {"name": "Sonarr anime", "number": 40, "url": "https://anime/add/new?term=tvdb:5"}
+    there = InstanceTitle("Sonarr anime", 40, "https://anime/add/new?term=tvdb:5")
     told = facts()
-    told["instances"] = [*told["instances"], there]
+    told = replace(told, instances=[*told.instances, there])
     _, _, primary, further = known.sources(told)
     assert (primary.name, primary.id, primary.url) == ("Sonarr", 3, "http://sonarr/5")
-    assert (further.name, further.id, further.url) == ("Sonarr anime", 40, there["url"])
-    told["tracked"]["sonarr_id"] = None
-    _, _, primary, further = known.sources({**told, "instances": [there]})
+    assert (further.name, further.id, further.url) == ("Sonarr anime", 40, there.url)
+    unlinked = {**told.tracked, "sonarr_id": None}
+    _, _, primary, further = known.sources(replace(told, tracked=unlinked, instances=[there]))
     assert (primary.seen, primary.url, further.seen) == ("not linked", None, "linked")
 
 
 def test_an_id_has_a_source_where_this_program_wrote_it() -> None:
     """By the audit, else by the run that added the row; of others' rows nothing is said."""
-    written = {"sonarr_id": {"run_id": 4, "at": LATER}}
+    written = {"sonarr_id": Origin(4, LATER)}
     jellyfin, sonarr = known.ids(facts(origins=written, decisions=[decided("add")]))
     assert (sonarr.source, sonarr.run_id) == ("Sonarr", 4)
     assert (jellyfin.source, jellyfin.run_id) == ("Jellyfin", 9)
@@ -80,7 +93,7 @@ def test_an_id_has_a_source_where_this_program_wrote_it() -> None:
 
 def test_a_season_is_whole_or_partly_there_or_not_at_all() -> None:
     """By the tracker's own episodes; specials have a name."""
-    counted = [{"season": n, "have": have, "total": 2} for n, have in enumerate((0, 1, 2))]
+    counted = [SeasonCount(n, have, 2) for n, have in enumerate((0, 1, 2))]
     seasons = known.seasons(facts(seasons=counted))
     assert seasons == [("Specials", 0, 2), ("Season 1", 1, 2), ("Season 2", 2, 2)]
     assert [one.state for one in seasons] == ["never", "partial", "ok"]

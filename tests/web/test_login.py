@@ -192,7 +192,7 @@ async def test_a_login_that_ended_is_said_to_have(stand: Stand, person: Person) 
     for turned in (await person.get(), await person.post("/status/sync", token, what="full")):
         assert (turned.status, turned.headers["Location"][:6]) == (303, "/login")
         assert "has ended" in words(await person.get(turned.headers["Location"]))
-    assert await stand.parts.store.read(history.latest, 1) == []
+    assert (await stand.parts.store.read(history.runs, None, 1)).rows == []
 
 
 async def test_a_link_of_another_site_needs_one_more_step(person: Person) -> None:

@@ -103,7 +103,7 @@ async def test_a_plain_user_sees_no_page_of_administrators(bob: Person, path: st
 async def test_a_plain_user_starts_nothing(stand: Stand, bob: Person, path: str) -> None:
     """Not with a form of their own either."""
     answer = await bob.post(path, await bob.token("/status", "/logout"))
-    assert (answer.status, await stand.parts.store.read(history.latest, 1)) == (403, [])
+    assert (answer.status, (await stand.parts.store.read(history.runs, None, 1)).rows) == (403, [])
 
 
 async def test_a_plain_user_sees_the_verdict_counts_and_titles_only(
@@ -273,7 +273,7 @@ async def test_sync_now_starts_a_run_once(stand: Stand, alice: Person) -> None:
         (303, "/status?said=already"),
     )
     await until(lambda: stand.parts.worker.last)
-    assert len(await stand.parts.store.read(history.latest, 9)) == 1
+    assert len((await stand.parts.store.read(history.runs, None, 9)).rows) == 1
     assert "Nothing was done twice" in words(await alice.get("/status?said=already"))
     [event] = await stand.audited("sync.asked")
     assert (event["actor_name"], event["run_id"]) == ("admin", 1)
@@ -322,7 +322,10 @@ async def test_a_library_that_is_not_there_is_not_synced(
     """No run of everything is made of it."""
     await synced(stand)
     sent = await alice.send("/status", "/status/sync", what="library", library=library)
-    assert (sent.status, len(await stand.parts.store.read(history.latest, 9))) == (400, 1)
+    assert (sent.status, len((await stand.parts.store.read(history.runs, None, 9)).rows)) == (
+        400,
+        1,
+    )
 
 
 async def test_what_a_quick_look_came_to_is_for_admins(
@@ -509,7 +512,7 @@ async def test_a_form_that_is_none_does_nothing(
     async with alice.session.post(url, data=body, headers={**sent, **headers}) as reply:
         text = await reply.text()
         assert (reply.status, "Nothing was done" in text) == (status, True)
-    assert await stand.parts.store.read(history.latest, 1) == []
+    assert (await stand.parts.store.read(history.runs, None, 1)).rows == []
 
 
 async def test_a_test_webhook_is_sent_from_the_page(tmp_path: Path) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from daemon.domain import Actor, Ids, Scope, Trigger
-from daemon.reasons import FindingKind
+from daemon.reasons import BRIEF, FindingKind
 from daemon.report.health import ServiceHealth
 from daemon.report.progress import Phase, Progress
 from daemon.services.http import CallStats
 from daemon.settings import Sync
 from daemon.store.attention import Finding
-from daemon.store.glance import Dashboard
+from daemon.store.glance import Dashboard, PlanSummary
+from daemon.store.history import Line, Run
 from daemon.triggers.queue import QueuedRun
 from daemon.triggers.schedule import Done, Job
 from daemon.web import view
@@ -24,23 +25,27 @@ from tests.builders import NOW, an_item, our_request, planned
 HOUR = timedelta(hours=1)
 EMPTY = Dashboard([], None, None, None, [], {})
 MIXED = "Held: 3 titles would be removed, and 1 id of Radarr or Sonarr taken away. Nothing was."
-PLAN = {
-    "run_id": 7,
-    "titles": 312,
-    "removals": 312,
-    "unlinks": 0,
-    "reasons": ["nothing is left of /films", "b", "c"],
-}
+PLAN = PlanSummary(
+    *(7, "open", NOW.isoformat(), None, None, 312, 312, 0),
+    reasons=["nothing is left of /films", "b", "c"],
+)
 
 
-def full(outcome: str = "ok", **result: Any) -> dict[str, Any]:
+def full(outcome: str = "ok", **result: Any) -> Run:
     """A full run that has ended."""
-    return {"outcome": outcome, "result": {"total_scanned": 4812, **result}}
+    times = (NOW.isoformat(), NOW.isoformat())
+    return Run(1, "cli", "somebody", *times, outcome, {"total_scanned": 4812, **result})
 
 
-def facts(
-    last: dict[str, Any] | None = None, checked: timedelta = HOUR, **given: Any
-) -> view.Facts:
+def a_line(outcome: str = "ok", kind: str = "full", seconds: float = 9.0, **counts: int) -> Line:
+    """A run that began now, and took so long."""
+    ended = (NOW + timedelta(seconds=seconds)).isoformat()
+    none = dict.fromkeys((*BRIEF, "errors", "total_scanned"), 0)
+    times = (NOW.isoformat(), ended)
+    return Line(7, "cli", kind, "somebody", *times, outcome, {**none, **counts})
+
+
+def facts(last: Run | None = None, checked: timedelta = HOUR, **given: Any) -> view.Facts:
     """How things stand: in sync, unless something else is given."""
     run = full() if last is None else last
     glance = EMPTY._replace(full=run, checked=(NOW - checked).isoformat())
@@ -80,8 +85,8 @@ GUARD: list[dict[str, Any]] = [
 )
 def test_the_guard_says_what_became_of_what_is_missing(counts: dict[str, int], words: str) -> None:
     """In one sentence of the run's own counts, and rule by rule."""
-    none = {"removed": 0, "held": 0, "watched": 0}
-    report = view.guarded({"result": {"kind": "full", "guard": GUARD, **none, **counts}})
+    none: dict[str, Any] = {"removed": 0, "held": 0, "watched": 0}
+    report = view.guarded(full(kind="full", guard=GUARD, **{**none, **counts}))
     assert report is not None
     assert report.words == words
     assert [(one["what"], one["value"], one["limit"], one["says"]) for one in report.rules] == [
@@ -99,8 +104,8 @@ def test_every_rule_of_the_guard_has_words() -> None:
     names = {rule.name for rule in plan.guard}
     assert {"unusable", "trusted", "total", "week", "share", "mode"} <= names
     told = [{**rule._asdict(), "why": ""} for rule in plan.guard]
-    none = {"removed": 0, "held": 0, "watched": 0}
-    report = view.guarded({"result": {"kind": "full", "guard": told, **none}})
+    none: dict[str, Any] = {"removed": 0, "held": 0, "watched": 0}
+    report = view.guarded(full(kind="full", guard=told, **none))
     assert report is not None
     assert len(report.rules) == len(plan.guard)
 
@@ -176,13 +181,13 @@ def away(name: str) -> dict[str, ServiceHealth]:
             "nothing is left of /films · b",
         ),
         (
-            facts(glance=EMPTY._replace(plan={**PLAN, "removals": 0, "unlinks": 312})),
+            facts(glance=EMPTY._replace(plan=PLAN._replace(removals=0, unlinks=312))),
             "held",
             "Held: 312 ids of Radarr or Sonarr would be taken away. Nothing was.",
             "nothing is left of /films · b",
         ),
         (
-            facts(glance=EMPTY._replace(plan={**PLAN, "removals": 3, "unlinks": 1})),
+            facts(glance=EMPTY._replace(plan=PLAN._replace(removals=3, unlinks=1))),
             "held",
             MIXED,
             "nothing is left of /films · b",
@@ -274,12 +279,7 @@ def test_the_end_is_guessed_from_the_runs_before(took: tuple[int, ...], left: in
     """The median of those of its kind that went well; nothing is guessed once it is longer."""
     began = NOW - timedelta(seconds=10)
     lines = [
-        {
-            "kind": kind,
-            "outcome": outcome,
-            "started_at": NOW,
-            "ended_at": NOW + timedelta(seconds=n),
-        }
+        a_line(outcome, kind, n)
         for seconds in took
         for kind, outcome, n in (("full", "ok", seconds), ("full", "failed", 999), ("x", "ok", 999))
     ]
@@ -328,10 +328,8 @@ def test_a_time_without_a_zone_is_utc() -> None:
 
 def test_a_runs_counts_are_few_words() -> None:
     """Only what is not nothing."""
-    counts = ("added", "updated", "promoted", "removed", "merged", "held", "errors")
-    none = dict.fromkeys(counts, 0)
-    assert view.came_to(none) == "nothing new"
-    assert view.came_to({**none, "added": 1234, "errors": 1}) == "1,234 added, 1 problem"
+    assert view.came_to(a_line()) == "nothing new"
+    assert view.came_to(a_line(added=1234, errors=1)) == "1,234 added, 1 problem"
 
 
 async def work() -> str:
@@ -341,10 +339,7 @@ async def work() -> str:
 
 def test_each_job_tells_how_it_went_and_when_it_comes() -> None:
     """A run of the file, a look of this process, what is paused, and what never happened."""
-    counts = {"added": 3, "updated": 1, "promoted": 1, "removed": 0, "merged": 0, "held": 0}
-    counts["errors"] = 2
-    ends = {"started_at": NOW - timedelta(seconds=9), "ended_at": NOW}
-    line = {"id": 7, "outcome": "partial", **ends, **counts}
+    line = a_line("partial", added=3, updated=1, promoted=1, errors=2)
     glance = EMPTY._replace(jobs={"full": [line, line], "webhook": []})
     jobs = {name: Job(work) for name in ("full", "quick", "housekeeping")}
     jobs["quick"].paused = True

@@ -21,8 +21,6 @@ class AuditPages(Pages):
         given = {name: value for name, value in visit.request.query.items() if value}
         query = read(AuditQuery, given, 400)
         wanted = AuditFilter(**query.model_dump(exclude={"before", "limit"}))
-        events = await self._parts.store.read(audit.events, wanted, query.before, query.limit + 1)
-        page = events[: query.limit]
-        more = page[-1]["seq"] if len(events) > query.limit else None
+        found = await self._parts.store.read(audit.events, query.before, query.limit, wanted)
         given.pop("before", None)
-        return self._page(visit, "audit.html", events=page, more=more, given=given)
+        return self._page(visit, "audit.html", events=found.rows, more=found.next, given=given)

@@ -9,10 +9,9 @@ from aiohttp import web
 
 from daemon.domain import Outcome, Trigger
 from daemon.reasons import UNDONE, Group
-from daemon.store import glance
+from daemon.store import glance, history
 from daemon.store.glance import SHOWN, RunView, Wanted
 from daemon.store.history import RunFilter
-from daemon.store.plans import PlanState
 from daemon.web import actions, admin, view
 from daemon.web.frame import PageRequest
 from daemon.web.models import RunQuery, RunsOfDays
@@ -42,15 +41,13 @@ class RunPages(Pages):
         given = query.model_dump(mode="json", exclude_none=True)
         since, until = query.since, query.until and query.until + timedelta(days=1)
         wanted = RunFilter(query.outcome, query.trigger, _midnight(since), _midnight(until))
-        lines = await self._parts.store.read(glance.lines, query.before, _RUNS + 1, wanted)
-        page = lines[:_RUNS]
-        more = page[-1]["id"] if len(lines) > _RUNS else None
+        lines, more = await self._parts.store.read(history.lines, query.before, _RUNS, wanted)
         days = {"since": since, "until": until}
         moments = {name: f"{day}T00:00:00Z" for name, day in days.items() if day}
         return self._page(
             visit,
             "runs.html",
-            lines=page,
+            lines=lines,
             more=more,
             given={name: value for name, value in given.items() if name != "before"},
             same={**given, **moments, "limit": _RUNS},
@@ -63,17 +60,16 @@ class RunPages(Pages):
         show, text = query.get("show", ""), query.get("q", "")[:200]
         after = read(RunQuery, {"run_id": str(number), **query}, 400).after
         groups = (*Group,) if visit.admin else SHOWN
-        found = await self._view(number, Wanted(show, text, after, _ROWS + 1, groups))
-        page = found.rows[:_ROWS]
+        found = await self._view(number, Wanted(show, text, after, _ROWS, groups))
         return self._page(
             visit,
             "run.html",
             found=found,
             groups=groups,
             guard=view.guarded(found.run),
-            rows=page,
+            rows=found.rows,
             text=text,
-            more=page[-1]["seq"] if len(found.rows) > _ROWS else None,
+            more=found.more,
         )
 
     async def _confirm(self, visit: PageRequest) -> web.StreamResponse:
@@ -82,7 +78,7 @@ class RunPages(Pages):
         if verb == "undo":
             possible = bool(found.undoable)
         else:
-            possible = found.plan is not None and found.plan["state"] == PlanState.OPEN
+            possible = found.plan is not None and found.plan.waits
         return self._page(
             visit,
             "confirm.html",

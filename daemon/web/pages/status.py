@@ -85,7 +85,7 @@ class StatusPages(Pages):
         return {"note": f"Quick look: {words}."}
 
     def _sources(self, glance: Dashboard) -> list[dict[str, Any]]:
-        result = (glance.full or {}).get("result") or {}
+        result = (glance.full.result if glance.full else None) or {}
         return [view.source(health, result) for health in self._parts.health.services.values()]
 
     async def _sync(self, visit: PageRequest) -> web.StreamResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any, Final
 
 from aiohttp import web
@@ -12,6 +13,7 @@ from daemon.report import words
 from daemon.report.explain import linked, of_untracked, sentences
 from daemon.store import glance, titles
 from daemon.store.glance import Wanted
+from daemon.store.titles import TitleFacts, Untracked
 from daemon.web import known
 from daemon.web.actions import look
 from daemon.web.frame import PageRequest
@@ -43,7 +45,7 @@ class TitlePages(Pages):
         store = self._parts.store
         found = await store.read(glance.found, text) if text else []
         others = await store.read(titles.untracked, text) if text else []
-        told = [{**one, "because": [*of_untracked(_seen_by(visit, one))]} for one in others]
+        told = [(one, [*of_untracked(_seen_by(visit, one))]) for one in others]
         return self._page(visit, "titles.html", text=text, found=found, untracked=told)
 
     async def _title(self, visit: PageRequest) -> web.StreamResponse:
@@ -65,15 +67,15 @@ class TitlePages(Pages):
             return {"run": None}
         number = read(RunRef, {"run_id": visit.request.query.get("run", "")}, 400).run_id
         found = await self._parts.store.read(glance.view, number, Wanted(limit=0))
-        if found is None or found.run["result"] is None:
+        if found is None or found.run.result is None:
             return {"run": None}
-        return {"run": found.run, "found": [*words.looked(found.run["result"])], "note": None}
+        return {"run": found.run, "found": [*words.looked(found.run.result)], "note": None}
 
     async def _poster(self, visit: PageRequest) -> web.StreamResponse:
         """Jellyfin's picture, handed on: a browser need not reach Jellyfin itself."""
-        tracked = (await self._facts(visit))["tracked"]
+        facts = await self._facts(visit)
         try:
-            kind, body = await self._parts.services.jellyfin.poster(tracked["jellyfin_id"] or "-")
+            kind, body = await self._parts.services.jellyfin.poster(facts.jellyfin_id or "-")
         except ServiceError:
             none = {**_PICTURE, "Cache-Control": "no-store"}
             return web.Response(body=_NO_PICTURE, content_type="image/svg+xml", headers=none)
@@ -81,23 +83,23 @@ class TitlePages(Pages):
 
     async def _recheck(self, visit: PageRequest) -> web.StreamResponse:
         """Have a run look at the title; the page tells what it found if that is soon."""
-        tracked = (await self._facts(visit))["tracked"]
-        number, jellyfin_id = tracked["id"], tracked["jellyfin_id"]
-        ticket = await look(self._call(visit), f"request {number}", jellyfin_id)
+        facts = await self._facts(visit)
+        number = facts.tracked["id"]
+        ticket = await look(self._call(visit), f"request {number}", facts.jellyfin_id)
         await asyncio.wait({ticket.result}, timeout=_SOON)
         return self._frame.to(f"/status/titles/{number}", said=_RECHECKED, run=ticket.number)
 
-    async def _facts(self, visit: PageRequest) -> dict[str, Any]:
+    async def _facts(self, visit: PageRequest) -> TitleFacts:
         given = visit.request.match_info["request_id"]
         number = read(TitleRef, {"request_id": given}, 404).request_id
         if (facts := await self._parts.store.read(titles.facts, number)) is None:
             raise Problem(404, f"There is no request {number}.")
-        return facts if visit.admin else {**facts, "library": None, "needs": []}
+        return facts if visit.admin else replace(facts, library=None, needs=())
 
 
-def _seen_by(visit: PageRequest, untracked: dict[str, Any]) -> dict[str, Any]:
+def _seen_by(visit: PageRequest, untracked: Untracked) -> Untracked:
     """Who deleted a title is for administrators alone."""
-    deletion = untracked["deletion"]
+    deletion = untracked.deletion
     if visit.admin or deletion is None:
         return untracked
-    return {**untracked, "deletion": {**deletion, "by": None}}
+    return replace(untracked, deletion=replace(deletion, by=None))

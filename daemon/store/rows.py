@@ -1,0 +1,62 @@
+"""Rows of the file as typed values, and pages of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, fields, is_dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, TypeVar
+
+from pydantic import WithJsonSchema
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_T = TypeVar("_T")
+_Row = TypeVar("_Row", bound="DataclassInstance")
+
+Timestamp = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+"""A time in ISO 8601, as the file has it."""
+
+
+class Page(NamedTuple, Generic[_T]):
+    """Some of many rows.
+
+    Attributes:
+        next: where the rest begins; None if this is all.
+    """
+
+    rows: list[_T]
+    next: int | None
+
+
+def page(found: list[_T], limit: int, key: Callable[[_T], int]) -> Page[_T]:
+    """A page of rows, of which one more than `limit` was asked for."""
+    rows = found[:limit]
+    return Page(rows, key(rows[-1]) if rows and len(found) > limit else None)
+
+
+def columns(kind: type[DataclassInstance], *but: str) -> str:
+    """The columns of a query that has a value's fields by their names."""
+    return ", ".join(one.name for one in fields(kind) if one.name not in but)
+
+
+def values(kind: type[_Row], rows: Iterable[Sequence[Any]]) -> list[_Row]:
+    """A value for each row of such a query."""
+    return [kind(*row) for row in rows]
+
+
+def first(kind: type[_Row], rows: Iterable[Sequence[Any]]) -> _Row | None:
+    """The value of the first row; None if there is none."""
+    return next((kind(*row) for row in rows), None)
+
+
+def extended(kind: type[_Row], value: DataclassInstance, **more: Any) -> _Row:
+    """The same value with more fields."""
+    return kind(**{one.name: getattr(value, one.name) for one in fields(value)}, **more)
+
+
+def document(value: object) -> object:
+    """A value as JSON has it; for `json.dumps`, which asks for what it does not know."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return str(value)
