@@ -8,24 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
-from daemon import __version__
-from daemon.domain import (
-    SCANNING,
-    Absent,
-    Add,
-    Conflict,
-    Decision,
-    Fate,
-    ItemError,
-    LibraryItem,
-    Outcome,
-    Plan,
-    Rule,
-    Skip,
-    SourceFailure,
-    TrackedRequest,
-    Update,
-)
+from daemon import __version__, domain
 from daemon.reasons import UPDATED, Count, Reason
 
 _MAX_DETAILS: Final = 100
@@ -53,11 +36,11 @@ class RunStats:
     scanned: int = 0
     unpictured: int = 0
     waiting_plan: int | None = None
-    defects: list[ItemError] = field(default_factory=list)
-    gaps: list[SourceFailure] = field(default_factory=list)
+    defects: list[domain.ItemError] = field(default_factory=list)
+    gaps: list[domain.SourceFailure] = field(default_factory=list)
     early: set[str] = field(default_factory=set)
-    guard: tuple[Rule, ...] = ()
-    failure: SourceFailure | None = None
+    guard: tuple[domain.Rule, ...] = ()
+    failure: domain.SourceFailure | None = None
     listed: dict[str, int] = field(default_factory=dict)
     folders_away: dict[str, tuple[str, ...]] = field(default_factory=dict)
     server: str = ""
@@ -67,7 +50,7 @@ class RunStats:
         of_it = (n for reason, n in self.counts.items() if count in reason.meaning.counts)
         return sum(of_it)
 
-    def count(self, plan: Plan) -> None:
+    def count(self, plan: domain.Plan) -> None:
         """Count what was decided; what is written is counted once it is."""
         self.counts.update(one.reason for one in plan.decisions if _is_settled(one))
         self.counts.update([Reason.HELD] * len(plan.held))
@@ -80,19 +63,19 @@ class RunStats:
         return any(number and reason.meaning.audit for reason, number in self.counts.items())
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> domain.Outcome:
         """Partial as soon as anything could not be read, or an item had to be left out."""
         if self.failure is not None:
-            return Outcome.FAILED
+            return domain.Outcome.FAILED
         if self.waiting_plan is not None:
-            return Outcome.HELD
+            return domain.Outcome.HELD
         lost = any(defect.lost for defect in self.defects)
-        return Outcome.PARTIAL if self.gaps or lost else Outcome.OK
+        return domain.Outcome.PARTIAL if self.gaps or lost else domain.Outcome.OK
 
     def problems(self) -> list[str]:
         """Everything that went wrong, in sentences."""
         failure = [self.failure] if self.failure else []
-        gaps = [gap.detail for gap in (*failure, *self.gaps) if gap.kind != SCANNING]
+        gaps = [gap.detail for gap in (*failure, *self.gaps) if gap.kind != domain.SCANNING]
         return [*gaps, *(str(defect) for defect in self.defects)]
 
 
@@ -108,7 +91,7 @@ class SyncResult:
         phases: the seconds that each took, in their order.
     """
 
-    outcome: Outcome
+    outcome: domain.Outcome
     stats: RunStats
     run_id: int | None
     duration_ms: int
@@ -158,21 +141,21 @@ class SyncResult:
         return document if self.plan is None else {**document, "plan": self.plan}
 
 
-def _is_settled(decision: Decision) -> bool:
+def _is_settled(decision: domain.Decision) -> bool:
     """Whether nothing is to be written for it, and no admin to be asked.
 
     What is said of a request alone is no item of the library that was passed over.
     """
-    if isinstance(decision, Skip):
+    if isinstance(decision, domain.Skip):
         return decision.item is not None
     return decision.reason is not Reason.HELD and not decision.reason.meaning.audit
 
 
-def _early(decisions: Iterable[Decision]) -> Iterator[str]:
+def _early(decisions: Iterable[domain.Decision]) -> Iterator[str]:
     """The items that have to be looked at again, since not all of them can be told yet."""
     for one in decisions:
-        retried = one.reason.meaning.retried or (isinstance(one, Update) and one.undecided)
-        if retried and not isinstance(one, Absent) and one.item is not None:
+        retried = one.reason.meaning.retried or (isinstance(one, domain.Update) and one.undecided)
+        if retried and not isinstance(one, domain.Absent) and one.item is not None:
             yield one.item.jellyfin_id
 
 
@@ -181,35 +164,35 @@ def _capped(problems: list[str]) -> list[str]:
     return problems if more <= 0 else [*problems[:_MAX_DETAILS], f"and {more} more"]
 
 
-def _told(rules: Iterable[Rule]) -> list[dict[str, Any]]:
+def _told(rules: Iterable[domain.Rule]) -> list[dict[str, Any]]:
     """Those that hold come first, so that of many none of them is left out."""
     holding_first = sorted(rules, key=lambda rule: not rule.why)
     return [rule._asdict() for rule in holding_first[:_MAX_RULES]]
 
 
-def planned(plan: Plan) -> Iterator[dict[str, Any]]:
+def planned(plan: domain.Plan) -> Iterator[dict[str, Any]]:
     """A plan as a dry run tells it: what would be written, held or left to a person."""
     for one in plan.decisions:
-        if isinstance(one, Add):
+        if isinstance(one, domain.Add):
             yield {"decision": "add", **_about(one.item)}
-        elif isinstance(one, Update):
+        elif isinstance(one, domain.Update):
             columns = sorted({*one.fills, *one.replaces, *one.relinks})
             yield {"decision": one.reason.value, **_about(one.item), "columns": columns}
-        elif isinstance(one, Conflict):
+        elif isinstance(one, domain.Conflict):
             yield {"decision": "conflict", **_about(one.item), "request_ids": [*one.request_ids]}
-        elif isinstance(one, Absent) and one.fate is Fate.REMOVE:
+        elif isinstance(one, domain.Absent) and one.fate is domain.Fate.REMOVE:
             yield {"decision": "remove", **_named(one.request), "why": one.why}
     for held in plan.held:
         why = {"why": held.why, "kind": held.kind.value}
         yield {"decision": "hold", **_named(held.request), **why}
 
 
-def _about(item: LibraryItem | None) -> dict[str, Any]:
+def _about(item: domain.LibraryItem | None) -> dict[str, Any]:
     if item is None:
         return {}
     names = {"title": item.title, "jellyfin_id": item.jellyfin_id}
     return {"media_type": item.media_type.value, **names}
 
 
-def _named(row: TrackedRequest) -> dict[str, Any]:
+def _named(row: domain.TrackedRequest) -> dict[str, Any]:
     return {"request_id": row.id, "library": row.library}

@@ -18,13 +18,7 @@ from typing import Annotated, Any, NamedTuple, Self, TypeVar, get_origin
 import aiohttp
 import pydantic
 
-from daemon.errors import (
-    CutShortError,
-    NotJsonError,
-    ServiceError,
-    TooLargeError,
-    WrongServiceError,
-)
+from daemon import errors
 from daemon.services.verdict import JSON, Head, date_of, failed, verdict
 
 _MIB = 1024 * 1024
@@ -179,7 +173,7 @@ class ServiceHttp:
             first = error.errors(include_input=False, include_url=False)[0]
             raise self._unexpected(path, body, first) from None
 
-    def _unexpected(self, path: str, body: bytes, error: Mapping[str, Any]) -> ServiceError:
+    def _unexpected(self, path: str, body: bytes, error: Mapping[str, Any]) -> errors.ServiceError:
         if not body.strip():
             return self.not_json(path, "an empty reply")
         if error["type"] != "json_invalid":
@@ -187,7 +181,7 @@ class ServiceHttp:
             where = f" at {place}" if place else ""
             return self.not_json(path, f"unexpected JSON: {error['msg']}{where}")
         if (why := str(error["ctx"]["error"])).startswith("EOF"):
-            return CutShortError(self.service, self.url + path, "the reply ends too early")
+            return errors.CutShortError(self.service, self.url + path, "the reply ends too early")
         return self.not_json(path, f"no JSON: {why}")
 
     def stream(
@@ -196,13 +190,13 @@ class ServiceHttp:
         """A large reply in pieces, as they arrive; the deadline holds for the whole of it."""
         return self._exchange(path, query, seconds or self.patience.listing)
 
-    def not_json(self, path: str, detail: str) -> NotJsonError:
+    def not_json(self, path: str, detail: str) -> errors.NotJsonError:
         """The error for a body that is not what this service sends."""
-        return NotJsonError(self.service, self.url + path, detail)
+        return errors.NotJsonError(self.service, self.url + path, detail)
 
-    def not_found(self, path: str) -> WrongServiceError:
+    def not_found(self, path: str) -> errors.WrongServiceError:
         """The error for a 404 that is not how this service says that something is unknown."""
-        return WrongServiceError(self.service, self.url + path, "HTTP 404", status=404)
+        return errors.WrongServiceError(self.service, self.url + path, "HTTP 404", status=404)
 
     @contextlib.asynccontextmanager
     async def _exchange(
@@ -250,7 +244,7 @@ class ServiceHttp:
         for attempt in itertools.count(1):
             try:
                 return await self._attempt(stack, method, url, **sent)
-            except ServiceError as error:
+            except errors.ServiceError as error:
                 if attempt >= attempts or not error.retryable:
                     raise
                 await self.sleep(self._pause(attempt, error.retry_after))
@@ -298,5 +292,5 @@ class ServiceHttp:
             size += len(chunk)
             self.meter.bytes += len(chunk)
             if size > cap:
-                raise TooLargeError(self.service, url, f"over {cap // _MIB} MiB")
+                raise errors.TooLargeError(self.service, url, f"over {cap // _MIB} MiB")
             yield chunk

@@ -15,16 +15,8 @@ from urllib.parse import quote
 import msgspec
 import pydantic
 
-from daemon import __version__
+from daemon import __version__, errors
 from daemon.domain import ItemError, LibraryItem, MediaType, TrackedRequest, fingerprint
-from daemon.errors import (
-    NotAnApiKeyError,
-    RefusedKeyError,
-    RejectedError,
-    ServiceError,
-    StartingError,
-    WrongServiceError,
-)
 from daemon.identity import Places, jellyfin_id, provider_ids
 from daemon.services.http import RetryPolicy, ServiceHttp
 from daemon.services.listing import reading
@@ -350,11 +342,11 @@ class JellyfinClient:
         info = await self.http.get(path, dict[str, Any])
         where = (SERVICE, self.http.url + path)
         if "startupWizardCompleted" in info:  # the start-up server writes camelCase (seen on 10.11)
-            raise StartingError(*where, "it is still starting")
+            raise errors.StartingError(*where, "it is still starting")
         if info.get("ProductName") != "Jellyfin Server":
-            raise WrongServiceError(*where, "this is no Jellyfin")
+            raise errors.WrongServiceError(*where, "this is no Jellyfin")
         if info.get("StartupWizardCompleted") is not True:
-            raise RejectedError(*where, "not set up yet", hint="finish its set-up wizard")
+            raise errors.RejectedError(*where, "not set up yet", hint="finish its set-up wizard")
         return Server(str(info.get("Id")), str(info.get("Version")))
 
     async def who_is(self, token: str) -> TokenOwner:
@@ -371,7 +363,7 @@ class JellyfinClient:
         try:
             async with ServiceHttp(SERVICE, self.http.url, proof, _BRIEFLY) as http:
                 user = await http.get("/Users/Me", _User)
-        except (RefusedKeyError, RejectedError) as error:
+        except (errors.RefusedKeyError, errors.RejectedError) as error:
             if (standing := _STANDINGS.get(error.status or 0)) is None:
                 raise
             return TokenOwner(standing)
@@ -397,7 +389,7 @@ class JellyfinClient:
         try:
             async with self._as_device(device) as http:
                 begun = await http.post("/QuickConnect/Initiate", _Connect)
-        except RefusedKeyError:
+        except errors.RefusedKeyError:
             return None
         return QuickConnect(begun.Code, begun.Secret, begun.Authenticated)
 
@@ -411,7 +403,7 @@ class JellyfinClient:
             async with self._as_device(device) as http:
                 asked = {"secret": secret}
                 state = await http.get("/QuickConnect/Connect", _Connect, asked)
-        except (WrongServiceError, RefusedKeyError):
+        except (errors.WrongServiceError, errors.RefusedKeyError):
             return TokenOwner(TokenStatus.UNKNOWN)
         if not state.Authenticated:
             return None
@@ -421,11 +413,11 @@ class JellyfinClient:
         try:
             async with self._as_device(device) as http:
                 login = await http.post(path, _Login, given)
-        except RefusedKeyError as error:
+        except errors.RefusedKeyError as error:
             barred = error.status == HTTPStatus.FORBIDDEN
             return TokenOwner(TokenStatus.BARRED if barred else TokenStatus.UNKNOWN)
         proof = {"Authorization": f'MediaBrowser Token="{login.AccessToken}"'}
-        with suppress(ServiceError):  # then it stays valid, and nobody knows it
+        with suppress(errors.ServiceError):  # then it stays valid, and nobody knows it
             async with ServiceHttp(SERVICE, self.http.url, proof, _BRIEFLY) as http:
                 await http.post("/Sessions/Logout", type(None))
         return login.User.bearer
@@ -472,7 +464,7 @@ class JellyfinClient:
             return None
         try:
             return (await self.http.get("/Users/Me", _User)).Name
-        except RejectedError as error:
+        except errors.RejectedError as error:
             if error.status != HTTPStatus.BAD_REQUEST:
                 raise
         self._has_api_key = True
@@ -487,7 +479,9 @@ class JellyfinClient:
         """
         server, activity, counts = await self.server(), await self.activity(), await self.counts()
         if (person := await self.owner()) is not None:
-            raise NotAnApiKeyError(SERVICE, self.http.url, f"the key is the token of {person}")
+            raise errors.NotAnApiKeyError(
+                SERVICE, self.http.url, f"the key is the token of {person}"
+            )
         state = "scanning its library now" if activity.scanning else "idle"
         libraries = ", ".join(folder.name for folder in activity.libraries) or "no library"
         return (

@@ -15,18 +15,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
 
-from daemon.errors import (
-    BrokenServiceError,
-    CutShortError,
-    NotJsonError,
-    RefusedKeyError,
-    RejectedError,
-    ServiceError,
-    StartingError,
-    TimedOutError,
-    UnreachableError,
-    WrongServiceError,
-)
+from daemon import errors
 
 JSON: Final = "application/json"
 _REFUSED: Final = frozenset({401, 403})
@@ -73,7 +62,7 @@ class Head:
         )
 
 
-def verdict(service: str, url: str, head: Head, wanted: str = JSON) -> ServiceError | None:
+def verdict(service: str, url: str, head: Head, wanted: str = JSON) -> errors.ServiceError | None:
     """What a reply's head means, before its body is looked at; None if it is good.
 
     While Jellyfin starts, it answers 503 with and without Retry-After, and once a lone 500 (seen on
@@ -94,28 +83,32 @@ def verdict(service: str, url: str, head: Head, wanted: str = JSON) -> ServiceEr
         if found == wanted or (wanted != JSON and found.startswith(wanted)):
             return None
         detail = f"{found or 'nothing'} instead of {'JSON' if wanted == JSON else wanted}"
-        return NotJsonError(service, url, detail, status=status)
+        return errors.NotJsonError(service, url, detail, status=status)
     kind, hint, detail = _meaning(url, head)
     return kind(service, url, detail, hint=hint, status=status, retry_after=head.retry_after)
 
 
-def _meaning(url: str, head: Head) -> tuple[type[ServiceError], str | None, str]:
+def _meaning(url: str, head: Head) -> tuple[type[errors.ServiceError], str | None, str]:
     status, detail = head.status, f"HTTP {head.status}"
     if status in _REFUSED:
         if head.asks_login or head.content_type == "text/html":
             hint = "a proxy before it asks for a login: let Library Sync reach it without"
-            return WrongServiceError, hint, detail
-        return RefusedKeyError, None, detail
+            return errors.WrongServiceError, hint, detail
+        return errors.RefusedKeyError, None, detail
     if status in _MOVED:
-        return WrongServiceError, _redirected(url, head.location), detail
+        return errors.WrongServiceError, _redirected(url, head.location), detail
     if status in _NOTHING_THERE:
-        return WrongServiceError, None, detail
+        return errors.WrongServiceError, None, detail
     if status in _PASSING:
         starting = status == HTTPStatus.SERVICE_UNAVAILABLE
-        return StartingError if starting else BrokenServiceError, _HINTS.get(status), detail
+        return (
+            errors.StartingError if starting else errors.BrokenServiceError,
+            _HINTS.get(status),
+            detail,
+        )
     if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
-        return RejectedError, None, detail
-    return WrongServiceError, None, f"{detail} is no answer to what was asked"
+        return errors.RejectedError, None, detail
+    return errors.WrongServiceError, None, f"{detail} is no answer to what was asked"
 
 
 def _redirected(url: str, location: str) -> str | None:
@@ -146,23 +139,23 @@ def _base(asked: str, target: str, *, signing_in: bool) -> str | None:
     return None
 
 
-def failed(service: str, url: str, error: Exception) -> ServiceError:
+def failed(service: str, url: str, error: Exception) -> errors.ServiceError:
     """Why there is no whole reply, as far as a person can use it.
 
     The text of the library's error is never used: it may hold the URL with its query.
     """
     if isinstance(error, TimeoutError):
-        return TimedOutError(service, url, "no complete reply in time")
+        return errors.TimedOutError(service, url, "no complete reply in time")
     if any(isinstance(cause, ContentEncodingError) for cause in _causes(error)):
         hint = "look at the proxy between, if there is one"
-        return CutShortError(service, url, "its compression cannot be read", hint=hint)
+        return errors.CutShortError(service, url, "its compression cannot be read", hint=hint)
     if isinstance(error, aiohttp.ClientPayloadError):
-        return CutShortError(service, url, "the connection ended in mid-reply")
+        return errors.CutShortError(service, url, "the connection ended in mid-reply")
     if isinstance(error, aiohttp.ClientResponseError):
         hint = "check the port, and whether its address begins with http:// or https://"
-        return WrongServiceError(service, url, "no proper HTTP is spoken there", hint=hint)
+        return errors.WrongServiceError(service, url, "no proper HTTP is spoken there", hint=hint)
     detail, advice = _unconnected(error)
-    return UnreachableError(service, url, detail, hint=advice)
+    return errors.UnreachableError(service, url, detail, hint=advice)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
