@@ -1,0 +1,142 @@
+"""What a transaction costs does not grow with the file, also beside another writer.
+
+Counted are the steps of SQLite's own machine, which are the same on every computer: a scan of the
+requests would take some for each row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.domain import Absent, Add, Decision, Evidence, Fate, Ids, Missed, Update
+from daemon.reasons import Reason
+from daemon.store import Store, evidence, open_store, syncing
+from daemon.store.database import Transaction
+from tests.builders import ACTOR, NOW, a_request, an_item, begun, change, jellyfin_id
+
+SMALL, LARGE = 500, 8_000
+BATCH = 100
+AT = "2026-11-01 12:00:00.000000"
+
+Change = Callable[[Transaction], Any]
+
+
+@dataclass
+class Steps:
+    """Counts the steps of a transaction, in hundreds."""
+
+    hundreds: int = 0
+
+    def __call__(self) -> int:
+        """A hundred more; nought lets SQLite go on."""
+        self.hundreds += 1
+        return 0
+
+
+@contextmanager
+def counted(transaction: Transaction) -> Iterator[Steps]:
+    """The steps from here on."""
+    steps = Steps()
+    transaction.set_progress_handler(steps, 100)
+    yield steps
+    transaction.set_progress_handler(None, 100)
+
+
+async def filled(store: Store, count: int) -> None:
+    """Rows of films, every third without any id of a provider."""
+
+    def fill(transaction: Transaction) -> None:
+        transaction.executemany(
+            "INSERT INTO requests (title, media_type, state, tmdb_id, jellyfin_id, requested_by,"
+            f" created_at, updated_at, state_changed_at) VALUES (?, 'MOVIE', 'AVAILABLE', ?, ?,"
+            f" 'somebody', '{AT}', '{AT}', '{AT}')",
+            [(f"Old {n}", n if n % 3 else None, jellyfin_id(f"old {n}")) for n in range(1, count)],
+        )
+
+    await store.write(fill)
+
+
+def additions(*, ids: bool) -> list[Decision]:
+    """New films, all with ids or all without."""
+    return [
+        Add(an_item(f"new {n}", ids=Ids(tmdb=10**6 + n) if ids else Ids())) for n in range(BATCH)
+    ]
+
+
+def updates() -> list[Decision]:
+    """Films that become known to Radarr."""
+    item = an_item("new")
+    fills = {"radarr_id": 5}
+    return [Update(item, Reason.FILL, n, fills) for n in range(1, BATCH + 1)]
+
+
+def gone() -> Sequence[Absent]:
+    """Films that are to be removed."""
+    rows = (
+        a_request(n, ids=Ids(tmdb=n) if n % 3 else Ids(), jellyfin_id=jellyfin_id(f"old {n}"))
+        for n in range(1, 51)
+    )
+    return [Absent(row, Fate.REMOVE) for row in rows]
+
+
+def missed() -> Evidence:
+    """Films that a reading did not show."""
+    rows = (a_request(n, seen=True) for n in range(1, BATCH + 1))
+    return Evidence(missed=[Missed(row, library_away=False) for row in rows])
+
+
+async def cost(path: Path, count: int, kind: str) -> int:
+    """The hundreds of steps that a transaction takes in a file of that many rows."""
+    async with open_store(path, clock=lambda: NOW) as store:
+        await filled(store, count)
+        number = await begun(store)
+        since = await store.write(syncing.since_now)
+        changes: dict[str, Change] = {
+            "with ids": partial(
+                syncing.apply,
+                run_id=number,
+                actor=ACTOR,
+                decisions=additions(ids=True),
+                since=since,
+            ),
+            "without ids": partial(
+                syncing.apply,
+                run_id=number,
+                actor=ACTOR,
+                decisions=additions(ids=False),
+                since=since,
+            ),
+            "updates": partial(
+                syncing.apply, run_id=number, actor=ACTOR, decisions=updates(), since=since
+            ),
+            "removals": partial(syncing.remove, run_id=number, actor=ACTOR, rows=gone()),
+            "evidence": partial(evidence.note, found=missed()),
+        }
+        change(
+            path,
+            "INSERT INTO requests (title, media_type, state, created_at, updated_at,"
+            f" state_changed_at) VALUES ('Another', 'MOVIE', 'REQUESTED', '{AT}', '{AT}', '{AT}')",
+        )
+
+        def work(transaction: Transaction) -> int:
+            with counted(transaction) as steps:
+                changes[kind](transaction)
+            return steps.hundreds
+
+        return await store.write(work)
+
+
+@pytest.mark.parametrize("kind", ["with ids", "without ids", "updates", "removals", "evidence"])
+async def test_a_batch_costs_the_same_in_a_large_file(tmp_path: Path, kind: str) -> None:
+    """Sixteen times the rows are no reason for more than a few steps of searching."""
+    small = await cost(tmp_path / "small.db", SMALL, kind)
+    large = await cost(tmp_path / "large.db", LARGE, kind)
+    assert small > 0
+    assert large <= small * 1.3 + 5
