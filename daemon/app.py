@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, Protocol
@@ -16,11 +16,12 @@ from daemon.observe.sources import Service, Services
 from daemon.report.health import Health
 from daemon.report.notify import Notifications
 from daemon.report.progress import Feed
+from daemon.services import qbittorrent, seerr, shoko
 from daemon.services.arr import APPLICATIONS, ArrClient
 from daemon.services.http import RetryPolicy, ServiceHttp
 from daemon.services.jellyfin import SERVICE as JELLYFIN
 from daemon.services.jellyfin import JellyfinClient
-from daemon.settings import Settings
+from daemon.settings import Qbittorrent, Settings
 from daemon.store import Store, audit, history, open_store, open_store_to_look
 from daemon.store.database import is_there
 from daemon.triggers.heartbeat import Heartbeat, Notifier
@@ -31,6 +32,9 @@ from daemon.triggers.schedule import Schedule
 from daemon.web import Dependencies, served
 
 _log = logger(__name__)
+_USUAL = RetryPolicy()
+_Entered = Callable[[str, str, dict[str, str], RetryPolicy], Awaitable[ServiceHttp]]
+"""Opens the way to a service: its name, its address, our headers, and how long to wait."""
 
 
 class Serving(Protocol):
@@ -166,19 +170,39 @@ async def open_services(
     settings: Settings, patience: RetryPolicy | None = None
 ) -> AsyncIterator[Services]:
     """The clients of all configured instances."""
-    patience = patience or RetryPolicy()
     jellyfin = settings.jellyfin
     proof = f'MediaBrowser Token="{jellyfin.api_key.get_secret_value()}"'
-    http = ServiceHttp(JELLYFIN, jellyfin.url, {"Authorization": proof}, patience)
     async with AsyncExitStack() as stack:
-        library = JellyfinClient(await stack.enter_async_context(http))
+
+        async def entered(
+            name: str, url: str, headers: dict[str, str], usual: RetryPolicy = _USUAL
+        ) -> ServiceHttp:
+            http = ServiceHttp(name, url, headers, patience or usual)
+            return await stack.enter_async_context(http)
+
+        library = JellyfinClient(await entered(JELLYFIN, jellyfin.url, {"Authorization": proof}))
         others: list[Service] = []
         for one in settings.instances:
-            key = {"X-Api-Key": one.api_key.get_secret_value()}
-            http = ServiceHttp(one.label, one.url, key, patience)
-            http = await stack.enter_async_context(http)
+            http = await entered(one.label, one.url, {"X-Api-Key": one.api_key.get_secret_value()})
             others.append(ArrClient(http, APPLICATIONS[one.kind], primary=one.primary))
+        if (part := settings.seerr) is not None:
+            key = {"X-Api-Key": part.api_key.get_secret_value()}
+            http = await entered(seerr.SERVICE, part.url, key, seerr.PATIENCE)
+            others.append(seerr.SeerrClient(http))
+        if settings.qbittorrent is not None:
+            others.append(await _qbittorrent(settings.qbittorrent, entered))
+        if (part := settings.shoko) is not None:
+            key = {"apikey": part.api_key.get_secret_value()}
+            http = await entered(shoko.SERVICE, part.url, key, shoko.PATIENCE)
+            others.append(shoko.ShokoClient(http))
         yield Services(library, tuple(others))
+
+
+async def _qbittorrent(part: Qbittorrent, entered: _Entered) -> qbittorrent.QbittorrentClient:
+    key = {"Authorization": f"Bearer {part.api_key.get_secret_value()}"} if part.api_key else {}
+    http = await entered(qbittorrent.SERVICE, part.url, key, qbittorrent.PATIENCE)
+    password = part.password.get_secret_value() if part.password else ""
+    return qbittorrent.QbittorrentClient(http, part.username or "", password)
 
 
 def options(settings: Settings) -> Options:

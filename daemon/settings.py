@@ -48,10 +48,13 @@ def _duration(value: object) -> object:
     return timedelta(seconds=float(match[1]) * _SECONDS[match[2]]) if match else value
 
 
-def _not_hectic(value: timedelta) -> timedelta:
-    if value < timedelta(minutes=1):
-        raise ValueError("must be at least 1m")
-    return value
+def _at_least(least: timedelta) -> AfterValidator:
+    def check(value: timedelta) -> timedelta:
+        if value < least:
+            raise ValueError(f"must be at least {_written(least)}")
+        return value
+
+    return AfterValidator(check)
 
 
 def _written(value: timedelta) -> str:
@@ -69,6 +72,15 @@ def _secret(value: object) -> str:
     if " " in text.strip() or not text.strip().isprintable():
         raise ValueError("has blanks or control characters in it; it must be the secret alone")
     return text.strip()
+
+
+def _password(value: object) -> str:
+    """One that people chose, which may have blanks in it; a file's last line may be ended."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    text = text.strip("\r\n") if isinstance(text, str) else ""
+    if not text or not text.isprintable():
+        raise ValueError("is empty, or has control characters in it")
+    return text
 
 
 def _is_metadata(host: str) -> bool:
@@ -114,6 +126,7 @@ def _entries(value: object) -> object:
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_written)]
 Secret = Annotated[SecretStr, BeforeValidator(_secret), PlainSerializer(lambda _: "********")]
+Password = Annotated[SecretStr, BeforeValidator(_password), PlainSerializer(lambda _: "********")]
 Address = Annotated[str, AfterValidator(_address)]
 SecretAddress = Annotated[Secret, AfterValidator(_reachable)]
 
@@ -134,6 +147,16 @@ class FurtherService(Service):
     """A Radarr or Sonarr beside the primary one; if not given, its name tells whether it is 4K."""
 
     is_4k: bool | None = None
+
+
+class Qbittorrent(_Part):
+    """Where qBittorrent is; its API key, or a login, or neither where it asks nobody for one."""
+
+    url: Address
+    api_key: Secret | None = None
+    username: str | None = None
+    password: Password | None = None
+    public_url: Address = Field(default_factory=lambda given: str(given["url"]))
 
 
 @dataclass(frozen=True)
@@ -163,7 +186,7 @@ class Instance:
 class Sync(_Part):
     """How often to look (`quick` 0: never in between), and in which portions."""
 
-    every: Annotated[Duration, AfterValidator(_not_hectic)] = timedelta(hours=6)
+    every: Annotated[Duration, _at_least(timedelta(minutes=1))] = timedelta(hours=6)
     quick: Duration = timedelta(minutes=5)
     on_start: bool = True
     page_size: int = Field(20_000, ge=1)
@@ -253,6 +276,9 @@ class Settings(_Part):
     jellyfin: Service
     radarr: Service | None = None
     sonarr: Service | None = None
+    seerr: Service | None = None
+    qbittorrent: Qbittorrent | None = None
+    shoko: Service | None = None
     database: Path = Path("tracker.db")
     sync: Sync = Sync()
     removal: Removal = Removal()
@@ -269,11 +295,20 @@ class Settings(_Part):
             if getattr(self, known[1]) is None:
                 raise ValueError(f"{name} is a further instance; configure the primary {known[1]}")
         sections = defaultdict(list)
-        for one in self.instances:
-            sections[_canonical(one.url)].append(one.name)
+        for name, part in self:
+            if name != "jellyfin" and isinstance(part, Service | Qbittorrent):
+                sections[_canonical(part.url)].append(name)
         for names in sections.values():
             if len(names) > 1:
                 raise ValueError(f"{' and '.join(names)} have the same address")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        if (torrents := self.qbittorrent) is not None:
+            login = (bool(torrents.username), torrents.password is not None)
+            if any(login) if torrents.api_key else login[0] != login[1]:
+                raise ValueError("qbittorrent needs an api_key, or a username and a password")
         return self
 
     @property

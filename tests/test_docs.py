@@ -193,7 +193,7 @@ def documented_keys() -> dict[str, str]:
 
 def test_every_key_is_in_the_readme_and_the_other_way_round() -> None:
     """With its section, in the order of the settings."""
-    names = ("radarr", "sonarr", "radarr_a", "sonarr_a")
+    names = ("radarr", "sonarr", "radarr_a", "sonarr_a", "seerr", "qbittorrent", "shoko")
     services = {name: {**MINIMAL, "url": f"http://{name}"} for name in names}
     whole = Settings.model_validate({"jellyfin": MINIMAL, **services}).masked()
     known = {

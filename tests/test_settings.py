@@ -33,6 +33,9 @@ FULL = {
     "radarr": {"url": "http://r", "api_key": "key-r"},
     "sonarr": {"url": "http://s", "api_key": "key-s"},
     "radarr_4k": {"url": "http://r4", "api_key": "key-r4"},
+    "seerr": {"url": "http://w", "api_key": "key-seerr"},
+    "qbittorrent": {"url": "http://q", "username": "me", "password": "key-q"},
+    "shoko": {"url": "http://a", "api_key": "key-shoko"},
     "webhook": {"secret": "key-w"},
     "http": {"admin_token": "key-a"},
 }
@@ -139,6 +142,8 @@ def test_the_strongest_source_wins(config: Path, tmp_path: Path) -> None:
         ("webhook_secret", "webhook", "secret"),
         ("notify_url", "notify", "url"),
         ("notify_ping_url", "notify", "ping_url"),
+        ("seerr_api_key", "seerr", "api_key"),
+        ("shoko_api_key", "shoko", "api_key"),
         ("radarr_4k_api_key", "radarr_4k", "api_key"),
         ("sonarr_old_anime_api_key", "sonarr_old_anime", "api_key"),
     ],
@@ -149,7 +154,7 @@ def test_every_secret_comes_from_a_file_of_its_own(
     """Each secret may be a systemd credential, and each may be named by a _FILE variable."""
     secret = f"https://{name}.example" if section == "notify" else name
     (tmp_path / name).write_text(f"\ufeff{secret}\n", encoding="utf-8")
-    services = ("jellyfin", "radarr", "sonarr", "radarr_4k", "sonarr_old_anime")
+    services = ("jellyfin", "radarr", "sonarr", "radarr_4k", "sonarr_old_anime", "seerr", "shoko")
     text = "".join(f"{part}: {{url: 'http://{part}'}}\n" for part in services)
     others = {
         f"LIBRARY_SYNC__{part}__API_KEY".upper(): "other" for part in services if part != section
@@ -158,6 +163,52 @@ def test_every_secret_comes_from_a_file_of_its_own(
     for source in ({"CREDENTIALS_DIRECTORY": str(tmp_path)}, {variable: str(tmp_path / name)}):
         settings = read(config, text, {**others, **source})
         assert secret == getattr(getattr(settings, section), key).get_secret_value()
+
+
+def test_qbittorrent_is_opened_by_a_key_or_a_login_or_neither(config: Path, tmp_path: Path) -> None:
+    """Its secrets come from files, too; a password may have blanks in it."""
+    (tmp_path / "qbittorrent_password").write_text(" correct horse \n", encoding="utf-8")
+    (tmp_path / "other").write_text("qbt_key\n", encoding="utf-8")
+    address = MINIMAL + "qbittorrent: {url: 'http://torrents'"
+    by_login = read(
+        config, f"{address}, username: me}}", {**KEY, "CREDENTIALS_DIRECTORY": str(tmp_path)}
+    )
+    assert by_login.qbittorrent is not None
+    assert by_login.qbittorrent.username == "me"
+    assert by_login.qbittorrent.password is not None
+    assert by_login.qbittorrent.password.get_secret_value() == " correct horse "
+    named = {**KEY, "LIBRARY_SYNC__QBITTORRENT__API_KEY_FILE": str(tmp_path / "other")}
+    by_key = read(config, f"{address}}}", named).qbittorrent
+    assert by_key is not None
+    assert by_key.api_key is not None
+    assert by_key.api_key.get_secret_value() == "qbt_key"
+    neither = read(config, f"{address}}}").qbittorrent
+    assert neither is not None
+    assert (neither.api_key, neither.password, neither.username) == (None, None, None)
+    assert neither.public_url == "http://torrents"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        "username: me",
+        "password: secret",
+        "api_key: k, username: me",
+        "api_key: k, username: me, password: secret",
+    ],
+)
+def test_qbittorrent_has_one_way_in(config: Path, values: str) -> None:
+    """Half a login is a mistake, and so are two ways."""
+    text = f"{MINIMAL}qbittorrent: {{url: 'http://torrents', {values}}}"
+    wanted = "qbittorrent needs an api_key, or a username and a password"
+    assert complaint(config, text) == wanted
+
+
+@pytest.mark.parametrize("password", ["''", '"\\n"', '"a\\tb"'])
+def test_a_password_is_text(config: Path, password: str) -> None:
+    """An empty one, or one with control characters, is a mistake that names no value."""
+    text = f"{MINIMAL}qbittorrent: {{url: 'http://t', username: me, password: {password}}}"
+    assert complaint(config, text).endswith("is empty, or has control characters in it")
 
 
 def test_instances_are_told_primaries_first_then_by_name(config: Path) -> None:
@@ -580,7 +631,8 @@ def test_masked_loads_again() -> None:
 def test_secrets_are_all_secrets() -> None:
     """The log filter gets every one, in clear."""
     secrets = Settings.model_validate(FULL).secrets()
-    assert {"key-j", "key-r", "key-s", "key-r4", "key-w", "key-a"} == secrets
+    keys = {"key-j", "key-r", "key-s", "key-r4", "key-w", "key-a"}
+    assert keys | {"key-seerr", "key-q", "key-shoko"} == secrets
 
 
 def test_no_secret_in_a_repr() -> None:

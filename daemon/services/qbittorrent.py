@@ -73,8 +73,6 @@ class QbittorrentClient:
         username: to log in with; nobody logs in where this and the password are empty.
     """
 
-    name = "qbittorrent"
-
     def __init__(
         self,
         http: ServiceHttp,

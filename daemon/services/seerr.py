@@ -145,8 +145,6 @@ class SeerrClient:
         http: how to reach it, with its API key in `X-Api-Key`.
     """
 
-    name = "seerr"
-
     def __init__(self, http: ServiceHttp) -> None:
         self.http = http
         self._pages: dict[tuple[str, int], _Page] = {}

@@ -82,8 +82,6 @@ class ShokoClient:
         http: how to reach it, with its key in `apikey`.
     """
 
-    name = "shoko"
-
     def __init__(self, http: ServiceHttp) -> None:
         self.http = http
 

@@ -101,6 +101,31 @@ async def test_what_is_wrong_is_named_with_what_to_do(
     assert bad == ({"Radarr", "Sonarr"} if others is swapped else {name})
 
 
+async def test_services_of_titles_on_their_way_are_looked_at(tmp_path: Path) -> None:
+    """Where they are configured: each by its version once its key is proven, or by its fault."""
+    besides = ("seerr", "qbittorrent")
+    async with PretendServices(world(), besides=besides) as services:
+        good = await found(services, tmp_path / "tracker.db")
+        wrong = {
+            name: {"url": getattr(services, f"{name}_url"), "api_key": "x"} for name in besides
+        }
+        wrong["shoko"] = {"url": f"{services.seerr_url}/shoko", "api_key": "x"}
+        bad = await found(services, tmp_path / "tracker.db", **wrong)
+        login = {"url": services.qbittorrent_url, "username": "admin"}
+        login["password"] = services.qbittorrent_key
+        by_login = await found(services, tmp_path / "tracker.db", qbittorrent=login)
+    assert [*good][3:5] == ["Seerr", "qBittorrent"]
+    assert (good["Seerr"], good["qBittorrent"]) == (
+        (True, "version 3.1.0"),
+        (True, "version 5.3.0"),
+    )
+    assert by_login["qBittorrent"] == (True, "version 5.3.0")
+    assert [bad[name][0] for name in ("Seerr", "qBittorrent", "Shoko")] == [False, False, False]
+    assert "make a new API key" in bad["Seerr"][1]
+    assert "it lets nobody in like this" in bad["qBittorrent"][1]
+    assert "check the address" in bad["Shoko"][1]
+
+
 async def test_a_library_at_work_and_a_wrong_clock_are_told(tmp_path: Path) -> None:
     """A scan is no fault; a clock that is off by more than a minute is."""
     then = format_datetime(datetime.now(UTC) - timedelta(hours=2), usegmt=True)
