@@ -570,6 +570,23 @@ class ItemError(NamedTuple):
         return f"{self.service} {self.ref or 'item without an id'}: {self.reason}"
 
 
+class Defects(list[ItemError]):
+    """What was broken in a list, which may be broken throughout: the first thousand of each kind.
+
+    What was lost makes a list incomplete, so that what is merely odd must not displace it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._room = {True: 1000, False: 1000}
+
+    def note(self, error: ItemError) -> None:
+        """Keep one, as long as there is room for its kind."""
+        if self._room[error.lost]:
+            self._room[error.lost] -= 1
+            self.append(error)
+
+
 SCANNING = "scanning"
 INCOMPLETE = "incomplete"
 IMPLAUSIBLE = "implausible"

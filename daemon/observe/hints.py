@@ -95,7 +95,7 @@ async def _ask(
             page = Page()
             answer = await jellyfin.look_up(ids, page, around)
             found.items.update((item.jellyfin_id, item) for item in answer.items)
-            found.broken.update(one.ref for one in page.defects if one.lost and one.ref)
+            found.broken |= page.broken
             problems.defects.extend(page.defects)
             found.answered.update(ids if answer.whole else ())
             found.proven |= answer.proven

@@ -7,14 +7,12 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from daemon.domain import INCOMPLETE, MISCOUNTED, ItemError, LibraryItem, SourceFailure
+from daemon.domain import INCOMPLETE, MISCOUNTED, Defects, LibraryItem, SourceFailure
 from daemon.errors import ServiceError
 from daemon.observe.sources import Problems
 from daemon.services.jellyfin import SERVICE as JELLYFIN
 from daemon.services.jellyfin import Around, JellyfinClient, Page
 from daemon.snapshot import Reading
-
-_MAX_DEFECTS = 1000
 
 
 @dataclass(slots=True)
@@ -31,15 +29,15 @@ class _Attempt:
     nameless: int = 0
     totals: set[int] = field(default_factory=set)
     sound: bool = True
-    defects: list[ItemError] = field(default_factory=list)
+    defects: Defects = field(default_factory=Defects)
 
     def add(self, page: Page) -> None:
         """Note a page that has been read."""
-        lost = (defect.ref for defect in page.defects if defect.lost and defect.ref)
-        self.broken.update(ref for ref in lost if ref not in self.items)
+        self.broken |= page.broken - self.items.keys()
         self.nameless += page.nameless
         self.sound &= not page.foreign
-        self.defects.extend(page.defects[: max(0, _MAX_DEFECTS - len(self.defects))])
+        for defect in page.defects:
+            self.defects.note(defect)
         if page.total is not None:
             self.totals.add(page.total)
 

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import pydantic
 
-from daemon.domain import Ids, ItemError, MediaType, SourceFailure
+from daemon.domain import Defects, Ids, ItemError, MediaType, SourceFailure
 from daemon.errors import ServiceError, WrongServiceError
 from daemon.identity import Catalogue
 from daemon.services.http import ServiceHttp
@@ -62,13 +62,13 @@ class _Root(pydantic.BaseModel):
 
 
 class _Counted(msgspec.Struct, gc=False):
-    totalEpisodeCount: int = 0
+    totalEpisodeCount: Int32 = 0
 
 
 class _Season(msgspec.Struct, gc=False):
     """A season; without any episode it has no statistics (seen on Sonarr 4)."""
 
-    seasonNumber: int
+    seasonNumber: Int32
     statistics: _Counted | None = None
 
 
@@ -94,7 +94,7 @@ class _Reading:
         self._titles = Catalogue(client.media_type)
         self._counts: dict[int, dict[int, int]] = {}
         self._shapes: dict[tuple[tuple[int, int], ...], dict[int, int]] = {}
-        self._defects: list[ItemError] = []
+        self._defects = Defects()
         self._records = 0
 
     def add(self, records: list[_Record | Broken]) -> None:
@@ -103,11 +103,11 @@ class _Reading:
             record, lost = (each, []) if isinstance(each, _Record) else salvaged(each, _Record)
             if record is None or record.id <= 0:
                 reason = each.reason if isinstance(each, Broken) else "its number is none"
-                self._defects.append(ItemError(self._client.name, _ref(each), reason))
+                self._defects.note(ItemError(self._client.name, _ref(each), reason))
                 continue
             for name in lost:
                 what = f"its {name} is not understood"
-                self._defects.append(ItemError(self._client.name, str(record.id), what, lost=False))
+                self._defects.note(ItemError(self._client.name, str(record.id), what, lost=False))
             imdb = record.imdbId.lower() or None
             self._titles.add(record.id, Ids(record.tmdbId or None, record.tvdbId or None, imdb))
             self._count(record)

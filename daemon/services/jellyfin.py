@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import msgspec
 import pydantic
 
 from daemon import __version__, errors
-from daemon.domain import ItemError, LibraryItem, MediaType, TrackedRequest, fingerprint
+from daemon.domain import Defects, ItemError, LibraryItem, MediaType, TrackedRequest, fingerprint
 from daemon.identity import Places, jellyfin_id, provider_ids
 from daemon.services.http import RetryPolicy, ServiceHttp
 from daemon.services.listing import reading
@@ -67,6 +67,9 @@ _SAVED: Final = {
 }
 _HOLD_TITLES: Final = {None, "movies", "tvshows", "mixed"}
 _NO_PICTURES: Final = {"EnableImages": "false"}
+_LONGEST: Final = 64
+"""Letters of a server's id or version."""
+
 _BRIEFLY: Final = RetryPolicy(attempts=1, reply=5.0, silence=5.0)
 
 
@@ -90,9 +93,9 @@ class _Row(msgspec.Struct, gc=False):
 class _LookedUp(_Row, gc=False):
     """One that was asked for by its id, which may be an episode."""
 
-    ParentIndexNumber: int | None = None
-    IndexNumber: int | None = None
-    IndexNumberEnd: int | None = None
+    ParentIndexNumber: Int32 | None = None
+    IndexNumber: Int32 | None = None
+    IndexNumberEnd: Int32 | None = None
     PremiereDate: str | None = None
 
 
@@ -112,9 +115,9 @@ class _Episode(msgspec.Struct, gc=False):
     """
 
     SeriesId: str | None = None
-    ParentIndexNumber: int | None = None
-    IndexNumber: int | None = None
-    IndexNumberEnd: int | None = None
+    ParentIndexNumber: Int32 | None = None
+    IndexNumber: Int32 | None = None
+    IndexNumberEnd: Int32 | None = None
     PremiereDate: str | None = None
     LocationType: str | None = None
     IsPlaceHolder: bool | None = None
@@ -123,7 +126,7 @@ class _Episode(msgspec.Struct, gc=False):
 class _Season(msgspec.Struct, gc=False):
     Id: str
     SeriesId: str | None = None
-    IndexNumber: int | None = None
+    IndexNumber: Int32 | None = None
 
 
 class _Envelope(msgspec.Struct, gc=False):
@@ -137,6 +140,11 @@ class _Ref(msgspec.Struct, gc=False):
     """What can be told of a broken row."""
 
     Id: str | None = None
+
+
+_Count = Annotated[int, pydantic.Field(ge=0, lt=2**31)]
+_Token = Annotated[str, pydantic.Field(pattern="^[0-9A-Za-z]{1,128}$")]
+_Label = Annotated[str, pydantic.Field(min_length=1, max_length=200)]
 
 
 class _Task(pydantic.BaseModel):
@@ -157,9 +165,9 @@ class _Policy(pydantic.BaseModel):
 
 
 class _User(pydantic.BaseModel):
-    Name: str
+    Name: _Label
     Policy: _Policy
-    Id: str = pydantic.Field(min_length=1)
+    Id: _Label
 
     @property
     def bearer(self) -> TokenOwner:
@@ -171,9 +179,9 @@ class _User(pydantic.BaseModel):
 
 
 class _Counts(pydantic.BaseModel):
-    MovieCount: int
-    SeriesCount: int
-    EpisodeCount: int
+    MovieCount: _Count
+    SeriesCount: _Count
+    EpisodeCount: _Count
 
 
 class Counts(NamedTuple):
@@ -211,14 +219,14 @@ class TokenOwner(NamedTuple):
 
 
 class _Login(pydantic.BaseModel):
-    AccessToken: str
+    AccessToken: _Token
     User: _User
 
 
 class _Connect(pydantic.BaseModel):
     Authenticated: pydantic.StrictBool
-    Secret: str = pydantic.Field(pattern="^[0-9A-Za-z]{1,128}$")
-    Code: str
+    Secret: _Token
+    Code: _Label
 
 
 class QuickConnect(NamedTuple):
@@ -307,6 +315,7 @@ class Page:
     Attributes:
         rows: how many rows it held, the broken ones included.
         foreign: rows of a type that was not asked for.
+        broken: ids of the rows that could not be used.
         nameless: rows that could not be used and do not even say which item they are.
         total: titles in the library as the server counts them; None until the reply has ended.
     """
@@ -315,7 +324,17 @@ class Page:
     foreign: int = 0
     nameless: int = 0
     total: int | None = None
-    defects: list[ItemError] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)
+    defects: Defects = field(default_factory=Defects)
+
+    def lose(self, number: str, reason: str) -> None:
+        """Note a row that could not be used."""
+        self.broken.add(number)
+        self.defects.note(ItemError(SERVICE, number, reason))
+
+    def note(self, number: str, reason: str) -> None:
+        """Note a value that could not be used, of a row that could."""
+        self.defects.note(ItemError(SERVICE, number, reason, lost=False))
 
 
 class JellyfinClient:
@@ -343,11 +362,13 @@ class JellyfinClient:
         where = (SERVICE, self.http.url + path)
         if "startupWizardCompleted" in info:  # the start-up server writes camelCase (seen on 10.11)
             raise errors.StartingError(*where, "it is still starting")
-        if info.get("ProductName") != "Jellyfin Server":
+        ours = info.get("ProductName") == "Jellyfin Server"
+        number, version = info.get("Id"), info.get("Version")
+        if not (ours and isinstance(number, str) and number and isinstance(version, str)):
             raise errors.WrongServiceError(*where, "this is no Jellyfin")
         if info.get("StartupWizardCompleted") is not True:
             raise errors.RejectedError(*where, "not set up yet", hint="finish its set-up wizard")
-        return Server(str(info.get("Id")), str(info.get("Version")))
+        return Server(number[:_LONGEST], version[:_LONGEST])
 
     async def who_is(self, token: str) -> TokenOwner:
         """Whose a token is, asked with that token alone.
@@ -657,28 +678,19 @@ def _items(rows: Iterable[_Row | Broken], page: Page, around: Around) -> Iterato
         number = jellyfin_id(row.Id if row else _ref(each))
         if number is None:
             page.nameless += 1
-            page.defects.append(
-                ItemError(SERVICE, "", "a record that does not say which item it is")
-            )
+            reason = "a record that does not say which item it is"
+            page.defects.note(ItemError(SERVICE, "", reason))
         elif row is None:
-            reason = each.reason if isinstance(each, Broken) else ""
-            page.defects.append(ItemError(SERVICE, number, reason))
+            page.lose(number, each.reason if isinstance(each, Broken) else "")
         elif (media_type := _TYPES.get(row.Type)) is None:
             page.foreign += 1
-            page.defects.append(ItemError(SERVICE, number, f"a {row.Type} was not asked for"))
+            page.lose(number, f"a {row.Type} was not asked for")
         elif not row.Name.strip():
-            page.defects.append(ItemError(SERVICE, number, "it has no name"))
+            page.lose(number, "it has no name")
         else:
-            page.defects.extend(_odd(number, row, lost))
-            yield _item(number, row, media_type, page.defects, around)
-
-
-def _odd(number: str, row: _Row, lost: Iterable[str]) -> Iterator[ItemError]:
-    """Values that are left out of an item which is good but for them."""
-    for name in lost:
-        yield ItemError(
-            SERVICE, number, f"{_called(row)}: its {name} is not understood", lost=False
-        )
+            for name in lost:
+                page.note(number, f"{_called(row)}: its {name} is not understood")
+            yield _item(number, row, media_type, page, around)
 
 
 def _called(row: _Row) -> str:
@@ -686,19 +698,16 @@ def _called(row: _Row) -> str:
     return f"{row.Name} ({row.Path})" if row.Path else row.Name
 
 
-def _item(
-    number: str, row: _Row, media_type: MediaType, defects: list[ItemError], around: Around
-) -> LibraryItem:
+def _item(number: str, row: _Row, media_type: MediaType, page: Page, around: Around) -> LibraryItem:
     ids, unusable, contradicting = provider_ids(row.ProviderIds)
-    defects.extend(
-        ItemError(SERVICE, number, f"{_called(row)}: its {name} id is unusable", lost=False)
-        for name in unusable
-    )
+    for name in unusable:
+        page.note(number, f"{_called(row)}: its {name} id is unusable")
     film = media_type is MediaType.MOVIE
     available = _playable(row) if film else True if number in around.proven else None
     if film and available is None:
-        where = f"{_called(row)}: its location type {row.LocationType!r} is not understood"
-        defects.append(ItemError(SERVICE, number, where, lost=False))
+        page.note(
+            number, f"{_called(row)}: its location type {row.LocationType!r} is not understood"
+        )
     year = row.ProductionYear if row.ProductionYear in _YEARS else None
     overview, path, unchanged = row.Overview or None, row.Path, False
     if (known := around.tracked.get(number)) is not None:

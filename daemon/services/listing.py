@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from daemon.domain import ItemError
+from daemon.domain import Defects, ItemError
 from daemon.errors import CutShortError
 from daemon.services.http import ServiceHttp
 from daemon.services.records import Broken, CutError, MalformedError, RecordReader, is_cut, salvaged
@@ -32,7 +32,7 @@ class Found(Generic[_Value]):
     """
 
     values: list[_Value] = field(default_factory=list)
-    defects: list[ItemError] = field(default_factory=list)
+    defects: Defects = field(default_factory=Defects)
 
     @property
     def whole(self) -> bool:
@@ -89,19 +89,18 @@ def kept(
         row, lost = salvaged(each, shape) if isinstance(each, Broken) else (each, [])
         if row is None:
             reason = each.reason if isinstance(each, Broken) else ""
-            found.defects.append(ItemError(service, "", reason))
+            found.defects.note(ItemError(service, "", reason))
             continue
         ref, missed = str(getattr(row, "id", "")), sorted(set(vital) & set(lost))
-        found.defects.extend(
-            ItemError(service, ref, f"its {name} is not understood", lost=name in vital)
-            for name in lost
-        )
+        for name in lost:
+            what = f"its {name} is not understood"
+            found.defects.note(ItemError(service, ref, what, lost=name in vital))
         if missed:
             continue
         try:
             found.values.append(make(row))
         except UnusableError as error:
-            found.defects.append(ItemError(service, ref, str(error)))
+            found.defects.note(ItemError(service, ref, str(error)))
     return found
 
 

@@ -58,9 +58,11 @@ class _Jellyfin(msgspec.Struct, gc=False):
 
 
 class _Title(msgspec.Struct, gc=False):
-    tmdbId: int = 0
-    tvdbId: int = 0
-    imdbId: str = ""
+    """A title's ids; one that is none costs itself, not the hook."""
+
+    tmdbId: object = None
+    tvdbId: object = None
+    imdbId: object = None
 
 
 class _Arr(msgspec.Struct, gc=False):
@@ -105,8 +107,13 @@ def arr_note(body: bytes) -> ImportEvent | None:
     if hook.eventType not in _COMING or title is None:
         return None
     media_type = MediaType.MOVIE if hook.movie else MediaType.TV
-    ids = Ids(title.tmdbId or None, title.tvdbId or None, imdb_id(title.imdbId))
+    ids = Ids(_number(title.tmdbId), _number(title.tvdbId), imdb_id(str(title.imdbId)))
     return ImportEvent(hook.eventType, media_type, ids) if ids.known else None
+
+
+def _number(given: object) -> int | None:
+    """An id as all services keep it; a larger one would fit into no column."""
+    return given if type(given) is int and 0 < given < 2**31 else None
 
 
 def _decoded(body: bytes, shape: type[_T], advice: str) -> _T:

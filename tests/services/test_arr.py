@@ -293,3 +293,9 @@ async def test_a_list_that_ends_early_is_no_list() -> None:
     """A list that ends cleanly in its midst gives no index at all."""
     with pytest.raises(CutShortError, match="the list ends too early"):
         await listing(text_of("radarr", "list")[:50_000])
+
+
+async def test_a_list_that_is_broken_throughout_costs_little() -> None:
+    """Every record is counted, and the first thousand are told."""
+    found = await listing(b"[" + b",".join([b"{}"] * 3000) + b"]")
+    assert (found.listed, len(found.defects), found.whole) == (3000, 1000, False)

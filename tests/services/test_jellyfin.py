@@ -12,7 +12,7 @@ import pytest
 
 from daemon.app import open_services
 from daemon.domain import Ids, ItemError, LibraryItem, MediaType
-from daemon.errors import CutShortError, ServiceError
+from daemon.errors import CutShortError, NotJsonError, ServiceError
 from daemon.identity import Parsed, Places, provider_ids
 from daemon.services.jellyfin import (
     Around,
@@ -305,6 +305,12 @@ NOT_READY = {
     "start-up": (STATE["starting"], "starting", "still starting; nothing to do"),
     "no wizard": (STATE["new"], "rejected", "not set up yet; finish its set-up"),
     "Radarr": (recorded("radarr", "status"), "wrong_service", "this is no Jellyfin"),
+    "no id": (STATE["ready"] | {"Id": None}, "wrong_service", "this is no Jellyfin"),
+    "an id that is none": (
+        STATE["ready"] | {"Id": {"x": 1}},
+        "wrong_service",
+        "this is no Jellyfin",
+    ),
     "Emby": ({"Id": "x", "Version": "4.9.0.0"}, "wrong_service", "this is no Jellyfin"),
     "a list": ([], "not_json", "unexpected JSON"),
 }
@@ -809,3 +815,42 @@ async def test_a_list_that_ends_early_is_no_list() -> None:
         with pytest.raises(CutShortError, match="the list ends too early"):
             seen.extend([item.title async for items in pieces for item in items])
     assert (page.rows, page.total) == (27, None)
+
+
+@pytest.mark.parametrize("record", [{}, {"Id": "x"}, {"Id": None, "Name": "x"}, None])
+async def test_a_list_that_is_broken_throughout_costs_little(record: Any) -> None:
+    """Every record is counted, and the first thousand are told."""
+    text = answer({"Items": [record] * 3000, "TotalRecordCount": 3000})
+    page = Page()
+    assert await listed(text, page) == []
+    assert (page.nameless, page.rows, page.total) == (3000, 3000, 3000)
+    assert len(page.defects) == 1000
+
+
+async def test_what_is_lost_is_told_beside_any_number_of_oddities() -> None:
+    """A thousand odd values do not hide that a record was lost."""
+    odd = [{"Id": f"{number:032x}", "Overview": 7} for number in range(1500)]
+    page = Page()
+    assert len(await listed(rows(*odd, {"Id": "b" * 32, "Name": 7}), page)) == 1500
+    assert page.broken == {"b" * 32}
+    assert [defect.ref for defect in page.defects if defect.lost] == ["b" * 32]
+
+
+@pytest.mark.parametrize("count", [10**400, 2**31, -1, 1.5, "many", None])
+async def test_a_count_that_is_none_is_an_error(count: object) -> None:
+    """What would fit into no column is not taken for a number of titles."""
+    counts = STATE["counts"] | {"MovieCount": count}
+    async with Upstream([answer(counts)]) as upstream, http(upstream.url, "Jellyfin") as client:
+        with pytest.raises(NotJsonError):
+            await JellyfinClient(client).counts()
+
+
+@pytest.mark.parametrize("token", ["", 'a" b', "a\r\nX-Evil: 1", "\x00", "é", "a" * 200, None])
+async def test_a_token_that_is_none_goes_into_no_header(token: object) -> None:
+    """What the server gives for a password is looked at before it is sent back to it."""
+    user = {"Name": "alice", "Id": "1", "Policy": {"IsAdministrator": True}}
+    given = answer({"AccessToken": token, "User": user})
+    async with Upstream([given]) as upstream, http(upstream.url, "Jellyfin") as client:
+        with pytest.raises(NotJsonError):
+            await JellyfinClient(client).log_in("alice", "pw", "device")
+    assert len(upstream.asked) == 1

@@ -114,6 +114,15 @@ def test_what_is_to_come_is_named_by_its_ids() -> None:
     assert film.ids.tmdb
 
 
+@pytest.mark.parametrize("wrong", [10**400, 2**31, 0, -1, None, "603", 1.5, [603], {"a": 1}])
+def test_an_id_that_is_none_costs_itself(wrong: object) -> None:
+    """What no service has as a number is asked nobody for; the other ids are."""
+    title = {"tmdbId": wrong, "tvdbId": 392256, "imdbId": wrong}
+    hook = arr("sonarr")["21_Download_importComplete"] | {"series": title}
+    found = arr_note(json.dumps(hook).encode())
+    assert found == ImportEvent("Download", MediaType.TV, Ids(tvdb=392256))
+
+
 def test_a_test_event_with_ids_that_look_real_is_dropped() -> None:
     """Both services' tests carry a made-up title."""
     for service in ("radarr", "sonarr"):
