@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
 from daemon.report.progress import Event
 from daemon.web.admin import current
 from daemon.web.problems import Problem
-from daemon.web.routes import Context, PlainRequest
+from daemon.web.routes import Context, PlainRequest, as_json
 
 STREAM: Final = "text/event-stream"
 _RETRY_MS: Final = 3000
@@ -60,8 +59,7 @@ def _last_seen(request: web.Request, boot: str) -> int:
 
 
 def _written(event: Event, boot: str) -> str:
-    data: dict[str, Any] = event.data
-    return f"id: {boot}-{event.id}\nevent: {event.kind}\ndata: {json.dumps(data)}\n\n"
+    return f"id: {boot}-{event.id}\nevent: {event.kind}\ndata: {as_json(event.data)}\n\n"
 
 
 async def _confirmed(call: PlainRequest, last: float) -> float:

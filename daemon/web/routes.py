@@ -132,7 +132,7 @@ class ApiRequest(Generic[_Query, _Body]):
     def accepted(self, document: Mapping[str, Any], run_id: int) -> web.Response:
         """The reply that a run sees to it, and where that can be followed."""
         where = f"{self.site.parts.settings.http.base_path}/admin/runs/{run_id}"
-        return web.json_response(document, status=202, headers={"Location": where})
+        return reply(document, 202, Location=where)
 
     async def record(
         self, action: str, target: str, run_id: int | None = None, reason: str | None = None
@@ -150,10 +150,13 @@ PlainRequest = ApiRequest[RequestModel, RequestModel]
 """A request without a query and without a body."""
 
 
+as_json = partial(json.dumps, default=document)
+"""Writes what the store gives as JSON, too."""
+
+
 def reply(value: object, status: int = 200, **headers: str) -> web.Response:
     """An answer in JSON."""
-    dumps = partial(json.dumps, default=document)
-    return web.json_response(value, status=status, headers=headers, dumps=dumps)
+    return web.json_response(value, status=status, headers=headers, dumps=as_json)
 
 
 Answer = Callable[[ApiRequest[Any, Any]], Awaitable[web.StreamResponse]]

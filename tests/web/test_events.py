@@ -32,6 +32,15 @@ async def test_a_listener_gets_what_is_and_then_what_happens(stand: Stand) -> No
     assert [*range(1, len(ids) + 1)] == ids
 
 
+async def test_a_snapshot_has_the_run_that_was_last(stand: Stand) -> None:
+    """As the history of runs tells of it."""
+    await stand.ask("POST", "/admin/sync")
+    async with stand.listening() as listener:
+        snapshot = await listener.next()
+    assert snapshot["data"]["last"]["outcome"] == "ok"
+    assert (await stand.ask("GET", "/admin/sync")).json == snapshot["data"]
+
+
 async def test_a_returning_listener_gets_what_it_missed(stand: Stand) -> None:
     """No snapshot then, and no event twice."""
     async with stand.listening() as listener:
