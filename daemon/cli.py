@@ -29,6 +29,7 @@ from daemon.store import (
     open_store_to_look,
     plans,
     rows,
+    search,
     titles,
     undo,
 )
@@ -241,13 +242,13 @@ def _verdict(verdict: dict[str, Any]) -> str:
 
 async def _explain(options: argparse.Namespace, settings: Settings) -> int:
     async with open_store_to_look(settings.database) as store:
-        found = await store.read(titles.search, options.title)
+        found = await store.read(search.tracked, options.title)
         known = [
             (linked(facts, settings.instances), hit.by)
             for hit in found[:_EXPLAINED]
-            if (facts := await store.read(titles.facts, hit.request_id))
+            if (facts := await store.read(titles.facts, hit.id))
         ]
-        others = await store.read(titles.untracked, options.title)
+        others = await store.read(search.untracked, options.title)
     policy = settings.removal.policy
     told = [
         {**asdict(facts), "found_by": by, "because": [*_because(facts, by, policy)]}

@@ -11,15 +11,8 @@ from daemon.reasons import Reason, words
 from daemon.report.words import count
 from daemon.services.arr import APPLICATIONS
 from daemon.settings import Instance
-from daemon.store.titles import (
-    DeletedTitle,
-    LeftOut,
-    Missing,
-    PastDecision,
-    PastEvent,
-    TitleFacts,
-    Untracked,
-)
+from daemon.store.search import DeletedTitle, LeftOut, Untracked
+from daemon.store.titles import Missing, PastDecision, PastEvent, TitleFacts
 
 
 def sentences(facts: TitleFacts, policy: RemovalPolicy) -> Iterator[str]:

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 from daemon.domain import Actor
 from daemon.logs import logger
 from daemon.store.database import Transaction
-from daemon.store.rows import Page, Timestamp, page
+from daemon.store.rows import Page, Timestamp, page, where
 
 _log = logger(__name__)
 
@@ -181,19 +181,19 @@ def events(
     wanted: AuditFilter = EVERY_EVENT,
 ) -> Page[AuditEntry]:
     """The newest events that are wanted, the newest first, beginning below a `seq`."""
-    terms = {
-        "seq < ?": before,
-        "action = ?": wanted.action,
-        "actor_name = ?": wanted.actor,
-        "run_id = ?": wanted.run_id,
-        "target = ?": wanted.target,
-        "at >= ?": _stamp(wanted.since),
-        "at < ?": _stamp(wanted.until),
-    }
-    narrowing = {term: value for term, value in terms.items() if value is not None}
-    where = " AND ".join(narrowing) or "1"
+    condition, given = where(
+        {
+            "seq < ?": before,
+            "action = ?": wanted.action,
+            "actor_name = ?": wanted.actor,
+            "run_id = ?": wanted.run_id,
+            "target = ?": wanted.target,
+            "at >= ?": _stamp(wanted.since),
+            "at < ?": _stamp(wanted.until),
+        }
+    )
     rows = connection.execute(
-        f"{_SELECT} WHERE {where} ORDER BY seq DESC LIMIT ?", (*narrowing.values(), limit + 1)
+        f"{_SELECT} WHERE {condition} ORDER BY seq DESC LIMIT ?", (*given, limit + 1)
     )
     return page([_entry(row) for row in rows], limit, lambda one: one.seq)
 

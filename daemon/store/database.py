@@ -74,6 +74,9 @@ class Transaction(Connection):
 class Store:
     """Reads and writes one file; made by `opened`.
 
+    Whatever it is asked raises StoreError where the file cannot be used, and StoreBusyError where
+    another program held its lock for longer than the budget.
+
     Attributes:
         audit_ok: what the latest check of the audit found; None before the first.
     """
@@ -101,12 +104,7 @@ class Store:
         *args: _P.args,
         **options: _P.kwargs,
     ) -> _T:
-        """Run a function as one transaction; it ends whole even if the caller is cancelled.
-
-        Raises:
-            StoreBusyError: another program held the lock for longer than the budget.
-            StoreError: the file cannot be written.
-        """
+        """Run a function as one transaction; it ends whole even if the caller is cancelled."""
         stop = asyncio.Event()
         work = self._committed(lambda transaction: change(transaction, *args, **options), stop)
         task = asyncio.ensure_future(work)
@@ -124,11 +122,7 @@ class Store:
         *args: _P.args,
         **options: _P.kwargs,
     ) -> _T:
-        """Run a function that only reads, on one snapshot of the file.
-
-        Raises:
-            StoreError: the file cannot be read.
-        """
+        """Run a function that only reads, on one snapshot of the file."""
         with _translated(self._path):
             return await _in_thread(
                 self._reader, _snapshot, lambda connection: query(connection, *args, **options)
@@ -144,20 +138,12 @@ class Store:
             self._file.check()
 
     async def copy_to(self, target: Path) -> None:
-        """Copy the file as it is now, whole or not at all, with SQLite's backup interface.
-
-        Raises:
-            StoreError: the copy cannot be made.
-        """
+        """Copy the file as it is now, whole or not at all, with SQLite's backup interface."""
         with _translated(target):
             await _in_thread(self._reader, _backup, (self._path, target))
 
     async def backup(self, target: Path) -> None:
-        """Copy the file as it is now to where there is none.
-
-        Raises:
-            StoreError: the target is there already, or cannot be written.
-        """
+        """Copy the file as it is now to where there is none."""
         if is_there(target):
             raise StoreError(f"{target} is there already")
         await self.copy_to(target)
@@ -168,9 +154,6 @@ class Store:
         Args:
             suffix: what the copy's name has behind the file's.
             once: leave a copy that is there already; otherwise it is replaced.
-
-        Raises:
-            StoreError: the copy cannot be made.
         """
         target = self._path.with_name(self._path.name + suffix)
         if not (once and target.exists()):
@@ -184,12 +167,7 @@ class Store:
         return result
 
     async def settle(self, prepare: Callable[[sqlite3.Connection, None], None]) -> None:
-        """Prepare the writing connection, outside a transaction.
-
-        Raises:
-            StoreBusyError: another program held the lock for longer than the budget.
-            StoreError: the file cannot be used.
-        """
+        """Prepare the writing connection, outside a transaction."""
         await self._while_busy(prepare, None, asyncio.Event())
 
     async def _while_busy(
@@ -309,11 +287,7 @@ async def opened(
     budget: float = BUSY_BUDGET,
     file: HeldFile | None = None,
 ) -> AsyncIterator[Store]:
-    """The file open for reading and writing, made if it is not there.
-
-    Raises:
-        StoreError: it cannot be opened.
-    """
+    """The file open for reading and writing, made if it is not there."""
     async with (
         _connected(path, "rwc", Transaction, clock) as writer,
         _connected(path, "rw", Connection, clock) as reader,
@@ -331,13 +305,7 @@ async def opened_to_look(path: Path, *, still: bool = True) -> AsyncIterator[Sto
 
     SQLite makes files beside a WAL database even to read it, unless told that nobody else has it
     open. Without a `-wal` file nobody has; but somebody may open it later, so that what takes
-    long and has to be right, like a copy, asks for an ordinary look.
-
-    Args:
-        still: make no file beside it.
-
-    Raises:
-        StoreError: it cannot be opened.
+    long and has to be right, like a copy, asks for an ordinary look by `still=False`.
     """
     mode = "ro&immutable=1" if still and not _wal(path).exists() else "ro"
     async with _connected(path, mode, Connection, SYSTEM) as reader:

@@ -10,10 +10,11 @@ from typing import Any, Final, NamedTuple
 
 from daemon.domain import Outcome
 from daemon.reasons import UNDONE, Count, Group, Kind, Reason
-from daemon.store import history, plans, titles
+from daemon.store import history, plans
 from daemon.store.history import Line, Run
 from daemon.store.plans import PlanState
 from daemon.store.rows import page
+from daemon.store.search import like
 
 STRIP: Final = 40
 """Runs that are shown at a glance."""
@@ -62,17 +63,6 @@ class AddedTitle(NamedTuple):
     media_type: str
     request_id: int | None
     run_id: int
-
-
-class FoundTitle(NamedTuple):
-    """A row of the tracker, and what it was found by."""
-
-    id: int
-    title: str
-    media_type: str
-    state: str
-    year: int | None
-    by: str
 
 
 class Dashboard(NamedTuple):
@@ -248,7 +238,7 @@ def _decided(connection: sqlite3.Connection, run: Run, wanted: Wanted) -> list[E
         f"SELECT {names}, {_FILM}, reason, details FROM sync_decisions WHERE run_id = ?"
         f" AND seq > ? AND reason IN ({', '.join('?' * len(reasons))})"
         " AND COALESCE(title, '') LIKE ? ESCAPE '\\' ORDER BY seq LIMIT ?",
-        (run.id, wanted.after, *reasons, titles.like(wanted.text), wanted.limit),
+        (run.id, wanted.after, *reasons, like(wanted.text), wanted.limit),
     )
     entries = [Entry(*row) for row in rows]
     changes = _changes(connection, run.id, entries)
@@ -260,7 +250,7 @@ def _held(connection: sqlite3.Connection, run: Run, wanted: Wanted) -> list[Entr
     rows = connection.execute(
         f"SELECT {', '.join(names)}, {_FILM}, kind FROM sync_held WHERE run_id = ?"
         " AND request_id > ? AND title LIKE ? ESCAPE '\\' ORDER BY request_id LIMIT ?",
-        (run.id, wanted.after, titles.like(wanted.text), wanted.limit),
+        (run.id, wanted.after, like(wanted.text), wanted.limit),
     )
     named = (dict(zip((*names, "tmdb_id", "would"), row, strict=True)) for row in rows)
     return [Entry(one["request_id"], Group.HELD, **one) for one in named]
@@ -275,7 +265,7 @@ def _restored(connection: sqlite3.Connection, run: Run, wanted: Wanted) -> list[
         " CAST(SUBSTR(done.target, 9) AS INTEGER))"  # what follows on "request "
         " WHERE done.run_id = ? AND done.action = ? AND done.seq > ?"
         " AND COALESCE(title, done.target) LIKE ? ESCAPE '\\' ORDER BY done.seq LIMIT ?",
-        (run.id, _TAKEN_BACK, wanted.after, titles.like(wanted.text), wanted.limit),
+        (run.id, _TAKEN_BACK, wanted.after, like(wanted.text), wanted.limit),
     )
     return [
         Entry(seq, Group.RESTORED, title, kind, number, by=by, at=at)
@@ -325,11 +315,3 @@ def _undoable(connection: sqlite3.Connection, run_id: int) -> dict[str, int]:
         name = str(reason).partition(" ")[0] if undone else action
         left[name] = left.get(name, 0) + (-number if undone else number)
     return {name: number for name, number in left.items() if number > 0}
-
-
-def found(connection: sqlite3.Connection, text: str) -> list[FoundTitle]:
-    """The rows that a text means, the likeliest first, and what each was found by."""
-    hits = titles.search(connection, text)
-    select = f"SELECT {', '.join(FoundTitle._fields[:-1])} FROM requests WHERE id = ?"
-    rows = ((connection.execute(select, (hit.request_id,)).fetchone(), hit.by) for hit in hits)
-    return [FoundTitle(*(*row, by)) for row, by in rows if row]

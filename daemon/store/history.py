@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from daemon.domain import Actor, LibraryItem, Outcome, Trigger
 from daemon.reasons import BRIEF, Reason
 from daemon.store import audit
 from daemon.store.audit import AuditEvent
-from daemon.store.database import Connection, Transaction, data_version
-from daemon.store.rows import Page, Timestamp, columns, page, values
+from daemon.store.database import Transaction
+from daemon.store.rows import Page, Timestamp, columns, page, values, where
 
 _KEPT: Final = 200
 """Runs whose decisions are kept; the runs themselves are kept for good."""
@@ -31,8 +30,8 @@ LATEST: Final = (
 PROOF: Final = frozenset({"complete", "idle", "titles", "unusable", "trusted"})
 """Rules of the removal guard without which nothing can be said of what is absent."""
 
+
 _HIGHEST: Final = 2**63 - 1
-_BOUNDS: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, math.inf)
 
 
 class Decided(NamedTuple):
@@ -115,15 +114,15 @@ class RunFilter(NamedTuple):
 
     def where(self, before: int | None) -> tuple[str, list[object]]:
         """A condition for these runs below a number, and its values."""
-        terms: dict[str, object] = {
-            "id < ?": _HIGHEST if before is None else before,
-            "outcome = ?": self.outcome,
-            "trigger = ?": self.trigger,
-            "started_at >= ?": self.since and _stamp(self.since),
-            "started_at < ?": self.until and _stamp(self.until),
-        }
-        given = {term: value for term, value in terms.items() if value is not None}
-        return " AND ".join(given), [*given.values()]
+        return where(
+            {
+                "id < ?": _HIGHEST if before is None else before,
+                "outcome = ?": self.outcome,
+                "trigger = ?": self.trigger,
+                "started_at >= ?": self.since and _stamp(self.since),
+                "started_at < ?": self.until and _stamp(self.until),
+            }
+        )
 
 
 EVERY_RUN: Final = RunFilter()
@@ -243,9 +242,9 @@ def runs(
     wanted: RunFilter = EVERY_RUN,
 ) -> Page[Run]:
     """The newest of the wanted runs, the newest first, beginning below a number."""
-    where, given = wanted.where(before)
+    condition, given = wanted.where(before)
     found = connection.execute(
-        f"SELECT {columns(Run)} FROM sync_runs WHERE {where} ORDER BY id DESC LIMIT ?",
+        f"SELECT {columns(Run)} FROM sync_runs WHERE {condition} ORDER BY id DESC LIMIT ?",
         (*given, limit + 1),
     )
     return page([_run(row) for row in found], limit, lambda one: one.id)
@@ -258,8 +257,8 @@ def lines(
     wanted: RunFilter = EVERY_RUN,
 ) -> Page[Line]:
     """The same with their counts alone."""
-    where, given = wanted.where(before)
-    return page(_lines(connection, where, (*given, limit + 1)), limit, lambda one: one.id)
+    condition, given = wanted.where(before)
+    return page(_lines(connection, condition, (*given, limit + 1)), limit, lambda one: one.id)
 
 
 def ended(connection: sqlite3.Connection, limit: int, column: str, value: str) -> list[Line]:
@@ -267,11 +266,11 @@ def ended(connection: sqlite3.Connection, limit: int, column: str, value: str) -
     return _lines(connection, f"{column} = ? AND ended_at NOT NULL", (value, limit))
 
 
-def _lines(connection: sqlite3.Connection, where: str, given: Sequence[object]) -> list[Line]:
+def _lines(connection: sqlite3.Connection, condition: str, given: Sequence[object]) -> list[Line]:
     paths = ", ".join(f"'$.{name}'" for name in _COUNTS)
     found = connection.execute(
         f"SELECT {columns(Line, 'counts')}, json_extract(result, {paths}) FROM sync_runs"
-        f" WHERE {where} ORDER BY id DESC LIMIT ?",
+        f" WHERE {condition} ORDER BY id DESC LIMIT ?",
         given,
     )
     return [_line(*row) for row in found]
@@ -332,77 +331,6 @@ def read_as_a_whole(connection: sqlite3.Connection) -> str | None:
 def _proves_absence(result: Mapping[str, Any]) -> bool:
     guard = result.get("guard") or ()
     return bool(guard) and not any(rule["why"] for rule in guard if rule["name"] in PROOF)
-
-
-class RunCounts(NamedTuple):
-    """What the history comes to.
-
-    Attributes:
-        ended: how many runs, by trigger and outcome.
-        within: of those that came to their own end, how many took at most so many seconds.
-        seconds: what these took together.
-        last_good: when the latest good full run ended; looks at single titles prove little.
-    """
-
-    ended: dict[tuple[str, str], int]
-    within: dict[float, int]
-    seconds: float
-    last_good: datetime | None
-
-
-class Counted(NamedTuple):
-    """How many there are.
-
-    Attributes:
-        titles: by media type and state, in the tracker's own words.
-    """
-
-    titles: dict[tuple[str, str], int]
-    runs: RunCounts
-
-
-class Counter:
-    """Counts titles and runs, again only after somebody has written."""
-
-    def __init__(self) -> None:
-        self._version = -1
-        self._counted: Counted | None = None
-
-    def count(self, connection: Connection) -> Counted:
-        """How many there are now."""
-        version = data_version(connection)
-        if self._counted is None or version != self._version:
-            self._counted = Counted(_titles(connection), _runs(connection))
-            self._version = version
-        return self._counted
-
-
-def _titles(connection: sqlite3.Connection) -> dict[tuple[str, str], int]:
-    rows = connection.execute("SELECT media_type, state, COUNT(*) FROM requests GROUP BY 1, 2")
-    return {(str(media_type), str(state)): count for media_type, state, count in rows}
-
-
-def _runs(connection: sqlite3.Connection) -> RunCounts:
-    ended = connection.execute(
-        "SELECT trigger, outcome, COUNT(*) FROM sync_runs WHERE ended_at NOT NULL GROUP BY 1, 2"
-    )
-    took = "(julianday(ended_at) - julianday(started_at)) * 86400"
-    within = ", ".join(f"COALESCE(SUM({took} <= ?), 0)" for _ in _BOUNDS)
-    seconds, *numbers = connection.execute(
-        f"SELECT COALESCE(SUM({took}), 0), {within} FROM sync_runs WHERE outcome NOT IN (?, ?)",
-        (*_BOUNDS, Outcome.RUNNING.value, Outcome.INTERRUPTED.value),
-    ).fetchone()
-    last = connection.execute(
-        "SELECT ended_at FROM sync_runs WHERE kind = 'full' AND outcome = ?"
-        " ORDER BY id DESC LIMIT 1",
-        (Outcome.OK.value,),
-    ).fetchone()
-    return RunCounts(
-        ended={(trigger, outcome): count for trigger, outcome, count in ended},
-        within=dict(zip(_BOUNDS, numbers, strict=True)),
-        seconds=seconds,
-        last_good=datetime.fromisoformat(last[0]) if last else None,
-    )
 
 
 def _run(row: Sequence[Any]) -> Run:

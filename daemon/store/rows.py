@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, TypeVar
 
@@ -33,6 +33,12 @@ def page(found: list[_T], limit: int, key: Callable[[_T], int]) -> Page[_T]:
     """A page of rows, of which one more than `limit` was asked for."""
     rows = found[:limit]
     return Page(rows, key(rows[-1]) if rows and len(found) > limit else None)
+
+
+def where(terms: Mapping[str, object]) -> tuple[str, list[object]]:
+    """The condition that all terms hold whose value is not None, and these values."""
+    given = {term: value for term, value in terms.items() if value is not None}
+    return " AND ".join(given) or "1", [*given.values()]
 
 
 def columns(kind: type[DataclassInstance], *but: str) -> str:

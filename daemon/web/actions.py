@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from aiohttp import web
 
 from daemon.domain import HeldKind, Scope, Trigger
-from daemon.store import attention, history, plans, titles
+from daemon.store import attention, history, plans, search, titles
 from daemon.store.attention import Finding
 from daemon.store.audit import AuditEvent
 from daemon.store.plans import HeldTitle, PlanState
@@ -182,7 +182,7 @@ async def _confirm(call: ApiRequest[Any, Any], finding: Finding) -> Done:
 
 
 async def _track_again(call: ApiRequest[Any, Any], finding: Finding) -> Done:
-    if (log := await call.site.parts.store.read(titles.deletion, finding)) is None:
+    if (log := await call.site.parts.store.read(search.deletion, finding)) is None:
         raise Problem(409, "The tracker has no such deletion in its log. Nothing was done.")
     reason = f"{finding.title}: {finding.what}"
     event = call.event("tracking.resumed", finding.target, reason=reason)

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from daemon import __version__
 from daemon.errors import StoreError
 from daemon.store import Store, plans
-from daemon.store.history import Counted, Counter
+from daemon.store.figures import Counter, Figures
 from daemon.web.routes import Dependencies
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -97,13 +97,12 @@ async def _of_file(store: Store, counter: Counter) -> list[Metric]:
     ]
 
 
-def _of_rows(counted: Counted) -> Iterator[Metric]:
-    runs = counted.runs
+def _of_rows(counted: Figures) -> Iterator[Metric]:
     yield _gauge("titles", "Rows of the tracker.", counted.titles.items(), "media_type", "state")
-    yield _counter("runs", "Runs that ended.", runs.ended.items(), "trigger", "outcome")
-    yield _histogram("run_duration_seconds", "How long runs took.", runs.within, runs.seconds)
-    if runs.last_good is not None:
-        when, text = runs.last_good.timestamp(), "When the last good run ended."
+    yield _counter("runs", "Runs that ended.", counted.ended.items(), "trigger", "outcome")
+    yield _histogram("run_duration_seconds", "How long runs took.", counted.within, counted.seconds)
+    if counted.last_good is not None:
+        when, text = counted.last_good.timestamp(), "When the last good run ended."
         yield _gauge("last_good_run_timestamp_seconds", text, [((), when)])
 
 

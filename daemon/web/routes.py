@@ -23,7 +23,7 @@ from daemon.report.progress import Feed
 from daemon.settings import Settings
 from daemon.store import Store, audit
 from daemon.store.audit import AuditEvent
-from daemon.store.history import Counter
+from daemon.store.figures import Counter
 from daemon.store.rows import document
 from daemon.triggers.heartbeat import Heartbeat
 from daemon.triggers.hints import HintDebouncer

@@ -13,17 +13,8 @@ from daemon.reasons import FindingKind
 from daemon.report.explain import linked, of_untracked, sentences
 from daemon.settings import Settings
 from daemon.store.attention import Finding
-from daemon.store.titles import (
-    DeletedTitle,
-    InstanceTitle,
-    LeftOut,
-    Missing,
-    PastDecision,
-    PastEvent,
-    Removal,
-    TitleFacts,
-    Untracked,
-)
+from daemon.store.search import DeletedTitle, LeftOut, Removal, Untracked
+from daemon.store.titles import InstanceTitle, Missing, PastDecision, PastEvent, TitleFacts
 
 LAST = {
     RemovalMode.GUARDED: "if few others are missing too.",

@@ -24,7 +24,7 @@ from daemon.domain import (
     Update,
 )
 from daemon.reasons import Group, Reason
-from daemon.store import Store, attention, glance, history, plans, syncing, titles, undo
+from daemon.store import Store, attention, glance, history, plans, search, syncing, titles, undo
 from daemon.store.audit import AuditEvent
 from daemon.store.database import Connection
 from daemon.store.glance import Wanted
@@ -72,7 +72,7 @@ async def test_an_empty_file_has_nothing_to_show(store: Store) -> None:
         {"full": [], "webhook": []},
     )
     assert await store.read(glance.view, 1, Wanted()) is None
-    assert await store.read(glance.found, "a") == []
+    assert await store.read(search.tracked, "a") == []
 
 
 async def test_the_strip_has_the_newest_runs_with_what_they_came_to(store: Store) -> None:
@@ -251,7 +251,7 @@ async def test_a_search_takes_its_text_as_it_is(store: Store, text: str, names: 
         found = await store.read(glance.view, run, Wanted(group, text))
         assert found is not None
         assert [one.title for one in found.rows] == names
-    assert [one.title for one in await store.read(glance.found, text)] == names
+    assert [one.title for one in await store.read(search.tracked, text)] == names
 
 
 async def test_a_run_is_read_in_portions(store: Store) -> None:

@@ -33,6 +33,7 @@ from daemon.store import (
     evidence,
     open_store,
     plans,
+    search,
     syncing,
     titles,
     undo,
@@ -115,7 +116,7 @@ async def test_an_empty_text_is_no_value(path: Path, store: Store) -> None:
     assert (facts.tracked["tmdb_id"], facts.tracked["jellyfin_id"]) == (None, None)
     run_id = await begun(store)
     assert await store.write(syncing.remove, run_id, ACTOR, gone(found[0])) == {Reason.REMOVE: 1}
-    known = await store.read(titles.untracked, found_title := "Title of 603")
+    known = await store.read(search.untracked, found_title := "Title of 603")
     assert [one.title for one in known] == [found_title]
     [undone] = await store.write(undo.undo_run, run_id, ADMIN)
     assert (undone.done, undone.why) == (True, "")

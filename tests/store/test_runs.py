@@ -19,6 +19,7 @@ from daemon.domain import (
 )
 from daemon.reasons import Reason
 from daemon.store import Store, history, open_store, syncing
+from daemon.store.figures import Counter
 from daemon.store.history import Run
 from tests.builders import ACTOR, NOW, an_item, begun, rows
 
@@ -132,4 +133,4 @@ async def test_a_look_at_single_titles_is_no_good_run(store: Store) -> None:
     await store.write(history.finish, full, Outcome.FAILED, {})
     hinted = await store.write(history.begin, Trigger.WEBHOOK, ACTOR, kind="hinted")
     await store.write(history.finish, hinted, Outcome.OK, {})
-    assert (await store.read(history.Counter().count)).runs.last_good is None
+    assert (await store.read(Counter().count)).last_good is None

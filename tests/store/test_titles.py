@@ -22,9 +22,9 @@ from daemon.domain import (
     Update,
 )
 from daemon.reasons import Reason
-from daemon.store import Store, glance, history, syncing, titles, undo
+from daemon.store import Store, history, search, syncing, titles, undo
 from daemon.store.rows import document
-from daemon.store.titles import folded
+from daemon.store.search import folded
 from tests.builders import ACTOR, an_item, change, jellyfin_id
 
 LOG = (
@@ -98,7 +98,7 @@ async def test_titles_are_found_without_case_and_accents(
     """Whole titles come first."""
     titles = ("Häxan", "Amélie et moi", "Amelie", "Metropolis")
     await ran(store, *(a_film(title, at) for at, title in enumerate(titles, 100)))
-    assert [one.title for one in await store.read(glance.found, text)] == names
+    assert [one.title for one in await store.read(search.tracked, text)] == names
 
 
 @pytest.mark.parametrize(
@@ -117,16 +117,14 @@ async def test_a_title_is_found_by_any_of_its_ids(store: Store, text: str, by: s
     """And it is said by which."""
     ids = Ids(603, 70603, "tt0133093")
     await ran(store, Add(an_item("x", title="The Matrix", ids=ids)))
-    [hit] = await store.read(titles.search, text)
-    assert hit == (1, by)
-    [row] = await store.read(glance.found, text)
-    assert (row.title, row.by) == ("The Matrix", by)
+    [row] = await store.read(search.tracked, text)
+    assert (row.id, row.title, row.by) == (1, "The Matrix", by)
 
 
 async def test_a_number_means_ids_before_titles(store: Store) -> None:
     """A request's own comes first."""
     await ran(store, a_film("one", 2), a_film("two", 3), a_film("2 Days", 9))
-    assert [tuple(hit) for hit in await store.read(titles.search, "2")] == [
+    assert [(hit.id, hit.by) for hit in await store.read(search.tracked, "2")] == [
         (2, "request number"),
         (1, "TMDB id"),
         (3, "title"),
@@ -137,7 +135,7 @@ async def test_a_file_of_an_older_tracker_has_no_imdb_ids(store: Store, path: Pa
     """It is searched all the same."""
     await ran(store, a_film("Metropolis", 19))
     change(path, "ALTER TABLE requests DROP COLUMN imdb_id")
-    assert [hit.by for hit in await store.read(titles.search, "metro")] == ["title"]
+    assert [hit.by for hit in await store.read(search.tracked, "metro")] == ["title"]
 
 
 # --- the story of a row ----------------------------------------------------------------------
@@ -247,13 +245,13 @@ async def test_a_title_that_was_deleted_in_the_dashboard_is_known(store: Store, 
     await ran(store)
     change(path, LOG, "Amélie", 194, "DASHBOARD")
     for text in ("amelie", "194"):
-        [known] = await store.read(titles.untracked, text)
+        [known] = await store.read(search.untracked, text)
         assert (known.title, known.decision) == ("Amélie", None)
         gone = known.deletion
         assert gone is not None
         told = (gone.source, gone.by, gone.at, gone.removal)
         assert told == ("DASHBOARD", "carol", "2026-11-19 10:00:00", None)
-    assert await store.read(titles.untracked, "nothing") == []
+    assert await store.read(search.untracked, "nothing") == []
 
 
 async def test_what_is_left_out_and_what_was_deleted_is_one_title(store: Store, path: Path) -> None:
@@ -261,12 +259,12 @@ async def test_what_is_left_out_and_what_was_deleted_is_one_title(store: Store, 
     item = an_item("Amelie", title="Amélie")
     await ran(store, Skip(item, Reason.DELETED_IN_TRACKER, details="off the list"))
     change(path, LOG, "Amélie", 194, "DASHBOARD")
-    [known] = await store.read(titles.untracked, "amelie")
+    [known] = await store.read(search.untracked, "amelie")
     assert known.decision is not None
     assert known.decision.reason == "deleted_in_the_tracker"
     assert known.deletion is not None
     assert known.deletion.source == "DASHBOARD"
-    [by_item] = await store.read(titles.untracked, item.jellyfin_id)
+    [by_item] = await store.read(search.untracked, item.jellyfin_id)
     assert by_item.title == "Amélie"
 
 
@@ -274,7 +272,7 @@ async def test_what_we_removed_names_its_run(store: Store) -> None:
     """So that it can be undone."""
     await ran(store, a_film("Metropolis", 19))
     run = await removed(store)
-    [known] = await store.read(titles.untracked, "metropolis")
+    [known] = await store.read(search.untracked, "metropolis")
     assert known.deletion is not None
     removal = known.deletion.removal
     assert removal is not None
@@ -286,7 +284,7 @@ async def test_what_is_tracked_again_is_not_called_untracked(store: Store, path:
     """An old entry of the log means the row of before."""
     await ran(store, a_film("Metropolis", 19), Skip(an_item("Metropolis"), Reason.NOT_AVAILABLE))
     change(path, LOG, "Metropolis", 19, "DASHBOARD")
-    assert await store.read(titles.untracked, "metropolis") == []
+    assert await store.read(search.untracked, "metropolis") == []
 
 
 async def test_a_series_is_not_taken_for_the_film_of_the_same_name(
@@ -296,7 +294,7 @@ async def test_a_series_is_not_taken_for_the_film_of_the_same_name(
     series = an_item("Fargo", title="Fargo", media_type=MediaType.TV, ids=Ids(60622))
     await ran(store, Skip(series, Reason.NOT_AVAILABLE))
     change(path, LOG, "Fargo", 275, "DASHBOARD")
-    known = await store.read(titles.untracked, "fargo")
+    known = await store.read(search.untracked, "fargo")
     assert [(one.media_type, one.deletion is None) for one in known] == [
         ("TV", True),
         ("MOVIE", False),
@@ -308,10 +306,10 @@ async def test_a_file_without_such_a_log_knows_of_no_deletion(store: Store, path
     await ran(store)
     change(path, LOG, "Amélie", 194, "DASHBOARD")
     change(path, "ALTER TABLE deletion_logs DROP COLUMN deleted_by_username")
-    [known] = await store.read(titles.untracked, "amelie")
+    [known] = await store.read(search.untracked, "amelie")
     assert known.deletion is not None
     assert known.deletion.by is None
     change(path, "DROP TABLE deletion_sync_events")
     change(path, "DROP TABLE deletion_logs")
-    assert await store.read(titles.untracked, "amelie") == []
+    assert await store.read(search.untracked, "amelie") == []
     assert json.dumps(known, default=document)

@@ -11,9 +11,10 @@ from aiohttp import web
 from daemon.errors import ServiceError
 from daemon.report import words
 from daemon.report.explain import linked, of_untracked, sentences
-from daemon.store import glance, titles
+from daemon.store import glance, search, titles
 from daemon.store.glance import Wanted
-from daemon.store.titles import TitleFacts, Untracked
+from daemon.store.search import Untracked
+from daemon.store.titles import TitleFacts
 from daemon.web import known
 from daemon.web.actions import look
 from daemon.web.frame import PageRequest
@@ -43,8 +44,8 @@ class TitlePages(Pages):
     async def _titles(self, visit: PageRequest) -> web.StreamResponse:
         text = visit.request.query.get("q", "").strip()[:200]
         store = self._parts.store
-        found = await store.read(glance.found, text) if text else []
-        others = await store.read(titles.untracked, text) if text else []
+        found = await store.read(search.tracked, text) if text else []
+        others = await store.read(search.untracked, text) if text else []
         told = [(one, [*of_untracked(_seen_by(visit, one))]) for one in others]
         return self._page(visit, "titles.html", text=text, found=found, untracked=told)
 
