@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from daemon import reasons
-from daemon.reasons import UNDONE, Count, FindingKind, Group, Kind, Reason
+from daemon.reasons import UNDONE, Action, Count, FindingKind, Group, Kind, Reason
 from daemon.report.result import RunStats, SyncResult
 from daemon.report.words import result
 from daemon.store import attention, glance
+from daemon.web import actions
 
+README = Path(reasons.__file__).parents[1] / "README.md"
 KEPT = [reason for reason in Reason if reason.kept]
 
 
@@ -63,6 +65,15 @@ def test_every_finding_of_a_decision_belongs_to_a_reason() -> None:
     others = {FindingKind.HELD, FindingKind.SERVER, FindingKind.PROBLEM, FindingKind.LEAVING}
     others |= {FindingKind.WITHOUT_IDS, FindingKind.DUPLICATES, FindingKind.OTHER}
     assert {*FindingKind} - others == of_reasons
+
+
+def test_every_action_can_be_done() -> None:
+    """By the API and the page, which call one function for each; README tells what for."""
+    assert {*Action} == {*actions._VERBS}
+    lines = [line for line in README.read_text("utf-8").splitlines() if line.startswith("| `")]
+    for meaning in (reason.meaning for reason in Reason if reason.meaning.action):
+        [line] = [line for line in lines if f"`{meaning.finding}`" in line.split("|")[1]]
+        assert f"`{meaning.action}`" in line
 
 
 @pytest.mark.parametrize("reason", Reason)

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, Final
 
 from daemon import __version__, domain
-from daemon.reasons import UPDATED, Count, Reason
+from daemon.reasons import UPDATED, Count, Kind, Reason
 
 _MAX_DETAILS: Final = 100
 _MAX_RULES: Final = 50
@@ -174,14 +174,15 @@ def planned(plan: domain.Plan) -> Iterator[dict[str, Any]]:
     """A plan as a dry run tells it: what would be written, held or left to a person."""
     for one in plan.decisions:
         if isinstance(one, domain.Add):
-            yield {"decision": "add", **_about(one.item)}
+            yield {"decision": Kind.ADD.value, **_about(one.item)}
         elif isinstance(one, domain.Update):
             columns = sorted({*one.fills, *one.replaces, *one.relinks})
             yield {"decision": one.reason.value, **_about(one.item), "columns": columns}
         elif isinstance(one, domain.Conflict):
-            yield {"decision": "conflict", **_about(one.item), "request_ids": [*one.request_ids]}
+            rows = {"request_ids": [*one.request_ids]}
+            yield {"decision": Kind.CONFLICT.value, **_about(one.item), **rows}
         elif isinstance(one, domain.Absent) and one.fate is domain.Fate.REMOVE:
-            yield {"decision": "remove", **_named(one.request), "why": one.why}
+            yield {"decision": Kind.REMOVE.value, **_named(one.request), "why": one.why}
     for held in plan.held:
         why = {"why": held.why, "kind": held.kind.value}
         yield {"decision": "hold", **_named(held.request), **why}

@@ -265,7 +265,7 @@ def of_row(connection: sqlite3.Connection, request_id: int) -> list[Finding]:
     """What the latest full run could not settle about one row."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM sync_decisions WHERE run_id = {history.LATEST}"
-        f" AND {_OPEN} AND (request_id = ? OR kind <> 'skip')",
+        f" AND {_OPEN} AND (request_id = ? OR kind <> '{Kind.SKIP}')",
         (request_id,),
     )
     found = _findings(connection, [_Row(*row) for row in rows])

@@ -191,7 +191,7 @@ def _lately(connection: sqlite3.Connection, run_ids: Iterable[int]) -> list[Adde
     for run_id in run_ids:
         rows = connection.execute(
             "SELECT title, media_type, request_id, run_id FROM sync_decisions"
-            " WHERE run_id = ? AND kind = 'add' ORDER BY seq DESC LIMIT ?",
+            f" WHERE run_id = ? AND kind = '{Kind.ADD}' ORDER BY seq DESC LIMIT ?",
             (run_id, _LATELY - len(found)),
         )
         found += [AddedTitle(*row) for row in rows]

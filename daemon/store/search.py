@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
+from daemon.reasons import Kind
 from daemon.store import history, requests
 from daemon.store.attention import Finding
 from daemon.store.database import Connection
@@ -180,7 +181,8 @@ def _left_out(connection: sqlite3.Connection, text: str) -> Iterator[LeftOut]:
     """What the latest full run left out, in which no row was meant."""
     rows = connection.execute(
         f"SELECT {columns(LeftOut)} FROM sync_decisions JOIN sync_runs ON sync_runs.id = run_id"
-        f" WHERE run_id = {history.LATEST} AND sync_decisions.kind IN ('skip', 'conflict')"
+        f" WHERE run_id = {history.LATEST}"
+        f" AND sync_decisions.kind IN ('{Kind.SKIP}', '{Kind.CONFLICT}')"
         " AND request_id IS NULL AND title NOT NULL"
         f" AND (jellyfin_id = :hex OR {_named(connection)})"
         " ORDER BY folded(title) = :folded DESC, title LIMIT :most",

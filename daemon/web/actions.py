@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from aiohttp import web
 
 from daemon.domain import HeldKind, Scope, Trigger
+from daemon.reasons import Action
 from daemon.store import attention, history, plans, search, titles
 from daemon.store.attention import Finding
 from daemon.store.audit import AuditEvent
@@ -215,14 +216,14 @@ async def look(call: ApiRequest[Any, Any], target: str, jellyfin_id: str | None)
     return ticket
 
 
-_ALWAYS: Final = frozenset({"ignore", "restore", "recheck"})
+_ALWAYS: Final = frozenset({Action.IGNORE, Action.RESTORE, Action.RECHECK})
 _VERBS: Final[dict[str, Callable[[ApiRequest[Any, Any], Finding], Awaitable[Done]]]] = {
-    "ignore": _ignore,
-    "restore": _restore,
-    "recheck": _recheck,
-    "merge": _merge,
-    "confirm": _confirm,
-    "remove": _remove,
-    "unlink": _unlink,
-    "track_again": _track_again,
+    Action.IGNORE: _ignore,
+    Action.RESTORE: _restore,
+    Action.RECHECK: _recheck,
+    Action.MERGE: _merge,
+    Action.CONFIRM: _confirm,
+    Action.REMOVE: _remove,
+    Action.UNLINK: _unlink,
+    Action.TRACK_AGAIN: _track_again,
 }

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from daemon.columns import COLUMNS
 from daemon.domain import SYNC_USER, MediaType
+from daemon.reasons import Kind
 from daemon.report.words import count
 from daemon.store.titles import Origin, TitleFacts
 from daemon.web.view import moment
@@ -96,7 +97,7 @@ def _confirmed(facts: TitleFacts) -> datetime | None:
     """When it was last surely there: at a complete reading since it came, or a write for it."""
     checked, came = moment(facts.checked), moment(facts.tracked["created_at"])
     times = [checked] if checked and came and came <= checked else []
-    wrote = (one for one in facts.decisions if one.kind in {"add", "update"})
+    wrote = (one for one in facts.decisions if one.kind in {Kind.ADD, Kind.UPDATE})
     times += [at for one in wrote if (at := moment(one.started_at)) is not None]
     return max(times, default=None)
 
@@ -112,7 +113,7 @@ def _id(facts: TitleFacts, name: str) -> Id:
     ours = tracked["requested_by"] == SYNC_USER
     if tracked[name] is None or not (origin or ours):
         return Id(name, tracked[name])
-    adds = (one for one in facts.decisions if one.kind == "add")
+    adds = (one for one in facts.decisions if one.kind == Kind.ADD)
     added = next((Origin(one.run_id, one.started_at) for one in adds), Origin())
     return Id(name, tracked[name], _SOURCES.get(name, "Jellyfin"), *astuple(origin or added))
 
