@@ -51,33 +51,22 @@ class Health:
         before, now = self.services[name], self._clock()
         if before.up is False:
             _log.info("service.up", source=name, was_down_since=str(before.since))
-        self.services[name] = replace(
-            before,
-            up=True,
-            since=before.since if before.up else now,
-            last_ok=now,
-            version=version or before.version,
-            problem="",
-            kind="",
-        )
-        if before.up is False:
-            self._tell(name)
+        version = version or before.version
+        good = replace(before, up=True, last_ok=now, version=version, problem="", kind="")
+        self._keep(before, good, now)
 
     def bad(self, gap: SourceFailure) -> None:
         """The service failed."""
-        before, now = self.services[gap.service], self._clock()
+        before = self.services[gap.service]
         if before.up is not False:
             _log.warning("service.down", source=gap.service, error_kind=gap.kind, error=gap.detail)
-        self.services[gap.service] = replace(
-            before,
-            up=False,
-            since=now if before.up is not False else before.since,
-            problem=gap.detail,
-            kind=gap.kind,
-        )
-        if before.up is not False:
-            self._tell(gap.service)
+        bad = replace(before, up=False, problem=gap.detail, kind=gap.kind)
+        self._keep(before, bad, self._clock())
 
-    def _tell(self, name: str) -> None:
-        for listener in self.changed:
-            listener(self.services[name])
+    def _keep(self, before: ServiceHealth, after: ServiceHealth, now: datetime) -> None:
+        """Keep it, and tell of a change; that a service answers from the start is none."""
+        turned = after.up is not before.up
+        self.services[after.name] = replace(after, since=now) if turned else after
+        if turned and not (before.up is None and after.up):
+            for listener in self.changed:
+                listener(self.services[after.name])
