@@ -27,6 +27,7 @@ from daemon.reasons import Reason
 from daemon.store import attention, audit, history, instance_ids, migrate, requests
 from daemon.store.database import Connection, Transaction, data_version
 from daemon.store.history import Decided
+from daemon.store.writing import Writer
 
 _WEEK: Final = timedelta(days=7)
 
@@ -116,7 +117,7 @@ def apply(
         How much was done, by its reason.
     """
     since = since or Since()
-    writer = requests.Writer(transaction, run_id, actor, since.look(transaction))
+    writer = Writer(transaction, run_id, actor, since.look(transaction))
     added = writer.add([one for one in decisions if isinstance(one, Add)])
     for decision in decisions:
         if isinstance(decision, Update):
@@ -134,7 +135,7 @@ def remove(
     transaction: Transaction, run_id: int, actor: Actor, rows: Sequence[Absent]
 ) -> Counter[Reason]:
     """Remove rows that are still as they were."""
-    writer = requests.Writer(transaction, run_id, actor)
+    writer = Writer(transaction, run_id, actor)
     for row in rows:
         writer.remove(row.request, _why(row))
     return writer.record()
@@ -144,7 +145,7 @@ def merge(
     transaction: Transaction, run_id: int, actor: Actor, rows: Sequence[int]
 ) -> Counter[Reason]:
     """Make one row of several of ours."""
-    writer = requests.Writer(transaction, run_id, actor)
+    writer = Writer(transaction, run_id, actor)
     writer.merge(rows)
     return writer.record()
 
