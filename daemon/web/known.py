@@ -51,19 +51,6 @@ class Id(NamedTuple):
     at: str | None = None
 
 
-class Season(NamedTuple):
-    """A season's episodes."""
-
-    name: str
-    have: int
-    total: int
-
-    @property
-    def state(self) -> str:
-        """The icon's word for it."""
-        return "never" if not self.have else "ok" if self.have >= self.total else "partial"
-
-
 def sources(facts: TitleFacts) -> Iterator[Source]:
     """The tracker, Jellyfin, Radarr for a film or Sonarr for a series, and further instances."""
     tracked = facts.tracked
@@ -116,11 +103,3 @@ def _id(facts: TitleFacts, name: str) -> Id:
     adds = (one for one in facts.decisions if one.kind == Kind.ADD)
     added = next((Origin(one.run_id, one.started_at) for one in adds), Origin())
     return Id(name, tracked[name], _SOURCES.get(name, "Jellyfin"), *astuple(origin or added))
-
-
-def seasons(facts: TitleFacts) -> list[Season]:
-    """By the tracker's own episodes."""
-    return [
-        Season(f"Season {one.season}" if one.season else "Specials", one.have, one.total)
-        for one in facts.seasons
-    ]

@@ -13,7 +13,6 @@ from daemon.store.titles import (
     Missing,
     Origin,
     PastDecision,
-    SeasonCount,
     TitleFacts,
 )
 from daemon.web import known
@@ -89,11 +88,3 @@ def test_an_id_has_a_source_where_this_program_wrote_it() -> None:
     jellyfin, sonarr = known.ids(facts(by="carol", origins=written))
     assert (jellyfin.source, sonarr.source) == ("", "Sonarr")
     assert next(known.ids(facts())).run_id is None
-
-
-def test_a_season_is_whole_or_partly_there_or_not_at_all() -> None:
-    """By the tracker's own episodes; specials have a name."""
-    counted = [SeasonCount(n, have, 2) for n, have in enumerate((0, 1, 2))]
-    seasons = known.seasons(facts(seasons=counted))
-    assert seasons == [("Specials", 0, 2), ("Season 1", 1, 2), ("Season 2", 2, 2)]
-    assert [one.state for one in seasons] == ["never", "partial", "ok"]

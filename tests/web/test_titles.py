@@ -280,11 +280,13 @@ async def test_the_trackers_own_episodes_are_counted_by_season(stand: Stand, bob
     """Nobody has to be asked for them, and everybody may see them."""
     await synced(stand)
     into = "INSERT INTO episodes (request_id, season_number, episode_number, state, created_at,"
-    for season, episode, state in ((0, 1, "REQUESTED"), (2, 1, "AVAILABLE"), (2, 2, "GRABBING")):
+    states = {(0, 1): "REQUESTED", (1, 1): "AVAILABLE", (2, 1): "AVAILABLE", (2, 2): "GRABBING"}
+    for (season, episode), state in states.items():
         values = f"(2, {season}, {episode}, '{state}', '2026', '2026')"
         change(stand.file, f"{into} updated_at) VALUES {values}")
-    said = words(await bob.get("/status/titles/2"))
-    assert "Specials 0 of 1 Season 2 1 of 2" in said
+    page = await bob.get("/status/titles/2")
+    assert "Specials 0 of 1 Season 1 1 of 1 Season 2 1 of 2" in words(page)
+    assert re.findall('badge is-([a-z]+)">. of', page.text) == ["never", "ok", "partial"]
 
 
 async def test_a_plain_user_rechecks_nothing_and_sees_no_folder(stand: Stand, bob: Person) -> None:

@@ -58,7 +58,6 @@ class TitlePages(Pages):
             because=[*sentences(facts, self._parts.service.removal)],
             sources=[*known.sources(linked(facts, self._parts.settings.instances))],
             ids=[*known.ids(facts)],
-            seasons=known.seasons(facts),
             **await self._looked(visit),
         )
 
