@@ -103,10 +103,8 @@ class StatusPages(Pages):
             return self._frame.to("/status", said="looked")
         if what not in {"full", "library"}:
             raise Problem(400, "There is no such way to sync. Nothing was done.")
-        behind, only = (
-            worker.running is not None,
-            self._library(visit) if what == "library" else None,
-        )
+        behind = worker.running is not None
+        only = self._library(visit) if what == "library" else None
         ticket = worker.ask(Trigger.ADMIN, call.actor, Scope(library=only.id if only else None))
         reason = f"only {only.name}" if only else None
         await call.record("sync.asked", f"run {ticket.number}", ticket.number, reason)
