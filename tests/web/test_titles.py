@@ -173,7 +173,7 @@ async def test_a_title_tells_where_it_is_and_who_gave_its_ids(stand: Stand, alic
 
 
 async def test_a_title_tells_which_instances_have_it(tmp_path: Path) -> None:
-    """On its page and in the API, with the number and an address at each."""
+    """On its page and in the API, with the number and an address at each; the first page has all."""
     world = a_world()
     world.further = {"radarr_4k": {}, "radarr_for_kids": {}}
     world.radarr_knows(METROPOLIS, number=70, instance="radarr_4k")
@@ -181,7 +181,7 @@ async def test_a_title_tells_which_instances_have_it(tmp_path: Path) -> None:
         await alice.log_in()
         await synced(stand)
         told = (await stand.ask("GET", "/admin/titles/1")).json
-        page = (await alice.get(TITLE)).text
+        page, status = (await alice.get(TITLE)).text, words(await alice.get("/status"))
         addresses = [f"{url}/movie/19" for url in radarrs(stand)]
     assert told["instances"] == [
         {"name": "Radarr", "number": 1, "url": addresses[0]},
@@ -192,6 +192,9 @@ async def test_a_title_tells_which_instances_have_it(tmp_path: Path) -> None:
     for name, address in zip(("Radarr", "Radarr 4k"), addresses, strict=True):
         assert f'<a href="{address}" rel="noreferrer">{name}</a>' in page
     assert "Radarr for kids" not in page
+    for name, path in (("Radarr 4k", "radarr/4k"), ("Radarr for kids", "radarr/for_kids")):
+        assert name in status
+        assert f"/hooks/{path} " in status
 
 
 def radarrs(stand: Stand) -> list[str]:
