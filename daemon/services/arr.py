@@ -194,21 +194,8 @@ class ArrClient:
             listing = replace(listing, folders_away=await self.folders_away())
         return replace(listing, version=version)
 
-    async def listing(self) -> Report:
-        """Everything that it keeps, as an index of ids."""
-        return await self._listed({})
-
-    async def folders_away(self) -> tuple[str, ...]:
-        """The root folders that the service itself cannot reach now."""
-        folders = await self.http.get("/api/v3/rootfolder", list[_Root])
-        return tuple(folder.path for folder in folders if not folder.accessible)
-
-    async def of_tmdb(self, tmdb: int) -> int | None:
-        """Radarr's number of a film; Sonarr is not asked, it would read its whole list for that."""
-        found = (await self._listed({"tmdbId": str(tmdb)})).titles
-        return found.find(Ids(tmdb)) if found else None
-
-    async def _listed(self, query: dict[str, str]) -> Report:
+    async def listing(self, **query: str) -> Report:
+        """Everything that it keeps, as an index of ids; a query narrows it."""
         path, found = self._application.path, _Reading(self)
         reader = RecordReader(_Record)
         async with self.http.stream(path, query) as chunks:
@@ -217,3 +204,13 @@ class ArrClient:
                     found.add(reader.feed(chunk))
                 found.add(reader.close(list)[0])
         return found.report()
+
+    async def folders_away(self) -> tuple[str, ...]:
+        """The root folders that the service itself cannot reach now."""
+        folders = await self.http.get("/api/v3/rootfolder", list[_Root])
+        return tuple(folder.path for folder in folders if not folder.accessible)
+
+    async def of_tmdb(self, tmdb: int) -> int | None:
+        """Radarr's number of a film; Sonarr is not asked, it would read its whole list for that."""
+        found = (await self.listing(tmdbId=str(tmdb))).titles
+        return found.find(Ids(tmdb)) if found else None

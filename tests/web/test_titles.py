@@ -173,7 +173,7 @@ async def test_a_title_tells_where_it_is_and_who_gave_its_ids(stand: Stand, alic
 
 
 async def test_a_title_tells_which_instances_have_it(tmp_path: Path) -> None:
-    """On its page and in the API, with the number and an address at each; the first page has all."""
+    """On its page and in the API, with its number and address there; the first page has all."""
     world = a_world()
     world.further = {"radarr_4k": {}, "radarr_for_kids": {}}
     world.radarr_knows(METROPOLIS, number=70, instance="radarr_4k")
