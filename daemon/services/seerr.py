@@ -139,41 +139,25 @@ class _Page:
 
 
 class SeerrClient:
-    """One Seerr.
-
-    Args:
-        http: how to reach it, with its API key in `X-Api-Key`.
-    """
+    """One Seerr, asked with its key in `X-Api-Key`; all questions may raise ServiceError."""
 
     def __init__(self, http: ServiceHttp) -> None:
         self.http = http
         self._pages: dict[tuple[str, int], _Page] = {}
 
     async def check(self) -> str:
-        """What is found there, once the key is proven; the version alone needs none.
-
-        Raises:
-            ServiceError: one of its kinds.
-        """
+        """What is found there, once the key is proven; the version alone needs none."""
         found = await self.http.get(f"{_API}/status", _Version)
         await self._page("pending", 0)
         return f"version {found.version}"
 
     async def identity(self) -> str:
-        """What tells this Seerr from any other, also after a restart; "" if it has nothing.
-
-        Raises:
-            ServiceError: one of its kinds.
-        """
+        """What tells this Seerr from any other, also after a restart; "" if it has nothing."""
         public = (await self.http.get(f"{_API}/settings/public", _Public)).vapidPublic
         return hashlib.sha256(public.encode()).hexdigest()[:32] if public else ""
 
     async def open_requests(self) -> OpenRequests:
-        """All requests that are pending, failed or approved.
-
-        Raises:
-            ServiceError: one of its kinds.
-        """
+        """All requests that are pending, failed or approved."""
         requests: dict[int, SeerrRequest] = {}
         defects: list[ItemError] = []
         whole = True
@@ -185,11 +169,7 @@ class SeerrClient:
         return OpenRequests(list(requests.values()), defects, whole)
 
     async def status_of(self, number: int) -> SeerrStatus | None:
-        """The status of one request; None if Seerr has none of that number any more.
-
-        Raises:
-            ServiceError: one of its kinds.
-        """
+        """The status of one request; None if Seerr has none of that number any more."""
         path = f"{_API}/request/{number}"
         reply = await self.http.read(path, also={HTTPStatus.NOT_FOUND})
         if reply.status != HTTPStatus.NOT_FOUND:
@@ -203,11 +183,7 @@ class SeerrClient:
         return None
 
     async def title(self, media_type: MediaType, tmdb: int) -> SeerrTitle:
-        """What a title is called; Seerr asks TMDB, or remembers.
-
-        Raises:
-            ServiceError: one of its kinds; where TMDB is away, it is an error of Seerr's.
-        """
+        """What a title is called; where Seerr has to ask TMDB and cannot, that is its own error."""
         noun = "movie" if media_type is MediaType.MOVIE else "tv"
         path = f"{_API}/{noun}/{tmdb}"
         return _title(decoded(self.http, path, (await self.http.read(path)).body, _Detail))

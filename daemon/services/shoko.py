@@ -76,21 +76,13 @@ class _File(msgspec.Struct, gc=False):
 
 
 class ShokoClient:
-    """One Shoko.
-
-    Args:
-        http: how to reach it, with its key in `apikey`.
-    """
+    """One Shoko, asked with its key in `apikey`; all questions may raise ServiceError."""
 
     def __init__(self, http: ServiceHttp) -> None:
         self.http = http
 
     async def check(self) -> str:
-        """What is found there, once the key is proven; a user without rights has a good one.
-
-        Raises:
-            ServiceError: one of its kinds.
-        """
+        """What is found there, once the key is proven; a user without rights has a good one."""
         if (error := await self._not_started()) is not None:
             raise error
         path = f"{_API}/Init/Version"
@@ -105,11 +97,8 @@ class ShokoClient:
     async def report(self, paths: Iterable[str]) -> ShokoReport:
         """How far it has come with files, by the paths that Radarr and Sonarr give.
 
-        A path that Shoko cannot answer is left out. What holds it up is asked for only where a
-        file waits for it.
-
-        Raises:
-            ServiceError: one of its kinds; that of a path, if none could be answered.
+        A path that Shoko cannot answer is left out; if it can answer none, that is the error. What
+        holds it up is asked for only where a file waits for it.
         """
         files: dict[str, ShokoMatch] = {}
         failure: ServiceError | None = None
