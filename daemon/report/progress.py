@@ -44,12 +44,12 @@ class Event(NamedTuple):
     Attributes:
         id: grows by one with each event.
         kind: "progress", "started", "done" and the like.
-        data: what is to be told, ready for JSON.
+        data: what is to be told: a dictionary for JSON, or a dataclass.
     """
 
     id: int
     kind: str
-    data: dict[str, Any]
+    data: Any
 
 
 @dataclass(eq=False, slots=True)

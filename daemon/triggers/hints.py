@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 from daemon.apply.run import SyncService
 from daemon.domain import Actor, LibraryItem, Scope, Trigger
@@ -56,6 +56,19 @@ def due(first: float, last: float, quiet: float, at_most: float) -> float:
     return min(last + quiet, first + at_most)
 
 
+@dataclass(frozen=True, slots=True)
+class HookFigures:
+    """How webhooks fare."""
+
+    state: str
+    last_at: str | None
+    last_kind: str | None
+    last_24h: dict[str, int]
+    foreign: int
+    lag_median_s: float | None
+    lag_p99_s: float | None
+
+
 @dataclass(slots=True)
 class Statistics:
     """What came in. Times are seconds of a clock that does not jump, but for `last_at`.
@@ -84,19 +97,20 @@ class Statistics:
         self.kinds[-1][1][kind] += 1
         self.totals[kind] += 1
 
-    def as_dict(self) -> dict[str, Any]:
-        """The figures as they are told to people and machines."""
+    @property
+    def figures(self) -> HookFigures:
+        """What is told of them to people and machines."""
         lags = sorted(self.lags)
         worst = lags[math.ceil(len(lags) * 0.99) - 1] if lags else None
-        return {
-            "state": "receiving" if self.last_at else "never received",
-            "last_at": self.last_at.isoformat() if self.last_at else None,
-            "last_kind": self.last_kind or None,
-            "last_24h": dict(sum((counter for _, counter in self.kinds), Counter())),
-            "foreign": self.foreign,
-            "lag_median_s": round(median(lags), 3) if lags else None,
-            "lag_p99_s": None if worst is None else round(worst, 3),
-        }
+        return HookFigures(
+            state="receiving" if self.last_at else "never received",
+            last_at=self.last_at.isoformat() if self.last_at else None,
+            last_kind=self.last_kind or None,
+            last_24h=dict(sum((counter for _, counter in self.kinds), Counter())),
+            foreign=self.foreign,
+            lag_median_s=round(median(lags), 3) if lags else None,
+            lag_p99_s=None if worst is None else round(worst, 3),
+        )
 
 
 class HintDebouncer:

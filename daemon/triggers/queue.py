@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final, Literal
 
 from daemon.apply.run import SyncService
 from daemon.domain import Actor, Outcome, Scope, SourceFailure, Trigger
@@ -18,10 +18,27 @@ from daemon.errors import DaemonError, FileReplacedError
 from daemon.logs import logger
 from daemon.report.progress import Feed, Phase, Progress
 from daemon.report.result import RunStats, SyncResult
+from daemon.store.rows import Timestamp
 
 _log = logger(__name__)
 _PACE: Final = 0.2
 """Seconds between two pieces of news of one phase; what a thousand listeners are told costs."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """A run that waits or is going."""
+
+    run_id: int
+    state: Literal["waiting", "running"]
+    trigger: str
+    actor: str
+    kind: str
+    started_at: Timestamp | None
+    phase: str
+    done: int
+    total: int | None
+    errors: int
 
 
 @dataclass(eq=False, slots=True)
@@ -42,20 +59,22 @@ class QueuedRun:
     started_at: datetime | None = None
     progress: Progress = field(default_factory=lambda: Progress(Phase.ASKING))
 
-    def as_dict(self) -> dict[str, Any]:
+    @property
+    def status(self) -> RunStatus:
         """The run as it is told to people and machines."""
-        return {
-            "run_id": self.number,
-            "state": "running" if self.started_at else "waiting",
-            "trigger": self.trigger.value,
-            "actor": self.actor.name,
-            "kind": self.scope.kind,
-            "started_at": self.started_at.isoformat() if self.started_at else None,
-            "phase": self.progress.phase.value,
-            "done": self.progress.done,
-            "total": self.progress.total,
-            "errors": self.progress.errors,
-        }
+        progress, began = self.progress, self.started_at
+        return RunStatus(
+            run_id=self.number,
+            state="running" if began else "waiting",
+            trigger=self.trigger.value,
+            actor=self.actor.name,
+            kind=self.scope.kind,
+            started_at=began.isoformat() if began else None,
+            phase=progress.phase.value,
+            done=progress.done,
+            total=progress.total,
+            errors=progress.errors,
+        )
 
 
 class Worker:
@@ -130,7 +149,7 @@ class Worker:
         self.running.progress = progress
         if news or self._moved - self._told >= _PACE:
             self._told = self._moved
-            self._feed.publish("progress", self.running.as_dict())
+            self._feed.publish("progress", asdict(self.running.status))
 
     async def serve(self) -> None:
         """Do the runs, until cancelled; the one that is going is then ended first."""
@@ -153,7 +172,7 @@ class Worker:
         self._service.cancel_requested = self._service.ending = False
         self._moved = time.monotonic()
         ticket.started_at = datetime.now(UTC)
-        self._feed.publish("started", ticket.as_dict())
+        self._feed.publish("started", asdict(ticket.status))
         for listener in self.began:
             listener(ticket.scope.kind)
         asked = (ticket.trigger, ticket.actor, ticket.scope, ticket.number)

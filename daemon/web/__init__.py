@@ -10,6 +10,8 @@ from typing import Final
 
 from aiohttp import web
 
+from daemon.triggers.hints import HookFigures
+from daemon.triggers.queue import RunStatus
 from daemon.web import actions, admin, hooks, machines, models, pages
 from daemon.web.auth import AdminAuth, RateLimiter, WebhookAuth
 from daemon.web.events import STREAM, events
@@ -27,7 +29,7 @@ _MAX_BYTES: Final = 64 * 1024
 
 
 def _sync(path: str) -> Route:
-    replies: Replies = {200: models.SyncResult, 202: models.QueuedRun}
+    replies: Replies = {200: models.SyncResult, 202: RunStatus}
     return Route("POST", path, admin.sync, replies, (409, 502))
 
 
@@ -52,15 +54,15 @@ ROUTES: Final = (
     Route("GET", "/admin/sync/events", events, {200: STREAM}),
     Route("GET", "/admin/runs", admin.runs, {200: models.Runs}),
     Route("GET", "/admin/runs/{run_id}", admin.run, {200: models.RunDetail}, (404,)),
-    _on_run("cancel", admin.cancel, 202, models.QueuedRun),
-    _on_run("approve", actions.approve, 202, models.QueuedRun),
+    _on_run("cancel", admin.cancel, 202, RunStatus),
+    _on_run("approve", actions.approve, 202, RunStatus),
     _on_run("discard", actions.discard, 200, models.Settled),
     _on_run("undo", actions.undo, 200, models.UndoneRun),
     Route("GET", "/admin/titles/{request_id}", admin.title, {200: models.TitleDetail}, (404,)),
     Route("GET", "/admin/attention", admin.attention, {200: models.Attention}),
     Route("POST", "/admin/attention", actions.settle, _SETTLED, (409,)),
-    Route("GET", "/admin/hooks", hooks.state, {200: models.Hooks}),
-    Route("POST", "/admin/hooks/test", hooks.test, {200: models.HookTest}, (409,)),
+    Route("GET", "/admin/hooks", hooks.state, {200: HookFigures}),
+    Route("POST", "/admin/hooks/test", hooks.test, {200: hooks.HookTest}, (409,)),
     _hook("jellyfin", hooks.jellyfin),
     _hook("radarr", hooks.arr),
     _hook("radarr/{name}", hooks.further_arr, (404,)),

@@ -36,7 +36,7 @@ async def approve(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
     held = plan.titles if plan else []
     scope = Scope(approved=_rows(held, HeldKind.REMOVE), unlinks=_rows(held, HeldKind.UNLINK))
     ticket = parts.worker.ask(Trigger.ADMIN, call.actor, scope)
-    return call.accepted(ticket.as_dict(), ticket.number)
+    return call.accepted(ticket.status, ticket.number)
 
 
 def _rows(held: Iterable[HeldTitle], kind: HeldKind) -> frozenset[int]:
@@ -100,10 +100,8 @@ async def settle(call: ApiRequest[RequestModel, SettleBody]) -> web.StreamRespon
     """
     asked = call.body
     done = await settled(call, asked.do, asked.kind, asked.target)
-    document = {**asked.model_dump(), "run_id": done.run_id}
-    if done.run_id is None:
-        return web.json_response(document)
-    return call.accepted(document, done.run_id)
+    told = models.SettledFinding(asked.do, asked.kind, asked.target, done.run_id)
+    return reply(told) if done.run_id is None else call.accepted(told, done.run_id)
 
 
 async def settled(call: ApiRequest[Any, Any], verb: str, kind: str, target: str) -> Done:

@@ -36,7 +36,7 @@ async def sync(call: ApiRequest[models.SyncQuery, models.SyncBody]) -> web.Strea
     ticket = call.site.parts.worker.ask(Trigger.ADMIN, call.actor)
     await call.record("sync.asked", f"run {ticket.number}", ticket.number)
     if not call.query.wait:
-        return call.accepted(ticket.as_dict(), ticket.number)
+        return call.accepted(ticket.status, ticket.number)
     return _ended(await _result(call.site, ticket.result, f"run {ticket.number}"))
 
 
@@ -72,17 +72,17 @@ async def state(call: PlainRequest) -> web.StreamResponse:
     return reply(await current(call.site.parts))
 
 
-async def current(parts: Dependencies) -> dict[str, Any]:
+async def current(parts: Dependencies) -> models.SyncState:
     """What is, was and will be, as `GET /admin/sync` tells it."""
     runs, _ = await parts.store.read(history.runs, None, 2)
     worker, next_run = parts.worker, parts.schedule.next_run
-    return {
-        "now": parts.clock().isoformat(),
-        "last": next((run for run in runs if run.outcome != Outcome.RUNNING), None),
-        "running": worker.running and worker.running.as_dict(),
-        "waiting": worker.waiting and worker.waiting.as_dict(),
-        "next_run": next_run and next_run.isoformat(),
-    }
+    return models.SyncState(
+        now=parts.clock().isoformat(),
+        last=next((run for run in runs if run.outcome != Outcome.RUNNING), None),
+        running=worker.running.status if worker.running else None,
+        waiting=worker.waiting.status if worker.waiting else None,
+        next_run=next_run.isoformat() if next_run else None,
+    )
 
 
 async def runs(call: ApiRequest[models.RunsQuery, models.RequestModel]) -> web.StreamResponse:
@@ -102,7 +102,7 @@ async def run(call: ApiRequest[models.RunQuery, models.RequestModel]) -> web.Str
         raise _unknown(query.run_id)
     kept = await parts.store.read(history.decisions, query.run_id, query.after, query.limit)
     plan = await parts.store.read(plans.one, query.run_id)
-    progress = ticket and ticket.as_dict()
+    progress = ticket and ticket.status
     more = {"progress": progress, "plan": plan, "decisions": kept.rows, "next_after": kept.next}
     return reply(extended(models.RunDetail, found, **more))
 
@@ -114,9 +114,9 @@ def _ticket(parts: Dependencies, number: int) -> QueuedRun | None:
 
 def _unwritten(ticket: QueuedRun) -> Run:
     """What is known of a run that has no row yet."""
-    live = ticket.as_dict()
-    asked = (live["trigger"], live["actor"], live["started_at"])
-    return Run(ticket.number, *asked, ended_at=None, outcome=live["state"], result=None)
+    live = ticket.status
+    asked = (live.trigger, live.actor, live.started_at)
+    return Run(ticket.number, *asked, ended_at=None, outcome=live.state, result=None)
 
 
 async def cancel(call: ApiRequest[models.RunRef, models.RequestModel]) -> web.StreamResponse:
@@ -125,7 +125,7 @@ async def cancel(call: ApiRequest[models.RunRef, models.RequestModel]) -> web.St
     ticket = _ticket(parts, number)
     if ticket is None and await parts.store.read(history.run, number) is None:
         raise _unknown(number)
-    document = ticket and ticket.as_dict()
+    document = ticket and ticket.status
     if not parts.worker.cancel(number):
         raise Problem(409, f"run {number} is neither going nor waiting")
     await call.record("run.cancelled", f"run {number}", number)

@@ -32,7 +32,7 @@ async def events(call: PlainRequest) -> web.StreamResponse:
     reply = web.StreamResponse(headers=_HEADERS)
     with feed.subscription() as place:
         missed = feed.since(_last_seen(request, site.boot))
-        snapshot = await current(site.parts) if missed is None else {}
+        snapshot = await current(site.parts) if missed is None else None
         seen = feed.last_id
         first = [Event(seen, "snapshot", snapshot)] if missed is None else missed
         await reply.prepare(request)

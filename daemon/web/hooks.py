@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import aiohttp
 from aiohttp import web
 
 from daemon.services.webhooks import HookError, arr_note, jellyfin_note
-from daemon.web.models import InstanceRef, RequestModel
+from daemon.web.models import InstanceRef, RequestModel, Taken
 from daemon.web.problems import Problem
-from daemon.web.routes import ApiRequest, PlainRequest
+from daemon.web.routes import ApiRequest, PlainRequest, reply
 
 _Note = TypeVar("_Note")
 _SECONDS: Final = 10.0
@@ -24,7 +25,7 @@ async def jellyfin(call: PlainRequest) -> web.StreamResponse:
     if (note := _read(call, jellyfin_note)) is None:
         return web.Response(status=204)
     call.site.parts.intake.take(note)
-    return web.json_response({"taken": note.kind}, status=202)
+    return reply(Taken(note.kind), 202)
 
 
 async def arr(call: PlainRequest) -> web.StreamResponse:
@@ -44,9 +45,9 @@ async def further_arr(call: ApiRequest[InstanceRef, RequestModel]) -> web.Stream
 
 def _imported(call: ApiRequest[Any, Any], instance: str = "") -> web.StreamResponse:
     if (coming := _read(call, arr_note)) is None:
-        return web.json_response({"taken": ""})
+        return reply(Taken(""))
     call.site.parts.intake.expect(coming._replace(instance=instance))
-    return web.json_response({"taken": coming.kind}, status=202)
+    return reply(Taken(coming.kind), 202)
 
 
 def _read(call: ApiRequest[Any, Any], understand: Callable[[bytes], _Note]) -> _Note:
@@ -59,15 +60,24 @@ def _read(call: ApiRequest[Any, Any], understand: Callable[[bytes], _Note]) -> _
 
 async def state(call: PlainRequest) -> web.StreamResponse:
     """What came in lately, and how long it took from a hint to its row."""
-    return web.json_response(call.site.parts.intake.statistics.as_dict())
+    return reply(call.site.parts.intake.statistics.figures)
+
+
+@dataclass(frozen=True, slots=True)
+class HookTest:
+    """What came of a webhook to ourselves."""
+
+    url: str
+    good: bool
+    detail: str
 
 
 async def test(call: PlainRequest) -> web.StreamResponse:
     """Send a webhook to ourselves through the address of senders, and tell what came of it."""
-    return web.json_response(await tested(call))
+    return reply(await tested(call))
 
 
-async def tested(call: PlainRequest) -> dict[str, object]:
+async def tested(call: PlainRequest) -> HookTest:
     """The same, shared by the API and the page.
 
     Raises:
@@ -79,19 +89,18 @@ async def tested(call: PlainRequest) -> dict[str, object]:
     url = f"{settings.http.address}/hooks/jellyfin"
     headers = {"X-Library-Sync-Secret": settings.webhook.secret.get_secret_value()}
     await call.record("hook.tested", url)
-    outcome = await _sent(url, headers)
-    return {"url": url, **outcome}
+    return await _sent(url, headers)
 
 
-async def _sent(url: str, headers: dict[str, str]) -> dict[str, object]:
+async def _sent(url: str, headers: dict[str, str]) -> HookTest:
     timeout = aiohttp.ClientTimeout(total=_SECONDS)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.post(url, data=_TEST, headers=headers, allow_redirects=False) as reply,
+            session.post(url, data=_TEST, headers=headers, allow_redirects=False) as answer,
         ):
-            good = reply.status == _NOTHING_TO_DO
-            detail = "it arrived" if good else f"HTTP {reply.status} came back"
+            good = answer.status == _NOTHING_TO_DO
+            detail = "it arrived" if good else f"HTTP {answer.status} came back"
     except (aiohttp.ClientError, TimeoutError) as error:
         good, detail = False, f"it did not arrive: {type(error).__name__}"
-    return {"good": good, "detail": detail}
+    return HookTest(url, good, detail)

@@ -9,15 +9,16 @@ from aiohttp import web
 
 from daemon.errors import StoreError
 from daemon.store import history
+from daemon.web import models
 from daemon.web.metrics import CONTENT_TYPE, exposition
-from daemon.web.routes import PlainRequest
+from daemon.web.routes import PlainRequest, reply
 
 _PATIENCE: Final = 2.0
 
 
 async def alive(_: PlainRequest) -> web.StreamResponse:
     """The process answers; nothing else is looked at."""
-    return web.json_response({"status": "ok"})
+    return reply(models.Alive())
 
 
 async def ready(call: PlainRequest) -> web.StreamResponse:
@@ -28,14 +29,13 @@ async def ready(call: PlainRequest) -> web.StreamResponse:
         async with asyncio.timeout(_PATIENCE):
             await parts.store.read(history.runs, None, 1)
     except StoreError as error:
-        reasons.append({"what": "tracker", "kind": error.kind})
+        reasons.append(models.Reason("tracker", error.kind))
     except TimeoutError:
-        reasons.append({"what": "tracker", "kind": "timed_out"})
+        reasons.append(models.Reason("tracker", "timed_out"))
     jellyfin = parts.health.services[parts.services.jellyfin.http.service]
     if jellyfin.up is False:
-        reasons.append({"what": jellyfin.name.lower(), "kind": jellyfin.kind})
-    document = {"ready": not reasons, "reasons": reasons}
-    return web.json_response(document, status=503 if reasons else 200)
+        reasons.append(models.Reason(jellyfin.name.lower(), jellyfin.kind))
+    return reply(models.Ready(not reasons, reasons), 503 if reasons else 200)
 
 
 async def metrics(call: PlainRequest) -> web.StreamResponse:

@@ -23,8 +23,10 @@ from daemon.store.attention import Finding
 from daemon.store.audit import AuditEntry
 from daemon.store.history import Decision, Run
 from daemon.store.plans import Plan
+from daemon.store.rows import Timestamp
 from daemon.store.titles import TitleFacts
 from daemon.store.undo import Undone
+from daemon.triggers.queue import RunStatus
 
 _HIGHEST = 2**63 - 1
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,12})?([Zz]|[+-]\d\d:\d\d)")
@@ -162,12 +164,6 @@ class AuditQuery(RequestModel):
     limit: _Limit = 50
 
 
-class ResponseModel(BaseModel):
-    """What a reply holds."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
 class ProblemDocument(BaseModel):
     """What went wrong (RFC 9457)."""
 
@@ -203,21 +199,6 @@ class SyncResult(BaseModel):
     plan: list[dict[str, Any]] = Field([], description="what a dry run would write")
 
 
-class QueuedRun(ResponseModel):
-    """A run that waits or is going."""
-
-    run_id: int
-    state: Literal["waiting", "running"]
-    trigger: str
-    actor: str
-    kind: str
-    started_at: datetime | None
-    phase: str
-    done: int
-    total: int | None
-    errors: int
-
-
 @dataclass(frozen=True, slots=True)
 class Runs:
     """Runs, the newest first; ask with `next_before` for more, null if there is none."""
@@ -230,7 +211,7 @@ class Runs:
 class RunDetail(Run):
     """One run, and what it decided; ask with `next_after` for more, null if there is none."""
 
-    progress: QueuedRun | None
+    progress: RunStatus | None
     plan: Plan | None
     decisions: list[Decision]
     next_after: int | None
@@ -274,66 +255,52 @@ class UndoneRun:
     titles: list[Undone]
 
 
-class SyncState(ResponseModel):
+@dataclass(frozen=True, slots=True)
+class SyncState:
     """What is, was and will be."""
 
-    now: datetime
+    now: Timestamp
     last: Run | None
-    running: QueuedRun | None
-    waiting: QueuedRun | None
-    next_run: datetime | None
+    running: RunStatus | None
+    waiting: RunStatus | None
+    next_run: Timestamp | None
 
 
-class Alive(ResponseModel):
+@dataclass(frozen=True, slots=True)
+class Alive:
     """The process answers."""
 
-    status: Literal["ok"]
+    status: Literal["ok"] = "ok"
 
 
-class Reason(ResponseModel):
+@dataclass(frozen=True, slots=True)
+class Reason:
     """Something that is not as it should be."""
 
     what: str
     kind: str
 
 
-class Ready(ResponseModel):
+@dataclass(frozen=True, slots=True)
+class Ready:
     """Whether work can be done."""
 
     ready: bool
     reasons: list[Reason]
 
 
-class SettledFinding(ResponseModel):
-    """What becomes of a finding."""
+@dataclass(frozen=True, slots=True)
+class SettledFinding:
+    """What becomes of a finding, and the run that sees to it; null where none has to."""
 
     do: str
     kind: str
     target: str
-    run_id: int | None = Field(description="the run that sees to it; null where none has to")
+    run_id: int | None
 
 
-class Taken(ResponseModel):
+@dataclass(frozen=True, slots=True)
+class Taken:
     """The kind of webhook that was taken; "" if nothing will come of it."""
 
     taken: str
-
-
-class Hooks(ResponseModel):
-    """How webhooks fare."""
-
-    state: str
-    last_at: str | None
-    last_kind: str | None
-    last_24h: dict[str, int]
-    foreign: int
-    lag_median_s: float | None
-    lag_p99_s: float | None
-
-
-class HookTest(ResponseModel):
-    """What came of a webhook to ourselves."""
-
-    url: str
-    good: bool
-    detail: str

@@ -129,7 +129,7 @@ class ApiRequest(Generic[_Query, _Body]):
         after = {"address": self.request[ADDRESS]}
         return AuditEvent(action, self.actor, run_id, target, reason, after=after)
 
-    def accepted(self, document: Mapping[str, Any], run_id: int) -> web.Response:
+    def accepted(self, document: object, run_id: int) -> web.Response:
         """The reply that a run sees to it, and where that can be followed."""
         where = f"{self.site.parts.settings.http.base_path}/admin/runs/{run_id}"
         return reply(document, 202, Location=where)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any, Final, NamedTuple
@@ -215,7 +215,7 @@ def going(facts: Facts) -> dict[str, Any] | None:
     at = steps.index(ticket.progress.phase) if facts.running else -1
     waiting = facts.waiting if facts.running else None
     return {
-        **ticket.as_dict(),
+        **asdict(ticket.status),
         "what": KINDS[ticket.scope.kind],
         "why": because(ticket.trigger.value, ticket.actor.name),
         "steps": [(step.value, _place(place, at)) for place, step in enumerate(steps)],

@@ -67,7 +67,7 @@ class StatusPages(Pages):
             pausable=PAUSABLE,
             libraries=[one for one in parts.service.libraries if one.id],
             **self._looked(visit),
-            hook=parts.intake.statistics.as_dict(),
+            hook=parts.intake.statistics.figures,
             settings=parts.settings,
             sqlite=sqlite3.sqlite_version,
             audit_ok=parts.store.audit_ok,
