@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any, Final, NamedTuple
@@ -20,7 +20,8 @@ from daemon.settings import Sync
 from daemon.store.attention import Finding
 from daemon.store.glance import Dashboard, PlanSummary
 from daemon.store.history import Line, Run
-from daemon.triggers.queue import QueuedRun
+from daemon.store.rows import extended
+from daemon.triggers.queue import QueuedRun, RunStatus
 from daemon.triggers.schedule import Done, Job
 
 STATES: Final = ("ok", "running", "partial", "held", "failed", "never", "plain")
@@ -206,7 +207,36 @@ def _first(texts: Iterable[str]) -> str:
     return next(iter(texts), "")
 
 
-def going(facts: Facts) -> dict[str, Any] | None:
+class Cell(NamedTuple):
+    """How far a service has got in a run, as an icon and in words."""
+
+    name: str
+    state: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Going(RunStatus):
+    """A run that waits or is going, for people.
+
+    Attributes:
+        what: it does, and `why`.
+        steps: what it does one after the other, each with its place: done, current or todo.
+        stuck: what it waits for; "" while it moves.
+        ends: when it will probably have ended.
+        next: number of the run that waits for it.
+    """
+
+    what: str
+    why: str
+    steps: list[tuple[str, str]]
+    cells: list[Cell]
+    stuck: str
+    ends: datetime | None
+    next: int | None
+
+
+def going(facts: Facts) -> Going | None:
     """The run that is going, and the one that waits for it; None while there is neither."""
     ticket = facts.running or facts.waiting
     if ticket is None:
@@ -214,19 +244,20 @@ def going(facts: Facts) -> dict[str, Any] | None:
     steps = [*Phase]
     at = steps.index(ticket.progress.phase) if facts.running else -1
     waiting = facts.waiting if facts.running else None
-    return {
-        **asdict(ticket.status),
-        "what": KINDS[ticket.scope.kind],
-        "why": because(ticket.trigger.value, ticket.actor.name),
-        "steps": [(step.value, _place(place, at)) for place, step in enumerate(steps)],
-        "cells": [*_cells(facts)] if facts.running else [],
-        "stuck": _stuck(facts, ticket.progress.phase) if facts.running else "",
-        "ends": _ends(facts, ticket),
-        "next": waiting and waiting.number,
-    }
+    return extended(
+        Going,
+        ticket.status,
+        what=KINDS[ticket.scope.kind],
+        why=because(ticket.trigger.value, ticket.actor.name),
+        steps=[(step.value, _place(place, at)) for place, step in enumerate(steps)],
+        cells=[*_cells(facts)] if facts.running else [],
+        stuck=_stuck(facts, ticket.progress.phase) if facts.running else "",
+        ends=_ends(facts, ticket),
+        next=waiting.number if waiting else None,
+    )
 
 
-def _cells(facts: Facts) -> Iterator[dict[str, str]]:
+def _cells(facts: Facts) -> Iterator[Cell]:
     """How far each service has got in this run; what came of it shows once all were asked."""
     asking = facts.running is not None and facts.running.progress.phase is Phase.ASKING
     for name, health in facts.services.items():
@@ -234,14 +265,14 @@ def _cells(facts: Facts) -> Iterator[dict[str, str]]:
         calls = f"{count(now.calls - before.calls, 'call')} so far"
         if asking or now.waiting:
             doing = "waiting, " if now.waiting else ""
-            yield {"name": name, "state": "running", "words": doing + calls}
+            yield Cell(name, "running", doing + calls)
         elif health.up is False:
-            yield {"name": name, "state": "failed", "words": "away"}
+            yield Cell(name, "failed", "away")
         else:
-            yield {"name": name, "state": "ok", "words": calls}
+            yield Cell(name, "ok", calls)
     for application in APPLICATIONS.values():
         if application.name not in facts.services:
-            yield {"name": application.name, "state": "never", "words": "not configured"}
+            yield Cell(application.name, "never", "not configured")
 
 
 def _stuck(facts: Facts, phase: Phase) -> str:
@@ -268,13 +299,44 @@ def _ends(facts: Facts, ticket: QueuedRun) -> datetime | None:
     return ends if ends > facts.now else None
 
 
+class Ended(NamedTuple):
+    """How a job went once; a run has a number and counts."""
+
+    at: str | datetime | None
+    outcome: str
+    took: float
+    words: str
+    run: int | None = None
+    counts: str = ""
+    errors: int = 0
+
+
+class JobView(NamedTuple):
+    """What is done by itself: how it went the last times, and when it comes next.
+
+    Attributes:
+        plan: when it comes, in words.
+        lasted: seconds of the last times, the newest last.
+        spark: the same as the points of a line.
+    """
+
+    name: str
+    title: str
+    plan: str
+    last: Ended | None
+    lasted: list[float]
+    spark: str
+    next: datetime | None
+    paused: bool
+
+
 def jobs(
     glance: Dashboard,
     schedule: Mapping[str, Job],
     due: Callable[[str], datetime | None],
     sync: Sync,
-) -> Iterator[dict[str, Any]]:
-    """What is done by itself: how it went the last times, and when it comes next."""
+) -> Iterator[JobView]:
+    """Each job, as it stands."""
     plans = {
         "full": ("Full sync", _every(sync.every)),
         "quick": ("Quick look", _every(sync.quick)),
@@ -286,39 +348,26 @@ def jobs(
         runs = [_of_run(line) for line in glance.jobs.get(name, ())]
         dones = [_of_done(one) for one in reversed(job.done)] if job else []
         latest = runs if name in glance.jobs else dones
-        yield {
-            "name": name,
-            "title": title,
-            "plan": plan,
-            "last": latest[0] if latest else None,
-            "spark": spark([one["took"] for one in reversed(latest)]),
-            "lasted": [one["took"] for one in reversed(latest)],
-            "next": due(name) if job else None,
-            "paused": job is not None and job.paused,
-        }
+        lasted = [one.took for one in reversed(latest)]
+        coming, paused = due(name) if job else None, job is not None and job.paused
+        last = latest[0] if latest else None
+        yield JobView(name, title, plan, last, lasted, spark(lasted), coming, paused)
 
 
 def _every(pause: timedelta) -> str:
     return f"every {span(pause.total_seconds())}" if pause else "switched off"
 
 
-def _of_run(line: Line) -> dict[str, Any]:
+def _of_run(line: Line) -> Ended:
     counts = line.counts
     changed = counts["updated"] + counts[Count.PROMOTED]
-    return {
-        "at": line.ended_at,
-        "outcome": line.outcome,
-        "took": duration(line) or 0.0,
-        "run": line.id,
-        "counts": f"+{counts[Count.ADDED]:,} ~{changed:,} \N{MINUS SIGN}{counts[Count.REMOVED]:,}",
-        "errors": counts["errors"],
-        "words": came_to(line),
-    }
+    told = f"+{counts[Count.ADDED]:,} ~{changed:,} \N{MINUS SIGN}{counts[Count.REMOVED]:,}"
+    how = (line.ended_at, line.outcome, duration(line) or 0.0, came_to(line))
+    return Ended(*how, run=line.id, counts=told, errors=counts["errors"])
 
 
-def _of_done(done: Done) -> dict[str, Any]:
-    outcome = "ok" if done.good else "failed"
-    return {"at": done.at, "outcome": outcome, "took": done.seconds, "words": done.words}
+def _of_done(done: Done) -> Ended:
+    return Ended(done.at, "ok" if done.good else "failed", done.seconds, done.words)
 
 
 def spark(seconds: Sequence[float]) -> str:
@@ -331,18 +380,34 @@ def spark(seconds: Sequence[float]) -> str:
     )
 
 
-def source(health: ServiceHealth, result: Mapping[str, Any]) -> dict[str, Any]:
-    """A service: how it is, and what the latest full run, whose result this is, saw of it."""
+class ServiceView(NamedTuple):
+    """A service: how it is, and what the latest full run saw of it.
+
+    Attributes:
+        latency: seconds a call.
+        listed: how many titles it has.
+        away: its folders that it could not reach.
+    """
+
+    health: ServiceHealth
+    version: str
+    latency: float | None
+    listed: int | None
+    away: Sequence[str]
+
+
+def source(health: ServiceHealth, result: Mapping[str, Any]) -> ServiceView:
+    """A service by the result of the latest full run."""
     name = health.name
     calls = result.get("calls", {}).get(name) or {"calls": 0}
     listed = {JELLYFIN: result.get("total_scanned"), **result.get("listed", {})}
-    return {
-        "health": health,
-        "version": health.version or result.get("versions", {}).get(name, ""),
-        "latency": calls["seconds"] / calls["calls"] if calls["calls"] else None,
-        "listed": listed.get(name),
-        "away": result.get("folders_away", {}).get(name, ()),
-    }
+    return ServiceView(
+        health,
+        version=health.version or result.get("versions", {}).get(name, ""),
+        latency=calls["seconds"] / calls["calls"] if calls["calls"] else None,
+        listed=listed.get(name),
+        away=result.get("folders_away", {}).get(name, ()),
+    )
 
 
 def because(trigger: str, actor: str) -> str:
@@ -363,11 +428,21 @@ def came_to(line: Line) -> str:
     return ", ".join(parts) or "nothing new"
 
 
+class RuleView(NamedTuple):
+    """A rule of the removal guard: what was found, what lets titles go, and what it says."""
+
+    what: str
+    value: str
+    limit: str
+    says: str
+    why: str
+
+
 class Guarded(NamedTuple):
     """What the removal guard made of a run, and of what rules that comes."""
 
     words: str
-    rules: list[dict[str, str]]
+    rules: list[RuleView]
 
 
 def guarded(run: Run) -> Guarded | None:
@@ -392,11 +467,11 @@ def _guarded(result: Mapping[str, Any], rules: Mapping[str, Mapping[str, Any]]) 
     return f"{count(missing, 'title')} missing: {', '.join(parts) or 'left as they are'}."
 
 
-def _rule(rule: Mapping[str, Any]) -> dict[str, str]:
+def _rule(rule: Mapping[str, Any]) -> RuleView:
     plain = {**rule, "value": _plain(rule["value"]), "limit": _plain(rule["limit"])}
     what, value, limit = (text.format(**plain) for text in _RULES[rule["name"]])
     says = "passes" if not rule["why"] else "waits" if rule["name"] == "evidence" else "holds"
-    return {"what": what, "value": value, "limit": limit, "says": says, "why": rule["why"]}
+    return RuleView(what, value, limit, says, rule["why"])
 
 
 def _plain(value: object) -> str:
@@ -411,18 +486,22 @@ def note(code: str, run: str) -> str:
     return _NOTES.get(code, "").format(number)
 
 
-def grouped(findings: Iterable[Finding], most: int) -> Iterator[dict[str, Any]]:
+class FindingGroup(NamedTuple):
+    """Findings of one kind: how many, and the first few."""
+
+    kind: str
+    name: str
+    number: int
+    rows: list[Finding]
+
+
+def grouped(findings: Iterable[Finding], most: int) -> Iterator[FindingGroup]:
     """What needs somebody, by its kind: how many, and the first few."""
     kinds: dict[FindingKind, list[Finding]] = {}
     for finding in findings:
         kinds.setdefault(finding.kind, []).append(finding)
     for kind, rows in kinds.items():
-        yield {
-            "kind": kind,
-            "name": kind.words,
-            "number": len(rows),
-            "rows": rows[:most],
-        }
+        yield FindingGroup(kind, kind.words, len(rows), rows[:most])
 
 
 def moment(text: Value | datetime) -> datetime | None:

@@ -89,7 +89,7 @@ def test_the_guard_says_what_became_of_what_is_missing(counts: dict[str, int], w
     report = view.guarded(full(kind="full", guard=GUARD, **{**none, **counts}))
     assert report is not None
     assert report.words == words
-    assert [(one["what"], one["value"], one["limit"], one["says"]) for one in report.rules] == [
+    assert [(one.what, one.value, one.limit, one.says) for one in report.rules] == [
         ("Removal mode", "guarded", "guarded", "passes"),
         ("Missing from 2 readings", "2 of 1,200 titles", "all of them", "waits"),
         ("Missing in /films", "1,200", "at most 4,000", "holds"),
@@ -212,8 +212,16 @@ def test_a_run_that_goes_tells_where_it_is() -> None:
     found = view.going(facts(running=ticket(done=3, total=9), waiting=ticket(began=None)))
     assert found is not None
     names = ("what", "why", "done", "total", "next", "stuck", "ends")
-    assert tuple(found[name] for name in names) == ("full sync", "alice", 3, 9, 9, "", None)
-    assert [place for _, place in found["steps"]] == ["done", "current", "todo"]
+    assert tuple(getattr(found, name) for name in names) == (
+        "full sync",
+        "alice",
+        3,
+        9,
+        9,
+        "",
+        None,
+    )
+    assert [place for _, place in found.steps] == ["done", "current", "todo"]
     assert view.going(facts()) is None
 
 
@@ -221,7 +229,7 @@ def test_a_run_that_waits_has_done_no_step() -> None:
     """It is shown while it waits for the one before it to end."""
     found = view.going(facts(waiting=ticket(began=None)))
     assert found is not None
-    assert [place for _, place in found["steps"]] == ["todo"] * 3
+    assert [place for _, place in found.steps] == ["todo"] * 3
 
 
 @pytest.mark.parametrize(
@@ -243,7 +251,7 @@ def test_a_run_that_does_not_move_says_what_it_waits_for(
     asked = {"Jellyfin": CallStats(waiting=waiting), "Radarr": CallStats()}
     found = view.going(facts(running=ticket(), stuck=seconds, asked=asked))
     assert found is not None
-    assert found["stuck"] == said
+    assert found.stuck == said
 
 
 @pytest.mark.parametrize(
@@ -268,7 +276,7 @@ def test_a_run_that_goes_tells_of_each_service(
     )
     found = view.going(given)
     assert found is not None
-    cells = {one["name"]: (one["state"], one["words"]) for one in found["cells"]}
+    cells = {one.name: (one.state, one.words) for one in found.cells}
     assert (cells["Radarr"], cells["Sonarr"]) == (cell, ("never", "not configured"))
 
 
@@ -285,7 +293,7 @@ def test_the_end_is_guessed_from_the_runs_before(took: tuple[int, ...], left: in
     ]
     found = view.going(facts(running=ticket(began=began), glance=EMPTY._replace(lines=lines)))
     assert found is not None
-    assert found["ends"] == (None if left is None else NOW + timedelta(seconds=left))
+    assert found.ends == (None if left is None else NOW + timedelta(seconds=left))
 
 
 @pytest.mark.parametrize(
@@ -344,14 +352,15 @@ def test_each_job_tells_how_it_went_and_when_it_comes() -> None:
     jobs = {name: Job(work) for name in ("full", "quick", "housekeeping")}
     jobs["quick"].paused = True
     jobs["quick"].done.append(Done(NOW, 0.5, "nothing has changed", good=True))
-    found = {one["name"]: one for one in view.jobs(glance, jobs, lambda _: NOW + HOUR, Sync())}
+    found = {one.name: one for one in view.jobs(glance, jobs, lambda _: NOW + HOUR, Sync())}
     full, quick = found["full"], found["quick"]
-    assert (full["plan"], full["next"], full["spark"]) == ("every 6 h", NOW + HOUR, "0,1.0 60,1.0")
-    assert [full["last"][name] for name in ("run", "counts", "errors", "took")] == [
-        *(7, "+3 ~2 \N{MINUS SIGN}0", 2, 9),
-    ]
-    assert (quick["paused"], quick["last"]["words"]) == (True, "nothing has changed")
-    assert (found["webhook"]["next"], found["housekeeping"]["last"]) == (None, None)
+    assert (full.plan, full.next, full.spark) == ("every 6 h", NOW + HOUR, "0,1.0 60,1.0")
+    assert full.last is not None
+    told = (full.last.run, full.last.counts, full.last.errors, full.last.took)
+    assert told == (7, "+3 ~2 \N{MINUS SIGN}0", 2, 9.0)
+    assert quick.last is not None
+    assert (quick.paused, quick.last.words) == (True, "nothing has changed")
+    assert (found["webhook"].next, found["housekeeping"].last) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -368,7 +377,7 @@ def test_findings_are_counted_by_kind() -> None:
     a, b = FindingKind.LEAVING, FindingKind.CONFLICT
     found = [Finding(kind, str(at), at, "", "") for at, kind in enumerate([b, a, b, b])]
     grouped = [*view.grouped(found, 2)]
-    assert [(one["name"], one["number"], len(one["rows"])) for one in grouped] == [
+    assert [(one.name, one.number, len(one.rows)) for one in grouped] == [
         ("sources disagree", 3, 2),
         ("waiting to be gone", 1, 1),
     ]

@@ -33,7 +33,7 @@ class AttentionPages(Pages):
         kind = visit.request.query.get("kind", "")
         needs = [*view.grouped(await self._found(ignored=False), _MAX)]
         ignored = await self._found(ignored=True)
-        shown = [one for one in needs if kind in {"", one["kind"]}]
+        shown = [one for one in needs if kind in {"", one.kind}]
         if kind == _IGNORED:
             shown = [*view.grouped(ignored, _MAX)]
         aside = {"kind": _IGNORED, "name": _IGNORED, "number": len(ignored)}

@@ -62,7 +62,7 @@ class StatusPages(Pages):
             going=view.going(facts),
             glance=seen,
             sources=self._sources(seen) if visit.admin else [],
-            needs=[one for one in view.grouped(found, _FEW) if one["kind"] != "held"],
+            needs=[one for one in view.grouped(found, _FEW) if one.kind != "held"],
             jobs=[*view.jobs(seen, schedule.jobs, self._due, sync)],
             pausable=PAUSABLE,
             libraries=[one for one in parts.service.libraries if one.id],
@@ -84,7 +84,7 @@ class StatusPages(Pages):
         words = self._look.result().words if self._look.done() else "Jellyfin has not answered yet"
         return {"note": f"Quick look: {words}."}
 
-    def _sources(self, glance: Dashboard) -> list[dict[str, Any]]:
+    def _sources(self, glance: Dashboard) -> list[view.ServiceView]:
         result = (glance.full.result if glance.full else None) or {}
         return [view.source(health, result) for health in self._parts.health.services.values()]
 
