@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from daemon.app import open_services, options
 from daemon.apply.run import SyncService
 from daemon.domain import Trigger
 from daemon.report.check import findings
-from daemon.services.http import ServiceHttp
-from daemon.services.seerr import SeerrClient
-from daemon.settings import Settings
 from daemon.store import open_store
-from tests.builders import ACTOR, QUICK
-from tests.pretend import Fault, PretendServices, Service
+from tests.builders import ACTOR, QUICK, configured
+from tests.pretend import Fault, PretendServices
 from tests.running import a_world
 
 
@@ -23,16 +19,11 @@ async def test_a_client_among_the_others_is_told_of_like_them(tmp_path: Path) ->
     world = a_world()
     world.further["radarr_4k"] = {}
     async with PretendServices(world, besides=("seerr",)) as running:
-        sections: dict[Service, object] = dict(running.sections())
-        del sections["seerr"]
-        settings = Settings.model_validate({**sections, "database": tmp_path / "tracker.db"})
-        seerr = ServiceHttp("Seerr", running.seerr_url, {"X-Api-Key": running.seerr_key}, QUICK)
+        settings = configured(running, tmp_path / "tracker.db")
         async with (
-            open_services(settings, QUICK) as opened,
-            seerr,
+            open_services(settings, QUICK) as services,
             open_store(settings.database) as store,
         ):
-            services = replace(opened, others=(*opened.others, SeerrClient(seerr)))
             found = {one.thing: one async for one in findings(services, settings.database)}
             service = SyncService(services, store, options(settings))
             result = await service.run(Trigger.CLI, ACTOR)
