@@ -34,7 +34,7 @@ def result(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _counts(document: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
-    shown = (one for one in Count if document[one] and one is not Count.SKIPPED)
+    shown = (one for one in Count if document.get(one) and one is not Count.SKIPPED)
     yield from ((document[one], one.words) for one in shown)
     yield from ((number, reasons.words(one)) for one, number in document["skip_reasons"].items())
 

@@ -61,6 +61,13 @@ def test_every_outcome_and_every_reason_has_its_words() -> None:
     assert len(lines(stats)) == len(skips) + 2
 
 
+def test_a_result_of_an_earlier_version_has_fewer_counts() -> None:
+    """The page of a title also shows what such a run found."""
+    old = SyncResult(Outcome.OK, RunStats(Counter({Reason.FILL: 1}), 1), 1, 0, {}).as_dict()
+    del old["merged"], old["without_ids"]
+    assert [*words.looked(old)] == ["1 filled in"]
+
+
 def test_a_table_is_as_wide_as_what_is_in_it() -> None:
     """Nothing is NULL's cell, and no line ends in blanks."""
     rows = [(1, "A Trip to the Moon"), (22, None)]
