@@ -195,6 +195,13 @@ class TooLargeError(ServiceError):
     hint = "check the address"
 
 
+class UnforeseenError(ServiceError):
+    """The service says something that Library Sync fails at, which is a defect of Library Sync."""
+
+    kind = "unforeseen"
+    hint = "report it, with the traceback that is in the log"
+
+
 class TimedOutError(ServiceError):
     """The service took too long."""
 

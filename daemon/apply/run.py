@@ -37,7 +37,7 @@ from daemon.logs import logger
 from daemon.observe.episodes import EpisodeQuestions
 from daemon.observe.hints import ArrMemory, look
 from daemon.observe.library import Disagreement, Library
-from daemon.observe.sources import Problems, Services, Survey, distrusted, survey
+from daemon.observe.sources import Problems, Services, Survey, distrusted, foreseen, survey
 from daemon.plan import copies_of_series, plan
 from daemon.report.health import Health
 from daemon.report.progress import Phase, Progress
@@ -247,9 +247,10 @@ class SyncService:
         tracked = await self._tracked(run)
         problems = run.problems
         try:
-            seen = await self._survey(run, problems, tracked.server)
-            date = self._services.jellyfin.http.date
-            snapshot = await self._snapshot(run, seen, tracked, problems)
+            with foreseen(self._services.jellyfin):
+                seen = await self._survey(run, problems, tracked.server)
+                date = self._services.jellyfin.http.date
+                snapshot = await self._snapshot(run, seen, tracked, problems)
             seen = replace(seen, first=None)  # of 20,000 series 3 MB
         finally:
             run.settle_problems()
@@ -375,8 +376,9 @@ class SyncService:
             return tracked.rows
 
         try:
-            server = await self._services.jellyfin.server()
-            snapshot = await look(self._services, hints, rows, around, problems, self._copies)
+            with foreseen(self._services.jellyfin):
+                server = await self._services.jellyfin.server()
+                snapshot = await look(self._services, hints, rows, around, problems, self._copies)
             reports = await self._arrs.reports(snapshot.items, problems)
         finally:
             run.settle_problems()

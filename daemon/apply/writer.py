@@ -23,6 +23,7 @@ from daemon.domain import (
 )
 from daemon.errors import ServiceError
 from daemon.logs import logger
+from daemon.observe.sources import foreseen
 from daemon.report.result import RunStats, planned
 from daemon.services.jellyfin import MAX_IDS, JellyfinClient, Page
 from daemon.snapshot import Texts
@@ -159,7 +160,8 @@ class Pictures:
     async def _asked(self, adds: Sequence[Add], stats: RunStats) -> dict[str, str | None]:
         """By Jellyfin id; what the answer leaves out is asked again by a later run."""
         try:
-            found = await self._jellyfin.look_up([add.item.jellyfin_id for add in adds], Page())
+            with foreseen(self._jellyfin):
+                found = await self._jellyfin.look_up([add.item.jellyfin_id for add in adds], Page())
         except ServiceError as error:
             stats.gaps.append(SourceFailure(error.service, error.kind, str(error)))
             return {}

@@ -10,7 +10,7 @@ from daemon.domain import Ids, LibraryItem, MediaType, TrackedRequest
 from daemon.errors import ServiceError
 from daemon.identity import Catalogue, jellyfin_id
 from daemon.observe.episodes import EpisodeQuestions
-from daemon.observe.sources import Problems, Services
+from daemon.observe.sources import Problems, Services, foreseen
 from daemon.services.arr import ArrClient
 from daemon.services.jellyfin import MAX_IDS, Around, JellyfinClient, Page
 from daemon.snapshot import Episode, Reading, Report, Snapshot
@@ -164,11 +164,12 @@ class ArrMemory:
             return radarr.unknown
         titles = Catalogue(radarr.media_type)
         try:
-            if len(numbers) > _MAX_FILMS:
-                return replace(radarr.unknown, titles=(await radarr.listing()).titles)
-            for number in sorted(numbers):
-                if (held := await radarr.of_tmdb(number)) is not None:
-                    titles.add(held, Ids(number))
+            with foreseen(radarr):
+                if len(numbers) > _MAX_FILMS:
+                    return replace(radarr.unknown, titles=(await radarr.listing()).titles)
+                for number in sorted(numbers):
+                    if (held := await radarr.of_tmdb(number)) is not None:
+                        titles.add(held, Ids(number))
         except ServiceError as error:
             problems.miss(error)
             return radarr.unknown
@@ -182,7 +183,8 @@ class ArrMemory:
         if not series or began < self._next.get(sonarr.name, began):
             return known
         try:
-            listing = await sonarr.listing()
+            with foreseen(sonarr):
+                listing = await sonarr.listing()
         except ServiceError as error:
             problems.miss(error)
             known = listing = _outdated(known)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 from daemon.domain import ItemError, SourceFailure
-from daemon.errors import ServiceError
+from daemon.errors import DaemonError, ServiceError, UnforeseenError
+from daemon.logs import logger
 from daemon.services.arr import ArrClient
 from daemon.services.http import CallStats, ServiceHttp
 from daemon.services.jellyfin import SERVICE as JELLYFIN
 from daemon.services.jellyfin import Counts, EpisodeList, JellyfinClient, Server
 from daemon.snapshot import Activity, Report
 
+_log = logger(__name__)
 _T = TypeVar("_T")
 
 
@@ -33,6 +36,25 @@ class Service(Protocol):
 
 
 _Client = TypeVar("_Client", bound=Service)
+
+
+@contextlib.contextmanager
+def foreseen(service: Service) -> Iterator[None]:
+    """The last net: what nobody foresaw ends what is asked of one service, and nothing else.
+
+    Raises:
+        UnforeseenError: in its place; the traceback is in the log.
+    """
+    try:
+        yield
+    except DaemonError:
+        raise
+    except Exception as error:  # noqa: BLE001  # whatever a service sends is its own failure
+        name, kind = service.http.service, type(error).__name__
+        stack = "".join(traceback.format_exception(error, limit=-16))
+        text = str(error)
+        _log.error("service.unforeseen", source=name, error_kind=kind, error=text, stack=stack)
+        raise UnforeseenError(name, service.http.url, kind) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +150,7 @@ async def survey(
     """
     async with first_error() as group:
         asked = group.create_task(_jellyfin(services.jellyfin, problems, library))
-        answers = [group.create_task(arr.report()) for arr in services.of(ArrClient)]
+        answers = [group.create_task(_report(arr)) for arr in services.of(ArrClient)]
     server, activity, counts, first, owner = asked.result()
     return Survey(
         server=server,
@@ -138,6 +160,14 @@ async def survey(
         distrust=distrusted(server, expected) or owner,
         reports=tuple(problems.take(answer.result()) for answer in answers),
     )
+
+
+async def _report(arr: ArrClient) -> Report:
+    try:
+        with foreseen(arr):
+            return await arr.report()
+    except UnforeseenError as error:
+        return replace(arr.unknown, gaps=(SourceFailure(error.service, error.kind, str(error)),))
 
 
 def distrusted(server: Server, expected: str | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import aiohttp
 
 from daemon.errors import DaemonError, ServiceError, StorePermissionError
-from daemon.observe.sources import Services
+from daemon.observe.sources import Service, Services, foreseen
 from daemon.services.arr import APPLICATIONS
 from daemon.store import database, open_store_to_look, requests, syncing
 from daemon.store.database import is_there
@@ -34,7 +34,7 @@ class Finding(NamedTuple):
 async def findings(services: Services, database: Path) -> AsyncIterator[Finding]:
     """Everything in order: the services, the clock, the file."""
     for one in services:
-        yield await _asked(one.http.service, one.check)
+        yield await _asked(one)
     for application in APPLICATIONS.values():
         if application.name not in services.meters:
             yield Finding(application.name, good=True, text="not configured; its ids stay empty")
@@ -42,9 +42,11 @@ async def findings(services: Services, database: Path) -> AsyncIterator[Finding]
     yield await file_finding(database)
 
 
-async def _asked(name: str, ask: Callable[[], Awaitable[str]]) -> Finding:
+async def _asked(service: Service) -> Finding:
+    name = service.http.service
     try:
-        return Finding(name, good=True, text=await ask())
+        with foreseen(service):
+            return Finding(name, good=True, text=await service.check())
     except ServiceError as error:
         return Finding(name, good=False, text=str(error))
 

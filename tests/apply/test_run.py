@@ -125,7 +125,7 @@ _WAYS: dict[str, Fault] = {
     "an object of another kind": Fault(body=b'{"message":"hello"}'),
     "items of the wrong type": Fault(body=b'{"Items":{},"TotalRecordCount":0}'),
     "no total": Fault(body=b'{"Items":[]}'),
-    "not UTF-8": Fault(body=b'{"Items":[\xff],"TotalRecordCount":1}'),
+    "not UTF-8": Fault(body=b'\xff{"Items":[],"TotalRecordCount":0}'),
     "nested deeply": Fault(body=b"[" * 100_000),
 }
 
