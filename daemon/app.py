@@ -184,7 +184,8 @@ async def open_services(
         others: list[Service] = []
         for one in settings.instances:
             http = await entered(one.label, one.url, {"X-Api-Key": one.api_key.get_secret_value()})
-            others.append(ArrClient(http, APPLICATIONS[one.kind], primary=one.primary))
+            kind = APPLICATIONS[one.kind]
+            others.append(ArrClient(http, kind, primary=one.primary, is_4k=one.is_4k))
         if (part := settings.seerr) is not None:
             key = {"X-Api-Key": part.api_key.get_secret_value()}
             http = await entered(seerr.SERVICE, part.url, key, seerr.PATIENCE)

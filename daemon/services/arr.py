@@ -152,15 +152,22 @@ class ArrClient:
         http: how to reach it, under the instance's name.
         application: what must answer there.
         primary: its numbers are the ones that the tracker's rows hold.
+        is_4k: it keeps what is in 4K.
     """
 
     def __init__(
-        self, http: ServiceHttp, application: Application, *, primary: bool = True
+        self,
+        http: ServiceHttp,
+        application: Application,
+        *,
+        primary: bool = True,
+        is_4k: bool = False,
     ) -> None:
         self.http = http
         self.name = http.service
         self.media_type = application.media_type
         self.primary = primary
+        self.is_4k = is_4k
         self._application = application
 
     @property

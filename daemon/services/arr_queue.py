@@ -118,6 +118,7 @@ class _Episode(msgspec.Struct, gc=False):
 
 class _File(msgspec.Struct, gc=False):
     path: str | None = None
+    dateAdded: datetime | None = None
 
 
 class _Health(pydantic.BaseModel):
@@ -193,11 +194,13 @@ class ArrQueueClient:
         query = {"seriesId": str(series)}
         return await listed(self.http, "/api/v3/episode", query, _Episode, _episode)
 
-    async def files(self, series: int) -> tuple[str, ...]:
-        """The paths of all files of a series."""
+    async def files(self, series: int, since: datetime) -> tuple[str, ...]:
+        """The paths of the files of a series that came since a time, the newest first."""
         query = {"seriesId": str(series)}
-        found = await listed(self.http, "/api/v3/episodefile", query, _File, lambda row: row.path)
-        return tuple(path for path in found.values if path)
+        path = "/api/v3/episodefile"
+        rows = (await listed(self.http, path, query, _File, lambda row: row)).values
+        found = [(added, row.path) for row in rows if (added := moment(row.dateAdded)) and row.path]
+        return tuple(path for added, path in sorted(found, reverse=True) if added >= since)
 
     async def title(self, number: int) -> ArrTitle | None:
         """The film or series under its own number; None if it has none (6 ms for a series)."""

@@ -156,7 +156,7 @@ def _movie(known: RadarrMovie) -> str:
 
 def _series(known: SonarrSeries) -> str:
     seasons = ",\n".join(map(_season, known.seasons))
-    return _form("sonarr_series", _absent(known.series, statistics=bool(seasons)), indent=2) % {
+    text = _form("sonarr_series", _absent(known.series, statistics=bool(seasons)), indent=2) % {
         **_common(known.id, known.series),
         **_statistics(known.seasons, indent=6),
         "path": _text(known.series.path),
@@ -164,6 +164,8 @@ def _series(known: SonarrSeries) -> str:
         "seasons": f"[\n{seasons}\n    ]" if seasons else "[]",
         "seasons_counted": sum(season.number > 0 for season in known.seasons),
     }
+    anime = known.series.library == "Anime"
+    return text.replace('"seriesType": "standard"', '"seriesType": "anime"') if anime else text
 
 
 def _season(season: SonarrSeason) -> str:

@@ -96,6 +96,7 @@ def files(known: SonarrSeries) -> list[dict[str, Any]]:
             "seasonNumber": season.number,
             "path": f"{known.series.season_path(season.number)}/{known.series.title} "
             f"S{season.number:02}E{number:02}.mkv",
+            "dateAdded": _time(datetime.now(UTC)),
             "id": episode_id(known.id, season.number, number),
         }
         for season in known.seasons

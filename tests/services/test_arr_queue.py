@@ -242,12 +242,15 @@ async def test_episodes_of_a_real_series() -> None:
     assert (asked.path, asked.query) == ("/api/v3/episode", {"seriesId": "2"})
 
 
-async def test_files_of_a_real_series() -> None:
-    """Their paths, by which Shoko is asked for them."""
+async def test_the_new_files_of_a_real_series() -> None:
+    """Their paths, by which Shoko is asked for them; what was there before is not new."""
+    rows = sorted(recorded("sonarr", "files"), key=lambda row: row["dateAdded"], reverse=True)
     body = text_of("sonarr", "files")
     async with Upstream([reply(body=body)]) as upstream, http(upstream.url, "Sonarr") as asking:
-        paths = await client(asking).files(2)
-    assert paths == tuple(row["path"] for row in recorded("sonarr", "files"))
+        every = await client(asking).files(2, datetime(2020, 1, 1, tzinfo=UTC))
+        newest = await client(asking).files(2, datetime.fromisoformat(rows[0]["dateAdded"]))
+    assert every == tuple(row["path"] for row in rows)
+    assert newest == tuple(row["path"] for row in rows if row["dateAdded"] == rows[0]["dateAdded"])
 
 
 async def test_a_real_film_by_itself() -> None:

@@ -137,7 +137,7 @@ async def test_a_season_takes_its_way(services: PretendServices) -> None:
         episodes = (await sonarr.episodes(series)).values
         assert {one.id for one in episodes} == {entry.episode_id for entry in entries}
         assert [one.has_file for one in episodes] == [True] * 3
-        assert len(await sonarr.files(series)) == 3
+        assert len(await sonarr.files(series, LONG_SINCE)) == 3
 
 
 async def test_an_import_that_is_blocked_says_why(services: PretendServices) -> None:

@@ -1,0 +1,406 @@
+"""Asks all services for titles on their way, in the order in which nothing is missed.
+
+Seerr first, then of each Radarr and Sonarr its queue before its history before its titles, then the
+torrents: what moves on meanwhile is seen twice, never in neither place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from daemon.domain import Ids, MediaType, RequestState
+from daemon.errors import ServiceError
+from daemon.identity import Catalogue
+from daemon.observe.hints import ArrMemory
+from daemon.observe.sources import Problems, Services
+from daemon.pending import PendingRow, Questions
+from daemon.pipeline import (
+    ArrPipeline,
+    ArrTitle,
+    HistoryEvent,
+    HistoryKind,
+    Holding,
+    Pipeline,
+    SeerrReport,
+    SeerrTitle,
+    ShokoReport,
+    TorrentReport,
+)
+from daemon.plan.pending import questions
+from daemon.services.arr import ArrClient
+from daemon.services.arr_queue import ArrQueueClient
+from daemon.services.qbittorrent import QbittorrentClient
+from daemon.services.seerr import SeerrClient
+from daemon.services.shoko import ShokoClient
+
+_REMEMBERED: Final = timedelta(days=30)
+_OVERLAP: Final = timedelta(minutes=5)
+_READ_AGAIN: Final = timedelta(minutes=15)
+"""Titles of which nothing moves, and Sonarr's list, which costs a large one 18 s of its CPU."""
+
+_MAX_REQUESTS: Final = 20
+_MAX_TITLES: Final = 20
+_MAX_SERIES: Final = 10
+_MAX_FILES: Final = 20
+
+_IMPORTED: Final = {
+    RequestState.DOWNLOADED,
+    RequestState.IMPORTING,
+    RequestState.ANIME_MATCHING,
+}
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What one instance has said so far.
+
+    Attributes:
+        titles: by its own numbers, as they were read.
+        absent: when it was asked for a title, by its ids and whether it was sent to it by then.
+        listed: when its list was read for a series that was not in it.
+        episodes: when it was asked for those of a series.
+    """
+
+    history: dict[HistoryEvent, None] = field(default_factory=dict)
+    titles: dict[int, ArrTitle] = field(default_factory=dict)
+    absent: dict[tuple[Ids, bool], datetime] = field(default_factory=dict)
+    listed: dict[Ids, datetime] = field(default_factory=dict)
+    episodes: dict[int, datetime] = field(default_factory=dict)
+
+    def number(self, ids: Ids, listing: Catalogue) -> int | None:
+        """The number of a title in the list; of a film, also of one that was asked for since."""
+        if (number := listing.find(ids)) is not None or ids.tmdb is None:
+            return number
+        if listing.media_type is MediaType.TV:
+            return None
+        found = (title.arr_id for title in self.titles.values() if title.ids.tmdb == ids.tmdb)
+        return next(found, None)
+
+    def read_now(self, number: int | None) -> ArrTitle | None:
+        """A title that was just read."""
+        title = self.titles.get(number) if number is not None else None
+        return replace(title, read_at=None) if title else None
+
+
+class PipelineReader:
+    """Reads what all services say in one pass, and remembers what need not be asked again.
+
+    Args:
+        services: that are configured.
+        known: what Radarr and Sonarr were last seen to hold.
+        clock: aware UTC.
+
+    Attributes:
+        seerr: the identity of the Seerr that answered last; "" if that is not known.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        known: ArrMemory,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._services = services
+        self._known = known
+        self._clock = clock
+        self._memories = {arr.name: _Memory() for arr in services.of(ArrClient)}
+        self._names: dict[tuple[MediaType, int], SeerrTitle] = {}
+        self._asked: dict[int, datetime] = {}
+        self.seerr = ""
+
+    async def read(
+        self,
+        rows: Sequence[PendingRow],
+        library: Sequence[Holding],
+        problems: Problems,
+        expected: str = "",
+    ) -> Pipeline:
+        """Everything that a pass needs; what cannot be asked is missing, and a problem.
+
+        Args:
+            rows: of the tracker that are on their way, and those of requested titles.
+            library: what Jellyfin is known to have.
+            problems: gets what could not be asked.
+            expected: the identity of the Seerr that is known; "" before the first.
+        """
+        seerr = await self._seerr(problems)
+        arrs = await self._arrs(seerr, rows, problems)
+        pipeline = Pipeline(seerr, arrs, await self._torrents(problems), None, library)
+        asked = questions(pipeline, rows, self._clock())
+        if asked.requests:
+            pipeline = replace(pipeline, seerr=await self._proven(pipeline.seerr, expected))
+        pipeline = await self._answer(pipeline, asked, problems)
+        return await self._with_shoko(pipeline, rows, problems)
+
+    async def _seerr(self, problems: Problems) -> SeerrReport:
+        for client in self._services.of(SeerrClient):
+            found = await problems.helped(client.open_requests())
+            if found is not None:
+                problems.defects.extend(found.defects)
+                self.seerr = self.seerr or await problems.helped(client.identity()) or ""
+                return SeerrReport(found.requests, whole=found.whole, read_at=self._clock())
+        return SeerrReport()
+
+    async def _proven(self, seerr: SeerrReport, expected: str) -> SeerrReport:
+        """The same, distrusted where it is not the Seerr that is known; then nothing is gone."""
+        for client in self._services.of(SeerrClient):
+            try:
+                self.seerr = await client.identity()
+            except ServiceError as error:
+                return replace(seerr, distrust=str(error))
+        if expected and self.seerr != expected:
+            return replace(seerr, distrust="this is another Seerr than before")
+        return seerr
+
+    async def _torrents(self, problems: Problems) -> TorrentReport | None:
+        for client in self._services.of(QbittorrentClient):
+            found = await problems.helped(client.torrents())
+            return replace(found, read_at=self._clock()) if found else TorrentReport()
+        return None
+
+    async def _arrs(
+        self, seerr: SeerrReport, rows: Sequence[PendingRow], problems: Problems
+    ) -> list[ArrPipeline]:
+        wanted: dict[MediaType, dict[Ids, bool]] = {kind: {} for kind in MediaType}
+        for row in rows:
+            wanted[row.media_type].setdefault(row.ids, False)
+        for one in seerr.requests or ():
+            wanted[one.media_type][one.ids] = wanted[one.media_type].get(one.ids) or one.sent
+        async with asyncio.TaskGroup() as group:
+            answers = [
+                group.create_task(self._arr(arr, wanted[arr.media_type], problems))
+                for arr in self._services.of(ArrClient)
+            ]
+        return [answer.result() for answer in answers]
+
+    async def _arr(
+        self, arr: ArrClient, wanted: dict[Ids, bool], problems: Problems
+    ) -> ArrPipeline:
+        client, memory = _client(arr), self._memories[arr.name]
+        said = ArrPipeline(arr.name, arr.media_type, arr.primary, arr.is_4k, read_at=self._clock())
+        if (queue := await problems.helped(client.queue())) is None:
+            return said
+        problems.defects.extend(queue.defects)
+        since, history = await self._history(client, memory, problems)
+        titles, whole = await self._titles(arr, memory, wanted, problems)
+        return replace(
+            said,
+            queue=queue.values,
+            queue_whole=queue.whole,
+            history=history,
+            history_since=since,
+            titles=titles,
+            whole=whole,
+        )
+
+    async def _history(
+        self, client: ArrQueueClient, memory: _Memory, problems: Problems
+    ) -> tuple[datetime, list[HistoryEvent] | None]:
+        """All of the last days; what was read before is asked for again only at its end."""
+        begin = self._clock() - _REMEMBERED
+        latest = max((event.date for event in memory.history), default=begin)
+        found = await problems.helped(client.history(max(begin, latest - _OVERLAP)))
+        if found is None:
+            return begin, None
+        problems.defects.extend(found.defects)
+        known = dict.fromkeys([*memory.history, *found.values])
+        memory.history = {event: None for event in known if event.date >= begin}
+        return begin, list(memory.history)
+
+    async def _titles(
+        self,
+        arr: ArrClient,
+        memory: _Memory,
+        wanted: dict[Ids, bool],
+        problems: Problems,
+    ) -> tuple[list[ArrTitle] | None, bool]:
+        """The wanted titles, as they were last read; and whether it has no more of them.
+
+        A few that are new are read in each pass, so that many at once cost it no storm.
+        """
+        listing = await self._listing(arr, memory, wanted, problems)
+        if listing is None:
+            return None, False
+        found: dict[int, ArrTitle] = {}
+        left, whole = _MAX_TITLES, True
+        for ids, sent in wanted.items():
+            number = memory.number(ids, listing)
+            title = memory.titles.get(number) if number is not None else None
+            whole = whole and not listing.is_ambiguous(ids)
+            if self._is_due(arr, memory, ids, sent=sent, number=number):
+                answered = left > 0 and await self._read(arr, ids, number, problems)
+                left -= 1
+                if answered:
+                    memory.absent[ids, sent] = self._clock()
+                    title = memory.read_now(memory.number(ids, listing))
+                whole = whole and (answered or title is not None)
+            if title is not None:
+                found[title.arr_id] = title
+        return list(found.values()), whole
+
+    def _is_due(
+        self, arr: ArrClient, memory: _Memory, ids: Ids, *, sent: bool, number: int | None
+    ) -> bool:
+        """Whether a title has to be read; Sonarr is not asked for one that is not in its list."""
+        if number is None and (arr.media_type is MediaType.TV or ids.tmdb is None):
+            return False
+        known = memory.titles.get(number) if number is not None else None
+        read = known.read_at if known else memory.absent.get((ids, sent))
+        return read is None or self._clock() - read >= _READ_AGAIN
+
+    async def _read(self, arr: ArrClient, ids: Ids, number: int | None, problems: Problems) -> bool:
+        """Read one title, or that it is not there; False where it could not be asked for."""
+        client, memory = _client(arr), self._memories[arr.name]
+        try:
+            if number is not None:
+                title = await client.title(number)
+            else:
+                title = await client.film(ids.tmdb or 0)
+        except ServiceError as error:
+            problems.miss(error)
+            return False
+        if title is not None:
+            memory.titles[title.arr_id] = replace(title, read_at=self._clock())
+        elif number is not None:
+            memory.titles.pop(number, None)
+        return True
+
+    async def _listing(
+        self,
+        arr: ArrClient,
+        memory: _Memory,
+        wanted: dict[Ids, bool],
+        problems: Problems,
+    ) -> Catalogue | None:
+        """What is known of its list, read anew where Sonarr lacks what was sent to it."""
+        [report] = self._known.instead([arr.unknown])
+        titles, now = report.titles, self._clock()
+        due = titles is None
+        if titles is not None and arr.media_type is MediaType.TV:
+            missing = [ids for ids, sent in wanted.items() if sent and titles.find(ids) is None]
+            ages = [
+                now - memory.listed.get(ids, datetime.min.replace(tzinfo=UTC)) for ids in missing
+            ]
+            due = any(age >= _READ_AGAIN for age in ages)
+            memory.listed.update(dict.fromkeys(missing, now) if due else {})
+        if not due or (listing := await problems.helped(arr.listing())) is None:
+            return titles
+        self._known.remember([listing])
+        return listing.titles
+
+    async def _answer(self, pipeline: Pipeline, asked: Questions, problems: Problems) -> Pipeline:
+        """The pipeline with the answers to what was asked beside its lists."""
+        seerr = await self._seerr_answers(pipeline.seerr, asked, problems)
+        arrs = [await self._arr_answers(arr, asked, problems) for arr in pipeline.arrs]
+        return replace(pipeline, seerr=seerr, arrs=arrs)
+
+    async def _seerr_answers(
+        self, seerr: SeerrReport, asked: Questions, problems: Problems
+    ) -> SeerrReport:
+        client = next(iter(self._services.of(SeerrClient)), None)
+        if client is None:
+            return seerr
+        told = dict(seerr.asked)
+        longest_ago = sorted(asked.requests, key=lambda one: str(self._asked.get(one, "")))
+        for number in longest_ago[:_MAX_REQUESTS]:
+            self._asked[number] = self._clock()
+            try:
+                told[number] = await client.status_of(number)
+            except ServiceError as error:
+                problems.miss(error)
+        unknown = sorted(one for one in asked.titles if one not in self._names)
+        for media_type, tmdb in unknown[:_MAX_TITLES]:
+            title = await problems.helped(client.title(media_type, tmdb))
+            if title is not None:
+                self._names[media_type, tmdb] = title
+        return replace(seerr, asked=told, titles=dict(self._names))
+
+    async def _arr_answers(
+        self, said: ArrPipeline, asked: Questions, problems: Problems
+    ) -> ArrPipeline:
+        [arr] = [one for one in self._services.of(ArrClient) if one.name == said.instance]
+        client, memory = _client(arr), self._memories[arr.name]
+        titles = {title.arr_id: title for title in said.titles or ()}
+        again = [
+            number
+            for name, number in asked.arr_titles
+            if name == arr.name and self._moves(said, titles[number])
+        ]
+        again.sort(key=lambda number: str(titles[number].read_at))
+        for number in again[:_MAX_TITLES]:
+            if await self._read(arr, titles[number].ids, number, problems):
+                titles.pop(number)
+                if (title := memory.read_now(number)) is not None:
+                    titles[number] = title
+        moving = [number for name, number in asked.episodes if name == arr.name]
+        moving.sort(key=lambda number: str(memory.episodes.get(number, "")))
+        for number in filter(titles.__contains__, moving[:_MAX_SERIES]):
+            memory.episodes[number] = self._clock()
+            found = await problems.helped(client.episodes(number))
+            if found is not None and found.whole:
+                titles[number] = replace(titles[number], episodes=found.values)
+        said = replace(said, titles=list(titles.values()) if said.titles is not None else None)
+        if arr.name not in asked.health:
+            return said
+        return replace(
+            said,
+            client_problems=await problems.helped(client.client_problems()),
+            started=await problems.helped(client.started()),
+        )
+
+    def _moves(self, said: ArrPipeline, title: ArrTitle) -> bool:
+        """Whether a title may be another one than when it was read."""
+        if title.read_at is None or self._clock() - title.read_at >= _READ_AGAIN:
+            return True
+        since = title.read_at - _OVERLAP  # its clock is not ours
+        return any(entry.arr_id == title.arr_id for entry in said.queue or ()) or any(
+            event.arr_id == title.arr_id and event.date >= since for event in said.history or ()
+        )
+
+    async def _with_shoko(
+        self, pipeline: Pipeline, rows: Iterable[PendingRow], problems: Problems
+    ) -> Pipeline:
+        """With what Shoko says of new files of anime that rows wait for."""
+        shoko = next(iter(self._services.of(ShokoClient)), None)
+        waiting = {row.ids for row in rows if row.followed and row.state in _IMPORTED}
+        if shoko is None or not waiting:
+            return pipeline
+        arrs = [await self._with_files(arr, waiting, problems) for arr in pipeline.arrs]
+        paths = [path for arr in arrs for title in arr.titles or () for path in _anime(title)]
+        if not paths:
+            return replace(pipeline, arrs=arrs)
+        report = await problems.helped(shoko.report(paths[:_MAX_FILES]))
+        said = replace(report, read_at=self._clock()) if report else ShokoReport()
+        return replace(pipeline, arrs=arrs, shoko=said)
+
+    async def _with_files(
+        self, said: ArrPipeline, waiting: Collection[Ids], problems: Problems
+    ) -> ArrPipeline:
+        [arr] = [one for one in self._services.of(ArrClient) if one.name == said.instance]
+        imported: dict[int, datetime] = {}
+        for event in said.history or ():
+            if event.kind is HistoryKind.IMPORTED:
+                imported.setdefault(event.arr_id, event.date)
+        titles = list(said.titles or ())
+        for at, title in enumerate(titles):
+            begin = imported.get(title.arr_id)
+            if title.anime and begin is not None and any(_share(title.ids, one) for one in waiting):
+                files = await problems.helped(_client(arr).files(title.arr_id, begin - _OVERLAP))
+                titles[at] = replace(title, files=files or ())
+        return replace(said, titles=titles if said.titles is not None else None)
+
+
+def _client(arr: ArrClient) -> ArrQueueClient:
+    return ArrQueueClient(arr.http, arr.media_type)
+
+
+def _share(one: Ids, other: Ids) -> bool:
+    return any(a is not None and a == b for a, b in zip(one, other, strict=True))
+
+
+def _anime(title: ArrTitle) -> tuple[str, ...]:
+    return title.files if title.anime else ()
