@@ -16,8 +16,9 @@ from daemon.domain import Ids, MediaType, RequestState
 from daemon.observe.hints import ArrMemory
 from daemon.observe.pipeline import PipelineReader
 from daemon.observe.sources import Problems
-from daemon.pending import Followed, PendingRow
+from daemon.pending import Followed, PendingMemory, PendingPlan, PendingPolicy, PendingRow
 from daemon.pipeline import HistoryKind, Pipeline, SeerrStatus, ShokoMatch
+from daemon.plan.pending import plan_pending
 from daemon.settings import Settings
 from tests.builders import QUICK, configured
 from tests.pretend import Fault, PretendServices, World
@@ -408,3 +409,61 @@ async def test_without_seerr_or_torrents_they_say_nothing(tmp_path: Path) -> Non
         found = await read()
     assert (found.seerr.requests, found.torrents, found.shoko) == (None, None, None)
     assert read.problems == Problems()
+
+
+def followed(rows: dict[int, PendingRow], plan: PendingPlan) -> None:
+    """Carry a plan out on rows, as far as the next pass can see it."""
+    for number, new in enumerate(plan.adds, len(rows) + 1):
+        rows[number] = PendingRow(
+            id=number,
+            media_type=new.media_type,
+            ids=new.ids,
+            title=new.title,
+            state=new.state,
+            seasons=frozenset(new.seasons),
+            seerr_id=new.seerr_id,
+            arr_id=new.arr_id,
+            followed=new.followed,
+        )
+    for change in plan.changes:
+        rows[change.row_id] = replace(rows[change.row_id], state=change.state)
+    for number, kept in plan.kept.items():
+        rows[number] = replace(rows[number], followed=kept)
+
+
+@pytest.mark.parametrize(("title", "seasons"), [(LODGER, ()), (ANNIE, (1,))])
+async def test_what_is_read_is_what_the_planner_needs(
+    tmp_path: Path, title: Movie | Series, seasons: tuple[int, ...]
+) -> None:
+    """A request takes its way: each state as soon as it is so, and nobody is called."""
+    rows: dict[int, PendingRow] = {}
+    async with reading(tmp_path) as read:
+        stack = read.services.pipeline
+
+        async def state() -> RequestState | None:
+            """The row's state after one more pass."""
+            found = await read(*rows.values())
+            assert read.problems == Problems()
+            plan = plan_pending(
+                found, list(rows.values()), PendingMemory(), PendingPolicy(), read.now[0]
+            )
+            assert list(plan.attention) == []
+            followed(rows, plan)
+            read.later(1)
+            return rows[1].state
+
+        wish = stack.request(title, seasons)
+        assert await state() is RequestState.REQUESTED
+        stack.approve(wish)
+        assert await state() is RequestState.APPROVED
+        download = stack.grab(wish)
+        assert await state() is RequestState.GRABBING
+        stack.advance(download, 0.4)
+        assert await state() is RequestState.DOWNLOADING
+        stack.advance(download, 1.0)
+        assert await state() is RequestState.DOWNLOADED
+        stack.take_in(download)
+        assert await state() is RequestState.IMPORTING
+        stack.complete(wish)
+        assert await state() is RequestState.IMPORTING
+    assert (rows[1].title, rows[1].seerr_id) == (title.title, wish.number)
