@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import Enum, auto
 from http import HTTPStatus
 from typing import Annotated, Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -15,10 +14,11 @@ from urllib.parse import quote
 import msgspec
 import pydantic
 
-from daemon import __version__, errors
+from daemon import errors
 from daemon.domain import Defects, ItemError, LibraryItem, MediaType, TrackedRequest, fingerprint
 from daemon.identity import Places, jellyfin_id, provider_ids
-from daemon.services.http import RetryPolicy, ServiceHttp
+from daemon.services.http import ServiceHttp
+from daemon.services.jellyfin_auth import BRIEFLY, JellyfinAuth
 from daemon.services.listing import reading
 from daemon.services.records import (
     Broken,
@@ -69,8 +69,6 @@ _HOLD_TITLES: Final = {None, "movies", "tvshows", "mixed"}
 _NO_PICTURES: Final = {"EnableImages": "false"}
 _LONGEST: Final = 64
 """Letters of a server's id or version."""
-
-_BRIEFLY: Final = RetryPolicy(attempts=1, reply=5.0, silence=5.0)
 
 
 class _Row(msgspec.Struct, gc=False):
@@ -143,7 +141,6 @@ class _Ref(msgspec.Struct, gc=False):
 
 
 _Count = Annotated[int, pydantic.Field(ge=0, lt=2**31)]
-_Token = Annotated[str, pydantic.Field(pattern="^[0-9A-Za-z]{1,128}$")]
 _Label = Annotated[str, pydantic.Field(min_length=1, max_length=200)]
 
 
@@ -159,23 +156,8 @@ class _Folder(pydantic.BaseModel):
     CollectionType: str | None = None
 
 
-class _Policy(pydantic.BaseModel):
-    IsAdministrator: pydantic.StrictBool
-    IsDisabled: pydantic.StrictBool = False
-
-
-class _User(pydantic.BaseModel):
+class _Person(pydantic.BaseModel):
     Name: _Label
-    Policy: _Policy
-    Id: _Label
-
-    @property
-    def bearer(self) -> TokenOwner:
-        if self.Policy.IsDisabled:
-            return TokenOwner(TokenStatus.BARRED, self.Name, self.Id)
-        admin = self.Policy.IsAdministrator
-        standing = TokenStatus.ADMINISTRATOR if admin else TokenStatus.USER
-        return TokenOwner(standing, self.Name, self.Id)
 
 
 class _Counts(pydantic.BaseModel):
@@ -195,52 +177,6 @@ class Counts(NamedTuple):
     def titles(self) -> int:
         """Movies and series together."""
         return self.movies + self.series
-
-
-class TokenStatus(Enum):
-    """What a token is good for."""
-
-    ADMINISTRATOR = auto()
-    USER = auto()
-    BARRED = auto()
-    API_KEY = auto()
-    UNKNOWN = auto()
-
-
-_STANDINGS: Final = {400: TokenStatus.API_KEY, 401: TokenStatus.UNKNOWN, 403: TokenStatus.BARRED}
-
-
-class TokenOwner(NamedTuple):
-    """Whose a token is; name and id are "" where it belongs to nobody."""
-
-    standing: TokenStatus
-    name: str = ""
-    user_id: str = ""
-
-
-class _Login(pydantic.BaseModel):
-    AccessToken: _Token
-    User: _User
-
-
-class _Connect(pydantic.BaseModel):
-    Authenticated: pydantic.StrictBool
-    Secret: _Token
-    Code: _Label
-
-
-class QuickConnect(NamedTuple):
-    """A login that somebody has to allow on a device where they are logged in already.
-
-    Attributes:
-        code: what they type there; six digits (seen on 10.11.11).
-        secret: what the login is asked for with.
-        allowed: whether they did.
-    """
-
-    code: str
-    secret: str
-    allowed: bool
 
 
 class Server(NamedTuple):
@@ -347,6 +283,7 @@ class JellyfinClient:
 
     def __init__(self, http: ServiceHttp) -> None:
         self.http = http
+        self.accounts = JellyfinAuth(http)
         self._has_api_key = False
 
     async def server(self) -> Server:
@@ -369,91 +306,6 @@ class JellyfinClient:
         if info.get("StartupWizardCompleted") is not True:
             raise errors.RejectedError(*where, "not set up yet", hint="finish its set-up wizard")
         return Server(number[:_LONGEST], version[:_LONGEST])
-
-    async def who_is(self, token: str) -> TokenOwner:
-        """Whose a token is, asked with that token alone.
-
-        Nothing of ours is sent along: our key would speak for it, and a device or version would
-        overwrite those of the user's own device. An API key is answered 400, a user whom the
-        server keeps out for now 403, and any other token 401 (seen on 10.11.11).
-
-        Args:
-            token: as the server gives it to its users; it must not hold a quotation mark.
-        """
-        proof = {"Authorization": f'MediaBrowser Token="{token}"'}
-        try:
-            async with ServiceHttp(SERVICE, self.http.url, proof, _BRIEFLY) as http:
-                user = await http.get("/Users/Me", _User)
-        except (errors.RefusedKeyError, errors.RejectedError) as error:
-            if (standing := _STANDINGS.get(error.status or 0)) is None:
-                raise
-            return TokenOwner(standing)
-        return user.bearer
-
-    async def users(self) -> dict[str, TokenOwner]:
-        """Everybody who has an account, by their id; an API key sees all (seen on 10.11.11)."""
-        found = [_parsed(_User, one) for one in await self.http.get("/Users", list[Any])]
-        return {user.Id: user.bearer for user in found if user is not None}
-
-    async def log_in(self, name: str, password: str, device: str) -> TokenOwner:
-        """Who it is that has this name and password; the password goes no further.
-
-        What the server gives for it is handed back at once. A wrong password and an unknown name
-        are both 401, a user whom the server keeps out 403 (seen on 10.11.11). With another `device`
-        at each login the server's list of devices would grow.
-        """
-        given = {"Username": name, "Pw": password}
-        return await self._login("/Users/AuthenticateByName", given, device)
-
-    async def quick_connect(self, device: str) -> QuickConnect | None:
-        """Begin a login without a password; None where the server has that switched off (401)."""
-        try:
-            async with self._as_device(device) as http:
-                begun = await http.post("/QuickConnect/Initiate", _Connect)
-        except errors.RefusedKeyError:
-            return None
-        return QuickConnect(begun.Code, begun.Secret, begun.Authenticated)
-
-    async def quick_connected(self, secret: str, device: str) -> TokenOwner | None:
-        """Who has allowed such a login by now; None as long as nobody has.
-
-        A secret that was never given, or over ten minutes ago, is 404; where Quick Connect was
-        switched off meanwhile it is 401 (seen on 10.11.11). Neither is good any more.
-        """
-        try:
-            async with self._as_device(device) as http:
-                asked = {"secret": secret}
-                state = await http.get("/QuickConnect/Connect", _Connect, asked)
-        except (errors.WrongServiceError, errors.RefusedKeyError):
-            return TokenOwner(TokenStatus.UNKNOWN)
-        if not state.Authenticated:
-            return None
-        return await self._login("/Users/AuthenticateWithQuickConnect", {"Secret": secret}, device)
-
-    async def _login(self, path: str, given: Mapping[str, str], device: str) -> TokenOwner:
-        try:
-            async with self._as_device(device) as http:
-                login = await http.post(path, _Login, given)
-        except errors.RefusedKeyError as error:
-            barred = error.status == HTTPStatus.FORBIDDEN
-            return TokenOwner(TokenStatus.BARRED if barred else TokenStatus.UNKNOWN)
-        proof = {"Authorization": f'MediaBrowser Token="{login.AccessToken}"'}
-        with suppress(errors.ServiceError):  # then it stays valid, and nobody knows it
-            async with ServiceHttp(SERVICE, self.http.url, proof, _BRIEFLY) as http:
-                await http.post("/Sessions/Logout", type(None))
-        return login.User.bearer
-
-    def _as_device(self, device: str) -> ServiceHttp:
-        """All four are demanded (seen on 10.11.11); our key would make us somebody else."""
-        pairs = {
-            "Client": "Library Sync",
-            "Device": "Library Sync",
-            "DeviceId": device,
-            "Version": __version__,
-        }
-        proof = ", ".join(f'{name}="{value}"' for name, value in pairs.items())
-        headers = {"Authorization": f"MediaBrowser {proof}"}
-        return ServiceHttp(SERVICE, self.http.url, headers, _BRIEFLY)
 
     async def activity(self) -> Activity:
         """Whether the server is at work on its libraries, and which libraries it has.
@@ -484,7 +336,7 @@ class JellyfinClient:
         if self._has_api_key:
             return None
         try:
-            return (await self.http.get("/Users/Me", _User)).Name
+            return (await self.http.get("/Users/Me", _Person)).Name
         except errors.RejectedError as error:
             if error.status != HTTPStatus.BAD_REQUEST:
                 raise
@@ -620,7 +472,7 @@ class JellyfinClient:
         Raises:
             ServiceError: there is none, or Jellyfin cannot be asked.
         """
-        async with ServiceHttp(SERVICE, self.http.url, self.http.headers, _BRIEFLY) as http:
+        async with ServiceHttp(SERVICE, self.http.url, self.http.headers, BRIEFLY) as http:
             path = f"/Items/{quote(jellyfin_id, safe='')}/Images/Primary"
             return await http.picture(path, {"maxHeight": "360"})
 

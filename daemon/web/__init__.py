@@ -81,11 +81,11 @@ def application(parts: Dependencies) -> web.Application:
     http = parts.settings.http
     failures = RateLimiter(parts.limits.failures, parts.monotonic)
     sessions = Sessions(pages.device_of(parts), http.base_path, parts.monotonic)
-    rights = Rights(sessions, parts.services.jellyfin.users, parts.monotonic)
+    rights = Rights(sessions, parts.services.jellyfin.accounts.users, parts.monotonic)
     site = Context(
         parts=parts,
         gate=AdminAuth(
-            parts.services.jellyfin,
+            parts.services.jellyfin.accounts,
             parts.store,
             http,
             failures,

@@ -20,7 +20,7 @@ from aiohttp import web
 from daemon.domain import Actor
 from daemon.errors import ServiceError, StoreError
 from daemon.logs import logger
-from daemon.services.jellyfin import JellyfinClient, TokenOwner, TokenStatus
+from daemon.services.jellyfin_auth import JellyfinAuth, TokenOwner, TokenStatus
 from daemon.settings import Http, Webhook
 from daemon.store import Store, audit
 from daemon.store.audit import AuditEvent
@@ -137,7 +137,7 @@ class AdminAuth:
 
     def __init__(
         self,
-        jellyfin: JellyfinClient,
+        jellyfin: JellyfinAuth,
         store: Store,
         http: Http,
         failures: RateLimiter,

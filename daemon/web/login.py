@@ -14,9 +14,9 @@ from typing import Final
 from aiohttp import web
 
 from daemon.domain import Actor
-from daemon.errors import ServiceError, StoreError
+from daemon.errors import ServiceError, StoreError, TimedOutError
 from daemon.logs import logger
-from daemon.services.jellyfin import QuickConnect, TokenOwner, TokenStatus
+from daemon.services.jellyfin_auth import QuickConnect, TokenOwner, TokenStatus
 from daemon.store import audit
 from daemon.store.audit import AuditEvent
 from daemon.web.auth import Credential, RateLimiter
@@ -34,6 +34,7 @@ _DENIED: Final = {
     TokenStatus.BARRED: "Jellyfin does not let this user in at present.",
 }
 _AWAY: Final = "Jellyfin cannot be asked at present who you are. Try again in a moment."
+_AMISS: Final = "Jellyfin does not answer as it should. The log says why, or `library-sync check`."
 _UNWRITTEN: Final = "The tracker's file cannot be written, so nobody can log in. See the log."
 _OFF: Final = "Quick Connect is switched off in Jellyfin. Log in with name and password."
 _EXPIRED: Final = "This code is not valid any more. Begin again."
@@ -73,6 +74,7 @@ class Login:
         self._frame = frame
         self._sessions = sessions
         self._failures = failures
+        self._accounts = site.parts.services.jellyfin.accounts
         self._device = device
         self._asking = asyncio.Semaphore(_AT_ONCE)
         self._codes: OrderedDict[str, _Code] = OrderedDict()
@@ -112,7 +114,8 @@ class Login:
             return self._form(request, problem.status, problem.detail)
         except ServiceError as error:
             _log.warning("auth.unknowable", error_kind=error.kind, error=str(error))
-            return self._form(request, 503, _AWAY)
+            passing = error.retryable or isinstance(error, TimedOutError)
+            return self._form(request, 503, _AWAY if passing else _AMISS)
         except StoreError as error:
             _log.error("audit.not_recorded", error_kind=error.kind, error=str(error))
             return self._form(request, 503, _UNWRITTEN)
@@ -126,14 +129,14 @@ class Login:
             raise Problem(400, "Type your name and your password of Jellyfin.")
         async with self._asking:
             self._limit(request, Credential.PASSWORD)
-            bearer = await self._parts.services.jellyfin.log_in(name, password, self._device)
+            bearer = await self._accounts.log_in(name, password, self._device)
         return await self._let_in(request, bearer)
 
     async def _begin(self, request: web.Request) -> web.StreamResponse:
         await self._frame.form(request)
         self._limit(request, Credential.CODE)
         self._failures.count(request[ADDRESS], Credential.CODE)
-        if (begun := await self._parts.services.jellyfin.quick_connect(self._device)) is None:
+        if (begun := await self._accounts.quick_connect(self._device)) is None:
             raise Problem(409, _OFF)
         name = secrets.token_urlsafe(6)
         reply = self._frame.to("/login/quick", code=name, next=_next(request))
@@ -161,9 +164,8 @@ class Login:
         if now < code.asked + 1:
             return None
         code.asked = now
-        jellyfin = self._parts.services.jellyfin
         try:
-            return await jellyfin.quick_connected(code.begun.secret, self._device)
+            return await self._accounts.quick_connected(code.begun.secret, self._device)
         except ServiceError as error:  # the code is still good when Jellyfin is back
             _log.warning("auth.unknowable", error_kind=error.kind, error=str(error))
             return None

@@ -11,7 +11,7 @@ from aiohttp import web
 from daemon.domain import Actor
 from daemon.errors import ServiceError
 from daemon.logs import logger
-from daemon.services.jellyfin import TokenOwner, TokenStatus
+from daemon.services.jellyfin_auth import TokenOwner, TokenStatus
 from daemon.web.problems import Problem, unavailable
 from daemon.web.sessions import Session, Sessions
 

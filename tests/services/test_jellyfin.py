@@ -23,6 +23,7 @@ from daemon.services.jellyfin import (
     SeasonRef,
     Server,
 )
+from daemon.services.jellyfin_auth import JellyfinAuth
 from daemon.settings import Settings
 from daemon.snapshot import Activity, Episode, LibraryFolder
 from tests.builders import an_item, our_request
@@ -852,5 +853,5 @@ async def test_a_token_that_is_none_goes_into_no_header(token: object) -> None:
     given = answer({"AccessToken": token, "User": user})
     async with Upstream([given]) as upstream, http(upstream.url, "Jellyfin") as client:
         with pytest.raises(NotJsonError):
-            await JellyfinClient(client).log_in("alice", "pw", "device")
+            await JellyfinAuth(client).log_in("alice", "pw", "device")
     assert len(upstream.asked) == 1

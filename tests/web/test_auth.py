@@ -10,7 +10,7 @@ import pytest
 
 from daemon.errors import ServiceError
 from daemon.services.http import ServiceHttp
-from daemon.services.jellyfin import JellyfinClient, TokenOwner, TokenStatus
+from daemon.services.jellyfin_auth import JellyfinAuth, TokenOwner, TokenStatus
 from daemon.store import history
 from daemon.web.auth import Credential, RateLimiter
 from tests.pretend import Fault
@@ -245,7 +245,7 @@ async def test_jellyfin_is_asked_with_the_token_alone(exchange: str, standing: T
     body = json.dumps(seen["json"]).encode() if seen.get("json") else b""
     async with Upstream([reply(seen["status"], body, JSON if body else {})]) as upstream:
         ours = {"Authorization": 'MediaBrowser Token="our-own-key"'}
-        client = JellyfinClient(ServiceHttp("Jellyfin", upstream.url, ours))
+        client = JellyfinAuth(ServiceHttp("Jellyfin", upstream.url, ours))
         found = await client.who_is("ab12")
     assert standing is found.standing
     [asked] = upstream.asked
@@ -259,9 +259,9 @@ async def test_a_disabled_administrator_is_none() -> None:
     policy = {"IsAdministrator": True, "IsDisabled": True}
     body = json.dumps({"Id": "1d", "Name": "x", "Policy": policy}).encode()
     async with Upstream([reply(200, body)]) as upstream:
-        found = await JellyfinClient(ServiceHttp("Jellyfin", upstream.url, {})).who_is("ab12")
+        found = await JellyfinAuth(ServiceHttp("Jellyfin", upstream.url, {})).who_is("ab12")
     assert TokenOwner(TokenStatus.BARRED, "x", "1d") == found
     body = body.replace(b"true", b'"true"')
     async with Upstream([reply(200, body)]) as upstream:
         with pytest.raises(ServiceError):
-            await JellyfinClient(ServiceHttp("Jellyfin", upstream.url, {})).who_is("ab12")
+            await JellyfinAuth(ServiceHttp("Jellyfin", upstream.url, {})).who_is("ab12")

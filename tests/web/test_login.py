@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from yarl import URL
 
 from daemon.errors import NotJsonError, ServiceError
-from daemon.services.jellyfin import JellyfinClient, QuickConnect, TokenOwner, TokenStatus
+from daemon.services.jellyfin_auth import JellyfinAuth, QuickConnect, TokenOwner, TokenStatus
 from daemon.store import history
 from daemon.web import Limits
 from tests.builders import change
@@ -122,13 +123,19 @@ async def test_the_password_goes_to_jellyfin_and_nowhere_else(
         assert secret not in (await person.get()).text
 
 
+PAGE = {"Content-Type": "text/html"}
+PROXY = Fault("/Users/Auth", status=401, headers=PAGE, times=None)
+
+
 @pytest.mark.parametrize(
     ("fault", "status", "said"),
     [
         (Fault("/Users/Auth", status=403, times=None), 401, "does not let this user in"),
         (Fault("/Users/Auth", status=500, times=None), 503, "cannot be asked at present"),
         (Fault("/Users/Auth", drop=True, times=None), 503, "cannot be asked at present"),
-        (Fault("/Users/Auth", body=b"<html>", times=None), 503, "cannot be asked at present"),
+        (Fault("/Users/Auth", body=b"<html>", times=None), 503, "does not answer as it should"),
+        (Fault("/Users/Auth", status=302, times=None), 503, "does not answer as it should"),
+        (PROXY, 503, "does not answer as it should"),
     ],
 )
 async def test_what_jellyfin_says_is_told_in_plain_words(
@@ -266,6 +273,17 @@ async def test_quick_connect_shows_a_code_until_somebody_allows_it(
     assert "alice" in words(await person.get("/status/runs"))
 
 
+@pytest.mark.parametrize("fault", [Fault(status=302), Fault(status=401, headers=PAGE)])
+async def test_a_proxy_does_not_end_a_code(stand: Stand, person: Person, fault: Fault) -> None:
+    """What asks for a login in Jellyfin's place knows nothing of its codes."""
+    quick(stand)
+    page = await begun(person)
+    stand.services.mend("jellyfin")
+    stand.services.fault("jellyfin", replace(fault, path="/QuickConnect/Connect", times=None))
+    stand.clock.seconds += 1
+    assert "457137" in words(await person.get(page))
+
+
 @pytest.mark.parametrize("status", [401, 404])
 async def test_a_code_that_is_not_good_any_more_is_told(
     stand: Stand, person: Person, status: int
@@ -350,7 +368,7 @@ async def test_jellyfin_gets_its_token_back_at_once() -> None:
     """It is asked as a device of ours, never with our key, and the login leaves nothing behind."""
     acts = [answered(ALICE), reply(204)]
     async with Upstream([*acts]) as upstream, http(upstream.url, "Jellyfin") as ours:
-        assert await JellyfinClient(ours).log_in("alice", "pw", DEVICE) == TokenOwner(
+        assert await JellyfinAuth(ours).log_in("alice", "pw", DEVICE) == TokenOwner(
             TokenStatus.ADMINISTRATOR, "alice", "a11ce"
         )
         asked = [(one.path, one.headers["authorization"]) for one in upstream.asked]
@@ -365,7 +383,7 @@ async def test_quick_connect_as_jellyfin_speaks_it() -> None:
     allowed = {**CODE, "Authenticated": True}
     acts = [answered(one) for one in (CODE, CODE, allowed, ALICE)]
     async with Upstream([*acts, reply(204)]) as upstream, http(upstream.url, "Jellyfin") as ours:
-        client = JellyfinClient(ours)
+        client = JellyfinAuth(ours)
         assert await client.quick_connect(DEVICE) == QuickConnect("457137", "5EC2E7", allowed=False)
         assert await client.quick_connected("5EC2E7", DEVICE) is None
         bearer = await client.quick_connected("5EC2E7", DEVICE)
@@ -383,7 +401,7 @@ async def test_a_login_that_is_none_is_no_login(value: object) -> None:
     """Whatever else answers there; it is asked once."""
     async with Upstream([answered(value)]) as upstream, http(upstream.url, "Jellyfin") as ours:
         with pytest.raises(NotJsonError):
-            await JellyfinClient(ours).log_in("alice", "pw", DEVICE)
+            await JellyfinAuth(ours).log_in("alice", "pw", DEVICE)
         assert len(upstream.asked) == 1
 
 
