@@ -389,7 +389,7 @@ class TitleView:
             "qbittorrent",
             download,
             active=state in ACTIVE,
-            progress=progress if size else None,
+            progress=progress,
             speed=torrent.speed if moving else None,
             eta=torrent.eta if moving else None,
             size=size,

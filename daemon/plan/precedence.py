@@ -63,10 +63,10 @@ def settle(row: PendingRow, state: RequestState, kept: Followed, judged: Judgeme
         return Step(wanted if _is_newer(state, wanted, kept, judged) else state)
     if _is_forward(state, wanted) or _is_explained(row, state, kept, judged):
         return Step(wanted)
-    if _stays(state, wanted, kept, judged):
-        return Step(state)
     if judged.away:
         return Step(state, before)
+    if _stays(state, wanted, kept, judged):
+        return Step(state)
     doubt = seen(before, wanted)
     return Step(wanted) if is_ripe(doubt, DOUBT) else Step(state, doubt)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -221,7 +221,7 @@ def judge(case: Case, pipeline: Pipeline, places: Places, now: datetime) -> Judg
         tuple(dict.fromkeys(alerts)),
         frozenset(unit.download for unit in units if unit.download),
         frozenset().union(*(view.imported for view in views)),
-        _away(case, pipeline, places, views),
+        _away(case, pipeline, places, views, best),
         held=bool(units) or base.held or any(view.events or view.entries for view in views),
         views=views,
     )
@@ -272,12 +272,16 @@ def _others_wait(best: Unit, views: Sequence[TitleView]) -> bool:
 
 
 def _away(
-    case: Case, pipeline: Pipeline, places: Places, views: Sequence[TitleView]
+    case: Case,
+    pipeline: Pipeline,
+    places: Places,
+    views: Sequence[TitleView],
+    unit: Unit | None,
 ) -> tuple[str, ...]:
     """Services whose word is missing, or cannot be believed, where a state would go back."""
     away = list(places.away[case.media_type])
     away += [view.arr.instance for view in views if not view.trusts_own()]
-    if not case.listed and not views:
+    if not case.listed and (unit is None or case.is_pending):
         away.append("seerr")
     if pipeline.torrents is not None and pipeline.torrents.torrents is None:
         away.append("qbittorrent")
@@ -345,12 +349,15 @@ def _series(case: Case, view: TitleView) -> Judgement:
         {number for number, one in short.items() if not (one.monitored and view.title.monitored)}
         | (view.seasons - seasons.keys())
     )
+    nothing = len(missing) == len(view.seasons | short.keys())
+    if nothing and SeerrStatus.APPROVED not in case.statuses & _OPEN:
+        return _by_word(case)
     alerts = _not_monitored(case, view, missing) if missing else ()
     held = any(one.files for one in seasons.values())
     due = [number for number, one in short.items() if one.files < one.due and number not in missing]
     if due:
         why = WANTED
-    elif len(missing) == len(view.seasons | short.keys()):
+    elif nothing:
         why = alerts[0].sentence if alerts else "approved"
     else:
         why = "everything monitored that has aired is there"
@@ -368,8 +375,6 @@ def _not_monitored(case: Case, view: TitleView, missing: Sequence[int]) -> tuple
     else:
         sentence = f"seasons {', '.join(map(str, missing))} are not monitored"
     approved = [one for one in case.requests if one.status is SeerrStatus.APPROVED]
-    if not approved and case.requests:
-        return ()
     alerts = _unmonitored(view, sentence)
     if alerts and any(
         one.media is SeerrMedia.AVAILABLE and one.seasons & set(missing) for one in approved
@@ -390,15 +395,21 @@ def _by_seerr(case: Case, places: Places) -> Judgement:
     if SeerrStatus.APPROVED in case.statuses:
         alerts = (_not_there(case),) if certain and case.requests else ()
         return Judgement(RequestState.APPROVED, "approved", "jellyseerr", alerts=alerts)
+    if SeerrStatus.FAILED in case.statuses and places.away[case.media_type]:
+        return Judgement(None)
+    judged = _by_word(case)
+    return judged if judged.state or not certain else replace(judged, alerts=_completed(case))
+
+
+def _by_word(case: Case) -> Judgement:
+    """What Seerr says of a title that nobody has and that it does not count as approved."""
     if SeerrStatus.FAILED in case.statuses:
-        if places.away[case.media_type]:
-            return Judgement(None)
         sentence = "Seerr could not send the request"
         alert = Alert(AttentionKind.SEERR_FAILED, "Seerr", sentence, at_once=True)
         return Judgement(RequestState.FAILED, sentence, "jellyseerr", alerts=(alert,))
     if SeerrStatus.PENDING in case.statuses:
         return Judgement(RequestState.REQUESTED, "waits for approval", "jellyseerr")
-    return Judgement(None, alerts=_completed(case) if certain else ())
+    return Judgement(None)
 
 
 def _completed(case: Case) -> tuple[Alert, ...]:

@@ -105,12 +105,19 @@ def test_a_doubt_ends_with_the_first_sign_of_the_download() -> None:
     assert life.state is State.DOWNLOADING
 
 
-def test_a_pass_that_could_not_ask_neither_ends_nor_strengthens_a_doubt() -> None:
+@pytest.mark.parametrize(
+    "pipeline",
+    [world(away(WANTED)), replace(LOST, torrents=TorrentReport()), grabbed(client_problems=None)],
+    ids=["Radarr is away", "qBittorrent is away", "health was not asked"],
+)
+def test_a_pass_that_could_not_ask_neither_ends_nor_strengthens_a_doubt(
+    pipeline: Pipeline,
+) -> None:
     """It takes a second pass that sees it."""
     life = Life.of(ours(State.DOWNLOADING))
     life.look(LOST)
     for _ in range(3):
-        life.look(world(away(WANTED)), MINUTE)
+        life.look(pipeline, MINUTE)
         assert life.state is State.DOWNLOADING
     life.look(LOST, MINUTE)
     assert life.state is State.APPROVED
@@ -573,17 +580,36 @@ def test_a_client_without_a_network_is_one_finding() -> None:
     assert life.calls == {CALL.CLIENT_AWAY}
 
 
-@pytest.mark.parametrize("after", [HOUR, 3 * DAY])
-def test_what_a_person_was_called_for_stands_while_nothing_is_known(after: timedelta) -> None:
+@pytest.mark.parametrize(
+    ("pipeline", "row", "kind"),
+    cases(
+        {
+            "a refused import": (
+                queued("completed", "importBlocked", **BLOCKED),
+                ours(State.DOWNLOADED),
+                CALL.IMPORT,
+            ),
+            "a film that is not monitored": (
+                world(an_arr(a_film(monitored=False))),
+                ours(State.APPROVED),
+                CALL.NOT_MONITORED,
+            ),
+        }
+    ),
+)
+def test_what_a_person_was_called_for_stands_while_nothing_is_known(
+    pipeline: Pipeline, row: Any, kind: AttentionKind
+) -> None:
     """A service that is away takes no finding back, and ends no waiting."""
-    life = Life.of(ours(State.DOWNLOADED))
+    life = Life.of(row)
     for _ in range(2):
-        life.look(queued("completed", "importBlocked", **BLOCKED), MINUTE)
+        life.look(pipeline, MINUTE)
+    why = life.why
     for _ in range(3):
-        life.look(world(away(WANTED), seerr=SEERR_AWAY), after)
-        assert (life.calls, life.why) == ({CALL.IMPORT}, life.why)
-    life.look(queued("completed", "importBlocked", **BLOCKED), MINUTE)
-    assert life.calls == {CALL.IMPORT}
+        life.look(world(away(WANTED), seerr=SEERR_AWAY), HOUR)
+        assert (life.calls, life.why) == ({kind}, why)
+    life.look(pipeline, MINUTE)
+    assert life.calls == {kind}
 
 
 def test_waiting_goes_on_while_a_service_is_away() -> None:
@@ -702,6 +728,18 @@ def test_several_downloads_are_weighed_by_their_sizes() -> None:
     gauges = life.shown[1]
     assert gauges.progress == pytest.approx(0.3)
     assert (gauges.speed, gauges.eta) == ("5.0 MB/s", "2m 20s")
+
+
+def test_one_torrent_of_two_instances_counts_once() -> None:
+    """Both follow it; its speed is not twice as high."""
+    running = torrents(HASH=Torrent("downloading", 0.5, 1024, 60, GB))
+    arrs = [
+        an_arr(a_film(), queue=[entry()]),
+        an_arr(a_film(), queue=[entry()], instance="radarr_2", primary=False),
+    ]
+    life = Life.of(ours(State.DOWNLOADING))
+    life.look(Pipeline(S, arrs, running))
+    assert life.shown[1].speed == "1.0 KB/s"
 
 
 def test_one_failed_episode_of_many_wanted_ones_is_a_call_and_no_failure() -> None:

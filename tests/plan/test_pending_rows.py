@@ -483,6 +483,16 @@ def test_a_seerr_that_was_set_up_anew_withdraws_nothing() -> None:
     assert "30 of 30 requests are gone at once" in life.sentences[0]
 
 
+def test_those_that_were_missed_first_are_held_with_the_others() -> None:
+    """So many are gone at once, though only two of them for long enough."""
+    life = Life.of(*many(30))
+    still = [film_request(id=one, ids=Ids(tmdb=one)) for one in range(3, 31)]
+    life.look(gone(seerr=seerr(*still, asked={1: None, 2: None})))
+    life.look(gone(seerr=seerr(asked=ASKED)), HOUR)
+    assert len(life.rows) == 30
+    assert {one.row_id for one in life.last.withdrawals if one.fate is Fate.HOLD} == {1, 2}
+
+
 def test_what_an_admin_approves_goes_at_once() -> None:
     """It was held for that."""
     life = Life.of(*many(30), memory=PendingMemory(approved=frozenset({3, 4})))
