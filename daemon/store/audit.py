@@ -10,7 +10,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -24,23 +24,6 @@ _log = logger(__name__)
 
 APPROVED: Final = "approved by an admin"
 """What the reason of a removal begins with that an admin has approved."""
-
-_FIRST: Final = "0" * 64
-_HASHED: Final = (
-    "seq",
-    "at",
-    "actor_kind",
-    "actor_name",
-    "action",
-    "run_id",
-    "target",
-    "reason",
-    "before",
-    "after",
-)
-_ALL: Final = (*_HASHED, "prev_hash", "hash")
-_INSERT: Final = f"INSERT INTO sync_audit ({', '.join(_ALL)}) VALUES ({', '.join('?' * len(_ALL))})"
-_SELECT: Final = f"SELECT {', '.join(_ALL)} FROM sync_audit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +69,7 @@ EVERY_EVENT: Final = AuditFilter()
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Who did what, when and why."""
+    """Who did what, when and why; all but the last two is what its hash is made of."""
 
     seq: int
     at: Timestamp
@@ -100,6 +83,13 @@ class AuditEntry:
     after: dict[str, Any] | None
     prev_hash: str
     hash: str
+
+
+_FIRST: Final = "0" * 64
+_ALL: Final = [one.name for one in fields(AuditEntry)]
+_HASHED: Final = _ALL[:-2]
+_INSERT: Final = f"INSERT INTO sync_audit ({', '.join(_ALL)}) VALUES ({', '.join('?' * len(_ALL))})"
+_SELECT: Final = f"SELECT {', '.join(_ALL)} FROM sync_audit"
 
 
 class Verdict(NamedTuple):
