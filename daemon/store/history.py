@@ -324,7 +324,9 @@ def read_as_a_whole(connection: sqlite3.Connection) -> str | None:
         " ORDER BY id DESC LIMIT ?",
         (Outcome.PARTIAL, good.id if good else 0, _KEPT),
     )
-    proofs = (str(ended) for ended, result in partial if _proves_absence(json.loads(result)))
+    proofs = (
+        str(ended) for ended, result in partial if _proves_absence(json.loads(result or "{}"))
+    )
     return next(proofs, good.ended_at if good else None)
 
 
