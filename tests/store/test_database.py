@@ -20,7 +20,7 @@ from daemon.errors import (
     StoreError,
     StorePermissionError,
 )
-from daemon.store import open_store, open_store_to_look, requests
+from daemon.store import history, open_store, open_store_to_look, requests
 from daemon.store.database import Transaction, opened, opened_to_look
 from tests.builders import change, files, rows
 
@@ -309,3 +309,12 @@ def test_a_copy_that_was_not_finished_is_no_copy(numbers: Path) -> None:
     assert ended(_OPENS, numbers).stdout == ""
     copy = numbers.with_name("tracker.db.before-library-sync")
     assert rows(copy, "SELECT COUNT(*) FROM numbers") == [(2,)]
+
+
+async def test_what_writes_cannot_be_read_with(path: Path) -> None:
+    """The type checker says so before, and the reading connection where nobody asked it."""
+    async with open_store(path) as store:
+        with pytest.raises(StoreError):
+            await store.read(history.interrupt_stale)  # type: ignore[arg-type]
+        assert await store.write(history.interrupt_stale) == []
+        assert await store.write(history.next_number) == 1
