@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.columns import FILLABLE
+from daemon.columns import COLUMNS, FILLABLE
 from daemon.domain import (
     Absence,
     Absent,
@@ -367,6 +367,7 @@ def _write(row: Row, update: Update) -> None:
 def _new_row(add: Add) -> Row:
     item = add.item
     return {
+        **{column.name: column.read(add) for column in COLUMNS},
         "media_type": item.media_type,
         "state": "AVAILABLE",
         "title": item.title,
