@@ -1,12 +1,15 @@
 """Whatever a service sends, or does not send, is one error of that service: cause, and what to do.
 
-Each situation is played by a real local server, byte for byte.
+Each situation is played by a real local server, byte for byte. `FUZZ_EXAMPLES` sets how many
+replies are spoiled at random, 150 by default.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
+import os
 import socket
 import ssl
 import struct
@@ -19,6 +22,9 @@ from typing import Any
 
 import aiohttp
 import pytest
+from hypothesis import given
+from hypothesis import settings as budget
+from hypothesis import strategies as st
 
 from daemon.errors import ServiceError
 from daemon.services.arr import APPLICATIONS, ArrClient
@@ -27,7 +33,8 @@ from daemon.services.jellyfin import JellyfinClient
 from daemon.services.verdict import failed
 from tests.upstream import Act, Upstream, cases, chunked, http, reply, slept
 
-SOON = RetryPolicy(attempts=1, reply=0.3, listing=0.3, silence=0.2)
+SOON = RetryPolicy(attempts=1, reply=0.2, listing=0.2, silence=0.1)
+BRIEF = RetryPolicy(attempts=1, reply=2, listing=2, silence=2)
 LATER = RetryPolicy(attempts=1, reply=30, listing=30, silence=30)
 OK = "HTTP/1.1 200 OK"
 TYPE = "Content-Type: application/json"
@@ -451,6 +458,45 @@ async def test_what_does_no_harm_is_passed_over(act: Act) -> None:
     async with Upstream([act]) as upstream, http(upstream.url, patience=LATER) as client:
         assert await whole(client) == [1]
     assert client.date is None
+
+
+TEMPLATES = [
+    good(),
+    good("Date: Mon, 23 Nov 2026 02:44:22 GMT", "Set-Cookie: a=b; path=/", "Vary: *"),
+    chunked(b"[", b"1]"),
+    packed(gzip.compress(b"[1]"), "gzip"),
+    moved("https://user@media.test:8989/radarr/path?x=1#y", 301),
+    sent("HTTP/1.1 503 Starting", "Retry-After: 005", "Content-Type: text/html; charset=utf-8"),
+    b"HTTP/1.1 100 Continue\r\n\r\n" + good(),
+]
+changes = st.lists(
+    st.tuples(st.floats(0, 1), st.integers(0, 4), st.binary(max_size=3)), min_size=1, max_size=4
+)
+
+
+def spoiled(text: bytes, changes: list[tuple[float, int, bytes]]) -> bytes:
+    """A reply with some bytes put in, left out or changed."""
+    for where, left_out, put_in in changes:
+        at = int(where * len(text))
+        text = text[:at] + put_in + text[at + left_out :]
+    return text
+
+
+@given(template=st.sampled_from(TEMPLATES), changes=changes)
+@budget(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "150")), deadline=None, derandomize=True)
+def test_a_spoiled_reply_is_read_or_refused(
+    template: bytes, changes: list[tuple[float, int, bytes]]
+) -> None:
+    """Whichever bytes of a reply are wrong, nothing but a service's error comes of it."""
+
+    async def ask() -> None:
+        act = spoiled(template, changes)
+        async with Upstream([act]) as upstream, http(upstream.url, patience=BRIEF) as client:
+            for question in (whole, streamed):
+                with contextlib.suppress(ServiceError):
+                    await question(client)
+
+    asyncio.run(ask())
 
 
 @pytest.mark.parametrize("wait", ["9" * 4000, "-5", "nan", "\xff", "\xb2", "", "1e9", "0x10"])
