@@ -21,6 +21,7 @@ class Joined:
 
     Attributes:
         listed: Seerr's open requests are all known.
+        tracked: Seerr's numbers that rows bear, of whatever state.
         titles: the open requests of each title, by TMDB's number.
     """
 
@@ -29,6 +30,7 @@ class Joined:
         self.places = Places(pipeline)
         self._rows = ByIds((row.media_type, row.ids, row) for row in rows)
         self._holdings = ByIds((one.media_type, one.ids, one) for one in pipeline.library)
+        self.tracked = {row.seerr_id for row in rows}
         self.listed = pipeline.seerr.requests is not None and pipeline.seerr.whole
         requests = pipeline.seerr.requests or ()
         self._numbers = {request.id for request in requests}

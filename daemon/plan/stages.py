@@ -324,8 +324,11 @@ def _film(view: TitleView) -> Judgement:
 
 
 def _unmonitored(view: TitleView, sentence: str) -> tuple[Alert, ...]:
-    read_at = view.title.read_at
-    if read_at is not None and view.now - read_at > _FRESH:
+    """A call for a person, by a fresh word or by an older one that has called before."""
+    read_at, kept = view.title.read_at, view.followed
+    stale = read_at is not None and view.now - read_at > _FRESH
+    called = kept and any(call.kind is AttentionKind.NOT_MONITORED for call in kept.calls)
+    if stale and not called:
         return ()
     return (Alert(AttentionKind.NOT_MONITORED, view.service, sentence, at_once=True),)
 

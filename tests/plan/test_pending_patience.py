@@ -135,6 +135,7 @@ def test_a_pass_that_could_not_ask_neither_ends_nor_strengthens_a_doubt(
             "the start was not asked": (grabbed(started=None),),
             "just started": (grabbed(started=NOON + timedelta(minutes=19)),),
             "the queue could not be asked": (grabbed(queue=None),),
+            "the queue could not be read to its end": (grabbed(queue_whole=False),),
             "the history could not be asked": (grabbed(history=None),),
         }
     ),

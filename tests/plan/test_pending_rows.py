@@ -45,6 +45,7 @@ from tests.plan.lives import (
     an_arr,
     away,
     entry,
+    episodes,
     event,
     film_request,
     our_series,
@@ -644,6 +645,89 @@ def test_nobody_is_called_by_what_a_service_said_long_ago(
     """Seerr may have had it monitored since."""
     film = a_film(monitored=False, read_at=NOON - age)
     assert looked(film_request(), arrs=[an_arr(film)]).calls == calls
+
+
+def test_a_call_stands_until_the_service_says_otherwise() -> None:
+    """What called a person is not read again with every pass."""
+    life = looked(film_request(), arrs=[an_arr(a_film(monitored=False))])
+    report = seerr(film_request())
+    for minutes in (1, 6, 14):
+        film = a_film(monitored=False, read_at=life.now - minutes * MINUTE)
+        life.look(Pipeline(report, [an_arr(film)]), MINUTE)
+        assert life.calls == {CALL.NOT_MONITORED}
+    life.look(Pipeline(report, [WANTED]), MINUTE)
+    assert life.calls == set()
+
+
+# --- whole lives, as the timeline tells them ---------------------------------------------------
+
+
+def told(life: Life, number: int = 1) -> list[tuple[str, State]]:
+    """The timeline of a row."""
+    return [(one.kind, one.state) for one in life.events[number]]
+
+
+def stages() -> dict[str, ArrPipeline]:
+    """Radarr in each stage of a film's way."""
+    grab, imported = event(HistoryKind.GRABBED, MINUTE), event(HistoryKind.IMPORTED, -MINUTE)
+    return {
+        "wanted": WANTED,
+        "grabbed": an_arr(a_film(), queue=[entry("queued", left=GB)], history=[grab]),
+        "downloading": an_arr(a_film(), queue=[entry()], history=[grab]),
+        "done": an_arr(a_film(), queue=[entry("completed", "importPending", left=0)]),
+        "importing": an_arr(a_film(), queue=[entry("completed", "importing", left=0)]),
+        "there": an_arr(a_film(has_file=True), history=[grab, imported]),
+    }
+
+
+def test_a_whole_way_is_one_event_for_each_stage() -> None:
+    """However often each is looked at."""
+    life = looked(film_request(1), arrs=[EMPTY])
+    for arr in stages().values():
+        for _ in range(5):
+            life.look(Pipeline(seerr(film_request()), [arr]), MINUTE)
+    assert told(life) == [
+        ("Requested", State.REQUESTED),
+        ("Approved", State.APPROVED),
+        ("Grab", State.GRABBING),
+        ("Started", State.DOWNLOADING),
+        ("Complete", State.DOWNLOADED),
+        ("Import", State.IMPORTING),
+    ]
+
+
+def test_a_daemon_that_was_down_tells_what_it_finds() -> None:
+    """And makes up nothing of what it missed."""
+    life = looked(film_request(), arrs=[WANTED])
+    life.look(Pipeline(seerr(film_request()), [stages()["there"]]), 3 * HOUR)
+    assert told(life)[2:] == [("Import", State.IMPORTING)]
+
+
+def test_a_weekly_series_goes_its_way_again_and_again() -> None:
+    """Each episode is grabbed, downloaded and imported; then the next one is waited for."""
+    life = Life()
+    report, history = seerr(series_request()), []
+    for number in (1, 2, 3):
+        download = f"{number:040}"
+        slot: dict[str, Any] = {"season": 1, "episode_id": number, "download_id": download}
+        rows = episodes("x" * (number - 1) + "-" * (4 - number), aired=number)
+        before = a_series((number - 1, number, 3), episodes=rows)
+        history.append(event(HistoryKind.GRABBED, (9 - number) * MINUTE, **slot))
+        running = an_arr(before, queue=[entry(**slot)], history=[*history])
+        done = entry("completed", "importing", left=0, **slot)
+        importing = an_arr(before, queue=[done], history=[*history])
+        history.append(event(HistoryKind.IMPORTED, (8 - number) * MINUTE, **slot))
+        rows = episodes("x" * number + "-" * (3 - number), aired=number)
+        there = an_arr(a_series((number, number, 3), episodes=rows), history=[*history])
+        for arr in (running, importing, there):
+            life.look(Pipeline(report, [arr]), MINUTE)
+    assert [state for _, state in told(life)] == [
+        State.REQUESTED,
+        State.GRABBING,
+        *[State.DOWNLOADING, State.IMPORTING, State.APPROVED] * 2,
+        *[State.DOWNLOADING, State.IMPORTING],
+    ]
+    assert life.writes == 8
 
 
 @pytest.mark.parametrize(("ago", "state"), [(HOUR * 2, State.APPROVED), (MINUTE, State.IMPORTING)])
