@@ -17,7 +17,7 @@ from daemon.errors import StoreError
 from daemon.reasons import Reason
 from daemon.store import Store, audit, syncing
 from daemon.store.audit import AuditEvent, Verdict, append, verify
-from daemon.store.database import Transaction, opened
+from daemon.store.database import Transaction
 from tests.builders import ACTOR, an_item, begun, change, rows
 
 _TABLES = ("requests", "timeline_events", "sync_audit", "sync_decisions")
@@ -126,34 +126,30 @@ async def test_rows_timeline_and_audit_come_together_or_not_at_all(
 
 
 async def test_whatever_a_change_appends_is_logged_after_its_commit(
-    path: Path, store: Store, caplog: pytest.LogCaptureFixture
+    store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With its place and hash, and without the change or its caller doing anything for it."""
     caplog.set_level("INFO", logger="daemon")
-    async with opened(path) as database:
-        assert await database.write(note_something) == "done"
+    assert await store.write(note_something) == "done"
     [event], [line] = (await store.read(audit.events, None, 5)).rows, logged(caplog)
     names = ("seq", "action", "target", "hash")
     assert [line[name] for name in names] == [getattr(event, name) for name in names]
 
 
-@pytest.mark.usefixtures("store")
 async def test_what_was_rolled_back_is_never_logged(
-    path: Path, caplog: pytest.LogCaptureFixture
+    store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Neither at once nor by the next transaction: the log would know of a hash too many."""
     caplog.set_level("INFO", logger="daemon")
-    async with opened(path) as database:
-        with pytest.raises(LookupError):
-            await database.write(lambda transaction: note_something(transaction, LookupError()))
-        assert logged(caplog) == []
-        await database.write(note_something)
+    with pytest.raises(LookupError):
+        await store.write(note_something, LookupError())
+    assert logged(caplog) == []
+    await store.write(note_something)
     assert [line["seq"] for line in logged(caplog)] == [1]
 
 
-@pytest.mark.usefixtures("store")
 async def test_the_events_of_a_cancelled_caller_are_logged(
-    path: Path, caplog: pytest.LogCaptureFixture
+    store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What was committed is in the log, even if nobody waits for it any more."""
     caplog.set_level("INFO", logger="daemon")
@@ -164,14 +160,13 @@ async def test_the_events_of_a_cancelled_caller_are_logged(
         goes_on.wait(5)
         note_something(transaction)
 
-    async with opened(path) as database:
-        writing = asyncio.create_task(database.write(slow))
-        await asyncio.to_thread(begun.wait, 5)
-        writing.cancel()
-        await asyncio.sleep(0)
-        goes_on.set()
-        with pytest.raises(asyncio.CancelledError):
-            await writing
+    writing = asyncio.create_task(store.write(slow))
+    await asyncio.to_thread(begun.wait, 5)
+    writing.cancel()
+    await asyncio.sleep(0)
+    goes_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
     assert [line["action"] for line in logged(caplog)] == ["something.done"]
 
 
