@@ -9,10 +9,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, Protocol
 
+from daemon.apply.pending import PendingService
 from daemon.apply.run import Options, SyncService
 from daemon.errors import DaemonError
 from daemon.logs import logger
+from daemon.observe.hints import ArrMemory
 from daemon.observe.sources import Service, Services
+from daemon.pending import PendingPolicy
 from daemon.report.health import Health
 from daemon.report.notify import Notifications
 from daemon.report.progress import Feed
@@ -26,6 +29,7 @@ from daemon.store import Store, audit, history, open_store, open_store_to_look
 from daemon.store.database import is_there
 from daemon.triggers.heartbeat import Heartbeat, Notifier
 from daemon.triggers.hints import HintDebouncer
+from daemon.triggers.pending import PendingWatch
 from daemon.triggers.queue import Worker
 from daemon.triggers.quick import QuickCheck
 from daemon.triggers.schedule import Schedule
@@ -95,6 +99,12 @@ def assemble(
         worker, settings.sync, quick=quick.look, housekeeping=partial(_housekeeping, store)
     )
     hints = HintDebouncer(worker, service, store, partial(schedule.do, "quick"), settings.webhook)
+    watch: PendingWatch | None = None
+    if settings.seerr is not None:  # it alone tells what is requested
+        policy, number = pending_policy(settings), worker.take_number
+        passes = PendingService(services, store, service.arrs, policy, health, number)
+        watch = PendingWatch(passes, settings.pending, settings.sync.quick, hints.expect)
+        worker.ended.append(watch.ran)
     notifications = Notifications(settings.notify, f"{settings.http.address}/status")
     heartbeat = Heartbeat(worker, notifier)
     worker.began.append(notifications.began)
@@ -111,8 +121,15 @@ def assemble(
         services=services,
         heartbeat=heartbeat,
         schedule=schedule,
+        pending=watch,
     )
-    return parts, (worker, schedule, hints, notifications, heartbeat)
+    background = (worker, schedule, hints, notifications, heartbeat)
+    return parts, background if watch is None else (*background, watch)
+
+
+def pending_policy(settings: Settings) -> PendingPolicy:
+    """How passes over titles on their way decide, as configured."""
+    return PendingPolicy(settings.removal.policy, settings.pending.limit)
 
 
 async def _housekeeping(store: Store) -> str:
@@ -151,6 +168,18 @@ async def open_sync(settings: Settings) -> AsyncIterator[SyncService]:
     async with open_store(settings.database) as store, open_services(settings) as services:
         await store.write(history.interrupt_stale)
         yield SyncService(services, store, options(settings))
+
+
+@asynccontextmanager
+async def open_pending(settings: Settings) -> AsyncIterator[PendingService]:
+    """A service that can make passes, with the tracker's file held for this process.
+
+    Raises:
+        StoreError: the file cannot be used.
+    """
+    async with open_store(settings.database) as store, open_services(settings) as services:
+        policy, health = pending_policy(settings), Health(services.meters)
+        yield PendingService(services, store, ArrMemory(services), policy, health)
 
 
 @asynccontextmanager

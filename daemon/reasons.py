@@ -57,6 +57,9 @@ class Count(_Worded):
     MERGED = "merged", "merged into another row of the same title"
     HELD = "held", "held until an admin approves"
     WATCHED = "watched", "missing, waiting for more evidence"
+    AWAITED = "awaited", "requested, so added"
+    MOVED = "moved", "further on their way"
+    WITHDRAWN = "withdrawn", "withdrawn, as their request is gone"
     CONFLICTS = "conflicts", "in conflict"
     WITHOUT_IDS = "without_ids", "added without any provider id"
     SKIPPED = "skipped", "left as they are"
@@ -209,6 +212,40 @@ class Reason(StrEnum):
         audit="title.merged",
         undone="merged row",
     )
+    AWAIT = Meaning(
+        "requested_and_not_tracked",
+        "requested and not tracked, so added",
+        kind=Kind.ADD,
+        counts=(Count.AWAITED,),
+        groups=(Group.ADDED,),
+        audit="title.awaited",
+    )
+    MOVE = Meaning(
+        "on_its_way",
+        "further on its way",
+        kind=Kind.UPDATE,
+        counts=(Count.MOVED,),
+        groups=(Group.CHANGED,),
+        audit="title.state",
+        undone="changed state",
+    )
+    WITHDRAW = Meaning(
+        "request_gone",
+        "its request is gone, so withdrawn",
+        kind=Kind.REMOVE,
+        counts=(Count.WITHDRAWN,),
+        groups=(Group.GONE,),
+        audit="title.withdrawn",
+        undone="withdrawn request",
+    )
+    GIVE_WAY = Meaning(
+        "on_its_way_twice",
+        "on its way as another row, so removed",
+        kind=Kind.REMOVE,
+        counts=(Count.MERGED,),
+        groups=(Group.MERGED,),
+        audit="title.gave_way",
+    )
     IDENTIFIED_ANEW = Meaning(
         "identified_as_another_title",
         "its item in Jellyfin was another title by then",
@@ -337,6 +374,13 @@ UNDONE: Mapping[str, str] = {
     one.meaning.audit: one.meaning.undone for one in Reason if one.meaning.undone
 }
 """What a run did and what can be taken back of it: by its action in the audit, a noun."""
+
+GONE: tuple[str, ...] = tuple(
+    reason.meaning.audit
+    for reason in Reason
+    if reason.meaning.audit and reason.meaning.kind in {Kind.REMOVE, Kind.MERGE}
+)
+"""Actions of the audit after which a row's number is free for another title."""
 
 _WRITTEN = {reason.meaning.counts[0] for reason in Reason if reason.meaning.audit}
 BRIEF: tuple[str, ...] = (

@@ -193,6 +193,18 @@ class Sync(_Part):
     batch_size: int = Field(500, ge=1)
 
 
+class Pending(_Part):
+    """How often to look at titles on their way; only with a `seerr`.
+
+    `every` holds while something moves, and otherwise `sync.quick` does; `progress` is that of a
+    download. `limit` is how many titles may be shown at once, the newest requests first.
+    """
+
+    every: Annotated[Duration, _at_least(timedelta(seconds=5))] = timedelta(seconds=60)
+    progress: Annotated[Duration, _at_least(timedelta(seconds=5))] = timedelta(seconds=30)
+    limit: int = Field(500, ge=1)
+
+
 class Removal(_Part):
     """What it takes to remove a title that the library no longer has."""
 
@@ -281,6 +293,7 @@ class Settings(_Part):
     shoko: Service | None = None
     database: Path = Path("tracker.db")
     sync: Sync = Sync()
+    pending: Pending = Pending()
     removal: Removal = Removal()
     webhook: Webhook = Webhook()
     http: Http = Http()

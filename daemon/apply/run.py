@@ -137,6 +137,7 @@ class SyncService:
         asked_before: what each service had been asked when the latest run began.
         libraries: those that Jellyfin had at the latest full reading; none before.
         server_id: of the Jellyfin that was read last; None before.
+        arrs: what Radarr and Sonarr were last seen to hold.
         baseline: of the last full reading; None before the first.
         rescan_wanted: the last full reading met a library at work, and should be done again.
         cancel_requested: set to cancel the current run.
@@ -155,7 +156,7 @@ class SyncService:
         self._options = options
         self._policy = Policy(options.public_url, options.removal)
         self.health = health or Health(self._meters())
-        self._arrs = ArrMemory(services)
+        self.arrs = ArrMemory(services)
         self._places = Places(())
         self._distrust = "the library was not read yet"
         self.asked_before = self._meters()
@@ -311,7 +312,7 @@ class SyncService:
         run.stats.scanned = reading.titles
         odd = (*seen.activity.odd, *(after.odd if after else ()))
         self._note_state(run, reading, odd)
-        around = (self._arrs.instead(seen.reports), seen.activity.locations)
+        around = (self.arrs.instead(seen.reports), seen.activity.locations)
         return Snapshot(looked.items, reading, *around, looked.episodes, texts)
 
     def _note_state(self, run: _Run, reading: Reading, odd: Sequence[str]) -> None:
@@ -352,7 +353,7 @@ class SyncService:
         self, seen: Survey, reading: Reading, date: datetime | None, known: str | None
     ) -> None:
         """Only what was acted on may spare a later run its work."""
-        self._arrs.remember(seen.reports)
+        self.arrs.remember(seen.reports)
         self._places = Places(seen.activity.locations)
         if date is not None:
             self.baseline = Baseline(date, seen.counts)
@@ -379,7 +380,7 @@ class SyncService:
             with foreseen(self._services.jellyfin):
                 server = await self._services.jellyfin.server()
                 snapshot = await look(self._services, hints, rows, around, problems, self._copies)
-            reports = await self._arrs.reports(snapshot.items, problems)
+            reports = await self.arrs.reports(snapshot.items, problems)
         finally:
             run.settle_problems()
         self._note_health(run)

@@ -129,7 +129,7 @@ class PipelineReader:
         """
         seerr = await self._seerr(problems)
         arrs = await self._arrs(seerr, rows, problems)
-        pipeline = Pipeline(seerr, arrs, await self._torrents(problems), None, library)
+        pipeline = Pipeline(seerr, arrs, await self.torrents(problems), None, library)
         asked = questions(pipeline, rows, self._clock())
         if asked.requests:
             pipeline = replace(pipeline, seerr=await self._proven(pipeline.seerr, expected))
@@ -156,7 +156,8 @@ class PipelineReader:
             return replace(seerr, distrust="this is another Seerr than before")
         return seerr
 
-    async def _torrents(self, problems: Problems) -> TorrentReport | None:
+    async def torrents(self, problems: Problems) -> TorrentReport | None:
+        """All torrents; None where no client for them is configured."""
         for client in self._services.of(QbittorrentClient):
             found = await problems.helped(client.torrents())
             return replace(found, read_at=self._clock()) if found else TorrentReport()

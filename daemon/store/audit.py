@@ -106,14 +106,14 @@ class Verdict(NamedTuple):
     head: str
 
 
-def removed_since(connection: sqlite3.Connection, since: datetime) -> int:
-    """How many titles were removed since then without an admin's word, and not brought back."""
+def taken_since(connection: sqlite3.Connection, since: datetime, action: str) -> int:
+    """How many rows this was done to since then without an admin's word, and not taken back."""
     [removed] = connection.execute(
-        "SELECT COUNT(*) FROM sync_audit AS gone WHERE action = 'title.removed' AND at >= ?"
+        "SELECT COUNT(*) FROM sync_audit AS gone WHERE action = ? AND at >= ?"
         " AND IFNULL(reason, '') NOT LIKE ? AND NOT EXISTS ("
         "SELECT 1 FROM sync_audit AS back WHERE back.target = gone.target"
         " AND back.run_id = gone.run_id AND back.seq > gone.seq AND back.action = 'title.undone')",
-        (_stamp(since), f"{APPROVED}%"),
+        (action, _stamp(since), f"{APPROVED}%"),
     ).fetchone()
     return int(removed)
 

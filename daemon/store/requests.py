@@ -177,12 +177,11 @@ class _Reader:
     def rows(self, values: tuple[Any, ...]) -> Iterator[TrackedRequest]:
         """The row; twice if its media type is not understood, so that it hides both titles."""
         number, media_type, state, tmdb, tvdb, imdb, item, *rest = values
-        radarr_id, sonarr_id, seasons, episodes, ours, *rest = rest
+        radarr_id, sonarr_id, asked, episodes, ours, *rest = rest
         texts, (poster, *rest) = rest[: len(REFRESHED)], rest[len(REFRESHED) :]
         seen, library, *absence = rest[: len(evidence.COLUMNS)]
         nulls, path = rest[len(evidence.COLUMNS) :], texts[_PATH]
-        kind = _MEDIA_TYPES.get(media_type)
-        known = _STATES.get(state)
+        kind, known = understood(media_type, state)
         if known is None or kind is None or not _are_ids(tmdb, tvdb):
             self.defects.append(_not_understood(number, media_type, state))
             known = None
@@ -200,7 +199,7 @@ class _Reader:
                 face=fingerprint(*texts) if ours else 0,
                 file=fingerprint(file_name(path)) if gone and path else 0,
                 poster=None if poster is None else bool(poster),
-                seasons=_seasons(seasons),
+                seasons=seasons(asked),
                 episodes=positive(episodes),
                 seen=bool(seen),
                 library=self._libraries.setdefault(library, library),
@@ -226,8 +225,8 @@ def _present(name: str, columns: frozenset[str]) -> str:
     return name if name in columns else "NULL"
 
 
-def _seasons(text: object) -> frozenset[int] | None:
-    """The tracker writes them as 1 or 1,2,3; None if that is not what stands there."""
+def seasons(text: object) -> frozenset[int] | None:
+    """Requested seasons, written as 1 or 1,2,3; None if that is not what stands there."""
     if text is None or text == "":
         return _NO_SEASONS
     parts = str(text).split(",")
@@ -255,6 +254,11 @@ def _text(value: object) -> str | None:
 
 _MEDIA_TYPES: Final[dict[object, MediaType]] = {member.value: member for member in MediaType}
 _STATES: Final[dict[object, RequestState]] = {member.value: member for member in RequestState}
+
+
+def understood(media_type: object, state: object) -> tuple[MediaType | None, RequestState | None]:
+    """What a row's words mean; None where the tracker has a word that is not known."""
+    return _MEDIA_TYPES.get(media_type), _STATES.get(state)
 
 
 def _not_understood(number: int, media_type: object, state: object) -> ItemError:

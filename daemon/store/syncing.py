@@ -55,18 +55,18 @@ class Since:
     """What others have written since a plan's rows were read; without an argument, since ever.
 
     Attributes:
-        version: of the data, when that was looked at last.
+        version: of the data, and of what other parts of this program wrote, at the last look.
         last: the last row then.
         newcomers: rows that others have made.
     """
 
-    version: int = -1
+    version: tuple[int, int] = (-1, 0)
     last: requests.Last = field(default_factory=requests.Last)
     newcomers: list[requests.Newcomer] = field(default_factory=list)
 
     def look(self, transaction: Transaction) -> list[requests.Newcomer]:
         """One question a batch, and only where somebody else has written since the last one."""
-        version = data_version(transaction)
+        version = (data_version(transaction), transaction.passes)
         if version != self.version:
             self.newcomers += requests.newcomers(transaction, self.last)
             self.last = requests.last_row(transaction)
@@ -76,7 +76,8 @@ class Since:
 
 def since_now(transaction: Transaction) -> Since:
     """To be asked for before the rows are read; only the writing connection can tell."""
-    return Since(data_version(transaction), requests.last_row(transaction))
+    version = (data_version(transaction), transaction.passes)
+    return Since(version, requests.last_row(transaction))
 
 
 def tracked(
@@ -92,7 +93,8 @@ def tracked(
     deleted = requests.deletions(connection)
     if migrate.version(connection) is None:
         return Tracked(rows, defects, deleted)
-    lately = audit.removed_since(connection, connection.clock.now() - _WEEK)
+    since = connection.clock.now() - _WEEK
+    lately = audit.taken_since(connection, since, Reason.REMOVE.meaning.audit)
     confirms = requests.has_table(connection, "sync_confirmed")
     server = attention.confirmed_server(connection) if confirms else None
     ids = instance_ids.known(connection, None if items is None else {row.id for row in rows})

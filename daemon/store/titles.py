@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from daemon.columns import COLUMNS
 from daemon.domain import SYNC_USER, Value
+from daemon.reasons import GONE
 from daemon.store import attention, evidence, history, instance_ids, requests
 from daemon.store.attention import Finding
 from daemon.store.database import Connection
@@ -207,12 +208,13 @@ def _birth(connection: sqlite3.Connection, request_id: int, tracked: Mapping[str
 
 def _gone(connection: sqlite3.Connection, number: int) -> _Birth:
     """Behind the latest removal of a row of this number that was not taken back."""
+    marks = ", ".join("?" * len(GONE))
     rows = connection.execute(
-        "SELECT seq, run_id, action FROM sync_audit WHERE target = ? AND (action IN"
-        " ('title.removed', 'title.merged') OR action = 'title.undone' AND"
-        " (reason LIKE 'title.removed%' OR reason LIKE 'title.merged%'))"
+        f"SELECT seq, run_id, action FROM sync_audit WHERE target = ? AND (action IN ({marks})"
+        " OR action = 'title.undone'"
+        f" AND substr(reason, 1, instr(reason || ' ', ' ') - 1) IN ({marks}))"
         f" AND NOT ({_OF_ANOTHER}) ORDER BY seq DESC",
-        (f"request {number}", number),
+        (f"request {number}", *GONE, *GONE, number),
     )
     back = 0
     for seq, run_id, action in rows:

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 from daemon.domain import Actor
 from daemon.reasons import UNDONE, Reason
-from daemon.store import audit
+from daemon.store import audit, pending
 from daemon.store.audit import AuditEvent
 from daemon.store.database import Transaction
 
-_REMOVED: Final = Reason.REMOVE.meaning.audit
 _MERGED: Final = Reason.MERGE.meaning.audit
+_GONE: Final = {reason.meaning.audit for reason in (Reason.REMOVE, Reason.MERGE, Reason.WITHDRAW)}
 _CHILDREN: Final = ("timeline_events", "episodes")
 
 
@@ -68,16 +68,14 @@ def _event(one: Undone, run_id: int, actor: Actor) -> AuditEvent:
     return AuditEvent("undo.refused", actor, run_id, one.target, f"{what}: {one.why}")
 
 
-def _undone(
-    connection: sqlite3.Connection, action: str, target: str, before: str, after: str
-) -> Undone:
+def _undone(connection: Transaction, action: str, target: str, before: str, after: str) -> Undone:
     title, moved_to = target, None
     connection.execute("SAVEPOINT one_title")
     try:
         was, became = json.loads(before), json.loads(after)
         number = int(target.removeprefix("request "))
-        if action in {_REMOVED, _MERGED}:
-            title, restored = _restore(connection, was, became, alone=action == _REMOVED)
+        if action in _GONE:
+            title, restored = _restore(connection, was, became, alone=action != _MERGED)
             moved_to = restored if restored != number else None
         else:
             title = _revert(connection, number, was, became)
@@ -94,7 +92,7 @@ def _undone(
 
 
 def _restore(
-    connection: sqlite3.Connection,
+    connection: Transaction,
     was: Mapping[str, Any],
     became: Mapping[str, Any],
     *,
@@ -116,6 +114,8 @@ def _restore(
     for table in _CHILDREN:
         for child in was[table]:
             _insert(connection, table, {**child, "request_id": number})
+    for kept in was.get("sync_pending", ()):
+        pending.bring_back(connection, number, kept)
     log = became.get("deletion_log_id")
     connection.execute("DELETE FROM deletion_sync_events WHERE deletion_log_id = ?", (log,))
     connection.execute("DELETE FROM deletion_logs WHERE id = ?", (log,))

@@ -227,8 +227,15 @@ class Writer:
         names = [description[0] for description in found.description]
         return [dict(zip(names, row, strict=True)) for row in found]
 
-    def _log_deletion(self, row: Mapping[str, Any], why: str) -> int:
-        """Nothing is deleted anywhere else, which the events say for each service."""
+    def _log_deletion(
+        self, row: Mapping[str, Any], why: str, source: str = "JELLYFIN", told_by: str = "jellyfin"
+    ) -> int:
+        """Nothing is deleted anywhere else, which the events say for each service.
+
+        Args:
+            source: the tracker's word for whoever did it.
+            told_by: the service that says so.
+        """
         now = moment(self._now)
         copied = (
             *("title", "media_type", "tmdb_id", "tvdb_id", "jellyfin_id", "sonarr_id"),
@@ -236,7 +243,7 @@ class Writer:
         )
         values = {name: row.get(name) for name in copied} | {
             "is_anime": row.get("is_anime") or 0,
-            "source": "JELLYFIN",
+            "source": source,
             "deleted_by_username": SYNC_USER,
             "status": "COMPLETE",
             "initiated_at": now,
@@ -252,7 +259,7 @@ class Writer:
         )
         number = int(cursor.lastrowid or 0)
         arr = "radarr" if row["media_type"] == MediaType.MOVIE.value else "sonarr"
-        events = [("jellyfin", "VERIFIED", why), (arr, "SKIPPED", "Nothing is deleted there")]
+        events = [(told_by, "VERIFIED", why), (arr, "SKIPPED", "Nothing is deleted there")]
         self._connection.executemany(
             "INSERT INTO deletion_sync_events"
             " (deletion_log_id, service, status, details, timestamp) VALUES (?, ?, ?, ?, ?)",

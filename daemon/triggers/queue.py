@@ -106,12 +106,16 @@ class Worker:
         """A run that begins after this call; shared with whoever asked since the last one began."""
         if self.waiting is None:
             future = asyncio.get_running_loop().create_future()
-            self.waiting = QueuedRun(self._next_number, trigger, actor, scope, future)
-            self._next_number += 1
+            self.waiting = QueuedRun(self.take_number(), trigger, actor, scope, future)
             self._wanted.set()
         else:
             self.waiting.scope = self.waiting.scope.joined(scope)
         return self.waiting
+
+    def take_number(self) -> int:
+        """A number of the history for what is no run of this queue."""
+        self._next_number += 1
+        return self._next_number - 1
 
     def preview(self) -> asyncio.Future[SyncResult | None]:
         """The end of a dry run that begins after this call, shared like a run; None as there."""

@@ -27,6 +27,7 @@ from daemon.store.figures import Counter
 from daemon.store.rows import document
 from daemon.triggers.heartbeat import Heartbeat
 from daemon.triggers.hints import HintDebouncer
+from daemon.triggers.pending import PendingWatch
 from daemon.triggers.queue import Worker
 from daemon.triggers.schedule import Schedule
 from daemon.web.auth import AdminAuth, WebhookAuth
@@ -83,6 +84,7 @@ class Dependencies:
     services: Services
     heartbeat: Heartbeat
     schedule: Schedule
+    pending: PendingWatch | None = None
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     limits: Limits = field(default_factory=Limits)
     monotonic: Callable[[], float] = time.monotonic

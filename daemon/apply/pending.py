@@ -1,0 +1,217 @@
+"""One pass over titles on their way: read the services, decide purely, write what has changed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from structlog.contextvars import bound_contextvars
+
+from daemon.domain import Actor, Ids, MediaType, Outcome, RequestState, Trigger
+from daemon.logs import logger
+from daemon.observe.hints import ArrMemory
+from daemon.observe.pipeline import PipelineReader
+from daemon.observe.sources import Problems, Services
+from daemon.pending import Attention, PendingPlan, PendingPolicy
+from daemon.pipeline import Pipeline
+from daemon.plan.pending import plan_pending
+from daemon.reasons import Count, Reason
+from daemon.report.health import Health
+from daemon.report.result import RunStats, SyncResult
+from daemon.services.http import CallStats
+from daemon.services.seerr import SERVICE as SEERR
+from daemon.store import Store, attention, pending
+from daemon.store.audit import AuditEvent
+
+_MOVING: Final = frozenset(
+    {
+        *(RequestState.GRABBING, RequestState.DOWNLOADING, RequestState.DOWNLOADED),
+        *(RequestState.IMPORTING, RequestState.ANIME_MATCHING),
+    }
+)
+_SYSTEM: Final = Actor("system", "library-sync")
+_log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PassResult:
+    """How a pass ended.
+
+    Attributes:
+        run_id: its number in the history; None where nothing changed.
+        attention: what somebody may have to do.
+        moving: something is being grabbed, downloaded or imported.
+        imported: titles that were imported, and that Jellyfin may show by now.
+    """
+
+    result: SyncResult
+    run_id: int | None
+    attention: Sequence[Attention] = ()
+    moving: bool = False
+    downloading: bool = False
+    imported: frozenset[tuple[MediaType, Ids]] = frozenset()
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it is told to people and machines."""
+        told = [{**one._asdict(), "kind": one.kind.value} for one in self.attention]
+        return {**self.result.as_dict(), "run_id": self.run_id, "attention": told}
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the latest pass saw, for the progress until the next one."""
+
+    pipeline: Pipeline
+    known: pending.Known
+
+
+@dataclass(slots=True)
+class _Pass:
+    """What one pass carries with it."""
+
+    trigger: Trigger
+    actor: Actor
+    meters: dict[str, CallStats]
+    problems: Problems = field(default_factory=Problems)
+    began: float = field(default_factory=time.monotonic)
+
+
+class PendingService:
+    """Makes passes; they may go on beside a run, but not beside each other.
+
+    Args:
+        known: what Radarr and Sonarr were last seen to hold.
+        health: told how the services answered.
+        number: gives the number of a run; None leaves that to the file.
+
+    Attributes:
+        last: how the latest pass ended; None before the first.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        store: Store,
+        known: ArrMemory,
+        policy: PendingPolicy,
+        health: Health,
+        number: Callable[[], int] | None = None,
+    ) -> None:
+        self._services = services
+        self._store = store
+        self._policy = policy
+        self._health = health
+        self._number = number
+        self._reader = PipelineReader(services, known)
+        self._titles: list[tuple[MediaType, Ids]] = []
+        self._turn = asyncio.Lock()
+        self._seen: _Seen | None = None
+        self.last: PassResult | None = None
+
+    async def run(self, trigger: Trigger, actor: Actor) -> PassResult:
+        """Read, decide and write once.
+
+        Raises:
+            StoreError: the tracker's file could not be read or written.
+        """
+        async with self._turn:
+            one = _Pass(trigger, actor, self._meters())
+            self.last = await self._pass(one)
+            self._note_health(one)
+            return self.last
+
+    async def progress(self) -> None:
+        """Show how far downloads have come since the latest pass; nothing is decided."""
+        async with self._turn:
+            if self._seen is None:
+                return
+            problems = Problems()
+            torrents = await self._reader.torrents(problems)
+            if torrents is None or torrents.torrents is None:
+                return
+            seen, now = self._seen, await self._store.read(pending.now)
+            pipeline = replace(seen.pipeline, torrents=torrents)
+            known = seen.known
+            plan = plan_pending(pipeline, known.rows, known.memory, self._policy, now)
+            await self._store.write(pending.show, plan, known)
+            self._seen.known = known._replace(gauges={**known.gauges, **plan.gauges})
+
+    async def _pass(self, one: _Pass) -> PassResult:
+        known = await self._store.read(pending.known, self._titles)
+        expected = await self._store.read(pending.confirmed_seerr)
+        pipeline = await self._reader.read(known.rows, (), one.problems, expected)
+        self._titles = [(each.media_type, each.ids) for each in pipeline.seerr.requests or ()]
+        known = await self._store.read(pending.known, self._titles)
+        now = await self._store.read(pending.now)
+        plan = await asyncio.to_thread(
+            plan_pending, pipeline, known.rows, known.memory, self._policy, now
+        )
+        if not expected and self._reader.seerr:
+            event = AuditEvent("seerr.known", _SYSTEM, target=f"seerr {self._reader.seerr}")
+            await self._store.write(
+                attention.confirm, "seerr", self._reader.seerr, event, only=True
+            )
+        number, done = await self._written(one, plan, known)
+        self._seen = _Seen(pipeline, known)
+        return self._result(one, plan, number, done)
+
+    async def _written(
+        self, one: _Pass, plan: PendingPlan, known: pending.Known
+    ) -> tuple[int | None, Counter[Reason]]:
+        if not (pending.is_written(plan) or pending.needs_keeping(plan, known)):
+            return None, Counter()
+        number = self._number() if self._number and pending.is_written(plan) else None
+
+        def result(run_id: int, done: Counter[Reason]) -> dict[str, Any]:
+            return self._summary(one, run_id, done).as_dict()
+
+        run = pending.PassRun(number, one.trigger, one.actor, result)
+        number, done = await self._store.write(pending.apply, plan, known, run)
+        if number is not None:
+            stats = RunStats(done)
+            with bound_contextvars(run_id=number, trigger=one.trigger.value):
+                _log.info(
+                    "pending.changed",
+                    awaited=stats[Count.AWAITED],
+                    moved=stats[Count.MOVED],
+                    withdrawn=stats[Count.WITHDRAWN],
+                )
+        return number, done
+
+    def _result(
+        self, one: _Pass, plan: PendingPlan, number: int | None, done: Counter[Reason]
+    ) -> PassResult:
+        states = {kept.written for kept in plan.kept.values()}
+        return PassResult(
+            self._summary(one, number, done),
+            number,
+            plan.attention,
+            moving=bool(states & _MOVING),
+            downloading=RequestState.DOWNLOADING in states,
+            imported=plan.imported,
+        )
+
+    def _summary(self, one: _Pass, number: int | None, done: Counter[Reason]) -> SyncResult:
+        stats = RunStats(done, gaps=one.problems.gaps, defects=one.problems.defects)
+        away = any(gap.service == SEERR for gap in one.problems.gaps)
+        outcome = Outcome.PARTIAL if away else stats.outcome
+        calls = {name: meter.since(one.meters[name]) for name, meter in self._meters().items()}
+        calls = {name: made for name, made in calls.items() if made["calls"]}
+        seconds = time.monotonic() - one.began
+        return SyncResult(outcome, stats, number, round(seconds * 1000), calls, "pending")
+
+    def _note_health(self, one: _Pass) -> None:
+        """A service that was asked and left no gap behind is well."""
+        bad = {gap.service: gap for gap in one.problems.gaps if gap.of_service}
+        for name, meter in self._services.meters.items():
+            if name in bad:
+                self._health.bad(bad[name])
+            elif meter.calls > one.meters[name].calls:
+                self._health.good(name)
+
+    def _meters(self) -> dict[str, CallStats]:
+        return {name: replace(meter) for name, meter in self._services.meters.items()}

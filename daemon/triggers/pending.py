@@ -1,0 +1,91 @@
+"""When titles on their way are looked at: often while something moves, at once on a webhook."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final
+
+from daemon.apply.pending import PassResult, PendingService
+from daemon.domain import Actor, Trigger
+from daemon.errors import DaemonError
+from daemon.logs import logger
+from daemon.report.result import SyncResult
+from daemon.services.webhooks import ImportEvent
+from daemon.settings import Pending
+
+_SYSTEM: Final = Actor("system", "library-sync")
+_SETTLES: Final = 2.0
+"""Seconds from a webhook to the pass: what it tells of is not in the lists at once."""
+
+_log = logger(__name__)
+
+
+class PendingWatch:
+    """Asks for passes for as long as the daemon lives.
+
+    Args:
+        idle: between two passes while nothing moves.
+        expect: told of imports, so that Jellyfin is looked at.
+    """
+
+    def __init__(
+        self,
+        service: PendingService,
+        pending: Pending,
+        idle: timedelta,
+        expect: Callable[[ImportEvent], None],
+    ) -> None:
+        self._service = service
+        self._every = pending.every.total_seconds()
+        self._progress = pending.progress.total_seconds()
+        self._idle = max(idle.total_seconds(), self._every)
+        self._expect = expect
+        self._hinted = asyncio.Event()
+        self._told: frozenset[object] = frozenset()
+
+    def hint(self) -> None:
+        """Something has happened to a title on its way, or may have."""
+        self._hinted.set()
+
+    def ran(self, result: SyncResult) -> None:
+        """A full run ends with a pass: what it promoted is not on its way any more."""
+        if result.kind == "full":
+            self.hint()
+
+    async def serve(self) -> None:
+        """Look, and wait until the next look is due, forever."""
+        while True:
+            hinted = self._hinted.is_set()
+            self._hinted.clear()
+            last = await self._look(Trigger.WEBHOOK if hinted else Trigger.INTERVAL)
+            await self._rest(last)
+
+    async def _look(self, trigger: Trigger) -> PassResult | None:
+        try:
+            last = await self._service.run(trigger, _SYSTEM)
+        except DaemonError as error:
+            _log.warning("pending.failed", error_kind=error.kind, error=str(error))
+            return None
+        for media_type, ids in last.imported - self._told:
+            self._expect(ImportEvent("pending", media_type, ids))
+        self._told = frozenset(last.imported)
+        return last
+
+    async def _rest(self, last: PassResult | None) -> None:
+        """Wait for the next pass; meanwhile downloads show how far they have come."""
+        due = time.monotonic() + (self._every if last and last.moving else self._idle)
+        step = self._progress if last and last.downloading else self._idle
+        while (left := due - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(step, left)):
+                    await self._hinted.wait()
+                    await asyncio.sleep(_SETTLES)
+            if self._hinted.is_set():
+                return
+            if step < left:
+                with suppress(DaemonError):  # the next pass tells of it
+                    await self._service.progress()

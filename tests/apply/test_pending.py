@@ -1,0 +1,234 @@
+"""Passes over titles on their way, on pretend services and a real file."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from daemon.app import open_services
+from daemon.apply.pending import PassResult, PendingService
+from daemon.apply.run import Options, SyncService
+from daemon.domain import Trigger
+from daemon.observe.hints import ArrMemory
+from daemon.pending import PendingPolicy
+from daemon.report.health import Health
+from daemon.store import Store, open_store, undo
+from tests.builders import ACTOR, QUICK, change, configured, rows, synced
+from tests.pretend import Fault, PretendServices
+from tests.pretend.library import Movie
+from tests.running import a_world
+
+FILM = Movie.named("The Lodger", 1927, {"Tmdb": "2760", "Imdb": "tt0017075"})
+STATE = "SELECT state FROM requests WHERE title = ?"
+
+
+@dataclass
+class Stand:
+    """A tracker's file, the services around it, and what makes passes."""
+
+    path: Path
+    services: PretendServices
+    store: Store
+    service: PendingService
+
+    async def look(self) -> PassResult:
+        """One pass."""
+        return await self.service.run(Trigger.ADMIN, ACTOR)
+
+    def state(self) -> str | None:
+        """The state of the film's row; None if it has none."""
+        found = rows(self.path, STATE, FILM.title)
+        return found[0][0] if found else None
+
+
+@asynccontextmanager
+async def standing(folder: Path) -> AsyncIterator[Stand]:
+    """After a first full run, with a Seerr and a qBittorrent."""
+    path = folder / "tracker.db"
+    async with PretendServices(a_world(), besides=("seerr", "qbittorrent")) as services:
+        await synced(services, path)
+        async with (
+            open_store(path) as store,
+            open_services(configured(services, path), QUICK) as clients,
+        ):
+            health = Health(clients.meters)
+            yield Stand(
+                path,
+                services,
+                store,
+                PendingService(clients, store, ArrMemory(clients), PendingPolicy(), health),
+            )
+
+
+@pytest.fixture
+async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
+    """Give it."""
+    async with standing(tmp_path) as made:
+        yield made
+
+
+async def test_a_request_takes_its_way(stand: Stand) -> None:
+    """From the request to the import, each state as it is; Jellyfin alone makes it available."""
+    pipeline = stand.services.pipeline
+    wish = pipeline.request(FILM)
+    states = []
+
+    async def looked() -> None:
+        assert (await stand.look()).result.outcome.value == "ok"
+        states.append(stand.state())
+
+    await looked()
+    pipeline.approve(wish)
+    await looked()
+    download = pipeline.grab(wish)
+    await looked()
+    pipeline.advance(download, 0.6)
+    await looked()
+    shown = "SELECT download_progress, qbit_hash FROM requests WHERE title = ?"
+    assert rows(stand.path, shown, FILM.title) == [(pytest.approx(0.6), download.hash.upper())]
+    pipeline.advance(download, 1)
+    await looked()
+    pipeline.take_in(download)
+    last = await stand.look()
+    states.append(stand.state())
+    assert states == [
+        *("REQUESTED", "APPROVED", "GRABBING", "DOWNLOADING", "DOWNLOADED", "IMPORTING"),
+    ]
+    assert [one.tmdb for _, one in last.imported] == [2760]
+    told = "SELECT timeline_events.state FROM timeline_events, requests"
+    told += " WHERE request_id = requests.id AND title = ? ORDER BY timeline_events.id"
+    assert rows(stand.path, told, FILM.title) == [(one,) for one in states]
+    assert rows(
+        stand.path, "SELECT requested_by, jellyseerr_id FROM requests WHERE title = ?", FILM.title
+    ) == [("reader", wish.number)]
+
+
+async def test_what_jellyfin_has_is_promoted_and_not_followed_any_more(stand: Stand) -> None:
+    """By a full run; the pass after it leaves the row alone."""
+    pipeline = stand.services.pipeline
+    pipeline.approve(pipeline.request(FILM))
+    await stand.look()
+    stand.services.world.add_movie(FILM)
+    async with open_services(configured(stand.services, stand.path), QUICK) as clients:
+        await SyncService(clients, stand.store, Options("")).run(Trigger.ADMIN, ACTOR)
+    assert stand.state() == "AVAILABLE"
+    await stand.look()
+    assert rows(stand.path, "SELECT * FROM sync_pending") == []
+
+
+async def test_a_pass_that_changes_nothing_leaves_no_trace(stand: Stand) -> None:
+    """No run, no event, no audit, no byte of what is kept."""
+    stand.services.pipeline.request(FILM)
+    first = await stand.look()
+    assert first.run_id is not None
+    tables = ("sync_runs", "sync_audit", "timeline_events", "sync_pending", "requests")
+    before = {table: rows(stand.path, f"SELECT * FROM {table}") for table in tables}
+    again = [(await stand.look()).run_id for _ in range(3)]
+    assert again == [None] * 3
+    later = {table: rows(stand.path, f"SELECT * FROM {table}") for table in tables}
+    doubtless = {table: later[table] for table in tables if table != "sync_pending"}
+    assert doubtless == {table: before[table] for table in doubtless}
+
+
+async def test_a_service_that_is_away_takes_nothing_back(stand: Stand) -> None:
+    """The row says what was true last, and the pass says what is missing."""
+    pipeline = stand.services.pipeline
+    wish = pipeline.request(FILM)
+    pipeline.approve(wish)
+    pipeline.advance(pipeline.grab(wish), 0.5)
+    await stand.look()
+    assert stand.state() == "DOWNLOADING"
+    for name in ("seerr", "radarr", "qbittorrent"):
+        stand.services.fault(name, Fault("", status=503, times=None))
+        for _ in range(2):
+            result = (await stand.look()).result
+            assert (result.outcome.value, stand.state()) == ("partial", "DOWNLOADING")
+        stand.services.mend(name)
+
+
+async def test_calls_do_not_grow_with_the_library_or_the_requests(stand: Stand) -> None:
+    """Three lists of Seerr, the queue and history of each instance, and the torrents."""
+    pipeline = stand.services.pipeline
+    for number in range(10):
+        film = Movie.named(f"Film {number}", 1930 + number, {"Tmdb": f"{9000 + number}"})
+        pipeline.approve(pipeline.request(film))
+    await stand.look()
+    calls = (await stand.look()).result.calls
+    assert {name: made["calls"] for name, made in calls.items()} == {
+        "Seerr": 3,
+        "Radarr": 2,
+        "Sonarr": 2,
+        "qBittorrent": 1,
+    }
+
+
+async def test_a_request_that_is_gone_is_withdrawn_after_two_looks_and_comes_back_by_undo(
+    stand: Stand,
+) -> None:
+    """With a deletion log; what an admin took back then stays for good."""
+    pipeline = stand.services.pipeline
+    wish = pipeline.request(FILM)
+    await stand.look()
+    before = rows(stand.path, "SELECT * FROM requests WHERE title = ?", FILM.title)
+    pipeline.withdraw(wish)
+    await stand.look()
+    assert stand.state() == "REQUESTED"
+    later(stand.path, 300)
+    last = await stand.look()
+    assert (stand.state(), last.run_id is not None) == (None, True)
+    assert rows(stand.path, "SELECT title, source FROM deletion_logs") == [(FILM.title, "EXTERNAL")]
+    assert last.run_id is not None
+    [undone] = await stand.store.write(undo.undo_run, last.run_id, ACTOR)
+    assert (undone.done, undone.why) == (True, "")
+    assert rows(stand.path, "SELECT * FROM requests WHERE title = ?", FILM.title) == before
+    for _ in range(3):
+        later(stand.path, 300)
+        await stand.look()
+    assert stand.state() == "REQUESTED"
+
+
+async def test_a_row_that_the_tracker_makes_meanwhile_stays_the_only_one(stand: Stand) -> None:
+    """Two of one title would break every webhook for it, so ours gives way."""
+    stand.services.pipeline.request(FILM)
+    await stand.look()
+    at = "2026-11-20 12:00:00.000000"
+    change(
+        stand.path,
+        "INSERT INTO requests (title, media_type, state, tmdb_id, requested_by, created_at,"
+        f" updated_at, state_changed_at) VALUES (?, 'MOVIE', 'APPROVED', 2760, 'bob', '{at}',"
+        f" '{at}', '{at}')",
+        FILM.title,
+    )
+    for _ in range(2):
+        await stand.look()
+    assert rows(
+        stand.path, "SELECT requested_by, state FROM requests WHERE title = ?", FILM.title
+    ) == [("bob", "APPROVED")]
+    assert rows(stand.path, "SELECT * FROM deletion_logs") == []
+
+
+async def test_a_restart_between_two_looks_changes_nothing(stand: Stand) -> None:
+    """What was seen before is in the file, and its time goes on."""
+    pipeline = stand.services.pipeline
+    wish = pipeline.request(FILM)
+    await stand.look()
+    pipeline.withdraw(wish)
+    await stand.look()
+    later(stand.path, 300)
+    clients = configured(stand.services, stand.path)
+    async with open_services(clients, QUICK) as services:
+        arrs, health = ArrMemory(services), Health(services.meters)
+        again = PendingService(services, stand.store, arrs, PendingPolicy(), health)
+        await again.run(Trigger.ADMIN, ACTOR)
+    assert stand.state() is None
+
+
+def later(path: Path, seconds: float) -> None:
+    """Let time pass for what is kept: as if it had been written down that long ago."""
+    change(
+        path, "UPDATE sync_pending SET monotonic = monotonic - ?, wall = wall - ?", seconds, seconds
+    )
