@@ -243,7 +243,8 @@ class RecordReader(Generic[_Row]):
         text = self._cursor.text
         if (end := text.rfind(self._between)) < 0:
             return []
-        records = b"[%b]" % bytes(text[: end + 1])
+        with memoryview(text) as view, view[: end + 1] as whole:
+            records = b"".join((b"[", whole, b"]"))
         for decode in (self._rows.decode, self._one_by_one):
             with contextlib.suppress(*_REFUSED):
                 rows = decode(records)
