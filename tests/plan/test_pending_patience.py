@@ -241,6 +241,48 @@ def test_a_torrent_that_downloads_again_takes_its_row_back() -> None:
         assert life.state is expected
 
 
+FAILURE: Final = (event(HistoryKind.GRABBED), event(HistoryKind.FAILED, timedelta(0)))
+
+
+@pytest.mark.parametrize(
+    ("row", "history", "more"),
+    cases(
+        {
+            "the torrents, for a usenet download": (
+                ours(State.DOWNLOADING, kept={"download": "SABnzbd_nzo_x"}),
+                [replace(one, download_id="SABnzbd_nzo_x") for one in FAILURE],
+                {"torrents": TorrentReport()},
+            ),
+            "Shoko, for a film that is no anime": (
+                ours(State.DOWNLOADING),
+                FAILURE,
+                {"shoko": ShokoReport()},
+            ),
+            "Seerr, for a download": (ours(State.DOWNLOADING), FAILURE, {"seerr": SEERR_AWAY}),
+        }
+    ),
+)
+def test_who_has_nothing_to_say_holds_nothing_up(
+    row: Any, history: Sequence[Any], more: dict[str, Any]
+) -> None:
+    """A service that is away keeps only what rests on its word."""
+    life = Life.of(row)
+    for _ in range(2):
+        life.look(world(an_arr(a_film(), history=history), **more), 3 * MINUTE)
+    assert life.state is State.APPROVED
+
+
+def test_a_failed_release_that_is_grabbed_again_is_not_gone() -> None:
+    """No client of torrents is known that could have lost it."""
+    life = Life.of(ours(State.DOWNLOADING))
+    for _ in range(2):
+        life.look(world(an_arr(a_film(), history=FAILURE)), 3 * MINUTE)
+    assert life.state is State.APPROVED
+    again = event(HistoryKind.GRABBED, timedelta(minutes=-8))
+    life.look(world(an_arr(a_film(), history=[*FAILURE, again])), 9 * MINUTE)
+    assert (life.state, life.why) == (State.GRABBING, "grabbed")
+
+
 # --- generations -------------------------------------------------------------------------------
 
 
@@ -670,6 +712,17 @@ def test_a_file_that_shoko_has_matched_does_not_wait_for_it() -> None:
     life = Life.of(ours(State.ANIME_MATCHING, kept={"filed": True}))
     life.look(replace(MATCHING, shoko=ShokoReport({"/m/a.mkv": ShokoMatch.MATCHED})))
     assert (life.state, life.why) == (State.IMPORTING, "Shoko knows it, Jellyfin does not show it")
+
+
+def test_a_row_that_the_tracker_gave_up_is_still_looked_after() -> None:
+    """Its import is refused, which a person has to know, though health was not asked."""
+    life = Life.of(ours(State.TIMEOUT, kept={"written": State.DOWNLOADED, "progress": 1.0}))
+    arr = an_arr(
+        a_film(), queue=[entry("completed", "importBlocked", **BLOCKED)], client_problems=None
+    )
+    for _ in range(2):
+        life.look(world(arr), MINUTE)
+    assert (life.state, life.calls) == (State.TIMEOUT, {CALL.IMPORT})
 
 
 # --- several downloads -------------------------------------------------------------------------

@@ -30,8 +30,8 @@ from daemon.pipeline import (
     Torrent,
     TorrentReport,
 )
-from daemon.plan.gauges import eta_text, speed_text
 from daemon.plan.pending import questions
+from daemon.plan.pending.gauges import eta_text, speed_text
 from tests.plan.lives import (
     FILM,
     GB,

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from daemon.domain import MediaType, RequestState
 from daemon.pending import Attention, AttentionKind, Followed, PendingRow, Timer
-from daemon.plan.stages import RANK, Judgement
+from daemon.plan.pending.cases import RANK, Judgement
 
 DOUBT: Final = timedelta(seconds=120)
 """Between the first and the last of the passes that it takes to go back."""
@@ -112,11 +112,11 @@ def _stays(state: RequestState, wanted: RequestState, kept: Followed, judged: Ju
     return not (unit.active and wanted is RequestState.DOWNLOADING)
 
 
-def is_unknown(state: RequestState, judged: Judgement) -> bool:
+def is_unknown(state: RequestState, kept: Followed, judged: Judgement) -> bool:
     """Whether a state stands only because not enough could be asked."""
     if judged.state is None:
         return not judged.alerts
-    return judged.state is not state and bool(judged.away)
+    return judged.state is not state and state is kept.written and bool(judged.away)
 
 
 def remembered(

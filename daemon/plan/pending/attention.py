@@ -13,9 +13,10 @@ from typing import Final
 from daemon.domain import RequestState
 from daemon.pending import Attention, AttentionKind, Followed, PendingRow, Timer
 from daemon.pipeline import Pipeline, SeerrRequest, SeerrStatus
-from daemon.plan.downloads import FETCHING, Alert, is_blocked
-from daemon.plan.precedence import DOUBT, is_ripe, seen
-from daemon.plan.stages import WANTED, Judgement
+from daemon.plan.pending.cases import Judgement
+from daemon.plan.pending.precedence import DOUBT, is_ripe, seen
+from daemon.plan.pending.resting import WANTED
+from daemon.plan.pending.units import FETCHING, Alert, is_blocked
 
 _AFTER: Final = {
     AttentionKind.NOT_SENT: timedelta(minutes=15),

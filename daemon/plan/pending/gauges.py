@@ -6,7 +6,7 @@ from typing import Final
 
 from daemon.domain import RequestState
 from daemon.pending import Gauges
-from daemon.plan.stages import RANK, Judgement
+from daemon.plan.pending.cases import RANK, Judgement
 
 _UNITS: Final = ("B", "KB", "MB", "GB", "TB")
 _STEP: Final = 1024

@@ -10,7 +10,9 @@ from typing import Final
 from daemon.domain import Ids, MediaType, RequestState
 from daemon.pending import Followed, PendingRow
 from daemon.pipeline import Holding, Pipeline, SeerrRequest, SeerrStatus
-from daemon.plan.stages import ByIds, Case, Judgement, Places, judge
+from daemon.plan.pending.cases import Case, Judgement
+from daemon.plan.pending.places import ByIds, Places
+from daemon.plan.pending.stages import judge
 
 OPEN: Final = frozenset({SeerrStatus.PENDING, SeerrStatus.APPROVED, SeerrStatus.FAILED})
 """What is waited for."""

@@ -1,91 +1,26 @@
-"""What becomes of open requests and of the rows that this program made for them. Pure.
-
-One function over what all services said in one pass. Rows that the tracker made itself are never
-touched, and no row is ever called available here: that is Jellyfin's word.
-"""
+"""The rows of ours on their way in one pass: each is judged, settled and measured. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
-from daemon.domain import Fate, Ids, MediaType, RequestState, Value
-from daemon.pending import (
-    Attention,
-    Change,
-    Followed,
-    Gauges,
-    GivesWay,
-    PendingMemory,
-    PendingPlan,
-    PendingPolicy,
-    PendingRow,
-    Questions,
-    Timer,
-    Withdrawal,
-)
-from daemon.pipeline import HistoryKind, Pipeline
-from daemon.plan import attention, written
-from daemon.plan.gauges import gauges
-from daemon.plan.joined import Joined, is_followed, kept, numbers_of
-from daemon.plan.newcomers import Newcomers
-from daemon.plan.precedence import is_unknown, remembered, seen, settle
-from daemon.plan.stages import RANK, Case, Judgement
-from daemon.plan.withdrawals import TIMER, Missing, judge_missing, missing
+from daemon.domain import Ids, MediaType, RequestState, Value
+from daemon.pending import Attention, Change, Followed, Gauges, GivesWay, PendingRow, Timer
+from daemon.pipeline import HistoryKind
+from daemon.plan.pending import attention, written
+from daemon.plan.pending.cases import Case, Judgement
+from daemon.plan.pending.gauges import gauges
+from daemon.plan.pending.joined import Joined, kept, numbers_of
+from daemon.plan.pending.precedence import is_unknown, remembered, seen, settle
+from daemon.plan.pending.withdrawals import TIMER, Missing, missing
 
 _RECENT: Final = timedelta(minutes=10)
 """For so long after an import Jellyfin is looked at with every pass."""
 
 
-def plan_pending(
-    pipeline: Pipeline,
-    rows: Sequence[PendingRow],
-    memory: PendingMemory,
-    policy: PendingPolicy,
-    now: datetime,
-) -> PendingPlan:
-    """Decide about every open request, and about every row of ours that is on its way.
-
-    Args:
-        pipeline: what the services said.
-        rows: of the tracker, at least all of titles that are requested or followed.
-        memory: what is known beside them.
-        policy: how to decide.
-        now: aware UTC; compared only with times that services gave.
-    """
-    joined = Joined(pipeline, rows, now)
-    followed = _Followed(joined)
-    for row in rows:
-        if is_followed(row):
-            followed.follow(row)
-    calls = [*followed.attention]
-    withdrawals: list[Withdrawal] = []
-    verdicts = judge_missing(followed.missing, len(followed.kept), memory, policy.removal)
-    for withdrawal, call in verdicts:
-        withdrawals.append(withdrawal)
-        calls += [call] if call else []
-        if withdrawal.fate is Fate.REMOVE:
-            del followed.kept[withdrawal.row_id]
-    newcomers = Newcomers(joined, memory)
-    newcomers.gather(policy.limit - len(followed.kept))
-    calls += newcomers.attention
-    calls += attention.of_services(pipeline, [row for row in rows if is_followed(row)])
-    return PendingPlan(
-        newcomers.rows,
-        followed.changes,
-        followed.kept,
-        followed.gauges,
-        withdrawals,
-        followed.gives_way,
-        newcomers.passed_over,
-        calls,
-        frozenset(followed.imported),
-    )
-
-
-class _Followed:
+class FollowedRows:
     """The rows of ours in one pass, each looked at once."""
 
     def __init__(self, joined: Joined) -> None:
@@ -129,7 +64,7 @@ class _Followed:
         before, was = row.state, kept(row)
         assert before is not None  # noqa: S101 - a row that is not understood is not followed
         state, doubt = settle(row, before, was, judged)
-        unknown = is_unknown(state, judged)
+        unknown = is_unknown(state, was, judged)
         measured = dict(was.timers) if unknown else attention.timers(state, was, judged)
         measured.pop("doubt", None)
         measured |= self._unknown(row, was) | ({"doubt": doubt} if doubt else {})
@@ -174,35 +109,3 @@ class _Followed:
             for events in view.events.values()
             for event in events
         )
-
-
-def questions(pipeline: Pipeline, rows: Sequence[PendingRow], now: datetime) -> Questions:
-    """What has to be asked beside the lists before `plan_pending`, of the same values."""
-    joined = Joined(pipeline, rows, now)
-    requests: set[int] = set()
-    health: set[str] = set()
-    again: set[tuple[str, int]] = set()
-    episodes: set[tuple[str, int]] = set()
-    for row in filter(is_followed, rows):
-        judged = joined.judged(joined.case(row))
-        requests |= joined.unlisted(row) if joined.listed else set()
-        back = judged.state is not None and RANK[judged.state] < RANK.get(row.state, 0)  # type: ignore[arg-type]
-        for view in judged.views:
-            place = (view.arr.instance, view.title.arr_id)
-            health |= {view.arr.instance} if back or view.misses else set()
-            again |= {place} if view.title.read_at is not None else set()
-            moves = bool(view.entries or view.events) and row.media_type is MediaType.TV
-            episodes |= {place} if moves else set()
-    titles = {
-        (media_type, tmdb)
-        for (media_type, tmdb), (first, *_) in joined.titles.items()
-        if not joined.rows_of(media_type, first.ids)
-        and not joined.places.find(media_type, first.ids)
-    }
-    return Questions(
-        frozenset(requests),
-        frozenset(titles),
-        frozenset(health),
-        frozenset(again),
-        frozenset(episodes),
-    )

@@ -19,9 +19,9 @@ from daemon.pending import (
     Withdrawal,
 )
 from daemon.pipeline import SeerrStatus
-from daemon.plan.joined import Joined, kept, numbers_of
-from daemon.plan.precedence import DOUBT, is_ripe, seen
-from daemon.plan.stages import Case, Judgement
+from daemon.plan.pending.cases import Case, Judgement
+from daemon.plan.pending.joined import Joined, kept, numbers_of
+from daemon.plan.pending.precedence import DOUBT, is_ripe, seen
 
 TIMER: Final = "withdrawn"
 _GONE: Final = frozenset({None, SeerrStatus.DECLINED})

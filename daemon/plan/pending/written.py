@@ -10,9 +10,10 @@ from typing import Final
 from daemon.domain import RequestState, Value
 from daemon.pending import TimelineEvent
 from daemon.pipeline import HistoryEvent, SeerrRequest
-from daemon.plan.downloads import TitleView, is_hash
-from daemon.plan.gauges import size_text
-from daemon.plan.stages import RANK, Judgement, grab_of
+from daemon.plan.pending.cases import RANK, Judgement, grab_of
+from daemon.plan.pending.downloads import TitleView
+from daemon.plan.pending.gauges import size_text
+from daemon.plan.pending.units import is_hash
 
 _WORDS: Final = {
     RequestState.REQUESTED: "Requested",

@@ -17,11 +17,12 @@ from daemon.pending import (
     Timer,
 )
 from daemon.pipeline import SeerrMedia, SeerrRequest, SeerrStatus, SeerrTitle
-from daemon.plan import attention, written
-from daemon.plan.gauges import gauges
-from daemon.plan.joined import OPEN, Joined
-from daemon.plan.precedence import remembered
-from daemon.plan.stages import ByIds, Case, Judgement
+from daemon.plan.pending import attention, written
+from daemon.plan.pending.cases import Case, Judgement
+from daemon.plan.pending.gauges import gauges
+from daemon.plan.pending.joined import OPEN, Joined
+from daemon.plan.pending.places import ByIds
+from daemon.plan.pending.precedence import remembered
 
 
 class Newcomers:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Final
 
 from daemon.domain import MediaType, RequestState
 from daemon.pending import AttentionKind, Followed
@@ -27,6 +27,19 @@ from daemon.pipeline import (
     Torrent,
     TorrentReport,
 )
+from daemon.plan.pending.units import (
+    DOWNLOADING,
+    FETCHING,
+    GRABBED,
+    REPLACED,
+    TO_BE_IMPORTED,
+    Alert,
+    Unit,
+    by_torrent,
+    is_blocked,
+    is_hash,
+    is_held,
+)
 
 GRACE: Final = timedelta(seconds=90)
 """After a grab, or a start of the instance, a download that is not listed says nothing."""
@@ -37,97 +50,14 @@ FAILED_FOR_GOOD: Final = timedelta(minutes=10)
 REPLACING: Final = timedelta(hours=6)
 """For so long the copying of a better file is believed, after which the old one is just gone."""
 
-ACTIVE: Final = frozenset(
-    {"downloading", "forcedDL", "stalledDL", "metaDL", "forcedMetaDL", "allocating"}
-)
-WAITING: Final = frozenset({"queuedDL", "pausedDL", "stoppedDL"})
-DONE: Final = frozenset({"uploading", "stalledUP", "queuedUP", "forcedUP", "pausedUP", "stoppedUP"})
-BROKEN: Final = frozenset({"error", "missingFiles"})
-"""Groups of qBittorrent's words; each word that is in none of them says nothing of the progress."""
-
-FETCHING: Final = "AniDB knows the file, and Shoko fetches its data"
-"""What is said of a file that is known, and whose anime is not read yet."""
-
-_RUNNING: Final = frozenset({"downloading", "forcedDL"})
 _HELD: Final = {
     "delay": "a release waits for the end of its delay",
     "downloadClientUnavailable": "a release waits: no download client is available",
 }
 _IMPORT: Final = frozenset({"importPending", "importBlocked", "importing"})
-_HASH_LENGTHS: Final = frozenset({40, 64})
 
 _Slot = int | None
 """A Sonarr's number of an episode, or None for a film."""
-
-
-class Alert(NamedTuple):
-    """Something that a person may have to know about a unit.
-
-    Attributes:
-        at_once: one reading is enough; otherwise it takes two.
-        download: the id of the one that is not imported.
-    """
-
-    kind: AttentionKind
-    service: str
-    sentence: str
-    at_once: bool = False
-    download: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """One download, or one file that is there, and how far it has come.
-
-    Attributes:
-        why: what there is to say, in plain words.
-        service: who says so, as the tracker's timeline writes it.
-        download: its id; None where the state does not rest on a download.
-        filed: the state rests on a file that the instance has.
-        matched: Shoko knows all such files.
-        active: its torrent downloads just now, whatever was said before.
-        ignored: somebody told the instance to leave its download alone.
-        progress: from 0 to 1; None where it is not known.
-        speed: bytes per second.
-        eta: seconds.
-        size: bytes.
-    """
-
-    state: RequestState
-    why: str
-    service: str
-    download: str | None = None
-    filed: bool = False
-    matched: bool = False
-    active: bool = False
-    ignored: bool = False
-    progress: float | None = None
-    speed: int | None = None
-    eta: int | None = None
-    size: int = 0
-    alerts: tuple[Alert, ...] = ()
-
-
-def is_blocked(entry: QueueEntry) -> bool:
-    """Whether a finished download is not imported, or not wholly, as things are."""
-    warned = entry.tracked_status in {"warning", "error"}
-    if entry.tracked_state == "importing":
-        return warned or bool(entry.messages)
-    if entry.tracked_state == "downloading":  # before Radarr 5.8 and Sonarr 4.0.5 (and Sonarr#6873)
-        return warned and entry.status == "completed"
-    return entry.tracked_state == "importBlocked" or (
-        warned and entry.tracked_state == "importPending"
-    )
-
-
-def is_hash(download: str) -> bool:
-    """Whether a download's id is a torrent's hash."""
-    return len(download) in _HASH_LENGTHS
-
-
-def is_held(entry: QueueEntry) -> bool:
-    """Whether it is a release that was found and not grabbed yet."""
-    return not entry.tracked_state
 
 
 @dataclass(frozen=True)
@@ -184,13 +114,15 @@ class TitleView:
                 found[event.episode_id].append(event)
         return found
 
+    def _last_of_file(self, slot: _Slot) -> HistoryEvent | None:
+        kinds = {HistoryKind.IMPORTED, HistoryKind.FILE_DELETED}
+        return next((one for one in reversed(self.events.get(slot, ())) if one.kind in kinds), None)
+
     def has_file(self, slot: _Slot) -> bool:
         """Whether the instance has a file, by what it said last."""
         known = self._episodes.get(slot) if slot else None
         said = known[1] if known else self.title.has_file if slot is None else None
-        kinds = {HistoryKind.IMPORTED, HistoryKind.FILE_DELETED}
-        last = next((one for one in reversed(self.events.get(slot, ())) if one.kind in kinds), None)
-        read_at = self.title.read_at
+        last, read_at = self._last_of_file(slot), self.title.read_at
         newer = last is not None and read_at is not None and last.date > read_at
         if last is not None and (said is None or newer):
             return last.kind is HistoryKind.IMPORTED
@@ -198,8 +130,7 @@ class TitleView:
 
     def _is_replaced(self, slot: _Slot) -> bool:
         """Whether its file was deleted for a better one that is being copied."""
-        kinds = {HistoryKind.IMPORTED, HistoryKind.FILE_DELETED}
-        last = next((one for one in reversed(self.events.get(slot, ())) if one.kind in kinds), None)
+        last = self._last_of_file(slot)
         return (
             last is not None
             and last.kind is HistoryKind.FILE_DELETED
@@ -325,7 +256,7 @@ class TitleView:
     def _import(self, download: str, first: QueueEntry, *, replaced: bool) -> Unit | None:
         """A download that its client has finished, as the queue says."""
         marked = self.followed is not None and f"import:{download}" in self.followed.timers
-        state, why = RequestState.DOWNLOADED, "downloaded, to be imported"
+        state, why = RequestState.DOWNLOADED, TO_BE_IMPORTED
         if is_blocked(first):
             sentence = "; ".join(dict.fromkeys(first.messages)) or first.tracked_state
             alerts = (Alert(AttentionKind.IMPORT, self.service, sentence, download=download),)
@@ -336,17 +267,17 @@ class TitleView:
         elif first.status != "completed" and first.tracked_state not in _IMPORT:
             return None
         if replaced:
-            state, why = RequestState.IMPORTING, "is being replaced by a better file"
+            state, why = RequestState.IMPORTING, REPLACED
         return Unit(state, why, self.tag, download, progress=1.0)
 
     def _downloading(self, download: str, entry: QueueEntry) -> Unit:
         """A download that its client has not finished, as the queue says."""
         torrent = self._torrent(download) if entry.torrent else None
-        if torrent is not None and (unit := self._by_torrent(download, torrent)):
+        if torrent is not None and (unit := by_torrent(download, torrent)):
             return unit
         begun = entry.left < entry.size or entry.status == "downloading"
         state = RequestState.DOWNLOADING if begun else RequestState.GRABBING
-        why = "downloading" if begun else "grabbed, not downloading yet"
+        why = DOWNLOADING if begun else GRABBED
         alerts: tuple[Alert, ...] = ()
         if entry.status == "warning":
             sentence = "; ".join(entry.messages) or "the download has a warning"
@@ -365,37 +296,6 @@ class TitleView:
     def _torrents(self) -> Mapping[str, Torrent] | None:
         return self.torrents.torrents if self.torrents else None
 
-    def _by_torrent(self, download: str, torrent: Torrent) -> Unit | None:
-        """A download by its torrent alone; None where that says nothing of its progress."""
-        state, progress, size = torrent.state, torrent.progress, torrent.size
-        if state in DONE or (state == "moving" and progress >= 1):
-            why = "downloaded, to be imported"
-            return Unit(
-                RequestState.DOWNLOADED, why, "qbittorrent", download, progress=1.0, size=size
-            )
-        if state not in ACTIVE | WAITING | BROKEN | {"moving"}:
-            return None
-        begun = progress > 0 or state in _RUNNING
-        moving = state in _RUNNING
-        why = "downloading" if begun else "grabbed, not downloading yet"
-        alerts: tuple[Alert, ...] = ()
-        if not moving:
-            why = f"{why}: qBittorrent says {state}"
-        if state in BROKEN:
-            alerts = (Alert(AttentionKind.TORRENT, "qBittorrent", f"qBittorrent says {state}"),)
-        return Unit(
-            RequestState.DOWNLOADING if begun else RequestState.GRABBING,
-            why,
-            "qbittorrent",
-            download,
-            active=state in ACTIVE,
-            progress=progress,
-            speed=torrent.speed if moving else None,
-            eta=torrent.eta if moving else None,
-            size=size,
-            alerts=alerts,
-        )
-
     # --- what is not in the queue --------------------------------------------------------------
 
     def _unlisted(self) -> Iterator[Unit]:
@@ -404,11 +304,10 @@ class TitleView:
         held = {entry.episode_id for entry in self.entries} - queued
         seen: set[str | None] = set()
         for slot, events in self.events.items():
-            if slot in queued or not self.is_wanted(slot):
+            if slot in queued or not self.is_wanted(slot, events[0].season):
                 continue
             if self._is_replaced(slot):
-                why = "is being replaced by a better file"
-                yield Unit(RequestState.IMPORTING, why, self.tag, filed=True)
+                yield Unit(RequestState.IMPORTING, REPLACED, self.tag, filed=True)
                 continue
             grab, fate = _last_grab(events)
             past = slot in held and fate is not None
@@ -469,7 +368,8 @@ class TitleView:
         return Unit(state, why, self.tag, alerts=(alert,))
 
     def _searched_since(self, since: datetime) -> bool:
-        searches = [self.title.searched, *(one.searched for one in self.title.episodes or ())]
+        rows = [one for one in self.title.episodes or () if self.wants(one.season)]
+        searches = [self.title.searched, *(one.searched for one in rows)]
         return any(one is not None and one > since for one in searches)
 
     def _grabbed(self, download: str, grab: HistoryEvent) -> Unit | None:
@@ -477,7 +377,7 @@ class TitleView:
         is_torrent = grab.torrent is not False and is_hash(download)
         torrent = self._torrent(download) if is_torrent else None
         fresh = self.now - grab.date < GRACE
-        if torrent is not None and (unit := self._by_torrent(download, torrent)):
+        if torrent is not None and (unit := by_torrent(download, torrent)):
             if unit.state is not RequestState.DOWNLOADED or fresh or not self.trusts_queue():
                 return unit
             sentence = f"{self.service} does not follow the finished download any more"
@@ -498,7 +398,8 @@ class TitleView:
     def _was_given_up(self, download: str) -> bool:
         """Whether it was called gone before, which stands until there is a sign of it."""
         kept = self.followed
-        return kept is not None and download in kept.known and kept.download is None
+        gone = kept is not None and AttentionKind.DOWNLOAD_GONE in kept.timers
+        return gone and kept is not None and kept.download is None and download in kept.known
 
     def _is_gone(self, download: str, client: str | None) -> bool:
         """Whether the very client that had a torrent has it no more.

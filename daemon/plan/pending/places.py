@@ -1,0 +1,98 @@
+"""Where titles are: found by their ids, in each Radarr and Sonarr. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+from daemon.domain import Ids, MediaType
+from daemon.pipeline import ArrPipeline, ArrTitle, HistoryEvent, Pipeline
+
+_T = TypeVar("_T")
+
+
+class ByIds(Generic[_T]):
+    """Things by the ids of their titles, found by the own key of Radarr or Sonarr first.
+
+    TMDB's numbers of series are shared, so there one answers only where it is unambiguous.
+    """
+
+    def __init__(self, members: Iterable[tuple[MediaType, Ids, _T]]) -> None:
+        self._own: defaultdict[Hashable, list[_T]] = defaultdict(list)
+        self._other: defaultdict[Hashable, list[tuple[Ids, _T]]] = defaultdict(list)
+        for media_type, ids, member in members:
+            own, other = _keys(media_type, ids)
+            if own is not None:
+                self._own[media_type, own].append(member)
+            if other is not None:
+                self._other[media_type, other].append((ids, member))
+
+    def find(self, media_type: MediaType, ids: Ids) -> list[_T]:
+        """All that are of a title."""
+        own, other = _keys(media_type, ids)
+        if own is not None and (found := self._own.get((media_type, own))):
+            return list(found)
+        rest = self._other.get((media_type, other), []) if other is not None else []
+        if own is not None:  # those that have an own key have another one
+            rest = [one for one in rest if _keys(media_type, one[0])[0] is None]
+        titles = {_keys(media_type, one[0])[0] for one in rest}
+        return [member for _, member in rest] if len(titles) == 1 else []
+
+
+def _keys(media_type: MediaType, ids: Ids) -> tuple[int | None, int | None]:
+    if media_type is MediaType.MOVIE:
+        return ids.tmdb, ids.tvdb
+    return ids.tvdb, ids.tmdb
+
+
+class Place(NamedTuple):
+    """A title in an instance, with its part of the history."""
+
+    arr: ArrPipeline
+    title: ArrTitle
+    history: Sequence[HistoryEvent]
+
+
+class Places:
+    """Where requested titles are in Radarrs and Sonarrs.
+
+    Attributes:
+        away: by media type, names of the instances that could not be asked, or not wholly.
+        whole: the media types of which every instance gave its complete list.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.away: dict[MediaType, tuple[str, ...]] = {}
+        self.whole: set[MediaType] = set()
+        self._instances: dict[MediaType, list[ArrPipeline]] = {}
+        found: list[tuple[MediaType, Ids, Place]] = []
+        for media_type in MediaType:
+            arrs = self._instances[media_type] = pipeline.of(media_type)
+            self.away[media_type] = tuple(
+                arr.instance for arr in arrs if None in (arr.queue, arr.history, arr.titles)
+            )
+            if arrs and all(arr.whole and arr.titles is not None for arr in arrs):
+                self.whole.add(media_type)
+            for arr in arrs:
+                history = _by_title(arr)
+                found += (
+                    (media_type, title.ids, Place(arr, title, history.get(title.arr_id, ())))
+                    for title in arr.titles or ()
+                )
+        self._found = ByIds(found)
+
+    def find(self, media_type: MediaType, ids: Ids) -> list[Place]:
+        """The instances that know a title, the primary first."""
+        return self._found.find(media_type, ids)
+
+    def is_alone(self, arr: ArrPipeline) -> bool:
+        """Whether there is no other instance of its kind."""
+        return len(self._instances[arr.media_type]) == 1
+
+
+def _by_title(arr: ArrPipeline) -> Mapping[int, Sequence[HistoryEvent]]:
+    found: defaultdict[int, list[HistoryEvent]] = defaultdict(list)
+    for event in arr.history or ():
+        found[event.arr_id].append(event)
+    return found
