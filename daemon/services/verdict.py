@@ -28,6 +28,12 @@ _HINTS: Final = {
     502: _UNREACHED,
     504: _UNREACHED,
 }
+_AUTHORITY: Final = "if it is one of your own, name its authority's file in SSL_CERT_FILE"
+_OTHER_NAME: Final = "put a name into the address that the certificate is for"
+_CERTIFICATES: Final = {10: "renew it", 62: _OTHER_NAME, 64: _OTHER_NAME}
+"""By OpenSSL's code: it has expired, or it is for another name or number."""
+
+_SCHEME: Final = "check the port, and whether its address begins with http:// or https://"
 _EPOCH: Final = 1970
 _FRONT_PAGES: Final = ("/web/index.html", "/web/", "/web", "/api-docs/swagger")
 """Where Jellyfin sends what is not below its URL base; the last one without its web client."""
@@ -152,8 +158,9 @@ def failed(service: str, url: str, error: Exception) -> errors.ServiceError:
     if isinstance(error, aiohttp.ClientPayloadError):
         return errors.CutShortError(service, url, "the connection ended in mid-reply")
     if isinstance(error, aiohttp.ClientResponseError):
-        hint = "check the port, and whether its address begins with http:// or https://"
-        return errors.WrongServiceError(service, url, "no proper HTTP is spoken there", hint=hint)
+        return errors.WrongServiceError(
+            service, url, "no proper HTTP is spoken there", hint=_SCHEME
+        )
     detail, advice = _unconnected(error)
     return errors.UnreachableError(service, url, detail, hint=advice)
 
@@ -173,13 +180,14 @@ def _unconnected(error: Exception) -> tuple[str, str | None]:
     if isinstance(error, UnicodeError):
         return "this is no name of a machine", "check the name in its address"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        why = getattr(error.certificate_error, "verify_message", "unknown")
-        hint = "if it is one of your own, name its authority's file in SSL_CERT_FILE"
-        return f"its certificate is not trusted ({why})", hint
+        why = error.certificate_error
+        text = getattr(why, "verify_message", "").rstrip(".") or "unknown"
+        hint = _CERTIFICATES.get(getattr(why, "verify_code", 0), _AUTHORITY)
+        return f"its certificate is not trusted ({text})", hint
     if isinstance(error, aiohttp.ClientSSLError):
         return "no https is spoken there", "check the port, or begin its address with http://"
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        return "it hung up without an answer", None
+        return "it hung up without an answer", _SCHEME
     number = getattr(error, "errno", None)
     return os.strerror(number) if number else "the connection failed", None
 

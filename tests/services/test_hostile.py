@@ -46,8 +46,10 @@ SPOKEN = f"no proper HTTP is spoken there; {SCHEME}"
 CUT = f"the connection ended in mid-reply; {BETWEEN}"
 EARLY = f"the reply ends too early; {BETWEEN}"
 LATE = "no complete reply in time; look at the load of that machine"
-HUNG_UP = "it hung up without an answer; check that it runs and that the address and port are right"
+HUNG_UP = f"it hung up without an answer; {SCHEME}"
 INTEGER = "Input should be a valid integer, unable to parse string as an integer"
+MISMATCH = "Hostname mismatch, certificate is not valid for 'nas'"
+OTHER_NAME = "put a name into the address that the certificate is for"
 AUTHORITY = "if it is one of your own, name its authority's file in SSL_CERT_FILE"
 PROXY = "check the address: a proxy or a login page may be answering"
 ADDRESS = "check the address, the port and the URL base"
@@ -509,10 +511,10 @@ async def test_a_wait_of_no_sense_is_none(wait: str) -> None:
         assert slept(client) == ([7.0] if wait.startswith("9") else [0.375])
 
 
-def certificate(why: str) -> Exception:
+def certificate(code: int, why: str) -> Exception:
     """What aiohttp raises of a certificate that nobody vouches for."""
     error = ssl.SSLCertVerificationError(1, "http://media.test/?secret")
-    error.verify_message = why
+    error.verify_code, error.verify_message = code, why
     return aiohttp.ClientConnectorCertificateError(None, error)  # type: ignore[arg-type]
 
 
@@ -532,8 +534,16 @@ UNCONNECTED = {
         UnicodeError("label too long"),
         "this is no name of a machine; check the name in its address",
     ),
-    "certificate": (
-        certificate("self-signed certificate"),
+    "an old certificate": (
+        certificate(10, "certificate has expired"),
+        "its certificate is not trusted (certificate has expired); renew it",
+    ),
+    "another's certificate": (
+        certificate(62, f"{MISMATCH}."),
+        f"its certificate is not trusted ({MISMATCH}); {OTHER_NAME}",
+    ),
+    "a certificate of one's own": (
+        certificate(18, "self-signed certificate"),
         f"its certificate is not trusted (self-signed certificate); {AUTHORITY}",
     ),
 }
