@@ -34,12 +34,31 @@ from tests.web.support import standing
 ROOT: Final = Path(__file__).parent.parent
 README: Final = ROOT / "README.md"
 ARCHITECTURE: Final = ROOT / "ARCHITECTURE.md"
+API: Final = ROOT / "docs/api.md"
+CONFIGURATION: Final = ROOT / "docs/configuration.md"
+OPERATIONS: Final = ROOT / "docs/operations.md"
+TROUBLESHOOTING: Final = ROOT / "docs/troubleshooting.md"
+MANUAL: Final = (README, *sorted((ROOT / "docs").glob("*.md")))
+"""What users read."""
+
 DOCUMENTS: Final = (
-    README,
-    ARCHITECTURE,
-    *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md")),
+    *MANUAL,
+    *(ROOT / name for name in ("ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     *(ROOT / "systemd" / name for name in ("EVENTS.md", "shipping/QUERIES.md")),
 )
+LONGEST: Final = {
+    "README.md": 120,
+    "ARCHITECTURE.md": 130,
+    "CONTRIBUTING.md": 7,
+    "docs/api.md": 150,
+    "docs/configuration.md": 150,
+    "docs/decisions.md": 130,
+    "docs/operations.md": 180,
+    "docs/security.md": 60,
+    "docs/troubleshooting.md": 100,
+}
+"""In lines."""
+
 KEY: Final = {"LIBRARY_SYNC__JELLYFIN__API_KEY": "k"}
 MINIMAL: Final = {"url": "http://127.0.0.1:8096", "api_key": "k"}
 PLACEHOLDERS: Final = {"ID": "1", "N": "5", "FILE": "f.db", "TITLE": "Metropolis", "COMMAND": "run"}
@@ -95,6 +114,11 @@ def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
+def manual() -> str:
+    """All that users read."""
+    return "\n".join(path.read_text("utf-8") for path in MANUAL)
+
+
 def prose(text: str) -> str:
     """A document without its fenced blocks."""
     return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
@@ -111,14 +135,14 @@ def lines_of(text: str) -> Iterator[str]:
 
 
 def commands() -> list[str]:
-    """The arguments of every use of the program in the README."""
-    text = README.read_text("utf-8")
+    """The arguments of every use of the program in the manual."""
+    text = manual()
     shown = [*lines_of(text), *code_of(prose(text))]
     plain = (re.sub(r"^(podman compose exec library-sync|sudo) ", "", line) for line in shown)
     return [one.removeprefix("library-sync ") for one in plain if one.startswith("library-sync ")]
 
 
-def test_every_command_of_the_readme_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_of_the_manual_is_one(capsys: pytest.CaptureFixture[str]) -> None:
     """The parser takes them all, with values in place of what stands for one."""
     for line in commands():
         words = shlex.split(line.replace("[", "").replace("]", ""))
@@ -137,15 +161,15 @@ def _parsed(arguments: list[str]) -> object:
     return 0
 
 
-def test_every_command_and_option_is_in_the_readme() -> None:
+def test_every_command_and_option_is_in_the_manual() -> None:
     """Nothing that the program can do is left out; an option stands in its command's row."""
-    found = next(one for one in tables(section(README, "Commands")) if len(one[0]) == 2)
+    found = next(one for one in tables(section(OPERATIONS, "Commands")) if len(one[0]) == 2)
     told = {code_of(row[0])[0].split()[1]: " ".join(row) for row in found}
     parsers = _subparsers()
     assert set(told) == set(parsers)
     for name, parser in parsers.items():
         assert _options(parser) - {"--json"} == set(re.findall(r"--[a-z-]+", told[name])), name
-    text = prose(section(README, "Commands"))
+    text = prose(section(OPERATIONS, "Commands"))
     assert _options(_parser()) <= {word for one in code_of(text) for word in one.split()}
     [answers] = re.findall(r"((?:`\w+`(?:, | and )?)+) take `--json`", text)
     assert {n for n, one in parsers.items() if "--json" in _options(one)} == set(code_of(answers))
@@ -163,7 +187,7 @@ def _subparsers() -> dict[str, argparse.ArgumentParser]:
 
 def test_exit_codes() -> None:
     """The table has each of them, and no other."""
-    found = next(one for one in tables(section(README, "Commands")) if one[0][0] == "0")
+    found = next(one for one in tables(section(OPERATIONS, "Commands")) if one[0][0] == "0")
     assert [str(code.value) for code in Exit] == [row[0] for row in found]
 
 
@@ -186,12 +210,12 @@ def test_make_targets() -> None:
 
 
 def documented_keys() -> dict[str, str]:
-    """Every key of the README's table, with its default as it is written there."""
-    [found] = tables(section(README, "Configure"))
+    """Every key of the manual's table, with its default as it is written there."""
+    [found] = tables(section(CONFIGURATION, "Configure"))
     return {key: default for keys, default, _ in found for key in code_of(keys)}
 
 
-def test_every_key_is_in_the_readme_and_the_other_way_round() -> None:
+def test_every_key_is_in_the_manual_and_the_other_way_round() -> None:
     """With its section, in the order of the settings."""
     names = ("radarr", "sonarr", "radarr_a", "sonarr_a", "seerr", "qbittorrent", "shoko")
     services = {name: {**MINIMAL, "url": f"http://{name}"} for name in names}
@@ -204,7 +228,7 @@ def test_every_key_is_in_the_readme_and_the_other_way_round() -> None:
     assert known == set(documented_keys())
 
 
-def test_every_default_is_in_the_readme() -> None:
+def test_every_default_is_in_the_manual() -> None:
     """Those of the table are those that hold without it."""
     tree: dict[str, Any] = {"jellyfin": dict(MINIMAL)}
     for key, default in documented_keys().items():
@@ -227,7 +251,7 @@ def test_every_default_is_in_the_readme() -> None:
 
 def test_the_examples_of_configuration(tmp_path: Path) -> None:
     """Each can be loaded as it stands, with a key for each service from the environment."""
-    examples = blocks(README.read_text("utf-8"), "yaml")
+    examples = blocks(CONFIGURATION.read_text("utf-8"), "yaml")
     assert any("\nradarr_4k: " in text for text in examples)
     for text in examples:
         arrs = [name for name in yaml.safe_load(text) if name.startswith(("radarr", "sonarr"))]
@@ -237,8 +261,8 @@ def test_the_examples_of_configuration(tmp_path: Path) -> None:
 
 
 def test_environment_variables() -> None:
-    """Those of the README are heeded, and those that the program looks at are in the README."""
-    code = code_of(prose(README.read_text("utf-8")))
+    """Those of the manual are heeded, and those that the program looks at are in the manual."""
+    code = code_of(prose(manual()))
     ours = {one for one in code if re.fullmatch(r"LIBRARY_SYNC__[A-Z_]+[A-Z]", one)}
     assert len(ours) >= 2
     for name in ours:
@@ -261,7 +285,8 @@ def test_environment_variables() -> None:
 @pytest.mark.parametrize(
     "place",
     [
-        *("README.md", "config.yaml", "systemd/install", "systemd/library-sync.service"),
+        "docs/configuration.md",
+        *("config.yaml", "systemd/install", "systemd/library-sync.service"),
     ],
 )
 def test_credentials(place: str) -> None:
@@ -274,15 +299,15 @@ def test_credentials(place: str) -> None:
 
 
 def curls() -> list[str]:
-    """Every call of curl that the README shows, as it stands."""
-    return [line for line in lines_of(README.read_text("utf-8")) if line.startswith("curl ")]
+    """Every call of curl that the manual shows, as it stands."""
+    return [line for line in lines_of(API.read_text("utf-8")) if line.startswith("curl ")]
 
 
 async def test_addresses(tmp_path: Path) -> None:
     """Each that is called or named is served, and each page without a number is named."""
     async with standing(tmp_path) as stand:
         served = {one.canonical for one in application(stand.parts).router.resources()}
-    text = README.read_text("utf-8")
+    text = manual()
     called = {found[1] for line in curls() if (found := re.search(r'\$url([^"?]*)', line))}
     called = {re.sub(r"\$(run|request)", r"{\1_id}", path) for path in called}
     called = {re.sub("/4k$", "/{name}", path) for path in called}
@@ -305,10 +330,10 @@ async def test_addresses(tmp_path: Path) -> None:
 # --- words that must agree -------------------------------------------------------------------
 
 
-def test_every_kind_of_error_is_in_the_readme_and_the_other_way_round() -> None:
+def test_every_kind_of_error_is_in_the_manual_and_the_other_way_round() -> None:
     """With the advice that the error itself gives."""
     found = next(
-        one for one in tables(section(README, "Trouble-shooting")) if one[0][0] == "`unreachable`"
+        one for one in tables(TROUBLESHOOTING.read_text("utf-8")) if one[0][0] == "`unreachable`"
     )
     documented = {code_of(kind)[0]: todo for kind, _, todo in found}
     classes = {one.kind: one for one in _errors(errors.DaemonError)}
@@ -371,10 +396,10 @@ def test_where_to_find_what_leaves_out_no_module() -> None:
 
 
 def test_documents_stay_short() -> None:
-    """A page is a page."""
-    most = {"README.md": 450, "ARCHITECTURE.md": 130, "CONTRIBUTING.md": 7}
-    lengths = {name: len((ROOT / name).read_text("utf-8").splitlines()) for name in most}
-    assert {name: n for name, n in lengths.items() if n > most[name]} == {}
+    """A page is a page, and each page of the manual has a limit."""
+    assert {str(path.relative_to(ROOT)) for path in MANUAL} <= set(LONGEST)
+    lengths = {name: len((ROOT / name).read_text("utf-8").splitlines()) for name in LONGEST}
+    assert {name: n for name, n in lengths.items() if n > LONGEST[name]} == {}
 
 
 def test_the_changelog_knows_this_version() -> None:
@@ -406,7 +431,7 @@ def _timeless(text: str) -> str:
 
 @dataclass
 class Admin:
-    """A daemon in a process of its own, and an admin who types what the README shows."""
+    """A daemon in a process of its own, and an admin who types what the manual shows."""
 
     place: Place
     daemon: Running
@@ -519,10 +544,10 @@ async def test_the_lines_with_curl_work(tmp_path: Path) -> None:
 
 
 def _check_metrics(exposition: str) -> None:
-    """The README names each metric."""
+    """The manual names each metric."""
     names = set(re.findall(r"^# TYPE library_sync_(\w+)", exposition, re.MULTILINE))
     later = {"audit_ok"}  # after the first check of the night
-    named = set(code_of(section(README, "Watching it").partition("All names begin")[2]))
+    named = set(code_of(section(OPERATIONS, "Watching it").partition("All names begin")[2]))
     assert len(names) > 10
     assert names | later <= named
     assert {one for one in named if re.fullmatch("[a-z]+(_[a-z]+)*", one)} - names - later == set()

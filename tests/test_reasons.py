@@ -15,7 +15,7 @@ from daemon.report.words import result
 from daemon.store import attention, glance
 from daemon.web import actions
 
-README = Path(reasons.__file__).parents[1] / "README.md"
+DECISIONS = Path(reasons.__file__).parents[1] / "docs/decisions.md"
 KEPT = [reason for reason in Reason if reason.kept]
 
 
@@ -68,9 +68,9 @@ def test_every_finding_of_a_decision_belongs_to_a_reason() -> None:
 
 
 def test_every_action_can_be_done() -> None:
-    """By the API and the page, which call one function for each; README tells what for."""
+    """By the API and the page, which call one function for each; the manual tells what for."""
     assert {*Action} == {*actions._VERBS}
-    lines = [line for line in README.read_text("utf-8").splitlines() if line.startswith("| `")]
+    lines = [line for line in DECISIONS.read_text("utf-8").splitlines() if line.startswith("| `")]
     for meaning in (reason.meaning for reason in Reason if reason.meaning.action):
         [line] = [line for line in lines if f"`{meaning.finding}`" in line.split("|")[1]]
         assert f"`{meaning.action}`" in line
