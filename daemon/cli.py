@@ -83,6 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.command == "setup":
+        return asyncio.run(_setup(options))
     settings = load(options.config)
     _configure_logs(settings, sys.stderr)
     return asyncio.run(_awaited(cast("_Command", options.run)(options, settings)))
@@ -126,6 +128,25 @@ async def _daemon(_: argparse.Namespace, settings: Settings) -> int:
         _log.exception("daemon.died")
         return Exit.FAILED
     return Exit.DONE
+
+
+async def _setup(options: argparse.Namespace) -> int:
+    from daemon import setup  # noqa: PLC0415 - as above
+
+    def say(line: str) -> None:
+        _print([line])
+
+    place = setup.Place.of(options.config or Path("config.yaml"))
+    if options.undo:
+        whole = await setup.take_back(place, say, dry_run=options.dry_run)
+    elif options.answers is None and not sys.stdin.isatty():
+        _say("library-sync: nobody is at a terminal; name a file of answers: --answers FILE")
+        return Exit.USAGE
+    else:
+        answers = options.answers and setup.read_answers(options.answers)
+        questions = setup.Questions(answers)
+        whole = await setup.set_up(place, questions, say, dry_run=options.dry_run)
+    return Exit.DONE if whole else Exit.PARTIAL
 
 
 async def _sync(options: argparse.Namespace, settings: Settings) -> int:
@@ -355,6 +376,8 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
+    setup = command("setup", None, "set everything up: the configuration, a key, webhooks")
+    _add_setup_options(setup)
     command("run", _daemon, "run the daemon: look on an interval and when asked")
     sync = command("sync", _sync, "reconcile once, now")
     sync.add_argument("--dry-run", action="store_true", help="show the plan, write nothing")
@@ -381,6 +404,12 @@ def _parser() -> argparse.ArgumentParser:
     for answers in (sync, check, runs, audit, explain, attention, undo):
         answers.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser
+
+
+def _add_setup_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--answers", type=Path, metavar="FILE", help="ask nobody: YAML or JSON")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    parser.add_argument("--undo", action="store_true", help="remove what it added to the services")
 
 
 def _count(text: str) -> int:

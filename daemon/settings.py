@@ -27,6 +27,7 @@ from pydantic import (
     IPvAnyNetwork,
     PlainSerializer,
     SecretStr,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
@@ -34,7 +35,7 @@ from pydantic import (
 from daemon.domain import RemovalMode, RemovalPolicy
 from daemon.errors import SettingsError
 
-_PREFIX = "LIBRARY_SYNC__"
+PREFIX = "LIBRARY_SYNC__"
 # What begins like a key is that key with `.` mistyped, never the name of an instance.
 _FURTHER = re.compile("(radarr|sonarr)_(?!api_key|url|public_url)[a-z0-9]+(?:_[a-z0-9]+)*")
 _SECONDS = {"h": 3600, "m": 60, "s": 1, "d": 86400, "": 1}
@@ -351,6 +352,24 @@ class Settings(_Part):
         return frozenset(v.get_secret_value() for v in values if isinstance(v, SecretStr))
 
 
+def is_instance(section: str) -> bool:
+    """Whether it is a name that a further Radarr or Sonarr can have."""
+    return _FURTHER.fullmatch(section) is not None
+
+
+def address(text: str) -> str:
+    """An address as it is configured.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    try:
+        return TypeAdapter(Address).validate_python(text)
+    except ValidationError as error:
+        what = error.errors(include_input=False)[0]["msg"].removeprefix("Value error, ")
+        raise _fault(f"the address {what}") from None
+
+
 def _canonical(url: str) -> tuple[str, str, int | None, str]:
     """Equal for two spellings of one address."""
     parts = urlsplit(url)
@@ -371,8 +390,10 @@ def _instance(name: str, part: Service) -> Instance:
     )
 
 
-_Key = tuple[str, ...]
-_Source = Iterator[tuple[_Key, tuple[str | list[str], str]]]  # key, value, where it was found
+Key = tuple[str, ...]
+Origin = tuple[str | list[str], str]  # a value, and where it was found
+_Source = Iterator[tuple[Key, Origin]]
+_FILE = Path("config.yaml")
 
 
 def load(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -385,10 +406,7 @@ def load(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settin
     Raises:
         SettingsError: one line for each mistake, naming the source and the key, never a value.
     """
-    file = config or Path("config.yaml")
-    given = dict(_from_file(file, optional=config is None))
-    given.update(_from_credentials(environ.get("CREDENTIALS_DIRECTORY")))
-    given.update(_from_environment(environ))
+    given = collected(config, environ)
     tree: dict[str, Any] = {"jellyfin": {}}
     for (*section, name), (value, _) in given.items():
         (tree.setdefault(section[0], {}) if section else tree)[name] = value
@@ -396,7 +414,22 @@ def load(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settin
         return Settings.model_validate(tree)
     except ValidationError as error:
         origins = {key: origin for key, (_, origin) in given.items()}
-        raise _fault(*_explained(error, origins, file)) from None
+        raise _fault(*_explained(error, origins, config or _FILE)) from None
+
+
+def collected(config: Path | None, environ: Mapping[str, str] = os.environ) -> dict[Key, Origin]:
+    """What each key is set to, and where; not checked yet.
+
+    Raises:
+        SettingsError: a source cannot be read, or a key is not known.
+    """
+    file = config or _FILE
+    given = dict(_from_file(file, optional=config is None))
+    given.update(_from_credentials(file.parent / "secrets"))
+    if directory := environ.get("CREDENTIALS_DIRECTORY"):
+        given.update(_from_credentials(Path(directory)))
+    given.update(_from_environment(environ))
+    return given
 
 
 def _fault(*lines: str) -> SettingsError:
@@ -408,7 +441,7 @@ def _read(path: Path, origin: str, *, optional: bool = False) -> str | None:
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        if optional and isinstance(error, FileNotFoundError):
+        if optional and isinstance(error, FileNotFoundError | NotADirectoryError):
             return None
         need = f"it must be a file that uid {os.geteuid()} can read"
         raise _fault(f"{origin} cannot be read: {error.strerror}; {need}") from None
@@ -430,9 +463,9 @@ def _from_file(file: Path, *, optional: bool) -> _Source:
     return _walk(root, (), file) if root else iter(())
 
 
-def _walk(node: yaml.MappingNode, prefix: _Key, file: Path) -> _Source:
+def _walk(node: yaml.MappingNode, prefix: Key, file: Path) -> _Source:
     """Read scalars as text: YAML 1.1 takes `off` for false, `010` for 8, some keys for numbers."""
-    seen: set[_Key] = set()
+    seen: set[Key] = set()
     for name, value in node.value:
         key = (*prefix, name.value if isinstance(name, yaml.ScalarNode) else "")
         origin = f"{file} line {name.start_mark.line + 1}: "
@@ -452,24 +485,22 @@ def _walk(node: yaml.MappingNode, prefix: _Key, file: Path) -> _Source:
             yield key, (value.value if leaves == [value] else [n.value for n in leaves], origin)
 
 
-def _from_credentials(directory: str | None) -> _Source:
-    if not directory:
-        return
-    instances = (file.name.removesuffix("_api_key") for file in Path(directory).glob("*_api_key"))
-    for key, name in _credentials(*instances).items():
+def _from_credentials(directory: Path) -> _Source:
+    instances = (file.name.removesuffix("_api_key") for file in directory.glob("*_api_key"))
+    for key, name in credentials(*instances).items():
         origin = f"credential file {name}"
-        text = _read(Path(directory, name), origin, optional=True)
+        text = _read(directory / name, origin, optional=True)
         if text is not None:
             yield key, (text, f"{origin}: ")
 
 
 def _from_environment(environ: Mapping[str, str]) -> _Source:
     # In this order a variable comes after its own _FILE and so wins over it.
-    for name in sorted((name for name in environ if name.startswith(_PREFIX)), reverse=True):
+    for name in sorted((name for name in environ if name.startswith(PREFIX)), reverse=True):
         origin, value = f"environment variable {name}: ", environ[name]
-        key = tuple(name.removeprefix(_PREFIX).lower().split("__"))
+        key = tuple(name.removeprefix(PREFIX).lower().split("__"))
         of_file = (*key[:-1], key[-1].removesuffix("_file"))
-        if of_file != key and of_file in _credentials(key[0]):
+        if of_file != key and of_file in credentials(key[0]):
             yield of_file, (_read(Path(value), f"{origin}the file it names") or "", origin)
         elif _is_section(key, origin):
             raise _fault(f"{origin}{'.'.join(key)} is a section, set its keys one by one")
@@ -477,7 +508,7 @@ def _from_environment(environ: Mapping[str, str]) -> _Source:
             yield key, (value, origin)
 
 
-def _is_section(key: _Key, origin: str) -> bool:
+def _is_section(key: Key, origin: str) -> bool:
     known = _keys(key[0])
     if key not in known:
         near = difflib.get_close_matches(".".join(key), map(".".join, known), 1, 0.7)
@@ -491,14 +522,14 @@ def _is_section(key: _Key, origin: str) -> bool:
     return known[key] == "section"
 
 
-def _keys(*instances: str) -> dict[_Key, str]:
+def _keys(*instances: str) -> dict[Key, str]:
     """Tell of each key whether it is a "section", a "secret" or a plain "value".
 
     Args:
         instances: words of which those that can name a further instance are such sections.
     """
     parts: dict[str, Any] = dict.fromkeys(filter(_FURTHER.fullmatch, instances), FurtherService)
-    keys: dict[_Key, str] = {}
+    keys: dict[Key, str] = {}
     for name, field in Settings.model_fields.items():
         kinds = _types(field.annotation)
         parts[name] = next((k for k in kinds if isinstance(k, type) and issubclass(k, _Part)), None)
@@ -516,20 +547,20 @@ def _types(annotation: Any) -> Iterator[Any]:
         yield from _types(inner)
 
 
-def _credentials(*instances: str) -> dict[_Key, str]:
+def credentials(*instances: str) -> dict[Key, str]:
     """Give each secret the name of the file that it may be in; `admin_token` has no section."""
     secrets = (key for key, kind in _keys(*instances).items() if kind == "secret")
     return {key: "_".join(key).removeprefix("http_") for key in secrets}
 
 
-def _explained(error: ValidationError, origins: Mapping[_Key, str], file: Path) -> Iterator[str]:
+def _explained(error: ValidationError, origins: Mapping[Key, str], file: Path) -> Iterator[str]:
     for flaw in error.errors(include_url=False, include_context=False, include_input=False):
         key = tuple(str(part) for part in flaw["loc"][:2])
         what = re.sub(r"^(Value error,|Input|String|value) ", "", flaw["msg"])
         if not key:
             yield what  # of several sections, each of which may come from anywhere
         elif flaw["type"] == "missing":
-            variable = f"{_PREFIX}{'__'.join(key).upper()}"
+            variable = f"{PREFIX}{'__'.join(key).upper()}"
             yield f"{'.'.join(key)} is missing: set it in {file} or as {variable}"
         elif flaw["type"] != "default_factory_not_called":
             yield f"{origins[key]}{'.'.join(key)} {what}"

@@ -269,7 +269,7 @@ def test_environment_variables() -> None:
         key = tuple(name.removeprefix("LIBRARY_SYNC__").lower().split("__"))
         of_file = (*key[:-1], key[-1].removesuffix("_file"))
         assert key[-1] not in of_file or not settings._is_section(key, name), name
-        assert of_file == key or of_file in settings._credentials(), name
+        assert of_file == key or of_file in settings.credentials(), name
     sources = "\n".join(path.read_text("utf-8") for path in (ROOT / "daemon").rglob("*.py"))
     others = set(re.findall(r'environ(?:\.get\(|\[)"([A-Z_]+)"', sources))
     assert others == {
@@ -292,7 +292,7 @@ def test_environment_variables() -> None:
 def test_credentials(place: str) -> None:
     """Whoever names credentials names all of them."""
     text = (ROOT / place).read_text("utf-8")
-    assert {name for name in settings._credentials().values() if name not in text} == set()
+    assert {name for name in settings.credentials().values() if name not in text} == set()
 
 
 # --- the addresses ---------------------------------------------------------------------------

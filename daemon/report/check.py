@@ -69,6 +69,8 @@ async def file_finding(path: Path) -> Finding:
         refuse_place(path)
         if not is_there(path):
             return _place(path)
+        if path.is_dir():
+            return Finding("file", good=False, text=f"{path} is a directory; name a file in it")
         _refuse_unwritable(path, path.parent)
         async with open_store_to_look(path, foreign=True) as store:
             await store.read(requests.refuse_foreign)

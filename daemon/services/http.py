@@ -152,6 +152,21 @@ class ServiceHttp:
         text = (await self._whole("POST", path, json=body)).body
         return self._parsed(path, model, text or b"null")
 
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, str] | None = None,
+        also: Collection[int] = (),
+    ) -> Reply:
+        """Send JSON, or nothing, once; whatever the reply's content type.
+
+        Raises:
+            ServiceError: one of its kinds, unless the status is one of `also`.
+        """
+        return await self._whole(method, path, wanted="", json=body, params=query, also=also)
+
     async def submit(self, path: str, form: Mapping[str, str]) -> Reply:
         """Send a form, once; whatever the reply's content type."""
         return await self._whole("POST", path, wanted="", data=form)

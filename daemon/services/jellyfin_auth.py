@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from enum import Enum, auto
 from http import HTTPStatus
@@ -90,10 +90,14 @@ class JellyfinAuth:
 
     Args:
         http: how to reach the server with our key.
+        use: what an administrator's login is good for before it is handed back.
     """
 
-    def __init__(self, http: ServiceHttp) -> None:
+    def __init__(
+        self, http: ServiceHttp, use: Callable[[ServiceHttp], Awaitable[None]] | None = None
+    ) -> None:
         self._http = http
+        self._use = use
 
     async def who_is(self, token: str) -> TokenOwner:
         """Whose a token is, asked with that token alone.
@@ -171,10 +175,15 @@ class JellyfinAuth:
             barred = error.status == HTTPStatus.FORBIDDEN
             return TokenOwner(TokenStatus.BARRED if barred else TokenStatus.UNKNOWN)
         proof = {"Authorization": f'MediaBrowser Token="{login.AccessToken}"'}
-        with suppress(errors.ServiceError):  # then it stays valid, and nobody knows it
-            async with ServiceHttp(self._http.service, self._http.url, proof, BRIEFLY) as http:
-                await http.post("/Sessions/Logout", type(None))
-        return login.User.bearer
+        owner = login.User.bearer
+        async with ServiceHttp(self._http.service, self._http.url, proof, BRIEFLY) as http:
+            try:
+                if self._use is not None and owner.standing is TokenStatus.ADMINISTRATOR:
+                    await self._use(http)
+            finally:
+                with suppress(errors.ServiceError):  # then it stays valid, and nobody knows it
+                    await http.post("/Sessions/Logout", type(None))
+        return owner
 
     def _as_device(self, device: str) -> ServiceHttp:
         """All four are demanded (seen on 10.11.11); our key would make us somebody else."""

@@ -284,14 +284,15 @@ class WebhookAuth:
         """
         if self._digest is None:
             raise Problem(403, "set webhook.secret in the configuration first")
-        given = (request.headers.get("X-Library-Sync-Secret", ""), _of_authorization(request))
+        given = (request.headers.get("X-Library-Sync-Secret", ""), secret_of_authorization(request))
         if not any(hmac.compare_digest(self._digest, _digest(one)) for one in given):
             self._failures.limit(request, Credential.WEBHOOK_SECRET)
             self._failures.count(request[ADDRESS], Credential.WEBHOOK_SECRET)
             raise Problem(401, "the secret is missing or wrong", headers=_BASIC)
 
 
-def _of_authorization(request: web.Request) -> str:
+def secret_of_authorization(request: web.Request) -> str:
+    """A bearer, or the password of Basic; "" if there is neither."""
     scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return rest.strip()

@@ -11,7 +11,8 @@ from typing import Self
 from aiohttp import web
 
 from daemon.settings import netloc
-from tests.pretend import arr, arr_pipeline, jellyfin, qbittorrent, seerr
+from tests.pretend import arr, arr_pipeline, connect, jellyfin, qbittorrent, seerr
+from tests.pretend.connect import Connections
 from tests.pretend.library import World
 from tests.pretend.pipeline import Pipeline
 from tests.pretend.wire import CALLS, FAULTS, Call, Fault
@@ -34,6 +35,7 @@ class PretendServices:
     Attributes:
         world: what they answer from; changes show at once.
         pipeline: what is on its way there.
+        connections: what somebody has set up in them.
     """
 
     jellyfin_url: str
@@ -63,6 +65,7 @@ class PretendServices:
         self._host = host
         self.world = World() if world is None else world
         self.pipeline = Pipeline(self.world)
+        self.connections = Connections()
         names = ("jellyfin", "radarr", "sonarr", *self.world.further, *besides)
         keys = {name: secrets.token_hex(16) for name in names}
         for name, key in keys.items():
@@ -75,7 +78,7 @@ class PretendServices:
     def _application(self, name: Service, key: str) -> web.Application:
         match name:
             case "jellyfin":
-                return jellyfin.application(self.world, api_key=key)
+                return jellyfin.application(self.world, self.connections, api_key=key)
             case "seerr":
                 return seerr.application(self.pipeline, api_key=key)
             case "qbittorrent":
@@ -83,6 +86,7 @@ class PretendServices:
             case _:
                 made = arr.application(self.world, name, api_key=key)
                 arr_pipeline.extend(made, self.pipeline, name)
+                connect.extend_arr(made, self.connections, name)
                 return made
 
     def sections(self) -> dict[Service, dict[str, str]]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from tests.pretend import connect
+from tests.pretend.connect import Connections
 from tests.pretend.items import Ask, encode, listing
 from tests.pretend.library import Folder, World, overridden
 from tests.pretend.wire import empty, new_application, reply, template
@@ -26,8 +28,14 @@ _HEALTH = {
     "Pragma": "no-cache",
     "Vary": "Accept-Encoding",
 }
-_OPEN = frozenset({"/health", "/System/Info/Public", "/Users/AuthenticateByName"})
-_FOR_ADMINISTRATORS = frozenset({"/ScheduledTasks", "/Library/VirtualFolders"})
+_OPEN = frozenset(
+    {
+        *("/health", "/System/Info/Public", "/Users/AuthenticateByName"),
+        *("/Users/AuthenticateWithQuickConnect", "/QuickConnect/Initiate", "/QuickConnect/Connect"),
+    }
+)
+_FOR_ADMINISTRATORS = ("/ScheduledTasks", "/Library/VirtualFolders", "/Auth/Keys", "/Plugins")
+_CODE = {"Secret": "AB" * 32, "Code": "123456"}
 _REQUEST_LINE_LIMIT = 8192
 _PICTURE = (
     b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 3">'
@@ -64,13 +72,18 @@ _CALLER = web.RequestKey("CALLER", Account)
 
 
 def application(
-    world: World, *, api_key: str, accounts: Iterable[Account] = (ADMIN, VIEWER)
+    world: World,
+    connections: Connections | None = None,
+    *,
+    api_key: str,
+    accounts: Iterable[Account] = (ADMIN, VIEWER),
 ) -> web.Application:
     """Make a service that answers like Jellyfin 10.11.11.
 
     It takes a key or token only in `Authorization: MediaBrowser Token="..."`, as 12.0 does.
     """
-    service = _Jellyfin(world, api_key, tuple(accounts))
+    connections = connections or Connections()
+    service = _Jellyfin(world, connections, api_key, tuple(accounts))
     made = new_application(service.guard, {})
     routes = {
         "/health": service.health,
@@ -87,12 +100,20 @@ def application(
     for path, handler in routes.items():
         made.router.add_get(path, handler, allow_head=False)
     made.router.add_post("/Users/AuthenticateByName", service.sign_in)
+    made.router.add_post("/Users/AuthenticateWithQuickConnect", service.sign_in_by_code)
+    made.router.add_post("/QuickConnect/Initiate", service.begin_code)
+    made.router.add_get("/QuickConnect/Connect", service.code, allow_head=False)
+    made.router.add_post("/Sessions/Logout", service.sign_out)
+    connect.extend_jellyfin(made, connections)
     return made
 
 
 class _Jellyfin:
-    def __init__(self, world: World, api_key: str, accounts: tuple[Account, ...]) -> None:
+    def __init__(
+        self, world: World, connections: Connections, api_key: str, accounts: tuple[Account, ...]
+    ) -> None:
         self._world = world
+        self._connections = connections
         self._accounts = accounts
         key = Account("", "", api_key, administrator=True)
         self._callers = {account.token: account for account in (*accounts, key)}
@@ -104,10 +125,13 @@ class _Jellyfin:
             return empty(414, {"Connection": "close"})
         if request.path in _OPEN or request.match_info.http_exception is not None:
             return await handler(request)
-        caller = self._callers.get(_credentials(request).get("Token", ""))
+        token = _credentials(request).get("Token", "")
+        caller = self._callers.get(token)
+        if any(token == one["AccessToken"] for one in self._connections.keys):
+            caller = Account("", "", token, administrator=True)
         if caller is None:
             return empty(401)
-        if request.path in _FOR_ADMINISTRATORS and not caller.administrator:
+        if request.path.startswith(_FOR_ADMINISTRATORS) and not caller.administrator:
             return empty(403)
         request[_CALLER] = caller
         return await handler(request)
@@ -146,6 +170,7 @@ class _Jellyfin:
         idle["State"] = "Idle"
         other = {**idle, "Name": "Optimize database", "Key": "OptimizeDatabaseTask"}
         tasks = [other, scan if self._world.scanning else idle, *self._world.tasks_extra]
+        tasks += connect.tasks(self._connections)
         return await _answer(request, tasks)
 
     async def folders(self, request: web.Request) -> web.StreamResponse:
@@ -180,6 +205,23 @@ class _Jellyfin:
             if (given.get("Username"), given.get("Pw")) == (account.name, account.password):
                 return await _answer(request, _session(account, client, self._server_id))
         return await _failure(request, 401)
+
+    async def begin_code(self, request: web.Request) -> web.StreamResponse:
+        if self._connections.code_allowed_by is None:
+            return empty(401)
+        return await _answer(request, {**_CODE, "Authenticated": False})
+
+    async def code(self, request: web.Request) -> web.StreamResponse:
+        allowed = bool(self._connections.code_allowed_by)
+        return await _answer(request, {**_CODE, "Authenticated": allowed})
+
+    async def sign_in_by_code(self, request: web.Request) -> web.StreamResponse:
+        by = self._connections.code_allowed_by
+        account = next(one for one in self._accounts if one.name == by)
+        return await _answer(request, _session(account, _credentials(request), self._server_id))
+
+    async def sign_out(self, _: web.Request) -> web.StreamResponse:
+        return empty(204)
 
     @property
     def _server_id(self) -> str:

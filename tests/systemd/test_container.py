@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from daemon.settings import Settings, _credentials
+from daemon.settings import Settings, credentials
 from tests.systemd.machine import ROOT, SYSTEMD, call
 
 _HERE = SYSTEMD / "container"
@@ -92,7 +92,7 @@ def test_settings() -> None:
         _, section, key = variable.lower().split("__")
         assert key in _fields(section), variable
     assert service["secrets"] == list(compose["secrets"])
-    assert set(service["secrets"]) <= set(_credentials().values())
+    assert set(service["secrets"]) <= set(credentials().values())
 
 
 def _fields(section: str) -> set[str]:

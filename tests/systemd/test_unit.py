@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.settings import _credentials
+from daemon.settings import credentials
 from tests.systemd.machine import SYSTEMD, call
 
 _UNIT = "library-sync.service"
@@ -54,7 +54,7 @@ def test_verify_can_fail(root: Path) -> None:
 def test_credentials() -> None:
     """Every secret that the program takes as a credential is handed over, under that name."""
     handed = re.findall(r"^LoadCredential=(\w+):library-sync\.(\w+)$", _read(_UNIT), re.MULTILINE)
-    assert handed == [(name, name) for name in _credentials().values()]
+    assert handed == [(name, name) for name in credentials().values()]
 
 
 def _read(name: str) -> str:

@@ -1,0 +1,121 @@
+"""The command: its exit codes, and what stands on the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon import logs
+from daemon.cli import main
+from tests.hosts import BOUND, why_not
+from tests.setup.support import ADMIN, Newcomer, free_port, newcomer
+
+ROOT = Path(__file__).parents[2]
+
+
+async def command(me: Newcomer, *options: str, before: tuple[str, ...] = ()) -> tuple[int, str]:
+    """Give the command to a process of its own: its exit code and all that it says."""
+    process = await asyncio.create_subprocess_exec(
+        *(*before, sys.executable, "-m", "daemon", "--config", str(me.config), "setup", *options),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await asyncio.wait_for(process.communicate(), 30)
+    me.said += said.decode().splitlines()
+    return process.returncode or 0, said.decode()
+
+
+def answers(me: Newcomer, **values: Any) -> str:
+    """A file of answers."""
+    file = me.folder / "answers.json"
+    file.write_text(json.dumps({**me.answers, **values}))
+    return str(file)
+
+
+async def test_exit_codes(tmp_path: Path) -> None:
+    """Done, partial, a wrong command line, a wrong configuration, and nobody there."""
+    async with newcomer(tmp_path) as me:
+        assert (await command(me, "--answers", answers(me), "--dry-run"))[0] == 0
+        assert (await command(me, "--answers", answers(me, radarr={"url": "x y"})))[0] == 78
+        assert (await command(me, "--answers", str(tmp_path / "none")))[0] == 78
+        code, said = await command(me)
+        assert (code, said.count("--answers FILE")) == (2, 1)
+        http = {**me.answers["http"], "public_url": f"http://127.0.0.1:{free_port()}"}
+        assert (await command(me, "--answers", answers(me, http=http)))[0] == 3
+        assert (await command(me, "--answers", answers(me)))[0] == 0
+        assert (await command(me, "--undo"))[0] == 0
+        assert me.services.connections.keys == []
+
+
+async def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
+    """Nothing is asked for there, and the exit code says why."""
+    if reason := why_not(*BOUND, "true"):
+        pytest.skip(reason)
+    async with newcomer(tmp_path) as me:
+        file = answers(me)
+        tmp_path.chmod(0o555)
+        try:
+            code, said = await command(me, "--answers", file, before=BOUND)
+        finally:
+            tmp_path.chmod(0o755)
+        assert (code, "cannot be written" in said) == (77, True)
+        assert me.services.calls("jellyfin") == []
+
+
+async def test_a_password_is_not_echoed(tmp_path: Path) -> None:
+    """At a real terminal; what is typed there shows, but for what is secret."""
+    async with newcomer(tmp_path) as me:
+        me.config.write_text(json.dumps({**me.services.sections(), "http": me.answers["http"]}))
+        document = json.loads(me.config.read_text())
+        del document["jellyfin"]["api_key"]
+        me.config.write_text(json.dumps(document))
+        ours, theirs = pty.openpty()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "daemon", "--config", str(me.config), "setup"),
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            cwd=tmp_path,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        seen = b""
+        for question, typed in (
+            (b"(database)", ""),
+            (b"(jellyfin.user)", ADMIN["user"]),
+            (b"(jellyfin.password)", ADMIN["password"]),
+        ):
+            while question not in seen:
+                seen += await asyncio.to_thread(os.read, ours, 4096)
+            await asyncio.sleep(0.1)  # until what is typed is not echoed any more
+            os.write(ours, f"{typed}\n".encode())
+        while b"Next: " not in seen:
+            seen += await asyncio.to_thread(os.read, ours, 4096)
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+        os.close(ours)
+        me.said += seen.decode().splitlines()
+    assert b"admin-password" not in seen
+
+
+async def test_no_secret_is_in_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever its level."""
+    async with newcomer(tmp_path) as me:
+        me.config.write_text("log: {level: debug}\n")
+        arguments = ["--config", str(me.config), "setup", "--answers", answers(me)]
+        try:
+            code = await asyncio.to_thread(main, arguments)
+        finally:
+            logs.reset()
+        out, err = capsys.readouterr()
+        me.said += [*out.splitlines(), *err.splitlines()]
+    assert code == 0
