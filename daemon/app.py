@@ -133,7 +133,7 @@ def pending_policy(settings: Settings) -> PendingPolicy:
 
 
 async def _housekeeping(store: Store) -> str:
-    await store.write(history.housekeep)
+    await history.housekeep(store)
     verdict = await store.read(audit.verify)
     store.audit_ok = verdict.broken_at is None
     if store.audit_ok:

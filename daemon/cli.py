@@ -304,7 +304,7 @@ async def _attention(options: argparse.Namespace, settings: Settings) -> int:
 
 async def _undo(options: argparse.Namespace, settings: Settings) -> int:
     async with open_store(settings.database) as store:
-        done = await store.write(undo.undo_run, options.id, Actor("cli", _user()))
+        done = await undo.undo_run(store, options.id, Actor("cli", _user()))
     ends = ("as it was before" if one.done else "left as it is" for one in done)
     lines = (
         f"{one.title} ({one.action}): {end}{f': {one.why}' if one.why else ''}"

@@ -85,7 +85,7 @@ async def test_a_file_of_every_version_is_worked_on(tmp_path: Path, version: str
         last = await synced(services, path, removal=OFTEN)
         assert (last["outcome"], last["removed"]) == ("ok", 1)
     async with open_store(path) as store:
-        [back] = await store.write(undo.undo_run, last["run_id"], ACTOR)
+        [back] = await undo.undo_run(store, last["run_id"], ACTOR)
     assert (back.done, rows(path, told)) == (True, known)
     after = tables(path)
     assert {name: after[name] for name in before} == before

@@ -28,11 +28,11 @@ from daemon.report.result import RunStats, planned
 from daemon.services.jellyfin import MAX_IDS, JellyfinClient, Page
 from daemon.snapshot import Texts
 from daemon.store import Store, evidence, history, instance_ids, plans, syncing
+from daemon.store.database import batched
 from daemon.store.syncing import Since
 
 _log = logger(__name__)
 _REMOVED_AT_ONCE = 50
-_NOTED_AT_ONCE = 2000
 
 
 class PlanWriter:
@@ -76,25 +76,21 @@ class PlanWriter:
             await self._store.write(syncing.apply, *self._run, batch, self.since, self._count)
             settled += len(batch)
             wrote(settled)
-        left = [rows for rows in plan.doubles if rows not in plan.merges]
-        if left:
+        for left in batched([rows for rows in plan.doubles if rows not in plan.merges]):
             await self._store.write(syncing.note_doubles, self._run[0], left)
         for rows in plan.merges:
             self._count(await self._store.write(syncing.merge, *self._run, rows))
         await self._note(plan.evidence)
         await self._remove(plan)
         if plan.guard and not any(rule.why for rule in plan.guard if rule.name in history.PROOF):
-            held = await self._store.write(plans.hold, self._run[0], plan.held, self._plan_age)
+            held = await plans.hold(self._store, self._run[0], plan.held, self._plan_age)
             self._stats.waiting_plan = held
 
     async def _note(self, found: Evidence) -> None:
-        for start in range(0, len(found.seen), _NOTED_AT_ONCE):
-            part = Evidence(found.seen[start : start + _NOTED_AT_ONCE])
-            await self._store.write(evidence.note, part)
-        if any(rest := found._replace(seen=(), instance_ids=())):
-            await self._store.write(evidence.note, rest)
-        for start in range(0, len(found.instance_ids), _NOTED_AT_ONCE):
-            ids = found.instance_ids[start : start + _NOTED_AT_ONCE]
+        for name in ("seen", "returned", "missed", "away"):
+            for part in batched(getattr(found, name)):
+                await self._store.write(evidence.note, Evidence(**{name: part}))
+        for ids in batched(found.instance_ids):
             await self._store.write(instance_ids.note, ids)
 
     async def _remove(self, plan: Plan) -> None:
@@ -103,8 +99,7 @@ class PlanWriter:
         ]
         if gone:
             await self._store.copy_beside(".before-removal")
-        for start in range(0, len(gone), _REMOVED_AT_ONCE):
-            batch = gone[start : start + _REMOVED_AT_ONCE]
+        for batch in batched(gone, _REMOVED_AT_ONCE):
             self._count(await self._store.write(syncing.remove, *self._run, batch))
 
 

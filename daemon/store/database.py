@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import sqlite3
 import stat
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from urllib.parse import quote
@@ -35,6 +35,12 @@ BUSY_BUDGET: Final = 90.0
 _ATTEMPT: Final = 0.5
 _MAX_WAL_BYTES: Final = 4 * 1024 * 1024
 """What is left of the `-wal` file after a checkpoint; a first run lets it grow to tens of it."""
+
+
+def batched(values: Sequence[_T], size: int = 2000) -> Iterator[Sequence[_T]]:
+    """Portions that a transaction can write without keeping other programs waiting."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
 
 
 class Connection(sqlite3.Connection):

@@ -13,12 +13,13 @@ from daemon.domain import Actor, LibraryItem, Outcome, Trigger
 from daemon.reasons import BRIEF, Reason
 from daemon.store import audit
 from daemon.store.audit import AuditEvent
-from daemon.store.database import Transaction
+from daemon.store.database import Store, Transaction
 from daemon.store.rows import Page, Timestamp, columns, page, values, where
 
 _KEPT: Final = 200
 """Runs whose decisions are kept; the runs themselves are kept for good."""
 
+_PRUNED_AT_ONCE: Final = 2000
 _COUNTS: Final = (*BRIEF, "errors", "total_scanned")
 DECIDED: Final = (Outcome.OK, Outcome.PARTIAL, Outcome.HELD)
 """How a run ended that decided about everything."""
@@ -202,15 +203,26 @@ def interrupt_stale(transaction: Transaction) -> list[int]:
     return [number for (number,) in rows.fetchall()]
 
 
-def prune(transaction: Transaction) -> None:
-    """Forget the decisions of old runs."""
+def prune(transaction: Transaction) -> bool:
+    """Forget decisions of old runs, a few thousand at a time; False once there are none left."""
     [newest] = transaction.execute("SELECT COALESCE(MAX(id), 0) FROM sync_runs").fetchone()
-    transaction.execute("DELETE FROM sync_decisions WHERE run_id <= ?", (newest - _KEPT,))
+    done = transaction.execute(
+        "DELETE FROM sync_decisions WHERE (run_id, seq) IN"
+        " (SELECT run_id, seq FROM sync_decisions WHERE run_id <= ? LIMIT ?)",
+        (newest - _KEPT, _PRUNED_AT_ONCE),
+    )
+    return done.rowcount == _PRUNED_AT_ONCE
 
 
-def housekeep(transaction: Transaction) -> None:
+async def housekeep(store: Store) -> None:
     """What is good for the file now and then: forget old details, renew the statistics."""
-    prune(transaction)
+    while await store.write(prune):
+        pass
+    await store.write(_renew_statistics)
+
+
+def _renew_statistics(transaction: Transaction) -> None:
+    transaction.execute("PRAGMA analysis_limit = 400")  # or a large table takes a second
     transaction.execute("PRAGMA optimize")
 
 

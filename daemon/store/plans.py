@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import sqlite3
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from typing import Any, Final
 from daemon.domain import Held, HeldKind
 from daemon.store import audit
 from daemon.store.audit import AuditEvent
-from daemon.store.database import Transaction
+from daemon.store.database import Store, Transaction, batched
 from daemon.store.rows import columns, values
 
 
@@ -63,8 +64,10 @@ class Plan:
 _PLAN: Final = columns(Plan, "titles")
 
 
-def hold(transaction: Transaction, run_id: int, held: Sequence[Held], age: timedelta) -> int | None:
+async def hold(store: Store, run_id: int, held: Sequence[Held], age: timedelta) -> int | None:
     """Keep a plan, unless the same titles are waiting already or were discarded.
+
+    Its titles are written a few thousand at a time, and only then may it be approved.
 
     Args:
         held: what is held; an empty list closes the open plan.
@@ -73,18 +76,39 @@ def hold(transaction: Transaction, run_id: int, held: Sequence[Held], age: timed
     Returns:
         The run whose plan waits for an admin now; None if none does.
     """
-    at = transaction.clock.now()
-    _expire(transaction, at, age)
-    mark = _fingerprint(held)
-    latest = _latest(transaction)
+    mark = await asyncio.to_thread(_fingerprint, held)
+    latest = await store.write(_current, age)
     if latest is not None and held and latest.fingerprint == mark:
         if latest.waits:
             return latest.run_id
         if latest.state == PlanState.DISCARDED:
             return None
-    state = PlanState.SUPERSEDED if held else PlanState.RESOLVED
-    _settle_open(transaction, state, at)
-    if not held:
+    for part in batched(held):
+        await store.write(_add_titles, run_id, part)
+    return await store.write(_open, run_id if held else None, mark)
+
+
+def _current(transaction: Transaction, age: timedelta) -> Plan | None:
+    """The latest plan, which is stale by now if it is too old."""
+    _expire(transaction, transaction.clock.now(), age)
+    return _latest(transaction)
+
+
+def _add_titles(transaction: Transaction, run_id: int, held: Sequence[Held]) -> None:
+    at = transaction.clock.now()
+    transaction.executemany(
+        "INSERT INTO sync_held"
+        " (run_id, request_id, media_type, title, library, why, since, sightings, kind)"
+        " SELECT ?1, id, media_type, title, ?3, ?4, ?5, ?6, ?7 FROM requests WHERE id = ?2",
+        [_entry(run_id, one, at) for one in held],
+    )
+
+
+def _open(transaction: Transaction, run_id: int | None, mark: str) -> int | None:
+    """Let the plan of a run wait in place of any other; without one nothing waits any more."""
+    at = transaction.clock.now()
+    _settle_open(transaction, PlanState.SUPERSEDED if run_id else PlanState.RESOLVED, at)
+    if run_id is None:
         transaction.execute(
             "UPDATE sync_plans SET fingerprint = '' WHERE state = ?", (PlanState.DISCARDED.value,)
         )
@@ -92,12 +116,6 @@ def hold(transaction: Transaction, run_id: int, held: Sequence[Held], age: timed
     transaction.execute(
         "INSERT INTO sync_plans (run_id, state, at, fingerprint) VALUES (?, ?, ?, ?)",
         (run_id, PlanState.OPEN.value, at.isoformat(), mark),
-    )
-    transaction.executemany(
-        "INSERT INTO sync_held"
-        " (run_id, request_id, media_type, title, library, why, since, sightings, kind)"
-        " SELECT ?1, id, media_type, title, ?3, ?4, ?5, ?6, ?7 FROM requests WHERE id = ?2",
-        [_entry(run_id, one, at) for one in held],
     )
     return run_id
 

@@ -15,10 +15,12 @@ from daemon.domain import Actor
 from daemon.reasons import UNDONE, Reason
 from daemon.store import audit, pending
 from daemon.store.audit import AuditEvent
-from daemon.store.database import Transaction
+from daemon.store.database import Store, Transaction
 
 _MERGED: Final = Reason.MERGE.meaning.audit
 _GONE: Final = {reason.meaning.audit for reason in (Reason.REMOVE, Reason.MERGE, Reason.WITHDRAW)}
+_AT_ONCE: Final = 50
+_NEWEST: Final = 2**62
 _CHILDREN: Final = ("timeline_events", "episodes")
 
 
@@ -45,19 +47,29 @@ class _RefusedError(Exception):
     """The row is not as that run left it; the text says how."""
 
 
-def undo_run(transaction: Transaction, run_id: int, actor: Actor) -> list[Undone]:
+async def undo_run(store: Store, run_id: int, actor: Actor) -> list[Undone]:
     """Take back what can be taken back of a run, the newest first, title by title."""
+    done: list[Undone] = []
+    below: int | None = _NEWEST
+    while below is not None:
+        part, below = await store.write(_undo_part, run_id, actor, below)
+        done += part
+    return done
+
+
+def _undo_part(
+    transaction: Transaction, run_id: int, actor: Actor, below: int
+) -> tuple[list[Undone], int | None]:
+    """The next titles, and where those after them begin; None where there are no more."""
     marks = ", ".join("?" * len(UNDONE))
     rows = transaction.execute(
-        "SELECT action, target, before, after FROM sync_audit"
-        f" WHERE run_id = ? AND action IN ({marks}) ORDER BY seq DESC",
-        (run_id, *UNDONE),
+        "SELECT seq, action, target, before, after FROM sync_audit"
+        f" WHERE run_id = ? AND action IN ({marks}) AND seq < ? ORDER BY seq DESC LIMIT ?",
+        (run_id, *UNDONE, below, _AT_ONCE),
     ).fetchall()
-    done = []
-    for action, target, before, after in rows:
-        done.append(_undone(transaction, action, target, before, after))
+    done = [_undone(transaction, *row[1:]) for row in rows]
     audit.append(transaction, *(_event(one, run_id, actor) for one in done))
-    return done
+    return done, rows[-1][0] if len(rows) == _AT_ONCE else None
 
 
 def _event(one: Undone, run_id: int, actor: Actor) -> AuditEvent:

@@ -66,7 +66,7 @@ async def take_back(call: ApiRequest[RunRef, RequestModel]) -> list[Undone]:
     number, store = call.query.run_id, call.site.parts.store
     if await store.read(history.run, number) is None:
         raise Problem(404, f"there is no run {number}")
-    done = await store.write(undo_run, number, call.actor)
+    done = await undo_run(store, number, call.actor)
     await call.record("run.undone", f"run {number}", number)
     return done
 

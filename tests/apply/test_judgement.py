@@ -625,7 +625,7 @@ async def test_doubles_of_ours_are_merged_when_an_admin_says_so(place: Place) ->
     assert also == str(double)
     result = await place.sync(Scope(merges=frozenset({first, double})))
     assert (result.stats[Count.MERGED], len(place.rows())) == (1, 30)
-    await place.store.write(undo.undo_run, result.run_id or 0, ADMIN)
+    await undo.undo_run(place.store, result.run_id or 0, ADMIN)
     assert len(place.rows()) == 31
 
 

@@ -182,7 +182,7 @@ async def test_a_request_that_is_gone_is_withdrawn_after_two_looks_and_comes_bac
     assert (stand.state(), last.run_id is not None) == (None, True)
     assert rows(stand.path, "SELECT title, source FROM deletion_logs") == [(FILM.title, "EXTERNAL")]
     assert last.run_id is not None
-    [undone] = await stand.store.write(undo.undo_run, last.run_id, ACTOR)
+    [undone] = await undo.undo_run(stand.store, last.run_id, ACTOR)
     assert (undone.done, undone.why) == (True, "")
     assert rows(stand.path, "SELECT * FROM requests WHERE title = ?", FILM.title) == before
     for _ in range(3):

@@ -330,7 +330,7 @@ async def one_run(
     await store.write(evidence.note, decided.evidence)
     gone = [one for one in decided.decisions if isinstance(one, Absent) and one.fate is Fate.REMOVE]
     await store.write(syncing.remove, run, ACTOR, gone)
-    await store.write(plans.hold, run, decided.held, timedelta(days=7))
+    await plans.hold(store, run, decided.held, timedelta(days=7))
     again = (await store.read(syncing.tracked, public_url=POLICY.public_url)).rows
     second = plan(snapshot, Tracker(again), POLICY)
     assert not [one for one in second.decisions if isinstance(one, Add | Update)]

@@ -92,7 +92,7 @@ async def test_a_deleted_film_is_watched_then_removed_then_brought_back(place: P
     ]
     assert len(place.rows("*", "timeline_events")) == 19
     assert place.path.with_name("tracker.db.before-removal").exists()
-    [undone] = await place.store.write(undo.undo_run, removing.run_id or 0, ADMIN)
+    [undone] = await undo.undo_run(place.store, removing.run_id or 0, ADMIN)
     assert undone.done
     assert place.rows("*", where="title = 'Film 3'") == before
     assert sorted(place.rows("*", "timeline_events")) == sorted(events)
@@ -130,7 +130,7 @@ async def test_an_undone_removal_stays_until_there_is_new_evidence(place: Place)
     """A title that was brought back has to be seen again before it can be missed again."""
     film = lose(place, "Film 3")
     await days(place, 2)
-    await place.store.write(undo.undo_run, place.results[-1].run_id or 0, ADMIN)
+    await undo.undo_run(place.store, place.results[-1].run_id or 0, ADMIN)
     await days(place, 4)
     assert len(place.rows()) == 20
     place.world.add_movie(film)
@@ -235,7 +235,7 @@ async def test_an_upgraded_film_is_the_same_title_under_its_new_id(place: Place)
     assert json.loads(event[1])["jellyfin_id"] == new.jellyfin_id
     await days(place, 4)
     assert len(place.rows()) == 20
-    [undone] = await place.store.write(undo.undo_run, result.run_id or 0, ADMIN)
+    [undone] = await undo.undo_run(place.store, result.run_id or 0, ADMIN)
     assert undone.done
     assert place.rows("jellyfin_id", where="title = 'Film 5'") == [old.jellyfin_id]
 
@@ -369,7 +369,7 @@ async def test_a_requested_season_becomes_available_with_its_last_episode(tmp_pa
         result = await place.sync()
         assert result.stats[Count.PROMOTED] == 1
         assert place.rows("state") == place.rows("state", "episodes") == ["AVAILABLE"]
-        undone = await place.store.write(undo.undo_run, result.run_id or 0, ADMIN)
+        undone = await undo.undo_run(place.store, result.run_id or 0, ADMIN)
         assert [one.done for one in undone] == [True]
         assert place.rows("state") == ["DOWNLOADING"]
         assert place.rows("state", "episodes") == ["IMPORTING"]
@@ -439,7 +439,7 @@ async def test_a_broken_before_image_undoes_nothing(place: Place) -> None:
     await days(place, 2)
     place.execute("DROP TRIGGER sync_audit_no_update")
     place.execute("UPDATE sync_audit SET before = '{}' WHERE action = 'title.removed'")
-    [undone] = await place.store.write(undo.undo_run, place.results[-1].run_id or 0, ADMIN)
+    [undone] = await undo.undo_run(place.store, place.results[-1].run_id or 0, ADMIN)
     assert (undone.done, undone.why) == (False, "what was kept of it is not usable")
     assert len(place.rows()) == 19
 
@@ -449,7 +449,7 @@ async def test_a_title_that_is_tracked_again_is_not_brought_back_twice(place: Pl
     lose(place, "Film 3")
     await days(place, 2)
     request(place, "Film 3", "MOVIE", "REQUESTED", tmdb_id=1003)
-    [undone] = await place.store.write(undo.undo_run, place.results[-1].run_id or 0, ADMIN)
+    [undone] = await undo.undo_run(place.store, place.results[-1].run_id or 0, ADMIN)
     assert not undone.done
     assert undone.why.startswith("the title is tracked again")
 
@@ -537,12 +537,12 @@ async def test_an_undo_tells_the_audit_of_every_title(place: Place) -> None:
     await days(place, 2)
     run = place.results[-1].run_id or 0
     request(place, "Film 3", "MOVIE", "REQUESTED", tmdb_id=1003)
-    await place.store.write(undo.undo_run, run, ADMIN)
+    await undo.undo_run(place.store, run, ADMIN)
     assert [event.action for event in (await place.store.read(audit.events, None, 1)).rows] == [
         "undo.refused"
     ]
     place.execute("DELETE FROM requests WHERE state = 'REQUESTED'")
-    await place.store.write(undo.undo_run, run, ADMIN)
+    await undo.undo_run(place.store, run, ADMIN)
     newest = (await place.store.read(audit.events, None, 2)).rows
     assert [event.action for event in newest] == ["title.undone", "undo.refused"]
     assert (await place.store.read(audit.verify)).broken_at is None
@@ -812,7 +812,7 @@ async def test_rows_of_ours_for_one_title_are_listed_and_merged_on_demand(place:
     result = await place.sync(Scope(merges=frozenset({first, 21})))
     assert (result.stats[Count.MERGED], result.stats[Count.REMOVED]) == (1, 0)
     assert place.rows("id", where="tmdb_id = 1003") == [first]
-    [undone] = await place.store.write(undo.undo_run, result.run_id or 0, ADMIN)
+    [undone] = await undo.undo_run(place.store, result.run_id or 0, ADMIN)
     assert undone.done
     assert len(place.rows("id", where="tmdb_id = 1003")) == 2
 

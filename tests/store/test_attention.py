@@ -163,7 +163,7 @@ async def test_what_is_held_says_what_would_become_of_it(store: Store) -> None:
         evidence.note, Evidence([], [], [Missed(row, library_away=False) for row in rows])
     )
     held = [Held(rows[0], "its disk is away"), Held(rows[1], "29 of 30", HeldKind.UNLINK)]
-    await store.write(plans.hold, run, held, WEEK)
+    await plans.hold(store, run, held, WEEK)
     told = await store.read(attention.findings, POLICY)
     assert [(one.kind, one.request_id) for one in told] == [
         ("held", 1),

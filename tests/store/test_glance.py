@@ -156,7 +156,7 @@ async def test_a_plan_that_waits_is_told_with_its_reasons(store: Store) -> None:
     """How many titles, the reason of most of them first; a settled plan does not wait."""
     run = await added(store, "a", "b", "c")
     held = [Held(await tracked(store, at), why) for at, why in ((1, "x"), (2, "y"), (3, "y"))]
-    await store.write(plans.hold, run, held, WEEK)
+    await plans.hold(store, run, held, WEEK)
     plan = (await store.read(glance.glance)).plan
     assert plan is not None
     assert (plan.run_id, plan.titles, plan.reasons) == (run, 3, ["y", "x"])
@@ -244,9 +244,7 @@ async def test_a_film_of_radarrs_says_under_which_number(store: Store, path: Pat
 async def test_a_search_takes_its_text_as_it_is(store: Store, text: str, names: list[str]) -> None:
     """No sign of it is a pattern; in a run, in a plan and among all titles."""
     run = await added(store, "50%", "a_b", "axb")
-    await store.write(
-        plans.hold, run, [Held(await tracked(store, at), "why") for at in (1, 2, 3)], WEEK
-    )
+    await plans.hold(store, run, [Held(await tracked(store, at), "why") for at in (1, 2, 3)], WEEK)
     for group in ("added", "held"):
         found = await store.read(glance.view, run, Wanted(group, text))
         assert found is not None
@@ -257,9 +255,7 @@ async def test_a_search_takes_its_text_as_it_is(store: Store, text: str, names: 
 async def test_a_run_is_read_in_portions(store: Store) -> None:
     """Each begins above the `seq` that the last one ended with."""
     run = await added(store, *"abcde")
-    await store.write(
-        plans.hold, run, [Held(await tracked(store, at), "why") for at in (1, 2, 3)], WEEK
-    )
+    await plans.hold(store, run, [Held(await tracked(store, at), "why") for at in (1, 2, 3)], WEEK)
     for group, names, more in (("added", "cd", 4), ("held", "c", None)):
         found = await store.read(glance.view, run, Wanted(group, after=2, limit=2))
         assert found is not None
@@ -276,7 +272,7 @@ async def test_what_can_be_undone_is_counted_until_it_was(store: Store) -> None:
     found = await store.read(glance.view, run, Wanted())
     assert found is not None
     assert (found.undoable, found.counts[Group.GONE]) == ({"title.removed": 2}, 2)
-    await store.write(undo.undo_run, run, ACTOR)
+    await undo.undo_run(store, run, ACTOR)
     after = await store.read(glance.view, run, Wanted("restored", "a"))
     assert after is not None
     assert (after.undoable, after.counts[Group.RESTORED]) == ({}, 2)
@@ -297,7 +293,7 @@ async def test_old_details_are_said_to_be_forgotten(store: Store, path: Path) ->
 async def test_no_page_scans_a_table(store: Store, path: Path) -> None:
     """Every question of the status page and of a run's page goes by an index."""
     run = await added(store, "a", "b")
-    await store.write(plans.hold, run, [Held(await tracked(store, 1), "why")], WEEK)
+    await plans.hold(store, run, [Held(await tracked(store, 1), "why")], WEEK)
     asked: list[str] = []
     with closing(Connection(path, isolation_level=None)) as connection:
         connection.set_trace_callback(asked.append)

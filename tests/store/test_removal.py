@@ -98,7 +98,7 @@ async def test_a_removal_is_logged_as_far_as_the_file_has_room(
     assert (applied[Reason.REMOVE], as_dicts(path, "requests")) == (1, [])
     logged = "SELECT title, media_type, tmdb_id, source, status, is_anime FROM deletion_logs"
     assert rows(path, logged) == [("Title of 603", "MOVIE", 603, "JELLYFIN", "COMPLETE", 0)]
-    [undone] = await store.write(undo.undo_run, run_id, ADMIN)
+    [undone] = await undo.undo_run(store, run_id, ADMIN)
     assert undone.done
     assert (as_dicts(path, "requests"), as_dicts(path, "timeline_events")) == before
     assert as_dicts(path, "deletion_logs") == []
@@ -118,7 +118,7 @@ async def test_an_empty_text_is_no_value(path: Path, store: Store) -> None:
     assert await store.write(syncing.remove, run_id, ACTOR, gone(found[0])) == {Reason.REMOVE: 1}
     known = await store.read(search.untracked, found_title := "Title of 603")
     assert [one.title for one in known] == [found_title]
-    [undone] = await store.write(undo.undo_run, run_id, ADMIN)
+    [undone] = await undo.undo_run(store, run_id, ADMIN)
     assert (undone.done, undone.why) == (True, "")
 
 
@@ -132,7 +132,7 @@ async def test_a_row_whose_number_was_given_away_comes_back_under_a_new_one(
     [other] = await tracked(store, 604)
     assert other.id == row.id  # SQLite gives the highest number again
     strangers = as_dicts(path, "timeline_events")
-    [undone] = await store.write(undo.undo_run, run_id, ADMIN)
+    [undone] = await undo.undo_run(store, run_id, ADMIN)
     assert (undone.done, undone.moved_to) == (True, row.id + 1)
     assert "request 2" in undone.why
     told = "SELECT requests.id, title, details FROM requests JOIN timeline_events"
@@ -190,7 +190,7 @@ async def test_rows_of_ours_become_one_and_that_can_be_undone(path: Path, store:
         ("title.merged", "request 3", {"merged_into": 1}),
         ("title.merged", "request 2", {"merged_into": 1}),
     ]
-    undone = await store.write(undo.undo_run, run_id, ADMIN)
+    undone = await undo.undo_run(store, run_id, ADMIN)
     assert [one.done for one in undone] == [True, True]
     assert (as_dicts(path, "requests"), as_dicts(path, "timeline_events")) == before
     assert (await store.read(audit.verify)).broken_at is None
@@ -237,7 +237,7 @@ async def test_what_was_removed_without_an_admins_word_is_counted_for_a_week(
         syncing.remove, await begun(store), ACTOR, gone(three, why="an admin approved it")
     )
     assert await lately() == 2
-    await store.write(undo.undo_run, first, ADMIN)
+    await undo.undo_run(store, first, ADMIN)
     assert await lately() == 0
     clock.pass_by(timedelta(days=5))
     await store.write(syncing.remove, await begun(store), ACTOR, gone(four))
@@ -255,7 +255,7 @@ async def test_an_undo_takes_back_only_what_was_counted(
     first = await begun(store)
     await store.write(syncing.remove, first, ACTOR, gone(one, two, why=why))
     clock.pass_by(timedelta() if why else timedelta(days=8))
-    await store.write(undo.undo_run, first, ADMIN)
+    await undo.undo_run(store, first, ADMIN)
     await store.write(syncing.remove, await begun(store), ACTOR, gone(three))
     assert (await store.read(syncing.tracked)).removed_lately == 1
 
@@ -265,7 +265,7 @@ async def test_what_is_removed_again_after_an_undo_counts_again(store: Store) ->
     [row] = await tracked(store, 1)
     first, second = await begun(store), await begun(store)
     await store.write(syncing.remove, first, ACTOR, gone(row))
-    await store.write(undo.undo_run, first, ADMIN)
+    await undo.undo_run(store, first, ADMIN)
     await store.write(syncing.remove, second, ACTOR, gone(row))
     assert (await store.read(syncing.tracked)).removed_lately == 1
 
@@ -321,14 +321,14 @@ async def test_a_held_plan_tells_what_it_would_do_to_each_row(store: Store) -> N
     one, two = await tracked(store, 1, 2)
     first = await begun(store)
     unlinks = [Held(row, "both at once", HeldKind.UNLINK) for row in (one, two)]
-    assert await store.write(plans.hold, first, unlinks, WEEK) == first
+    assert await plans.hold(store, first, unlinks, WEEK) == first
     plan = await store.read(plans.one, first)
     assert plan is not None
     told = [(title.request_id, title.kind, title.why) for title in plan.titles]
     assert told == [(1, "unlink", "both at once"), (2, "unlink", "both at once")]
-    assert await store.write(plans.hold, await begun(store), unlinks, WEEK) == first
+    assert await plans.hold(store, await begun(store), unlinks, WEEK) == first
     third = await begun(store)
-    assert await store.write(plans.hold, third, [Held(one, "x"), Held(two, "x")], WEEK) == third
+    assert await plans.hold(store, third, [Held(one, "x"), Held(two, "x")], WEEK) == third
     plan = await store.read(plans.one, third)
     assert plan is not None
     assert {title.kind for title in plan.titles} == {"remove"}
@@ -339,12 +339,12 @@ async def test_a_discarded_plan_is_not_held_again(store: Store) -> None:
     one, two = await tracked(store, 1, 2)
     first = await begun(store)
     held = [Held(one, "x", HeldKind.UNLINK)]
-    await store.write(plans.hold, first, held, WEEK)
+    await plans.hold(store, first, held, WEEK)
     event = AuditEvent("plan.settled", ADMIN)
     assert await store.write(plans.settle, first, PlanState.DISCARDED, event, WEEK)
-    assert await store.write(plans.hold, await begun(store), held, WEEK) is None
+    assert await plans.hold(store, await begun(store), held, WEEK) is None
     again = await begun(store)
-    assert await store.write(plans.hold, again, [*held, Held(two, "x")], WEEK) == again
+    assert await plans.hold(store, again, [*held, Held(two, "x")], WEEK) == again
 
 
 # --- deleted in the tracker ----------------------------------------------------------------------

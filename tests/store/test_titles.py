@@ -199,11 +199,11 @@ async def test_what_we_removed_is_not_told_of_the_next_row_of_that_number(
 async def test_what_was_undone_is_the_same_story(store: Store) -> None:
     """The row is back, and all that happened to it is told."""
     await grown(store)
-    await store.write(undo.undo_run, await removed(store), ACTOR)
+    await undo.undo_run(store, await removed(store), ACTOR)
     runs, done, _ = await story(store)
     assert (runs, done) == ([3, 2, 1], ["title.undone", "title.removed", "title.fill"])
     again = await removed(store)
-    await store.write(undo.undo_run, again, ACTOR)
+    await undo.undo_run(store, again, ACTOR)
     assert len((await story(store))[1]) == 5
 
 

@@ -50,7 +50,7 @@ async def held(stand: Stand) -> int:
     await synced(stand)
     number = await synced(stand)
     [film] = [row for row in (await stand.parts.store.read(syncing.tracked)).rows if row.id == 1]
-    await stand.parts.store.write(plans.hold, number, [Held(film, "its disk is away")], WEEK)
+    await plans.hold(stand.parts.store, number, [Held(film, "its disk is away")], WEEK)
     await stand.parts.store.write(history.finish, number, Outcome.HELD, {"held": 1})
     return number
 
@@ -759,7 +759,7 @@ async def test_hostile_titles_are_text_everywhere(stand: Stand, alice: Person) -
     items = [an_item(name, title=name, ids=Ids(at)) for at, name in enumerate(HOSTILE, 1)]
     await store.write(syncing.apply, number, ACTOR, [Add(item) for item in items], since)
     tracked = (await store.read(syncing.tracked)).rows
-    await store.write(plans.hold, number, [Held(row, "<why>") for row in tracked], WEEK)
+    await plans.hold(store, number, [Held(row, "<why>") for row in tracked], WEEK)
     await store.write(history.finish, number, Outcome.HELD, {"added": 6, "error_details": HOSTILE})
     paths = ["/status", "/status/runs/1", "/status/runs/1?show=held", "/status/attention"]
     paths += ["/status/titles?q=a", "/status/runs/1/approve"]

@@ -19,8 +19,8 @@ async def held_plan(stand: Stand) -> int:
     tracked = await stand.parts.store.read(syncing.tracked)
     films = [row for row in tracked.rows if row.media_type is MediaType.MOVIE][:2]
     assert films
-    waiting = await stand.parts.store.write(
-        plans.hold,
+    waiting = await plans.hold(
+        stand.parts.store,
         result["run_id"],
         [Held(film, "30 of 30 titles are missing") for film in films],
         WEEK,

@@ -100,7 +100,7 @@ async def test_what_may_be_lost_cannot_be_ignored(stand: Stand, alice: Person) -
     store = stand.parts.store
     [film, show] = (await store.read(syncing.tracked)).rows
     await store.write(evidence.note, Evidence([], [], [Missed(show, library_away=False)]))
-    await store.write(plans.hold, 1, [Held(film, "its disk is away")], timedelta(days=7))
+    await plans.hold(store, 1, [Held(film, "its disk is away")], timedelta(days=7))
     text = (await alice.get(ATTENTION)).text
     assert re.findall('value="(.*?) ', text) == ["recheck", "recheck"]
     for named in ("held request 1", "leaving request 2"):
