@@ -615,6 +615,30 @@ def test_health_is_asked_for_when_a_download_is_missing() -> None:
         assert asked(pipeline, ours(state)).health == {"radarr"}
 
 
+def test_health_is_asked_for_before_a_row_is_made_of_an_old_grab() -> None:
+    """Whether it is still grabbed, the queue has to tell."""
+    old = an_arr(a_film(), history=[event(HistoryKind.GRABBED, 40 * HOUR)], client_problems=None)
+    pipeline = Pipeline(seerr(film_request()), [old])
+    assert asked(pipeline).health == {"radarr"}
+    told = replace(pipeline, arrs=[replace(old, client_problems=())])
+    life = Life()
+    life.look(told)
+    assert life.state is State.APPROVED
+
+
+def test_health_is_not_asked_for_again_of_what_is_given_up() -> None:
+    """A download that is gone stays so until there is a sign of it."""
+    life = Life.of(ours(State.DOWNLOADING))
+    lost = an_arr(a_film(), history=[event(HistoryKind.GRABBED)])
+    pipeline = Pipeline(seerr(film_request()), [lost], TorrentReport({}))
+    for _ in range(3):
+        assert asked(pipeline, life.row).health == {"radarr"}
+        life.look(pipeline, 2 * MINUTE)
+        if life.state is State.APPROVED:
+            break
+    assert asked(pipeline, life.row).health == set()
+
+
 def test_health_is_asked_for_before_a_row_goes_back() -> None:
     """A download that was never grabbed here is in no history."""
     pipeline = Pipeline(seerr(film_request()), [replace(WANTED, client_problems=None)])

@@ -19,25 +19,22 @@ def questions(pipeline: Pipeline, rows: Sequence[PendingRow], now: datetime) -> 
     health: set[str] = set()
     again: set[tuple[str, int]] = set()
     episodes: set[tuple[str, int]] = set()
-    for row in filter(is_followed, rows):
-        judged = joined.judged(joined.case(row))
-        requests |= joined.unlisted(row) if joined.listed else set()
-        back = judged.state is not None and RANK[judged.state] < RANK.get(row.state, 0)  # type: ignore[arg-type]
+    followed = [(row.state, joined.case(row)) for row in rows if is_followed(row)]
+    if joined.listed:
+        requests.update(*(joined.unlisted(row) for row in rows if is_followed(row)))
+    for state, case in [*followed, *((None, case) for case in joined.untracked())]:
+        judged = joined.judged(case)
+        known = state in RANK and judged.state is not None
+        back = known and RANK[judged.state] < RANK[state]  # type: ignore[index]
         for view in judged.views:
             place = (view.arr.instance, view.title.arr_id)
             health |= {view.arr.instance} if back or view.misses else set()
             again |= {place} if view.title.read_at is not None else set()
-            moves = bool(view.entries or view.events) and row.media_type is MediaType.TV
+            moves = bool(view.entries or view.events) and case.media_type is MediaType.TV
             episodes |= {place} if moves else set()
-    titles = {
-        (media_type, tmdb)
-        for (media_type, tmdb), (first, *_) in joined.titles.items()
-        if not joined.rows_of(media_type, first.ids)
-        and not joined.places.find(media_type, first.ids)
-    }
     return Questions(
         frozenset(requests),
-        frozenset(titles),
+        frozenset(joined.nameless()),
         frozenset(health),
         frozenset(again),
         frozenset(episodes),

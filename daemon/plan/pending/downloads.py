@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from daemon.domain import MediaType, RequestState
 from daemon.pending import AttentionKind, Followed
@@ -54,6 +54,7 @@ _HELD: Final = {
     "delay": "a release waits for the end of its delay",
     "downloadClientUnavailable": "a release waits: no download client is available",
 }
+_LONG_AGO: Final = timedelta(hours=1)
 _IMPORT: Final = frozenset({"importPending", "importBlocked", "importing"})
 
 _Slot = int | None
@@ -209,10 +210,13 @@ class TitleView:
     def misses(self) -> bool:
         """Whether the queue lacks a download that was grabbed, so that it has to be weighed."""
         queued = {entry.episode_id for entry in self.entries}
-        return any(
-            slot not in queued and self.is_wanted(slot) and _is_open(events)
-            for slot, events in self.events.items()
-        )
+        for slot, events in self.events.items():
+            grab, end = _last_grab(events)
+            if grab is None or end is not None or self.was_given_up(grab.download_id):
+                continue
+            if slot not in queued and self.is_wanted(slot):
+                return True
+        return False
 
     # --- the downloads -------------------------------------------------------------------------
 
@@ -327,8 +331,7 @@ class TitleView:
         )
         if download and not told and self._waits:
             grab = HistoryEvent(HistoryKind.GRABBED, self.title.arr_id, self.now - REPLACING)
-            if unit := self._grabbed(download, grab):
-                yield unit
+            yield self._grabbed(download, grab)
 
     @cached_property
     def failed(self) -> int:
@@ -372,43 +375,62 @@ class TitleView:
         searches = [self.title.searched, *(one.searched for one in rows)]
         return any(one is not None and one > since for one in searches)
 
-    def _grabbed(self, download: str, grab: HistoryEvent) -> Unit | None:
+    def _grabbed(self, download: str, grab: HistoryEvent) -> Unit:
         """A download that was grabbed, and is not in the queue."""
         is_torrent = grab.torrent is not False and is_hash(download)
         torrent = self._torrent(download) if is_torrent else None
-        fresh = self.now - grab.date < GRACE
-        if torrent is not None and (unit := by_torrent(download, torrent)):
-            if unit.state is not RequestState.DOWNLOADED or fresh or not self.trusts_queue():
-                return unit
-            sentence = f"{self.service} does not follow the finished download any more"
-            alert = Alert(AttentionKind.NOT_IN_QUEUE, self.service, sentence)
-            return Unit(
-                unit.state, sentence, "qbittorrent", download, progress=1.0, alerts=(alert,)
-            )
-        gone = self._was_given_up(download) or self._is_gone(download, grab.client)
-        if torrent is None and is_torrent and not fresh and gone:
-            sentence = "the download is gone"
-            lost = self.followed.timers.get("doubt") if self.followed else None
-            if lost and self._searched_since(self.now - lost.waited):
-                sentence = "the download is gone; searched again"
-            alert = Alert(AttentionKind.DOWNLOAD_GONE, "qBittorrent", sentence)
-            return Unit(RequestState.APPROVED, sentence, self.tag, alerts=(alert,))
-        return Unit(RequestState.GRABBING, "grabbed", self.tag, download)
+        unit = by_torrent(download, torrent) if torrent else None
+        if unit is not None:
+            done = unit.state is RequestState.DOWNLOADED and self.now - grab.date >= GRACE
+            return replace(unit, **self._unfollowed()) if done and self.trusts_queue() else unit
+        loss = self._loss(download, grab) if torrent is None else None
+        return (
+            self._lost(loss) if loss else Unit(RequestState.GRABBING, "grabbed", self.tag, download)
+        )
 
-    def _was_given_up(self, download: str) -> bool:
-        """Whether it was called gone before, which stands until there is a sign of it."""
-        kept = self.followed
-        gone = kept is not None and AttentionKind.DOWNLOAD_GONE in kept.timers
-        return gone and kept is not None and kept.download is None and download in kept.known
+    def _unfollowed(self) -> dict[str, Any]:
+        """What is said of a download that the instance has lost sight of."""
+        why = f"{self.service} does not follow the download any more"
+        return {"why": why, "alerts": (Alert(AttentionKind.NOT_IN_QUEUE, self.service, why),)}
 
-    def _is_gone(self, download: str, client: str | None) -> bool:
-        """Whether the very client that had a torrent has it no more.
+    def _lost(self, loss: AttentionKind) -> Unit:
+        """A download that came to nothing, and of which no history tells."""
+        unit = Unit(RequestState.APPROVED, "the download is gone", self.tag)
+        if loss is not AttentionKind.DOWNLOAD_GONE:
+            return replace(unit, **self._unfollowed())
+        lost = self.followed.timers.get("doubt") if self.followed else None
+        searched = lost is not None and self._searched_since(self.now - lost.waited)
+        why = f"{unit.why}; searched again" if searched else unit.why
+        return replace(unit, why=why, alerts=(Alert(loss, "qBittorrent", why),))
 
-        A list that lacks other downloads of the queue is that of another client.
+    def _loss(self, download: str, grab: HistoryEvent) -> AttentionKind | None:
+        """How nobody has it any more who would know of it; None while somebody may.
+
+        A queue that can be trusted is believed alone only of what was grabbed long ago.
         """
-        torrents = self._torrents
-        if torrents is None or download in torrents or not self.trusts_queue(client):
+        if self.was_given_up(download):
+            gone = self.followed and AttentionKind.DOWNLOAD_GONE in self.followed.timers
+            return AttentionKind.DOWNLOAD_GONE if gone else AttentionKind.NOT_IN_QUEUE
+        age, torrents = self.now - grab.date, self._torrents
+        if age < GRACE or not self.trusts_queue(grab.client):
+            return None
+        if grab.torrent is not False and is_hash(download) and self.torrents is not None:
+            if torrents is None:
+                return None
+            if self._is_same_client(grab.client, torrents):
+                return AttentionKind.DOWNLOAD_GONE
+        return AttentionKind.NOT_IN_QUEUE if age >= _LONG_AGO else None
+
+    def was_given_up(self, download: str | None) -> bool:
+        """Whether it was called lost before, which stands until there is a sign of it."""
+        kept = self.followed
+        lost = {AttentionKind.DOWNLOAD_GONE, AttentionKind.NOT_IN_QUEUE}
+        if kept is None or kept.download is not None or download not in kept.known:
             return False
+        return not lost.isdisjoint(kept.timers)
+
+    def _is_same_client(self, client: str | None, torrents: Mapping[str, Torrent]) -> bool:
+        """Whether a list has all other torrents that a client is at work on by the queue."""
         live = {
             entry.download_id
             for entry in self.arr.queue or ()
@@ -462,11 +484,6 @@ def _last_grab(events: Sequence[HistoryEvent]) -> tuple[HistoryEvent | None, His
         if own or event.kind is HistoryKind.IMPORTED:
             return grab, event
     return grab, None
-
-
-def _is_open(events: Sequence[HistoryEvent]) -> bool:
-    grab, end = _last_grab(events)
-    return grab is not None and end is None
 
 
 def _is_grab(event: HistoryEvent) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -74,6 +74,31 @@ class Joined:
             row.followed,
             self.listed,
         )
+
+    def new_case(self, requests: Sequence[SeerrRequest]) -> Case:
+        """What is waited for by requests of one title that no row speaks for."""
+        media_type, ids = requests[0].media_type, requests[0].ids
+        asked = frozenset().union(*(one.seasons for one in requests))
+        return Case(
+            media_type,
+            ids,
+            requests,
+            frozenset(one.status for one in requests),
+            self.missing_seasons(media_type, ids, asked),
+        )
+
+    def untracked(self) -> Iterator[Case]:
+        """Titles of open requests that have no row at all."""
+        for (media_type, _), group in self.titles.items():
+            if not self.rows_of(media_type, group[0].ids):
+                yield self.new_case(group)
+
+    def nameless(self) -> Iterator[tuple[MediaType, int]]:
+        """By TMDB's numbers, titles without a row that no instance has a name for."""
+        for (media_type, tmdb), (first, *_) in self.titles.items():
+            named = self.rows_of(media_type, first.ids)
+            if not named and not self.places.find(media_type, first.ids):
+                yield media_type, tmdb
 
     def missing_seasons(
         self, media_type: MediaType, ids: Ids, seasons: frozenset[int]

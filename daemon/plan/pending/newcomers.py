@@ -122,9 +122,7 @@ class Newcomers:
         """One row for a title; the oldest request that is not in 4K speaks for it."""
         first = min(requests, key=lambda one: (one.is_4k, one.created_at, one.id))
         asked = frozenset().union(*(one.seasons for one in requests))
-        statuses = frozenset(one.status for one in requests)
-        missing = self._joined.missing_seasons(first.media_type, first.ids, asked)
-        case = Case(first.media_type, first.ids, requests, statuses, missing)
+        case = self._joined.new_case(requests)
         judged = self._joined.judged(case)
         state, about = judged.state, self._about(first, judged)
         reason = PassReason.UNCERTAIN if state is None else PassReason.TITLE_UNKNOWN
