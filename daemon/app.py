@@ -64,7 +64,7 @@ async def run(
     notifier = notifier or Notifier()
     async with open_store(settings.database) as store, open_services(settings) as services:
         for number in await store.write(history.interrupt_stale):
-            _log.warning("run.interrupted_before", run=number)
+            _log.warning("run.abandoned", run=number)
         next_run = await store.read(history.next_number)
         parts, background = assemble(settings, store, services, next_run, notifier)
         # What was made so far stays; to look through it for garbage would stop the loop for 40 ms.

@@ -125,7 +125,7 @@ async def _daemon(_: argparse.Namespace, settings: Settings) -> int:
     try:
         await app.run(settings, stop)
     except ExceptionGroup:  # a part of the daemon died of a mistake of ours
-        _log.exception("daemon.died")
+        _log.exception("daemon.crashed")
         return Exit.FAILED
     return Exit.DONE
 

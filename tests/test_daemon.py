@@ -249,7 +249,7 @@ async def test_a_stop_while_the_tracker_holds_its_file(place: Place) -> None:
     daemon = await (await place.started()).ready()
     await until(lambda: daemon.told("STATUS=Idle"))
     assert rows(place.database, RUNS) == [("start", "interrupted"), ("start", "ok")]
-    assert daemon.logged("run.interrupted_before")[0]["run"] == 1
+    assert daemon.logged("run.abandoned")[0]["run"] == 1
 
 
 async def test_a_stop_while_a_run_waits_to_begin(place: Place) -> None:

@@ -64,7 +64,7 @@ def catalogue() -> dict[str, Spoken]:
         name: Spoken(set(levels.split(", ")), set(code_of(fields)))
         for [name], levels, fields in (
             (code_of(event), levels, fields)
-            for event, levels, fields, _ in table(CATALOGUE, "Events of the log")
+            for event, levels, fields, _ in table(CATALOGUE, "Log events")
         )
     }
 
@@ -72,7 +72,7 @@ def catalogue() -> dict[str, Spoken]:
 @cache
 def anywhere() -> set[str]:
     """The fields that any line may have."""
-    return {name for row in table(CATALOGUE, "Fields that any line") for name in code_of(row[0])}
+    return {name for row in table(CATALOGUE, "Common fields") for name in code_of(row[0])}
 
 
 def modules() -> Iterator[ast.Module]:
@@ -179,7 +179,7 @@ def _is_a_logger(value: ast.AST) -> bool:
 
 def test_every_event_of_the_code_is_in_the_catalogue_and_the_other_way_round() -> None:
     """With the levels at which it is told."""
-    assert len(catalogue()) == len(table(CATALOGUE, "Events of the log"))
+    assert len(catalogue()) == len(table(CATALOGUE, "Log events"))
     documented = {n: one.levels for n, one in catalogue().items() if one.levels != {"any"}}
     assert {n: one.levels for n, one in spoken_in_code().items()} == documented
 
@@ -230,7 +230,7 @@ def _composed() -> Iterator[str]:
 
 def test_every_action_of_the_audit_is_in_the_catalogue_and_the_other_way_round() -> None:
     """An action is a stable word that others may search for."""
-    documented = [*code_of_first(table(CATALOGUE, "Actions of the audit"))]
+    documented = [*code_of_first(table(CATALOGUE, "Audit actions"))]
     assert len(documented) == len(set(documented))
     assert actions_in_code() == set(documented)
 
@@ -242,7 +242,7 @@ def code_of_first(found: Iterable[list[str]]) -> Iterator[str]:
 
 def test_the_names_of_the_elastic_common_schema() -> None:
     """They are those that the renderer uses."""
-    found = table(CATALOGUE, "Names in the Elastic")
+    found = table(CATALOGUE, "Elastic Common")
     documented = {code_of(ours)[0]: code_of(theirs)[0] for ours, theirs in found}
     assert documented == logs._ECS
 
@@ -390,9 +390,15 @@ async def test_a_daemon_says_what_the_catalogue_allows(tmp_path: Path) -> None:
     assert wrong == []
     expected = {
         *("daemon.starting", "daemon.ready", "daemon.stopping", "daemon.stopped"),
-        *("run.started", "run.done", "run.held", "run.problem", "run.interrupted_before"),
-        *("run.retry_planned", "title.add", "title.update", "title.skip", "notify.failed"),
-        *("service.down", "service.up", "hook.foreign", "auth.unknowable", "audit.recorded"),
+        *("run.started", "run.done", "run.held", "run.problem", "run.abandoned"),
+        *("run.retry_scheduled", "title.add", "title.update", "title.skip", "notify.failed"),
+        *(
+            "service.down",
+            "service.up",
+            "webhook.wrong_server",
+            "auth.unavailable",
+            "audit.recorded",
+        ),
         *("http.request", "http.malformed"),
     }
     assert expected - {line["event"] for line in lines} == set()
@@ -404,7 +410,7 @@ def _check_audit(database: Path, lines: list[dict[str, Any]]) -> None:
     documented = {
         name: [cell == NONE for cell in cells]
         for [name], *cells in (
-            (code_of(row[0]), *row[1:4]) for row in table(CATALOGUE, "Actions of the audit")
+            (code_of(row[0]), *row[1:4]) for row in table(CATALOGUE, "Audit actions")
         )
     }
     columns = "target IS NULL, before IS NULL, after IS NULL"

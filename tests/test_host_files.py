@@ -259,7 +259,7 @@ async def test_a_disk_without_any_room(place: Place, disk: Disk) -> None:
     await until(lambda: daemon.told("STATUS=Idle"), 15)
     disk.fill()
     status, problem = await asked(daemon, "POST")
-    await until(lambda: daemon.logged("run.not_begun"), 15)
+    await until(lambda: daemon.logged("run.start_failed"), 15)
     [line] = [line for line in daemon.log if line["level"] != "info"]
     assert (status, line["error_kind"]) == (503, "disk_full")
     assert line["error"] == problem["detail"]

@@ -131,8 +131,8 @@ async def test_no_network_at_boot(place: Place, host: Host, tmp_path: Path) -> N
         }
         place.configure(**named, log={"level": "debug"}, http={"port": 8765, "admin_token": TOKEN})
         daemon = await (await place.started()).ready()
-        await until(lambda: daemon.logged("run.retry_planned"), 20)
-        assert daemon.logged("run.retry_planned")[0]["seconds"] == 60
+        await until(lambda: daemon.logged("run.retry_scheduled"), 20)
+        assert daemon.logged("run.retry_scheduled")[0]["seconds"] == 60
         host.say(*_UP)
         assert await asked_for_a_run(host) == 502
         names.write_text("".join(f"127.0.0.1 {name}.test\n" for name in sections))

@@ -443,7 +443,7 @@ class SyncService:
         try:
             await self._writable().write(history.finish, number, outcome, document, *told)
         except StoreError as error:
-            _log.error("run.not_recorded", error_kind=error.kind, error=str(error))
+            _log.error("run.write_failed", error_kind=error.kind, error=str(error))
         level = _log.info if outcome is Outcome.OK else _log.warning
         level("run.done", **_flat(document))
         return result

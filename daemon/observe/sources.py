@@ -53,7 +53,9 @@ def foreseen(service: Service) -> Iterator[None]:
         name, kind = service.http.service, type(error).__name__
         stack = "".join(traceback.format_exception(error, limit=-16))
         text = str(error)
-        _log.error("service.unforeseen", source=name, error_kind=kind, error=text, stack=stack)
+        _log.error(
+            "service.unexpected_error", source=name, error_kind=kind, error=text, stack=stack
+        )
         raise UnforeseenError(name, service.http.url, kind) from None
 
 

@@ -146,7 +146,7 @@ class HintDebouncer:
         ours = self._service.server_id
         if ours and note.server and note.server != ours:
             if not self.statistics.foreign:
-                _log.warning("hook.foreign", server=note.server, expected=ours)
+                _log.warning("webhook.wrong_server", server=note.server, expected=ours)
             self.statistics.foreign += 1
             return False
         self._gather(note.ids)
@@ -236,7 +236,7 @@ class HintDebouncer:
         try:
             missing = [coming for coming in ripe if not await self._is_here(coming)]
         except StoreError as error:
-            _log.warning("hook.not_looked_up", error_kind=error.kind, error=str(error))
+            _log.warning("webhook.lookup_failed", error_kind=error.kind, error=str(error))
             missing = list(ripe)  # the run that they ask for tells
         moments = self._pauses.coming
         for coming, step in ripe.items():

@@ -229,7 +229,7 @@ def _settle(asked: asyncio.Future[SyncResult | None], end: SyncResult | DaemonEr
 
 def _not_begun(ticket: QueuedRun, error: DaemonError) -> SyncResult:
     """The end of a run of which not even its own row could be written."""
-    _log.error("run.not_begun", run=ticket.number, error_kind=error.kind, error=str(error))
+    _log.error("run.start_failed", run=ticket.number, error_kind=error.kind, error=str(error))
     failure = SourceFailure("Tracker", error.kind, str(error))
     return _unseen(ticket, Outcome.FAILED, RunStats(failure=failure))
 

@@ -52,7 +52,7 @@ class QuickCheck:
                 words = await self._changes(baseline)
         except ServiceError as error:
             self._service.health.bad(SourceFailure(error.service, error.kind, str(error)))
-            _log.debug("quick.failed", error_kind=error.kind, error=str(error))
+            _log.debug("quick_check.failed", error_kind=error.kind, error=str(error))
             raise
         self._service.health.good(self._jellyfin.http.service)
         return words
@@ -67,7 +67,7 @@ class QuickCheck:
             ticket = self._worker.ask(Trigger.QUICK, _SYSTEM)
             return f"a full sync is needed: run {ticket.number}"
         self._service.baseline = Baseline(date, counts)
-        _log.debug("quick.looked", saved=saved.total)
+        _log.debug("quick_check.done", saved=saved.total)
         later = " and a full sync follows once Jellyfin is idle" * self._service.rescan_wanted
         if saved.total > _MAX_SAVED or len(saved.ids) > MAX_HINTS:
             ticket = self._worker.ask(Trigger.QUICK, _SYSTEM)

@@ -199,7 +199,7 @@ class Schedule:
             return
         self._failures += 1
         self._scheduler.add_job(self._retry, DateTrigger(due), id="retry", replace_existing=True)
-        _log.debug("run.retry_planned", seconds=round((due - now).total_seconds()))
+        _log.debug("run.retry_scheduled", seconds=round((due - now).total_seconds()))
 
     def _contact(self) -> None:
         """Jellyfin answers: a run that waits for that need not wait any longer."""

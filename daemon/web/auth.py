@@ -223,7 +223,7 @@ class AdminAuth:
             try:
                 return await self._jellyfin.who_is(token)
             except ServiceError as error:
-                _log.warning("auth.unknowable", error_kind=error.kind, error=str(error))
+                _log.warning("auth.unavailable", error_kind=error.kind, error=str(error))
                 self._down_until = self._now() + _DOWN_FOR
         raise unavailable("Jellyfin cannot be asked at present who you are")
 
@@ -239,7 +239,7 @@ class AdminAuth:
         try:
             await self._store.write(audit.append, event)
         except StoreError as error:
-            _log.error("audit.not_recorded", error_kind=error.kind, error=str(error))
+            _log.error("audit.write_failed", error_kind=error.kind, error=str(error))
 
 
 def refuse_other_sites(request: web.Request) -> None:

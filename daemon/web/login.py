@@ -113,11 +113,11 @@ class Login:
             await self._note(request, problem)
             return self._form(request, problem.status, problem.detail)
         except ServiceError as error:
-            _log.warning("auth.unknowable", error_kind=error.kind, error=str(error))
+            _log.warning("auth.unavailable", error_kind=error.kind, error=str(error))
             passing = error.retryable or isinstance(error, TimedOutError)
             return self._form(request, 503, _AWAY if passing else _AMISS)
         except StoreError as error:
-            _log.error("audit.not_recorded", error_kind=error.kind, error=str(error))
+            _log.error("audit.write_failed", error_kind=error.kind, error=str(error))
             return self._form(request, 503, _UNWRITTEN)
 
     async def _enter(self, request: web.Request) -> web.StreamResponse:
@@ -167,7 +167,7 @@ class Login:
         try:
             return await self._accounts.quick_connected(code.begun.secret, self._device)
         except ServiceError as error:  # the code is still good when Jellyfin is back
-            _log.warning("auth.unknowable", error_kind=error.kind, error=str(error))
+            _log.warning("auth.unavailable", error_kind=error.kind, error=str(error))
             return None
 
     def _limit(self, request: web.Request, credential: Credential) -> None:

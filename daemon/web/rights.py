@@ -87,7 +87,7 @@ class Rights:
         try:
             users = await self._users()
         except ServiceError as error:
-            _log.warning("auth.unknowable", error_kind=error.kind, error=str(error))
+            _log.warning("auth.unavailable", error_kind=error.kind, error=str(error))
             self._ask_after = self._now() + _ASK_AGAIN_AFTER
             return
         for session in self._sessions.of_users():

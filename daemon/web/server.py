@@ -81,7 +81,7 @@ class Connections:
         """One line a minute tells of a flood, however many connections it has."""
         self._refused += 1
         if self._now() >= self._tell_at:
-            _log.warning("http.flooded", refused=self._refused, source_ip=address)
+            _log.warning("http.connections_refused", refused=self._refused, source_ip=address)
             self._refused, self._tell_at = 0, self._now() + _TOLD_EVERY
 
 

@@ -69,7 +69,7 @@ async def test_radarrs_is_a_gap_and_the_others_are_used(
     assert result.as_dict()["error_details"] == [f"Radarr at {url}: {GAP}"]
     assert result.stats.listed.keys() == {"Sonarr"}
     lines = [one.msg for one in caplog.records if isinstance(one.msg, dict)]
-    [line] = [one for one in lines if one["event"] == "service.unforeseen"]
+    [line] = [one for one in lines if one["event"] == "service.unexpected_error"]
     assert (line["source"], line["error_kind"]) == ("Radarr", "LookupError")
     assert 'raise LookupError("nobody foresaw this")' in line["stack"]
 

@@ -156,7 +156,7 @@ async def test_a_login_that_cannot_be_noted_is_refused(
     answer = await person.log_in()
     assert (answer.status, "nobody can log in. See the log." in words(answer)) == (503, True)
     assert stand.file.name not in answer.text
-    [line] = lines("audit.not_recorded")
+    [line] = lines("audit.write_failed")
     assert str(stand.file) in line["error"]
 
 

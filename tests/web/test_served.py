@@ -110,7 +110,7 @@ async def test_one_address_cannot_have_all_connections(
         assert [await ended(reader) for reader in readers] == [False] * 5 + [True] * 4
         with pytest.raises(ClientConnectionError):
             await session.get(f"{stand.url}/healthz")
-    told = [(line["refused"], line["source_ip"]) for line in lines("http.flooded")]
+    told = [(line["refused"], line["source_ip"]) for line in lines("http.connections_refused")]
     assert told == [(1, "127.0.0.1")]
 
 
