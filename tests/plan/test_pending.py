@@ -384,6 +384,17 @@ SCENES = [
         {CALL.NOT_MONITORED},
     ),
     Scene(
+        "a film that one of two Radarrs looks for",
+        S,
+        [
+            an_arr(a_film(monitored=False)),
+            replace(WANTED, instance="radarr_2", primary=False),
+        ],
+        ours(APPROVED),
+        APPROVED,
+        "wanted",
+    ),
+    Scene(
         "another season downloads than the requested one",
         seerr(series_request(seasons=[2])),
         [an_arr(a_series((0, 3, 3), (0, 3, 3)), queue=[entry(season=1, episode_id=1)])],

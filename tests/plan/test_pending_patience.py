@@ -655,6 +655,17 @@ def test_what_a_person_was_called_for_stands_while_nothing_is_known(
     assert life.calls == {kind}
 
 
+def test_a_download_that_nobody_follows_is_said_through_a_gap_in_health() -> None:
+    """The queue was believed once; that health cannot be asked is no sign of the download."""
+    life = Life.of(ours(State.DOWNLOADED))
+    done = torrents(HASH=Torrent("stalledUP", 1.0, size=GB))
+    calls = []
+    for problems in ((), (), None, ()):
+        life.look(replace(grabbed(client_problems=problems), torrents=done), 2 * MINUTE)
+        calls.append(life.calls)
+    assert calls == [set(), *[{CALL.NOT_IN_QUEUE}] * 3]
+
+
 def test_waiting_goes_on_while_a_service_is_away() -> None:
     """Seven days are seven days, though Radarr was restarted in their middle."""
     life = Life.of(ours(State.APPROVED))

@@ -382,7 +382,9 @@ class TitleView:
         unit = by_torrent(download, torrent) if torrent else None
         if unit is not None:
             done = unit.state is RequestState.DOWNLOADED and self.now - grab.date >= GRACE
-            return replace(unit, **self._unfollowed()) if done and self.trusts_queue() else unit
+            said = self.followed and AttentionKind.NOT_IN_QUEUE in self.followed.timers
+            believed = done and (said or self.trusts_queue())
+            return replace(unit, **self._unfollowed()) if believed else unit
         loss = self._loss(download, grab) if torrent is None else None
         return (
             self._lost(loss) if loss else Unit(RequestState.GRABBING, "grabbed", self.tag, download)

@@ -21,7 +21,6 @@ WANTED: Final = "wanted"
 _FRESH: Final = timedelta(minutes=5)
 """What an instance said of a title is good enough for so long to call a person."""
 
-
 _OPEN: Final = frozenset({SeerrStatus.PENDING, SeerrStatus.APPROVED, SeerrStatus.FAILED})
 
 
@@ -29,8 +28,7 @@ def at_rest(case: Case, views: Sequence[TitleView], places: Places) -> Judgement
     """How far a title is that no download and no single file speaks for."""
     if not views:
         return _by_seerr(case, places)
-    film = case.media_type is MediaType.MOVIE
-    judged = _film(views[0]) if film else _series(case, views[0])
+    judged = _best([_film(view) if _is_film(case) else _series(case, view) for view in views])
     if judged.unit is None and not case.statuses & _OPEN:
         nobody = not judged.held and not places.away[case.media_type]
         return Judgement(None, alerts=_completed(case) if nobody else (), held=judged.held)
@@ -39,6 +37,17 @@ def at_rest(case: Case, views: Sequence[TitleView], places: Places) -> Judgement
         why = f"waits for approval{searching}"
         return Judgement(RequestState.REQUESTED, why, "jellyseerr", held=judged.held)
     return judged
+
+
+def _is_film(case: Case) -> bool:
+    return case.media_type is MediaType.MOVIE
+
+
+def _best(found: Sequence[Judgement]) -> Judgement:
+    """Of several instances the one that has all files, or that at least looks for it."""
+    filed = (one for one in found if one.unit is not None)
+    looking = (one for one in found if not one.alerts)
+    return next(filed, None) or next(looking, found[0])
 
 
 def _film(view: TitleView) -> Judgement:
@@ -155,9 +164,9 @@ def _completed(case: Case) -> tuple[Alert, ...]:
 def _not_there(case: Case) -> Alert:
     """Why an approved title is in no instance, as far as Seerr's words tell."""
     approved = [one for one in case.requests if one.status is SeerrStatus.APPROVED]
-    service = "Radarr" if case.media_type is MediaType.MOVIE else "Sonarr"
+    service = "Radarr" if _is_film(case) else "Sonarr"
     if any(one.media is SeerrMedia.AVAILABLE for one in approved):
-        what = "film" if case.media_type is MediaType.MOVIE else "series"
+        what = "film" if _is_film(case) else "series"
         sentence = f"Seerr counts the {what} as available and sent nothing"
         return Alert(AttentionKind.SEERR_AVAILABLE, "Seerr", sentence, at_once=True)
     if any(one.sent for one in approved):
