@@ -150,14 +150,14 @@ async def _setup(options: argparse.Namespace) -> int:
 
 
 async def _sync(options: argparse.Namespace, settings: Settings) -> int:
-    from daemon import app  # noqa: PLC0415 - as above
+    from daemon import opening  # noqa: PLC0415 - as above
 
     line = words.ProgressLine()
     if options.dry_run:
-        async with app.open_preview(settings) as service:
+        async with opening.open_preview(settings) as service:
             result = await service.preview(line)
     else:
-        async with app.open_sync(settings) as service:
+        async with opening.open_sync(settings) as service:
             result = await service.run(Trigger.CLI, Actor("cli", _user()), publish=line)
     line.clear()
     document = result.as_dict()
@@ -166,10 +166,10 @@ async def _sync(options: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _check(options: argparse.Namespace, settings: Settings) -> int:
-    from daemon import app  # noqa: PLC0415 - as above
+    from daemon import opening  # noqa: PLC0415 - as above
 
     found = []
-    async with app.open_services(settings) as services:
+    async with opening.open_services(settings) as services:
         async for finding in findings(services, settings.database):
             found.append(finding)
             if not options.json:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from daemon.app import open_services
 from daemon.apply.run import Options, SyncService
 from daemon.domain import (
     Actor,
@@ -27,6 +26,7 @@ from daemon.domain import (
     Trigger,
 )
 from daemon.identity import Catalogue
+from daemon.opening import open_services
 from daemon.plan import plan
 from daemon.services.http import RetryPolicy
 from daemon.settings import Settings

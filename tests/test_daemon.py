@@ -25,7 +25,8 @@ import aiohttp
 import pytest
 import yaml
 
-from daemon.app import assemble, open_services, run
+from daemon.app import assemble, run
+from daemon.opening import open_services
 from daemon.store import audit, open_store
 from daemon.store.audit import AuditEvent
 from daemon.triggers.heartbeat import Notifier

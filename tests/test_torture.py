@@ -18,7 +18,7 @@ TITLES = 3000
 ROOT = Path(__file__).parents[1]
 SCRIPT = """
 import asyncio, pathlib, sys
-from daemon.app import open_sync
+from daemon.opening import open_sync
 from daemon.domain import Actor, Trigger
 from daemon.settings import Settings
 settings = Settings.model_validate_json(sys.stdin.readline())

@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from daemon.app import open_services, options
 from daemon.apply.run import SyncService
 from daemon.domain import Actor, Scope, Trigger
 from daemon.observe.sources import Services
+from daemon.opening import open_services, options
 from daemon.reasons import Count
 from daemon.report.result import SyncResult
 from daemon.services.http import RetryPolicy

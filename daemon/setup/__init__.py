@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 
-from daemon import __version__, app, logs
+from daemon import __version__, logs, opening
 from daemon.domain import Outcome
 from daemon.report import words
 from daemon.settings import PREFIX, Key, Settings, address, collected, is_instance, load
@@ -160,7 +160,7 @@ async def _preview(place: Place, report: Report, wanted: Wanted) -> None:
         stream=sys.stderr,
     )
     line = words.ProgressLine()
-    async with app.open_preview(settings) as service:
+    async with opening.open_preview(settings) as service:
         result = await service.preview(line)
     line.clear()
     report.lines(["", *words.result(result.as_dict()), ""])

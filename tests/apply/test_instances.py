@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon.app import open_services, options
 from daemon.apply.run import SyncService
 from daemon.domain import Outcome, Scope, Trigger
+from daemon.opening import open_services, options
 from daemon.reasons import Count
 from daemon.settings import Settings
 from daemon.store import syncing

@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 
 import pytest
 
-from daemon.app import open_services
 from daemon.apply.run import Options, SyncService
 from daemon.domain import Scope, Trigger
 from daemon.observe.sources import Services
+from daemon.opening import open_services
 from daemon.report.check import findings
 from daemon.services.arr import APPLICATIONS, ArrClient
 from daemon.services.jellyfin import JellyfinClient

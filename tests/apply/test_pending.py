@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from daemon.app import open_services
 from daemon.apply.pending import PassResult, PendingService
 from daemon.apply.run import Options, SyncService
 from daemon.domain import Trigger
 from daemon.observe.hints import ArrMemory
+from daemon.opening import open_services
 from daemon.pending import PendingPolicy
 from daemon.report.health import Health
 from daemon.store import Store, open_store, undo

@@ -15,9 +15,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from daemon import __version__
-from daemon.app import open_services
 from daemon.apply.run import Options, SyncService
 from daemon.domain import Trigger
+from daemon.opening import open_services
 from daemon.report.progress import Phase, Progress
 from daemon.settings import Settings
 from daemon.store import open_store

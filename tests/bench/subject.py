@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 from daemon import __version__, logs
-from daemon.app import open_sync
 from daemon.domain import Actor, Trigger
+from daemon.opening import open_sync
 from daemon.settings import Settings
 from tests.bench.measure import KEY, peak_memory
 from tests.bench.profiler import profiled

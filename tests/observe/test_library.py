@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from daemon.app import open_services
 from daemon.domain import Ids, LibraryItem, MediaType, RequestState, TrackedRequest
 from daemon.errors import ServiceError
 from daemon.observe.episodes import EpisodeQuestions, Looked
 from daemon.observe.library import Disagreement, Library
 from daemon.observe.sources import Problems, Services, Survey, survey
+from daemon.opening import open_services
 from daemon.services.http import RetryPolicy
 from daemon.services.jellyfin import Around, Counts, JellyfinClient
 from daemon.settings import Settings

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from daemon.app import open_services
 from daemon.domain import Ids, MediaType, RequestState
 from daemon.observe.hints import ArrMemory
 from daemon.observe.pipeline import PipelineReader
 from daemon.observe.sources import Problems
+from daemon.opening import open_services
 from daemon.pending import Followed, PendingMemory, PendingPlan, PendingPolicy, PendingRow
 from daemon.pipeline import HistoryKind, Pipeline, SeerrStatus, ShokoMatch
 from daemon.plan.pending import plan_pending

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from daemon.app import open_services, options
 from daemon.apply.run import SyncService
 from daemon.domain import Trigger
+from daemon.opening import open_services, options
 from daemon.report.check import findings
 from daemon.store import open_store
 from tests.builders import ACTOR, QUICK, configured

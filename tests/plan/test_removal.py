@@ -8,7 +8,6 @@ from datetime import timedelta
 
 import pytest
 
-from daemon.app import open_services
 from daemon.domain import (
     Absent,
     Fate,
@@ -25,6 +24,7 @@ from daemon.domain import (
 )
 from daemon.observe.library import Library
 from daemon.observe.sources import Problems
+from daemon.opening import open_services
 from daemon.plan.removal import proof
 from daemon.reasons import Reason
 from daemon.services.jellyfin import Around, JellyfinClient

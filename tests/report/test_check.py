@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from daemon.app import open_services
+from daemon.opening import open_services
 from daemon.report.check import Finding, findings, well
 from daemon.store import open_store
 from tests.builders import QUICK, change, configured, files

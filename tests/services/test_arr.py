@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from aioresponses import aioresponses
 
-from daemon.app import open_services
 from daemon.domain import Ids, ItemError
 from daemon.errors import CutShortError, NotJsonError, ServiceError
+from daemon.opening import open_services
 from daemon.services.arr import APPLICATIONS, ArrClient
 from daemon.services.http import ServiceHttp
 from daemon.settings import Settings

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from daemon.app import open_services
 from daemon.domain import Ids, ItemError, LibraryItem, MediaType
 from daemon.errors import CutShortError, NotJsonError, ServiceError
 from daemon.identity import Parsed, Places, provider_ids
+from daemon.opening import open_services
 from daemon.services.jellyfin import (
     Around,
     Counts,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from daemon import app
+from daemon import app, opening
 from daemon.domain import Trigger
 from daemon.errors import (
     NotJsonError,
@@ -68,7 +68,7 @@ async def test_from_nothing_to_a_synced_title(tmp_path: Path) -> None:
     async with newcomer(tmp_path) as me:
         assert await me.sets_up()
         settings = load(me.config, {})
-        async with app.open_sync(settings) as service:
+        async with opening.open_sync(settings) as service:
             await service.run(Trigger.CLI, ACTOR)
     assert rows(tmp_path / "tracker.db", "SELECT count(*) FROM requests") == [(2,)]
     assert settings.http.address == me.answers["http"]["public_url"]

@@ -14,7 +14,8 @@ from typing import Any
 
 from aiohttp import ClientResponse, ClientSession
 
-from daemon.app import assemble, open_services
+from daemon.app import assemble
+from daemon.opening import open_services
 from daemon.store import audit, history, open_store
 from daemon.triggers.heartbeat import Notifier
 from daemon.triggers.queue import Worker
