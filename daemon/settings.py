@@ -406,7 +406,7 @@ def load(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settin
     Raises:
         SettingsError: one line for each mistake, naming the source and the key, never a value.
     """
-    given = collected(config, environ)
+    given = collected(config or _FILE, environ, optional=config is None)
     tree: dict[str, Any] = {"jellyfin": {}}
     for (*section, name), (value, _) in given.items():
         (tree.setdefault(section[0], {}) if section else tree)[name] = value
@@ -417,14 +417,20 @@ def load(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settin
         raise _fault(*_explained(error, origins, config or _FILE)) from None
 
 
-def collected(config: Path | None, environ: Mapping[str, str] = os.environ) -> dict[Key, Origin]:
+def collected(
+    file: Path, environ: Mapping[str, str] = os.environ, *, optional: bool = True
+) -> dict[Key, Origin]:
     """What each key is set to, and where; not checked yet.
+
+    Args:
+        file: the YAML file.
+        environ: the environment.
+        optional: the file need not be there.
 
     Raises:
         SettingsError: a source cannot be read, or a key is not known.
     """
-    file = config or _FILE
-    given = dict(_from_file(file, optional=config is None))
+    given = dict(_from_file(file, optional=optional))
     given.update(_from_credentials(file.parent / "secrets"))
     if directory := environ.get("CREDENTIALS_DIRECTORY"):
         given.update(_from_credentials(Path(directory)))

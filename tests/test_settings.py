@@ -132,6 +132,16 @@ def test_the_strongest_source_wins(config: Path, tmp_path: Path) -> None:
     assert seen == ["yaml", "credential", "mounted", "environment"]
 
 
+def test_secrets_may_lie_beside_the_file(config: Path, tmp_path: Path) -> None:
+    """Stronger than the file, and weaker than the directory that the environment names."""
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "jellyfin_api_key").write_text("beside\n", encoding="utf-8")
+    (tmp_path / "jellyfin_api_key").write_text("named\n", encoding="utf-8")
+    text = "jellyfin: {url: http://j, api_key: yaml}"
+    found = [read(config, text, {}), read(config, text, {"CREDENTIALS_DIRECTORY": str(tmp_path)})]
+    assert [one.jellyfin.api_key.get_secret_value() for one in found] == ["beside", "named"]
+
+
 @pytest.mark.parametrize(
     ("name", "section", "key"),
     [

@@ -78,7 +78,7 @@ async def take_back(place: Place, say: Say, *, dry_run: bool = False) -> bool:
 
 def _known(place: Place) -> dict[Key, str]:
     """What is configured, wherever."""
-    given = collected(place.readable, {**place.environment(), **os.environ})
+    given = collected(place.config, {**place.environment(), **os.environ})
     return {key: value.strip() for key, (value, _) in given.items() if isinstance(value, str)}
 
 
@@ -146,7 +146,8 @@ def _settings(place: Place, wanted: Wanted) -> Settings:
     values = {JELLYFIN_KEY: "to-be-made", **wanted.known, **wanted.values}
     values["database",] = str(place.data / wanted["database",])
     environ = {PREFIX + "__".join(key).upper(): value for key, value in values.items()}
-    return load(place.readable, {**os.environ, **environ})
+    config = place.config if place.config.exists() else Path(os.devnull)
+    return load(config, {**os.environ, **environ})
 
 
 async def _preview(place: Place, report: Report, wanted: Wanted) -> None:

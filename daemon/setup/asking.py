@@ -181,8 +181,10 @@ class Asking:
         """The tracker's file; one that is not there yet may be meant to be another."""
         given = self._questions.given(_DATABASE) or self._wanted[_DATABASE]
         default = given or str(self._place.data / "tracker.db")
+        if not (self._place.record() or (self._place.data / given).is_file()):
+            given = ""
         while True:
-            if not given or not (self._place.data / given).exists():
+            if not given:
                 given = self._questions.ask(_DATABASE, "The tracker's SQLite file", default)
             found = await file_finding(self._place.data / given)
             if found.good:
@@ -195,6 +197,8 @@ class Asking:
     def _reached_by(self) -> None:
         """Where others reach this machine, and that it listens there."""
         port = self._value(_PORT) or _DEFAULTS[_PORT]
+        if not port.isdecimal():
+            raise SettingsError("http.port must be a number")
         own = f"http://{netloc(finding.own_address(), int(port))}"
         url = self._value(ADDRESS) or own + self._wanted["http", "base_path"]
         self._wanted.values[_PORT] = port

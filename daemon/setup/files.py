@@ -54,11 +54,6 @@ class Place:
             return cls(config, credstore, "library-sync.", data, drop_in)
         return cls(config, config.absolute().parent / "secrets", "", Path.cwd())
 
-    @property
-    def readable(self) -> Path:
-        """The configuration; one that is not there yet is an empty one."""
-        return self.config if self.config.exists() else Path(os.devnull)
-
     def refuse_unwritable(self) -> None:
         """See that everything can be written, before anything is changed elsewhere.
 
@@ -70,9 +65,9 @@ class Place:
                 raise StorePermissionError(f"{directory} cannot be written")
 
     def environment(self) -> dict[str, str]:
-        """The stored secrets, as the variables that mean the same."""
+        """The secrets of the service, as the variables that mean the same."""
         found = {}
-        for file in self.secrets.glob(f"{self.prefix}*") if self.secrets.is_dir() else ():
+        for file in self.secrets.glob(f"{self.prefix}*") if self.unit else ():
             names = credentials(file.name.removeprefix(self.prefix).removesuffix("_api_key"))
             for key, name in names.items():
                 if f"{self.prefix}{name}" == file.name:

@@ -7,6 +7,7 @@ import hmac
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
@@ -23,27 +24,24 @@ _LOCAL: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where it 
 _BRIEFLY: Final = RetryPolicy(attempts=1, reply=3.0, silence=3.0)
 
 
+@dataclass(slots=True)
 class Arrivals:
     """Which webhooks have arrived.
 
     Attributes:
-        daemon: the daemon itself listens there, so that they are not seen here.
+        paths: where they were sent to.
+        daemon: the daemon itself listens, so that they are not seen here.
     """
 
-    def __init__(self, *, daemon: bool = False) -> None:
-        self.daemon = daemon
-        self._paths: set[str] = set()
-
-    def note(self, path: str) -> None:
-        """One has arrived."""
-        self._paths.add(path)
+    paths: set[str] = field(default_factory=set)
+    daemon: bool = False
 
     def take(self, url: str) -> bool:
-        """Whether one has arrived since the last time, as far as that can be told."""
+        """Whether one to this address has arrived since the last time, as far as can be told."""
         path = urlsplit(url).path
-        arrived = path in self._paths
-        self._paths.discard(path)
-        return arrived or self.daemon
+        ours = {one for one in self.paths if path.endswith(one)}  # a proxy may take a part away
+        self.paths -= ours
+        return bool(ours) or self.daemon
 
 
 @asynccontextmanager
@@ -64,7 +62,7 @@ async def listening(host: str, port: int, path: str, secret: str) -> AsyncIterat
     async def take(request: web.Request) -> web.Response:
         if not hmac.compare_digest(secret_of_authorization(request).encode(), secret.encode()):
             return web.Response(status=401)
-        arrivals.note(request.path)
+        arrivals.paths.add(request.path)
         return web.json_response({"taken": ""})
 
     application = web.Application()

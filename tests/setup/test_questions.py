@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -35,6 +36,14 @@ def test_answers_are_text_as_it_is_written(file: Path) -> None:
     assert questions.given(("radarr", "url")) is None
     file.write_text('{"radarr": {"url": ""}}')
     assert Questions(read_answers(file)).given(("radarr", "url")) == ""
+
+
+def test_the_documented_answers_are_answers(file: Path) -> None:
+    """As they stand in the manual."""
+    manual = Path(__file__).parents[2] / "docs/operations.md"
+    [example] = re.findall(r"```yaml\n(.*?)```", manual.read_text("utf-8"), re.DOTALL)
+    file.write_text(example)
+    assert ("jellyfin", "password") in read_answers(file)
 
 
 @pytest.mark.parametrize(

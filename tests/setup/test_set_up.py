@@ -26,6 +26,7 @@ from daemon.errors import (
 )
 from daemon.settings import load
 from daemon.setup import Place
+from daemon.setup.listen import Arrivals
 from tests.builders import ACTOR, rows
 from tests.pretend import Fault
 from tests.running import a_world, until
@@ -280,6 +281,13 @@ async def test_a_page_in_place_of_an_answer(tmp_path: Path) -> None:
         await refused(me, NotJsonError, "text/html instead of JSON")
 
 
+async def test_a_port_that_is_no_number(tmp_path: Path) -> None:
+    """Whatever is typed ends in a sentence."""
+    async with newcomer(tmp_path) as me:
+        http = {**me.answers["http"], "port": "eighty"}
+        await refused(me, SettingsError, "http.port must be a number", http=http)
+
+
 async def test_what_is_no_trackers_file(tmp_path: Path) -> None:
     """It is said before anything is changed."""
     other = tmp_path / "answers.json"
@@ -320,6 +328,14 @@ async def test_a_test_that_arrives_elsewhere_is_no_proof(tmp_path: Path) -> None
         me.answers["http"]["public_url"] = url
         assert not await me.sets_up()
     assert "arrived at another machine" in me.lines("BAD")[0]
+
+
+def test_a_proxy_may_take_a_part_of_the_path_away() -> None:
+    """What arrives is what is left of the address."""
+    arrivals = Arrivals({"/hooks/radarr"})
+    assert not arrivals.take("https://nas/library-sync/hooks/sonarr")
+    assert arrivals.take("https://nas/library-sync/hooks/radarr")
+    assert not arrivals.take("https://nas/library-sync/hooks/radarr")
 
 
 async def test_without_the_plugin_the_steps_are_shown(tmp_path: Path) -> None:
@@ -495,6 +511,13 @@ async def test_whoever_errs_is_asked_again(tmp_path: Path, home: Path) -> None:
     assert "does not know this name with this password" in said
     assert "Sonarr: none; set sonarr.url if there is one" in said
     assert not home.exists()
+
+
+async def test_what_was_answered_once_is_not_asked_again(tmp_path: Path) -> None:
+    """The second time nobody needs to be there, though the first run is still to come."""
+    async with newcomer(tmp_path) as me:
+        assert await me.sets_up()
+        assert await me.is_asked()
 
 
 async def test_a_machine_with_another_address_for_some(tmp_path: Path) -> None:

@@ -220,6 +220,32 @@ def test_commands(running: Machine) -> None:
     assert running.run("library-sync", "runs", "999").returncode == 1
 
 
+def test_setup(running: Machine) -> None:
+    """What it writes has the owners and modes that the service needs; it knows the service."""
+    answers, store = running.root / "root/answers.json", "/etc/credstore/library-sync."
+    answers.write_text('{"http": {"public_url": "http://127.0.0.1:8765"}}')
+    setup = ("library-sync", "setup", "--answers", "/root/answers.json")
+    secrets = [f"{store}{name}" for name in ("webhook_secret", "admin_token")]
+    files = ("/etc/library-sync/config.yaml", *secrets)
+    try:
+        with _changed(running, _config(running).read_text()):
+            running.say("systemctl", "stop", _UNIT)
+            said = running.say(*setup)
+            assert "done  Radarr: add the webhook to http://127.0.0.1:8765/hooks/radarr" in said
+            assert said.endswith("systemctl daemon-reload && systemctl enable --now library-sync")
+            modes = running.say("stat", "--format=%a %U:%G", *files).splitlines()
+            assert modes == ["640 root:library-sync", *["600 root:root"] * 2]
+            running.say("systemctl", "start", _UNIT)
+            assert eventually(lambda: running.shows("StatusText").startswith("Idle"))
+            again = running.say(*setup)
+            assert "done" not in again
+            assert "ok    Radarr: its webhook leads to" in again
+            assert "done  Radarr: remove" in running.say("library-sync", "setup", "--undo")
+    finally:
+        running.say("rm", "-f", *secrets, "/etc/library-sync/setup.json")
+        running.say("systemctl", "restart", _UNIT)
+
+
 def test_a_command_has_the_secrets_of_a_drop_in(running: Machine) -> None:
     """Wherever the unit takes a credential from, so does whatever is run like it."""
     key = "/etc/credstore/library-sync.jellyfin_api_key"
