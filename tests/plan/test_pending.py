@@ -575,6 +575,28 @@ SCENES = [
         looks=6,
     ),
     Scene(
+        "a request of which something was grabbed, while the download client is away",
+        S,
+        [told(event(GRABBED), client_problems=("Unable to communicate",))],
+        None,
+        GRABBING,
+        "grabbed",
+        torrents=NO_TORRENTS,
+    ),
+    Scene(
+        "a better file of a whole season is grabbed, and not in the queue yet",
+        seerr(series_request()),
+        [
+            an_arr(
+                a_series((3, 3, 3)),
+                history=[event(GRABBED, timedelta(seconds=3), episode_id=1, season=1)],
+            )
+        ],
+        our_series(IMPORTING, kept={"filed": True}),
+        IMPORTING,
+        "has the file",
+    ),
+    Scene(
         "a torrent of another client that left the queue an hour ago",
         S,
         [

@@ -47,6 +47,7 @@ from tests.upstream import cases
 State = RequestState
 CALL = AttentionKind
 S: Final = seerr(film_request())
+SEASONS: Final = seerr(series_request())
 EMPTY: Final = an_arr()
 WANTED: Final = an_arr(a_film())
 NO_TORRENTS: Final = TorrentReport({})
@@ -85,6 +86,7 @@ def test_going_back_takes_two_passes() -> None:
     life.look(LOST, 2 * MINUTE)
     assert (life.state, life.why) == (State.APPROVED, "the download is gone")
     assert life.calls == {CALL.DOWNLOAD_GONE}
+    assert [(one.kind, one.details) for one in life.events[1]] == [("Failed", life.why)]
 
 
 def test_going_back_takes_two_minutes() -> None:
@@ -343,6 +345,31 @@ def test_a_queue_that_still_shows_a_failed_download_is_not_believed() -> None:
     assert life.state is State.APPROVED
 
 
+def test_a_lost_release_that_is_grabbed_again_is_not_lost() -> None:
+    """Its old loss says nothing of the new grab."""
+    life = Life.of(ours(State.DOWNLOADING))
+    life.look(LOST)
+    life.look(LOST, 2 * MINUTE)
+    history = [event(HistoryKind.GRABBED), event(HistoryKind.GRABBED, -4 * MINUTE)]
+    arr = an_arr(a_film(), history=history)
+    life.look(replace(world(arr), torrents=NO_TORRENTS), 3 * MINUTE)
+    assert (life.state, life.why) == (State.GRABBING, "grabbed")
+
+
+def test_a_search_for_another_season_is_none_for_this_one() -> None:
+    """What failed is searched for again only if its own episodes are."""
+    failed = [
+        event(kind, ago * MINUTE, episode_id=1, season=1)
+        for kind, ago in ((HistoryKind.GRABBED, 9), (HistoryKind.FAILED, 5))
+    ]
+    for season, words in ((2, "the download failed"), (1, "searched again")):
+        one = episodes("-", season=season)[0]._replace(id=season, searched=NOON)
+        arr = an_arr(a_series((0, 3, 3), episodes=[one]), history=failed)
+        life = Life()
+        life.look(Pipeline(SEASONS, [arr]))
+        assert life.why.endswith(words)
+
+
 def test_the_same_release_grabbed_again_is_no_failure() -> None:
     """A later grab of one hash begins it anew."""
     life = Life.of(ours(State.DOWNLOADING))
@@ -442,7 +469,6 @@ def test_a_download_that_was_imported_by_hand_calls_nobody_any_more() -> None:
 
 # --- what is stuck -----------------------------------------------------------------------------
 
-SEASONS: Final = seerr(series_request())
 FILED: Final = world(an_arr(a_film(has_file=True, files=("/media/film.mkv",))))
 ANIME: Final = a_film(has_file=True, anime=True, files=("/m/a.mkv",))
 MATCHING: Final = replace(

@@ -410,11 +410,13 @@ class TitleView:
 
         A queue that can be trusted is believed alone only of what was grabbed long ago.
         """
+        age, torrents = self.now - grab.date, self._torrents
+        if age < GRACE:
+            return None
         if self.was_given_up(download):
             gone = self.followed and AttentionKind.DOWNLOAD_GONE in self.followed.timers
             return AttentionKind.DOWNLOAD_GONE if gone else AttentionKind.NOT_IN_QUEUE
-        age, torrents = self.now - grab.date, self._torrents
-        if age < GRACE or not self.trusts_queue(grab.client):
+        if not self.trusts_queue(grab.client):
             return None
         if grab.torrent is not False and is_hash(download) and self.torrents is not None:
             if torrents is None:
@@ -427,9 +429,7 @@ class TitleView:
         """Whether it was called lost before, which stands until there is a sign of it."""
         kept = self.followed
         lost = {AttentionKind.DOWNLOAD_GONE, AttentionKind.NOT_IN_QUEUE}
-        if kept is None or kept.download is not None or download not in kept.known:
-            return False
-        return not lost.isdisjoint(kept.timers)
+        return kept is not None and download in kept.known and not lost.isdisjoint(kept.timers)
 
     def _is_same_client(self, client: str | None, torrents: Mapping[str, Torrent]) -> bool:
         """Whether a list has all other torrents that a client is at work on by the queue."""
