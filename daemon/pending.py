@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple, Self
 
 from daemon.domain import Deletion, Fate, Ids, MediaType, RemovalPolicy, RequestState, Value
+
+_IN_LIBRARY: Final = "see whether its folder belongs to a library of Jellyfin"
 
 
 class Timer(NamedTuple):
@@ -25,31 +27,51 @@ class Timer(NamedTuple):
 
 
 class AttentionKind(StrEnum):
-    """What somebody may have to look at."""
+    """What somebody may have to look at, the most urgent first, with what they are to do.
 
-    WAITS_FOR_APPROVAL = "waits_for_approval"
-    NOT_SENT = "not_sent"
-    NOT_IN_ARR = "not_in_arr"
-    SEERR_FAILED = "seerr_failed"
-    SEERR_AVAILABLE = "seerr_says_available"
-    NOT_MONITORED = "not_monitored"
-    NOTHING_FOUND = "nothing_found"
-    RELEASE_HELD = "release_held"
-    STALLED = "stalled"
-    QUEUE = "queue"
-    TORRENT = "torrent"
-    DOWNLOAD_GONE = "download_gone"
-    NOT_IN_QUEUE = "not_in_queue"
-    FAILED = "failed"
-    IGNORED = "ignored"
-    IMPORT = "import"
-    NOT_IMPORTED = "not_imported"
-    NOT_IN_JELLYFIN = "not_in_jellyfin"
-    NOT_MATCHED = "not_matched"
-    UNKNOWN_DOWNLOAD = "unknown_download"
-    CLIENT_AWAY = "client_away"
-    WITHDRAWAL_HELD = "withdrawal_held"
-    TOO_MANY = "too_many"
+    Attributes:
+        blocks: nothing goes on until somebody acts; otherwise it only takes long.
+        grows: its sentence says how long it has been so.
+    """
+
+    todo: str
+    blocks: bool
+    grows: bool
+
+    def __new__(cls, code: str, todo: str, blocks: bool = True, grows: bool = False) -> Self:
+        """A member whose value is its code."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.todo, member.blocks, member.grows = todo, blocks, grows
+        return member
+
+    WITHDRAWAL_HELD = "withdrawal_held", "see whether Seerr lost its requests, or approve it"
+    CLIENT_AWAY = "client_away", "bring the download client back"
+    FAILED = "failed", "search for another release, or fetch it by hand"
+    SEERR_FAILED = "seerr_failed", "retry the request in Seerr"
+    IMPORT = "import", "import the download by hand, or remove it"
+    UNKNOWN_DOWNLOAD = "unknown_download", "import the download by hand, or remove it"
+    TORRENT = "torrent", "see to the torrent in the download client"
+    QUEUE = "queue", "see to the download"
+    DOWNLOAD_GONE = "download_gone", "search again; its download is gone"
+    NOT_IN_QUEUE = "not_in_queue", "see whether the download client still has it"
+    IGNORED = "ignored", "import the download by hand, or search again"
+    NOT_IN_ARR = "not_in_arr", "add it there, or delete its request"
+    NOT_SENT = "not_sent", "see to the connection in Seerr's settings, and retry the request"
+    SEERR_AVAILABLE = "seerr_says_available", "clear its data in Seerr, and request it again"
+    NOT_MONITORED = "not_monitored", "monitor it, or delete its request"
+    RELEASE_HELD = "release_held", "bring the download client back"
+    TOO_MANY = "too_many", "nothing; the newest requests are shown"
+    NOT_IN_JELLYFIN = "not_in_jellyfin", _IN_LIBRARY, False, True
+    NOT_IMPORTED = "not_imported", "see why it is not imported", False, True
+    NOT_MATCHED = "not_matched", "link the file in Shoko", False, True
+    STALLED = "stalled", "remove the download, and search for another release", False, True
+    NOTHING_FOUND = "nothing_found", "search by hand, or wait", False, True
+    WAITS_FOR_APPROVAL = "waits_for_approval", "approve or decline it in Seerr", False, True
+
+
+ATTENTION_KINDS: Mapping[str, AttentionKind] = {kind.value: kind for kind in AttentionKind}
+"""By their codes, as the file has them."""
 
 
 class Attention(NamedTuple):

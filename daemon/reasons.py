@@ -92,6 +92,8 @@ class FindingKind(_Worded):
     HELD = "held", "held"
     SERVER = "server", "another server"
     PROBLEM = "problem", "went wrong"
+    BLOCKED = "blocked", "blocked on its way"
+    STUCK = "stuck", "stuck on its way"
     LEAVING = "leaving", "waiting to be gone"
     IDENTIFIED = "identified", "another title by now"
     CONFLICT = "conflict", "sources disagree"

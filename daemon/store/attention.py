@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from daemon.domain import DISTRUSTED, Absence, HeldKind, Outcome, RemovalMode, RemovalPolicy
+from daemon.pending import Attention
 from daemon.reasons import REASONS, Action, FindingKind, Kind, Meaning, Reason, words
-from daemon.store import audit, evidence, history, plans
+from daemon.store import audit, evidence, history, plans, stuck
 from daemon.store.audit import AuditEvent
 from daemon.store.database import Connection, Transaction
 
@@ -33,6 +34,7 @@ class Finding:
         action: what an admin can have done about it, e.g. "merge"; "" where that is nothing.
         request_ids: all rows that it is about.
         subject: what it is about where that is neither a row nor an item.
+        reason: what has to stay the same for it to stay ignored; `what` itself unless that grows.
         target: what it is about, as the audit names it.
     """
 
@@ -46,11 +48,13 @@ class Finding:
     action: str = ""
     request_ids: tuple[int, ...] = ()
     subject: str = ""
+    reason: str = field(default="", repr=False)
     target: str = field(init=False)
 
     def __post_init__(self) -> None:
         row = "" if self.request_id is None else f"request {self.request_id}"
         item = "" if self.jellyfin_id is None else self._item
+        object.__setattr__(self, "reason", self.reason or self.what)
         object.__setattr__(self, "target", row or item or self.subject or "library")
 
     @property
@@ -81,6 +85,7 @@ def findings(
         *_held(connection),
         *_server(connection),
         *_unread(connection),
+        *_on_the_way(connection),
         *_leaving(connection, policy),
         *_decided(connection, most),
         *_without_ids(connection, most),
@@ -90,7 +95,7 @@ def findings(
 
 
 def _is_among(one: Finding, known: set[tuple[Any, ...]]) -> bool:
-    return any((one.kind, target, one.what) in known for target in one.targets)
+    return any((one.kind, target, one.reason) in known for target in one.targets)
 
 
 def ignore(transaction: Transaction, finding: Finding, event: AuditEvent) -> None:
@@ -99,7 +104,7 @@ def ignore(transaction: Transaction, finding: Finding, event: AuditEvent) -> Non
     at, by = transaction.clock.now().isoformat(), event.actor.name
     transaction.execute(
         "INSERT INTO sync_ignored (kind, target, reason, at, by) VALUES (?, ?, ?, ?, ?)",
-        (finding.kind, finding.target, finding.what, at, by),
+        (finding.kind, finding.target, finding.reason, at, by),
     )
 
 
@@ -179,6 +184,34 @@ def _unread(connection: sqlite3.Connection) -> list[Finding]:
         Finding(FindingKind.PROBLEM, f"run {number}", None, str(one), todo)
         for one in details[:_MAX]
     ]
+
+
+def _on_the_way(connection: sqlite3.Connection, row: int | None = None) -> list[Finding]:
+    """Titles on their way that are blocked or stuck, in the words of the services."""
+    groups: dict[tuple[object, ...], list[tuple[Attention, str]]] = {}
+    for call, since in stuck.standing(connection, row):
+        subject = call.row_id or call.request_id or (call.service, call.title)
+        groups.setdefault((not call.kind.blocks, call.row_id, subject), []).append((call, since))
+    return [*map(_call, groups.values())][:_MAX]
+
+
+def _call(group: Sequence[tuple[Attention, str]]) -> Finding:
+    """What is said of one title, or of one service, as one finding."""
+    calls = [call for call, _ in group]
+    first = calls[0]
+    since = min(at for _, at in group)[:16].replace("T", " ")
+    said = "; ".join(f"{one.service}: {one.sentence}" for one in calls)
+    number = f"request {first.request_id} of Seerr" if first.request_id else ""
+    return Finding(
+        FindingKind.BLOCKED if first.kind.blocks else FindingKind.STUCK,
+        first.title or number or first.service,
+        first.row_id,
+        f"{said} (since {since} UTC)",
+        "; ".join(dict.fromkeys(one.kind.todo for one in calls)),
+        request_ids=() if first.row_id is None else (first.row_id,),
+        subject=number or " ".join(filter(None, (first.service, first.title))),
+        reason=stuck.reasons(calls),
+    )
 
 
 def _copies(connection: sqlite3.Connection) -> list[Finding]:
@@ -262,14 +295,15 @@ def _decided(connection: sqlite3.Connection, most: int) -> list[Finding]:
 
 
 def of_row(connection: sqlite3.Connection, request_id: int) -> list[Finding]:
-    """What the latest full run could not settle about one row."""
+    """What the latest full run could not settle about one row, or a pass called a person for."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM sync_decisions WHERE run_id = {history.LATEST}"
         f" AND {_OPEN} AND (request_id = ? OR kind <> '{Kind.SKIP}')",
         (request_id,),
     )
     found = _findings(connection, [_Row(*row) for row in rows])
-    return [*dict.fromkeys(one for one in found if request_id in one.request_ids)]
+    decided = dict.fromkeys(one for one in found if request_id in one.request_ids)
+    return [*_on_the_way(connection, request_id), *decided]
 
 
 def _findings(connection: sqlite3.Connection, rows: Sequence[_Row]) -> Iterator[Finding]:

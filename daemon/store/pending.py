@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 
 from daemon.domain import Actor, Fate, Ids, MediaType, Outcome, RequestState, Trigger, Value
 from daemon.pending import (
+    Attention,
     Change,
     Followed,
     Gauges,
@@ -31,7 +32,7 @@ from daemon.pending import (
     Withdrawal,
 )
 from daemon.reasons import Reason
-from daemon.store import audit, history, requests
+from daemon.store import audit, history, requests, stuck
 from daemon.store.clock import Moment
 from daemon.store.database import Connection, Transaction
 from daemon.store.history import Decided
@@ -56,6 +57,7 @@ class Known(NamedTuple):
         ages: by row, its `created_at`.
         gauges: by row, what it shows of its download.
         counted: by row that is followed, when its timers were counted.
+        calls: for what the last pass called a person.
     """
 
     rows: list[PendingRow]
@@ -63,6 +65,7 @@ class Known(NamedTuple):
     ages: Mapping[int, str]
     gauges: Mapping[int, Gauges]
     counted: Mapping[int, float]
+    calls: Sequence[Attention] = ()
 
 
 class PassRun(NamedTuple):
@@ -108,7 +111,7 @@ def known(connection: Connection, titles: Iterable[tuple[MediaType, Ids]]) -> Kn
         shown[number] = Gauges(*(row[name] for name in _GAUGES))
         if ours is not None:
             counted[number] = moment.since(ours.at)
-    return Known(rows, _memory(connection), ages, shown, counted)
+    return Known(rows, _memory(connection), ages, shown, counted, stuck.known(connection))
 
 
 class _Kept(NamedTuple):
@@ -210,6 +213,8 @@ def needs_keeping(plan: PendingPlan, before: Known) -> bool:
     was = {row.id: row.followed for row in before.rows if row.followed is not None}
     if was.keys() != plan.kept.keys() or any(_gauges(plan, before)):
         return True
+    if [*plan.attention] != [*before.calls]:
+        return True
     return any(_is_news(number, one, was[number], before) for number, one in plan.kept.items())
 
 
@@ -245,6 +250,8 @@ def _keep(transaction: Transaction, plan: PendingPlan, before: Known) -> None:
     transaction.executemany("DELETE FROM sync_pending WHERE request_id = ?", left)
     for number, one in plan.kept.items():
         _follow(transaction, number, before.ages[number], one, at)
+    if [*plan.attention] != [*before.calls]:
+        stuck.keep(transaction, plan.attention)
     show(transaction, plan, before)
 
 

@@ -11,12 +11,13 @@ import pytest
 
 from daemon.apply.pending import PassResult, PendingService
 from daemon.apply.run import Options, SyncService
-from daemon.domain import Trigger
+from daemon.domain import RemovalPolicy, Trigger
 from daemon.observe.hints import ArrMemory
 from daemon.opening import open_services
 from daemon.pending import PendingPolicy
 from daemon.report.health import Health
-from daemon.store import Store, open_store, undo
+from daemon.store import Store, attention, open_store, open_store_to_look, undo
+from daemon.store.audit import AuditEvent
 from tests.builders import ACTOR, QUICK, change, configured, rows, synced
 from tests.pretend import Fault, PretendServices
 from tests.pretend.library import Movie
@@ -232,3 +233,28 @@ def later(path: Path, seconds: float) -> None:
     change(
         path, "UPDATE sync_pending SET monotonic = monotonic - ?, wall = wall - ?", seconds, seconds
     )
+
+
+async def test_what_blocks_a_title_stands_under_needs_attention(stand: Stand) -> None:
+    """In the service's own words and with the title, kept in the file, until it is settled."""
+    pipeline = stand.services.pipeline
+    wish = pipeline.request(FILM)
+    pipeline.approve(wish)
+    download = pipeline.grab(wish)
+    pipeline.advance(download, 1)
+    download.messages = ("Not an upgrade for existing movie file",)
+    await stand.look()
+    await stand.look()
+    async with open_store_to_look(stand.path) as file:
+        [one] = await file.read(attention.findings, RemovalPolicy())
+    assert (one.kind, one.title, one.ignorable) == ("blocked", FILM.title, True)
+    assert one.what.startswith("Radarr: Not an upgrade for existing movie file (since 20")
+    assert one.todo == "import the download by hand, or remove it"
+    event = AuditEvent("finding.ignored", ACTOR, target=one.target)
+    await stand.store.write(attention.ignore, one, event)
+    assert await stand.store.read(attention.findings, RemovalPolicy()) == []
+    pipeline.take_in(download)
+    stand.services.world.add_movie(FILM)
+    async with open_services(configured(stand.services, stand.path), QUICK) as clients:
+        await SyncService(clients, stand.store, Options("")).run(Trigger.ADMIN, ACTOR)
+    assert await stand.store.read(attention.findings, RemovalPolicy(), ignored=True) == []

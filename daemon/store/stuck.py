@@ -1,0 +1,67 @@
+"""What the latest pass over titles on their way called a person for; it outlives the process."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from daemon.pending import ATTENTION_KINDS, Attention
+from daemon.store.database import Transaction
+
+_FIELDS: Final = ", ".join(Attention._fields)
+_URGENCY: Final = {kind: at for at, kind in enumerate(ATTENTION_KINDS)}
+_STILL: Final = (
+    "row_id IS NULL OR row_id IN (SELECT requests.id FROM requests JOIN sync_pending"
+    " ON request_id = requests.id AND sync_pending.created_at = requests.created_at"
+    " WHERE state <> 'AVAILABLE')"
+)
+"""Rows may have gone, or become available, since that pass."""
+
+
+def known(connection: sqlite3.Connection) -> list[Attention]:
+    """All of it, as that pass said it."""
+    rows = connection.execute(f"SELECT {_FIELDS} FROM sync_attention ORDER BY seq")
+    return [_call(*row) for row in rows]
+
+
+def standing(
+    connection: sqlite3.Connection, request_id: int | None = None
+) -> list[tuple[Attention, str]]:
+    """What is still to be done, the most urgent first, each with the time since when it is so.
+
+    Args:
+        request_id: only what is about this row; None for all.
+    """
+    of_row = "" if request_id is None else " AND row_id = ?"
+    rows = connection.execute(
+        f"SELECT {_FIELDS}, since FROM sync_attention WHERE ({_STILL}){of_row} ORDER BY seq",
+        () if request_id is None else (request_id,),
+    ).fetchall()
+    found = [(_call(*row), str(since)) for *row, since in rows]
+    return sorted(found, key=lambda one: _URGENCY[one[0].kind])
+
+
+def _call(kind: str, *rest: Any) -> Attention:
+    return Attention(ATTENTION_KINDS[kind], *rest)
+
+
+def keep(transaction: Transaction, calls: Sequence[Attention]) -> None:
+    """Replace what was said before; what goes on keeps its time, however it is put by now."""
+    now = transaction.clock.now().isoformat(timespec="seconds")
+    rows = transaction.execute(f"SELECT {_FIELDS}, since FROM sync_attention").fetchall()
+    since = {_subject(_call(*row)): at for *row, at in rows}
+    transaction.execute("DELETE FROM sync_attention")
+    transaction.executemany(
+        f"INSERT INTO sync_attention ({_FIELDS}, since) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        ((*one, since.get(_subject(one), now)) for one in calls),
+    )
+
+
+def _subject(one: Attention) -> tuple[object, ...]:
+    return one.kind, one.service, one.title, one.row_id, one.request_id
+
+
+def reasons(calls: Iterable[Attention]) -> str:
+    """What has to stay the same for somebody to go on ignoring it: not how long it has been so."""
+    return "; ".join(one.kind if one.kind.grows else f"{one.kind}: {one.sentence}" for one in calls)
