@@ -265,7 +265,7 @@ async def test_a_recheck_tells_of_a_service_that_is_away(stand: Stand, alice: Pe
     stand.services.fault("jellyfin", Fault(drop=True, times=None))
     said = await rechecked(alice, 2)
     assert "What run 2 found failed" in said
-    assert "check that it runs" in said
+    assert "check the port" in said
     assert "nothing under this id" not in said
 
 
