@@ -323,6 +323,16 @@ def test_a_second_list_is_not_passed_over(second: str) -> None:
         read(body.encode(), itertools.repeat(100), Row, envelope=True)
 
 
+def test_a_broken_record_does_not_cost_its_neighbours_a_second_look() -> None:
+    """What the decoder has refused once is not handed to it again from each record on."""
+    texts = [FINE % number for number in range(80_000)]
+    texts[-3] = '{"Id":}'
+    started = time.process_time()
+    rows = read(f"[{','.join(texts)}]".encode(), itertools.repeat(2 * MIB), Row, envelope=False)
+    assert [isinstance(row, Broken) for row in rows].count(True) == 1
+    assert time.process_time() - started < 5
+
+
 @pytest.mark.parametrize("size", [1, 1000, MIB])
 def test_the_time_does_not_grow_with_the_square(size: int) -> None:
     """Minified records full of what looks like their ends take as long as any other text.
