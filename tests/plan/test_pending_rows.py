@@ -80,7 +80,9 @@ def passed(life: Life) -> dict[int, PassReason]:
 
 def test_a_new_row_holds_what_is_known_of_its_title() -> None:
     """From the Radarr that knows the film, and of its request no more than the person's name."""
-    film = a_film(year=1999, overview="A hacker.", poster_url="https://image.tmdb.org/t/p/1.jpg")
+    known = FILM._replace(imdb="tt0133093")
+    picture = "https://image.tmdb.org/t/p/1.jpg"
+    film = a_film(ids=known, year=1999, overview="A hacker.", poster_url=picture)
     grab = event(
         HistoryKind.GRABBED,
         quality="Bluray-1080p",
@@ -92,7 +94,7 @@ def test_a_new_row_holds_what_is_known_of_its_title() -> None:
     request = film_request(requested_by="bob")
     [row] = looked(request, arrs=[arr]).last.adds
     assert (row.title, row.year, row.overview) == ("The Matrix", 1999, "A hacker.")
-    assert (row.ids, row.seerr_id, row.arr_id) == (FILM, 9, 1)
+    assert (row.ids, row.seerr_id, row.arr_id) == (known, 9, 1)
     assert (row.requested_by, row.created_at) == ("bob", request.created_at)
     assert row.columns == {
         "qbit_hash": HASH,
@@ -681,6 +683,14 @@ def test_a_call_stands_until_the_service_says_otherwise() -> None:
         assert life.calls == {CALL.NOT_MONITORED}
     life.look(Pipeline(report, [WANTED]), MINUTE)
     assert life.calls == set()
+
+
+def test_what_a_new_row_called_for_stands_while_nothing_is_known() -> None:
+    """By then it has a number."""
+    life = looked(film_request(), arrs=[an_arr(a_film(monitored=False))])
+    assert [(one.row_id, one.request_id) for one in life.last.attention] == [(None, 9)]
+    life.look(Pipeline(SEERR_AWAY, [away(WANTED)]), MINUTE)
+    assert [(one.kind, one.row_id) for one in life.last.attention] == [(CALL.NOT_MONITORED, 1)]
 
 
 # --- whole lives, as the timeline tells them ---------------------------------------------------

@@ -69,7 +69,8 @@ class FollowedRows:
         measured.pop("doubt", None)
         measured |= self._unknown(row, was) | ({"doubt": doubt} if doubt else {})
         said = attention.of_row(row, state, judged, measured, case.requests, self._joined.now)
-        calls = was.calls if unknown else tuple(said)
+        stands = (one._replace(row_id=row.id, request_id=None) for one in was.calls)
+        calls = tuple(stands if unknown else said)
         self.attention += calls
         after = remembered(was, state, judged, measured, calls)
         requests = frozenset(request.id for request in case.requests)

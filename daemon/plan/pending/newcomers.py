@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from daemon.domain import Ids, MediaType, RequestState
 from daemon.pending import (
@@ -14,7 +14,6 @@ from daemon.pending import (
     PassReason,
     PendingMemory,
     PendingRow,
-    Timer,
 )
 from daemon.pipeline import SeerrMedia, SeerrRequest, SeerrStatus, SeerrTitle
 from daemon.plan.pending import attention, written
@@ -121,9 +120,7 @@ class Newcomers:
     def _add(self, requests: Sequence[SeerrRequest]) -> None:
         """One row for a title; the oldest request that is not in 4K speaks for it."""
         first = min(requests, key=lambda one: (one.is_4k, one.created_at, one.id))
-        asked = frozenset().union(*(one.seasons for one in requests))
-        case = self._joined.new_case(requests)
-        judged = self._joined.judged(case)
+        judged = self._joined.judged(self._joined.new_case(requests))
         state, about = judged.state, self._about(first, judged)
         reason = PassReason.UNCERTAIN if state is None else PassReason.TITLE_UNKNOWN
         if self._is_said_to_be_there(first, judged):
@@ -134,41 +131,12 @@ class Newcomers:
             return
         begun = Followed(state, frozenset(one.id for one in requests))
         measured = attention.timers(state, begun, judged)
-        calls = self._calls(first, about.title, state, judged, measured)
-        self.rows.append(
-            NewRow(
-                media_type=first.media_type,
-                ids=Ids(first.ids.tmdb, first.ids.tvdb or about.tvdb, first.ids.imdb),
-                title=about.title,
-                state=state,
-                created_at=first.created_at,
-                seerr_id=first.id,
-                followed=remembered(begun, state, judged, measured, calls),
-                year=about.year,
-                overview=about.overview,
-                poster_url=about.poster_url,
-                requested_by=first.requested_by,
-                seasons=tuple(sorted(asked)),
-                arr_id=written.primary(judged),
-                columns=written.download(judged),
-                gauges=gauges(judged, state),
-                events=written.begun(first, judged, state),
-            )
-        )
-
-    def _calls(
-        self,
-        request: SeerrRequest,
-        title: str,
-        state: RequestState,
-        judged: Judgement,
-        measured: Mapping[str, Timer],
-    ) -> tuple[Attention, ...]:
-        """What is to be said of a title at once, though its row has no number yet."""
-        row = PendingRow(0, request.media_type, request.ids, title, state)
-        found = attention.of_row(row, state, judged, measured, [request], self._joined.now)
-        self.attention += (one._replace(row_id=None, request_id=request.id) for one in found)
-        return ()
+        row = PendingRow(0, first.media_type, first.ids, about.title, state)
+        found = attention.of_row(row, state, judged, measured, requests, self._joined.now)
+        calls = tuple(one._replace(row_id=None, request_id=first.id) for one in found)
+        self.attention += calls
+        kept = remembered(begun, state, judged, measured, calls)
+        self.rows.append(_row(requests, first, state, about, judged, kept))
 
     def _is_said_to_be_there(self, request: SeerrRequest, judged: Judgement) -> bool:
         """Whether Seerr alone counts a film as available, so that nobody will look for it."""
@@ -191,6 +159,36 @@ class Newcomers:
                 found.title, found.year, found.overview, found.poster_url, found.ids.tvdb
             )
         return known if known and known.title else None
+
+
+def _row(
+    requests: Sequence[SeerrRequest],
+    first: SeerrRequest,
+    state: RequestState,
+    about: SeerrTitle,
+    judged: Judgement,
+    kept: Followed,
+) -> NewRow:
+    asked = frozenset().union(*(one.seasons for one in requests))
+    imdb = first.ids.imdb or next((view.title.ids.imdb for view in judged.views), None)
+    return NewRow(
+        media_type=first.media_type,
+        ids=Ids(first.ids.tmdb, first.ids.tvdb or about.tvdb, imdb),
+        title=about.title,
+        state=state,
+        created_at=first.created_at,
+        seerr_id=first.id,
+        followed=kept,
+        year=about.year,
+        overview=about.overview,
+        poster_url=about.poster_url,
+        requested_by=first.requested_by,
+        seasons=tuple(sorted(asked)),
+        arr_id=written.primary(judged),
+        columns=written.download(judged),
+        gauges=gauges(judged, state),
+        events=written.begun(first, judged, state),
+    )
 
 
 def _is_same(media_type: MediaType, some: Ids, others: Ids) -> bool:
