@@ -65,7 +65,7 @@ async def run(
                 parts.schedule.start()
                 notifier.ready(parts.heartbeat.status)
                 # A machine that sleeps at night would never verify its audit.
-                tasks.append(group.create_task(parts.schedule.do("housekeeping")))
+                tasks.append(group.create_task(parts.schedule.run_job("housekeeping")))
                 _log.info("daemon.ready", url=url)
                 ready(url)
                 await stop.wait()
@@ -86,19 +86,21 @@ def assemble(
     worker = Worker(service, feed, next_run)
     quick = QuickCheck(services.jellyfin, service, worker)
     schedule = Schedule(
-        worker, settings.sync, quick=quick.look, housekeeping=partial(_housekeeping, store)
+        worker, settings.sync, quick=quick.check, housekeeping=partial(_housekeeping, store)
     )
-    hints = HintDebouncer(worker, service, store, partial(schedule.do, "quick"), settings.webhook)
+    hints = HintDebouncer(
+        worker, service, store, partial(schedule.run_job, "quick"), settings.webhook
+    )
     watch: PendingWatch | None = None
     if settings.seerr is not None:  # it alone tells what is requested
         policy, number = pending_policy(settings), worker.take_number
         passes = PendingService(services, store, service.arrs, policy, health, number)
-        watch = PendingWatch(passes, settings.pending, settings.sync.quick, hints.expect)
-        worker.ended.append(watch.ran)
+        watch = PendingWatch(passes, settings.pending, settings.sync.quick, hints.on_import)
+        worker.on_end.append(watch.on_run_end)
     notifications = Notifications(settings.notify, f"{settings.http.address}/status")
     heartbeat = Heartbeat(worker, notifier)
-    worker.began.append(notifications.began)
-    worker.ended.extend((schedule.ran, notifications.ended))
+    worker.on_start.append(notifications.began)
+    worker.on_end.extend((schedule.on_run_end, notifications.ended))
     health.changed.append(notifications.changed)
     parts = Dependencies(
         settings=settings,
@@ -107,7 +109,7 @@ def assemble(
         service=service,
         feed=feed,
         health=health,
-        intake=hints,
+        hints=hints,
         services=services,
         heartbeat=heartbeat,
         schedule=schedule,

@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn, TextIO, cast
 from daemon import __version__, errors, logs
 from daemon.domain import Actor, Outcome, RemovalPolicy, Trigger
 from daemon.report import words
-from daemon.report.check import findings, well
+from daemon.report.check import probe, run_checks
 from daemon.report.explain import linked, of_untracked, sentences
 from daemon.settings import Settings, load
 from daemon.store import (
@@ -41,7 +41,7 @@ from daemon.store.titles import TitleFacts
 _log = logs.logger(__name__)
 _EVENT: Final = ("seq", "at", "actor_name", "action", "target", "reason")
 _GLANCE: Final = 1.0
-_AT_ONCE: Final = 500
+_FOLLOW_BATCH: Final = 500
 _EXPLAINED: Final = 5
 
 
@@ -170,7 +170,7 @@ async def _check(options: argparse.Namespace, settings: Settings) -> int:
 
     found = []
     async with opening.open_services(settings) as services:
-        async for finding in findings(services, settings.database):
+        async for finding in run_checks(services, settings.database):
             found.append(finding)
             if not options.json:
                 _print([f"{'ok  ' if finding.good else 'BAD '}{finding.thing}: {finding.text}"])
@@ -252,7 +252,7 @@ async def _follow(settings: Settings, events: list[AuditEntry], *, as_json: bool
         if not events:
             await asyncio.sleep(_GLANCE)
         async with open_store_to_look(settings.database) as store:
-            events = await store.read(audit.after, seq, _AT_ONCE)
+            events = await store.read(audit.after, seq, _FOLLOW_BATCH)
 
 
 def _verdict(verdict: dict[str, Any]) -> str:
@@ -324,7 +324,7 @@ async def _backup(options: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _healthcheck(_: argparse.Namespace, settings: Settings) -> int:
-    good, detail = await well(settings.http.local)
+    good, detail = await probe(settings.http.local)
     _say(f"library-sync: {detail}")
     return Exit.DONE if good else Exit.FAILED
 

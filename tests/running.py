@@ -60,7 +60,7 @@ class Stand:
 
     async def run(self, scope: Scope = Scope()) -> SyncResult:
         """One run, to its end."""
-        result = await self.worker.ask(Trigger.ADMIN, ACTOR, scope).result
+        result = await self.worker.enqueue(Trigger.ADMIN, ACTOR, scope).result
         assert result is not None
         return result
 

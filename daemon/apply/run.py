@@ -53,7 +53,7 @@ from daemon.store.syncing import Tracked
 _log = logger(__name__)
 _SYSTEM = Actor("system", "library-sync")
 _MAX_LINES = 20
-_LAST_WORDS = 1.5
+_SHUTDOWN_GRACE = 1.5
 _PIECE = 5_000
 
 Publish = Callable[[Progress], None]
@@ -197,7 +197,7 @@ class SyncService:
                 history.begin, trigger, actor, pictures=pictures, kind=scope.kind, number=number
             )
         except asyncio.CancelledError:
-            async with _last_words():
+            async with _shutdown_deadline():
                 await store.write(history.interrupt_stale)  # the row was written all the same
             raise
         stats = RunStats()
@@ -211,7 +211,7 @@ class SyncService:
                 await self._guarded(run)
             except asyncio.CancelledError:
                 if not self.cancel_requested:
-                    async with _last_words():
+                    async with _shutdown_deadline():
                         await self._end(run, Outcome.INTERRUPTED, number, actor)
                     raise
                 return await self._end(run, Outcome.INTERRUPTED, number, actor)
@@ -501,10 +501,10 @@ async def _released(*lists: object) -> None:
 
 
 @asynccontextmanager
-async def _last_words() -> AsyncIterator[None]:
+async def _shutdown_deadline() -> AsyncIterator[None]:
     """Shutdown has a deadline; a run left open is closed by the next one."""
     with suppress(TimeoutError, StoreError):
-        async with asyncio.timeout(_LAST_WORDS):
+        async with asyncio.timeout(_SHUTDOWN_GRACE):
             yield
 
 

@@ -23,7 +23,7 @@ _PATIENCE = 5.0
 _OK = 200
 
 
-class Finding(NamedTuple):
+class CheckResult(NamedTuple):
     """What was found of one thing."""
 
     thing: str
@@ -31,38 +31,40 @@ class Finding(NamedTuple):
     text: str
 
 
-async def findings(services: Services, database: Path) -> AsyncIterator[Finding]:
+async def run_checks(services: Services, database: Path) -> AsyncIterator[CheckResult]:
     """Everything in order: the services, the clock, the file."""
     for one in services:
         yield await _asked(one)
     for application in APPLICATIONS.values():
         if application.name not in services.meters:
-            yield Finding(application.name, good=True, text="not configured; its ids stay empty")
+            yield CheckResult(
+                application.name, good=True, text="not configured; its ids stay empty"
+            )
     yield _clock(services.jellyfin.http.date)
-    yield await file_finding(database)
+    yield await check_file(database)
 
 
-async def _asked(service: Service) -> Finding:
+async def _asked(service: Service) -> CheckResult:
     name = service.http.service
     try:
         with foreseen(service):
-            return Finding(name, good=True, text=await service.check())
+            return CheckResult(name, good=True, text=await service.check())
     except ServiceError as error:
-        return Finding(name, good=False, text=str(error))
+        return CheckResult(name, good=False, text=str(error))
 
 
-def _clock(theirs: datetime | None) -> Finding:
+def _clock(theirs: datetime | None) -> CheckResult:
     if theirs is None:
-        return Finding("clock", good=True, text="not compared, Jellyfin did not answer")
+        return CheckResult("clock", good=True, text="not compared, Jellyfin did not answer")
     skew = (datetime.now(UTC) - theirs).total_seconds()
     if abs(skew) <= _MAX_SKEW:
-        return Finding("clock", good=True, text="agrees with Jellyfin's")
+        return CheckResult("clock", good=True, text="agrees with Jellyfin's")
     which = "ahead of" if skew > 0 else "behind"
     text = f"{abs(skew):.0f} s {which} Jellyfin's; let both machines keep time by NTP"
-    return Finding("clock", good=False, text=text)
+    return CheckResult("clock", good=False, text=text)
 
 
-async def file_finding(path: Path) -> Finding:
+async def check_file(path: Path) -> CheckResult:
     """Of a file that is there, SQLite's own check; of one that is not, whether it can be made."""
     where = f"{path} (SQLite {sqlite3.sqlite_version})"
     try:
@@ -70,23 +72,23 @@ async def file_finding(path: Path) -> Finding:
         if not is_there(path):
             return _place(path)
         if path.is_dir():
-            return Finding("file", good=False, text=f"{path} is a directory; name a file in it")
+            return CheckResult("file", good=False, text=f"{path} is a directory; name a file in it")
         _refuse_unwritable(path, path.parent)
         async with open_store_to_look(path, foreign=True) as store:
             await store.read(requests.refuse_foreign)
             held = await store.read(syncing.tracked)
             verdict = await store.read(database.quick_check)
     except DaemonError as error:
-        return Finding("file", good=False, text=str(error))
+        return CheckResult("file", good=False, text=str(error))
     sound = verdict == "ok"
-    return Finding("file", sound, f"{where}: {len(held.rows)} requests, quick check: {verdict}")
+    return CheckResult("file", sound, f"{where}: {len(held.rows)} requests, quick check: {verdict}")
 
 
-def _place(path: Path) -> Finding:
+def _place(path: Path) -> CheckResult:
     if not path.parent.is_dir():
-        return Finding("file", good=False, text=f"{path.parent} is no directory; make it")
+        return CheckResult("file", good=False, text=f"{path.parent} is no directory; make it")
     _refuse_unwritable(path.parent)
-    return Finding("file", good=True, text=f"{path} is not there yet; the first run makes it")
+    return CheckResult("file", good=True, text=f"{path} is not there yet; the first run makes it")
 
 
 def _refuse_unwritable(*places: Path) -> None:
@@ -95,7 +97,7 @@ def _refuse_unwritable(*places: Path) -> None:
             raise StorePermissionError(f"no permission to write {place.absolute()}")
 
 
-async def well(url: str) -> tuple[bool, str]:
+async def probe(url: str) -> tuple[bool, str]:
     """Whether a running daemon says that it is ready, and what it says."""
     timeout = aiohttp.ClientTimeout(total=_PATIENCE)
     try:

@@ -37,7 +37,7 @@ class _Request(NamedTuple):
     body: dict[str, Any] | None = None
 
 
-def shaped(shape: str, url: str, message: Message) -> _Request:
+def payload(shape: str, url: str, message: Message) -> _Request:
     """A message as a receiver of a certain kind wants it.
 
     ntfy takes JSON at its root with the topic in it, which the address ends in; Gotify and Apprise
@@ -80,20 +80,22 @@ class Notifications:
             return
         failed = result.outcome is Outcome.FAILED
         self._ping("/fail" if failed else "")
-        self._tell_failures(result, failed=failed)
+        self._notify_failures(result, failed=failed)
         plan = result.stats.waiting_plan
         if plan is not None and plan != self._held:
             text = f"{result.stats[Count.HELD]} changes wait for you; nothing of them was done."
-            self._tell("Removals are held", f"{text} Approve or discard: {self._page}/runs/{plan}")
+            self._notify(
+                "Removals are held", f"{text} Approve or discard: {self._page}/runs/{plan}"
+            )
         if not failed:
             self._held = plan
 
     def changed(self, service: ServiceHealth) -> None:
         """A service went down or recovered."""
         if service.up:
-            self._tell(f"{service.name} is back", "Runs go on as usual.")
+            self._notify(f"{service.name} is back", "Runs go on as usual.")
         else:
-            self._tell(f"{service.name} is away", service.problem)
+            self._notify(f"{service.name} is away", service.problem)
 
     async def serve(self) -> None:
         """Send, one after the other, forever."""
@@ -102,21 +104,21 @@ class Notifications:
             while True:
                 await _send(session, await self._queue.get())
 
-    def _tell_failures(self, result: SyncResult, *, failed: bool) -> None:
+    def _notify_failures(self, result: SyncResult, *, failed: bool) -> None:
         if failed:
             self._failed += 1
             if self._failed == _FAILURES:
                 failure = result.stats.failure
-                self._tell("Runs fail", failure.detail if failure else "See the status page.")
+                self._notify("Runs fail", failure.detail if failure else "See the status page.")
             return
         if self._failed >= _FAILURES:
-            self._tell("Runs succeed again", f"{result.stats.scanned} titles were read.")
+            self._notify("Runs succeed again", f"{result.stats.scanned} titles were read.")
         self._failed = 0
 
-    def _tell(self, title: str, text: str) -> None:
+    def _notify(self, title: str, text: str) -> None:
         if (url := self._settings.url) is not None:
             message = Message(f"Library Sync: {title}", text)
-            self._put(shaped(self._settings.shape, url.get_secret_value(), message))
+            self._put(payload(self._settings.shape, url.get_secret_value(), message))
 
     def _ping(self, suffix: str) -> None:
         if (url := self._settings.ping_url) is not None:

@@ -132,7 +132,7 @@ class SyncResult:
             "version": __version__,
             "configuration": self.configuration,
             "phases": self.phases,
-            "guard": _told(stats.guard),
+            "guard": _capped_rules(stats.guard),
             "listed": stats.listed,
             "folders_away": stats.folders_away,
             "server": stats.server,
@@ -164,7 +164,7 @@ def _capped(problems: list[str]) -> list[str]:
     return problems if more <= 0 else [*problems[:_MAX_DETAILS], f"and {more} more"]
 
 
-def _told(rules: Iterable[domain.Rule]) -> list[dict[str, Any]]:
+def _capped_rules(rules: Iterable[domain.Rule]) -> list[dict[str, Any]]:
     """Those that hold come first, so that of many none of them is left out."""
     holding_first = sorted(rules, key=lambda rule: not rule.why)
     return [rule._asdict() for rule in holding_first[:_MAX_RULES]]

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from daemon.errors import NotAnApiKeyError, RefusedKeyError, ServiceError, SettingsError
-from daemon.report.check import file_finding
+from daemon.report.check import check_file
 from daemon.settings import Key, address, credentials, is_instance, netloc
 from daemon.setup import finding
 from daemon.setup.files import Place
@@ -186,7 +186,7 @@ class Asking:
         while True:
             if not given:
                 given = self._questions.ask(_DATABASE, "The tracker's SQLite file", default)
-            found = await file_finding(self._place.data / given)
+            found = await check_file(self._place.data / given)
             if found.good:
                 break
             self._retry(SettingsError(found.text))

@@ -32,7 +32,7 @@ PROOF: Final = frozenset({"complete", "idle", "titles", "unusable", "trusted"})
 """Rules of the removal guard without which nothing can be said of what is absent."""
 
 
-_HIGHEST: Final = 2**63 - 1
+_INT64_MAX: Final = 2**63 - 1
 
 
 class Decided(NamedTuple):
@@ -117,7 +117,7 @@ class RunFilter(NamedTuple):
         """A condition for these runs below a number, and its values."""
         return where(
             {
-                "id < ?": _HIGHEST if before is None else before,
+                "id < ?": _INT64_MAX if before is None else before,
                 "outcome = ?": self.outcome,
                 "trigger = ?": self.trigger,
                 "started_at >= ?": self.since and _stamp(self.since),

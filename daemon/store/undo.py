@@ -19,7 +19,7 @@ from daemon.store.database import Store, Transaction
 
 _MERGED: Final = Reason.MERGE.meaning.audit
 _GONE: Final = {reason.meaning.audit for reason in (Reason.REMOVE, Reason.MERGE, Reason.WITHDRAW)}
-_AT_ONCE: Final = 50
+_BATCH: Final = 50
 _NEWEST: Final = 2**62
 _CHILDREN: Final = ("timeline_events", "episodes")
 
@@ -65,11 +65,11 @@ def _undo_part(
     rows = transaction.execute(
         "SELECT seq, action, target, before, after FROM sync_audit"
         f" WHERE run_id = ? AND action IN ({marks}) AND seq < ? ORDER BY seq DESC LIMIT ?",
-        (run_id, *UNDONE, below, _AT_ONCE),
+        (run_id, *UNDONE, below, _BATCH),
     ).fetchall()
     done = [_undone(transaction, *row[1:]) for row in rows]
     audit.append(transaction, *(_event(one, run_id, actor) for one in done))
-    return done, rows[-1][0] if len(rows) == _AT_ONCE else None
+    return done, rows[-1][0] if len(rows) == _BATCH else None
 
 
 def _event(one: Undone, run_id: int, actor: Actor) -> AuditEvent:

@@ -14,7 +14,7 @@ from typing import Final
 
 from daemon.triggers.queue import Worker
 
-_BEAT: Final = 0.5
+_INTERVAL: Final = 0.5
 _STUCK: Final = 1200.0
 """Seconds without progress after which a run is given up; a listing may take 900 of them."""
 
@@ -73,26 +73,26 @@ class Heartbeat:
     def __init__(self, worker: Worker, notifier: Notifier) -> None:
         self._worker = worker
         self._notifier = notifier
-        self._said = ""
+        self._last_status = ""
         self.lag = 0.0
 
     async def serve(self) -> None:
         """Beat, forever."""
         loop = asyncio.get_running_loop()
-        every = min(_BEAT, (self._notifier.watchdog_seconds or _BEAT) / 4)
+        every = min(_INTERVAL, (self._notifier.watchdog_seconds or _INTERVAL) / 4)
         while True:
             due = loop.time() + every
             await asyncio.sleep(every)
             self.lag = max(0.0, loop.time() - due)
             if self._worker.stuck_seconds < _STUCK:
                 self._notifier.alive()
-            self._tell()
+            self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         status = self.status
-        if status != self._said:
+        if status != self._last_status:
             self._notifier.status(status)
-            self._said = status
+            self._last_status = status
 
     @property
     def status(self) -> str:

@@ -31,24 +31,24 @@ from daemon.triggers.queue import Worker
 _log = logger(__name__)
 _ACTOR: Final = Actor("system", "webhook")
 _DAY: Final = 86_400.0
-_MAX_AT_ONCE: Final = 500
+_MAX_PER_RUN: Final = 500
 """Titles of one look; the others are looked at in the next ones."""
-_MAX_KEPT: Final = 100_000
+_MAX_HINTS: Final = 100_000
 """Ids that are kept until they are looked at; what is more waits for a full run."""
 _MAX_IMPORTS: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Pauses:
+class RetryDelays:
     """When to look again for what is not there to watch yet, all in seconds.
 
     Attributes:
         again: between looks at a title that was hinted at; the last one again and again.
-        coming: after an import, when Jellyfin is looked at for it.
+        after_import: after an import, when Jellyfin is looked at for it.
     """
 
     again: tuple[float, ...] = (10.0, 30.0, 90.0, 270.0, 600.0)
-    coming: tuple[float, ...] = (30.0, 60.0, 120.0, 180.0, 240.0, 300.0, 420.0, 600.0)
+    after_import: tuple[float, ...] = (30.0, 60.0, 120.0, 180.0, 240.0, 300.0, 420.0, 600.0)
 
 
 def due(first: float, last: float, quiet: float, at_most: float) -> float:
@@ -57,7 +57,7 @@ def due(first: float, last: float, quiet: float, at_most: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class HookFigures:
+class WebhookStats:
     """How webhooks fare."""
 
     state: str
@@ -70,7 +70,7 @@ class HookFigures:
 
 
 @dataclass(slots=True)
-class Statistics:
+class WebhookCounter:
     """What came in. Times are seconds of a clock that does not jump, but for `last_at`.
 
     Attributes:
@@ -98,11 +98,11 @@ class Statistics:
         self.totals[kind] += 1
 
     @property
-    def figures(self) -> HookFigures:
+    def figures(self) -> WebhookStats:
         """What is told of them to people and machines."""
         lags = sorted(self.lags)
         worst = lags[math.ceil(len(lags) * 0.99) - 1] if lags else None
-        return HookFigures(
+        return WebhookStats(
             state="receiving" if self.last_at else "never received",
             last_at=self.last_at.isoformat() if self.last_at else None,
             last_kind=self.last_kind or None,
@@ -123,7 +123,7 @@ class HintDebouncer:
         store: Store,
         quick: Callable[[], Awaitable[object]],
         webhook: Webhook,
-        pauses: Pauses | None = None,
+        delays: RetryDelays | None = None,
     ) -> None:
         self._worker = worker
         self._service = service
@@ -134,13 +134,13 @@ class HintDebouncer:
         self._hints: set[str] = set()
         self._first = self._last = 0.0
         self._again: dict[str, tuple[float, int]] = {}
-        self._coming: dict[ImportEvent, tuple[float, int]] = {}
-        self._looking = False
-        self._stirred = asyncio.Event()
-        self.statistics = Statistics()
-        self._pauses = pauses or Pauses()
+        self._imports: dict[ImportEvent, tuple[float, int]] = {}
+        self._busy = False
+        self._wakeup = asyncio.Event()
+        self.statistics = WebhookCounter()
+        self._delays = delays or RetryDelays()
 
-    def take(self, note: LibraryEvent) -> bool:
+    def add(self, note: LibraryEvent) -> bool:
         """Take a hint; False if another Jellyfin sent it."""
         self.statistics.count(note.kind)
         ours = self._service.server_id
@@ -149,15 +149,15 @@ class HintDebouncer:
                 _log.warning("webhook.wrong_server", server=note.server, expected=ours)
             self.statistics.foreign += 1
             return False
-        self._gather(note.ids)
+        self._add(note.ids)
         return True
 
-    def expect(self, coming: ImportEvent) -> None:
+    def on_import(self, event: ImportEvent) -> None:
         """Take the news that a title was imported: look for it until Jellyfin has it."""
-        self.statistics.count(coming.kind)
-        if len(self._coming) < _MAX_IMPORTS:
-            self._coming[coming] = (time.monotonic() + self._pauses.coming[0], 0)
-            self._stirred.set()
+        self.statistics.count(event.kind)
+        if len(self._imports) < _MAX_IMPORTS:
+            self._imports[event] = (time.monotonic() + self._delays.after_import[0], 0)
+            self._wakeup.set()
 
     async def serve(self) -> None:
         """Ask for runs as hints fall due, forever."""
@@ -165,52 +165,54 @@ class HintDebouncer:
             wait = self._next() - time.monotonic()
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, wait) if wait < _DAY else None):
-                    await self._stirred.wait()
-            self._stirred.clear()
-            self._act(time.monotonic())
+                    await self._wakeup.wait()
+            self._wakeup.clear()
+            self._enqueue_due(time.monotonic())
             await self._look_for_imports(time.monotonic())
 
-    def _gather(self, ids: Iterable[str]) -> None:
+    def _add(self, ids: Iterable[str]) -> None:
         now = time.monotonic()
         if not self._hints:
             self._first = now
         self._last = now
-        if len(self._hints) < _MAX_KEPT:
+        if len(self._hints) < _MAX_HINTS:
             self._hints.update(ids)
         for found in ids:
             self._again.pop(found, None)
-        self._stirred.set()
+        self._wakeup.set()
 
     def _next(self) -> float:
         """When something is due; far away while nothing is."""
-        if self._looking:
-            return min((when for when, _ in self._coming.values()), default=float("inf"))
+        if self._busy:
+            return min((when for when, _ in self._imports.values()), default=float("inf"))
         gathered = due(self._first, self._last, self._quiet, self._at_most)
-        moments = [when for when, _ in (*self._again.values(), *self._coming.values())]
+        moments = [when for when, _ in (*self._again.values(), *self._imports.values())]
         return min([*moments, *([gathered] if self._hints else [])], default=float("inf"))
 
-    def _act(self, now: float) -> None:
+    def _enqueue_due(self, now: float) -> None:
         """Look at what is due, a few hundred at a time: one run at a time, and all in the end."""
-        if self._looking:
+        if self._busy:
             return
         if self._hints and now >= due(self._first, self._last, self._quiet, self._at_most):
-            taken = frozenset(islice(self._hints, _MAX_AT_ONCE))
+            taken = frozenset(islice(self._hints, _MAX_PER_RUN))
             self._hints -= taken
-            self._ask(taken, now)
+            self._enqueue(taken, now)
             return
-        ripe = {found: n for found, (when, n) in self._again.items() if now >= when}
-        if ripe:
-            taken_again = dict(islice(ripe.items(), _MAX_AT_ONCE))
+        due_now = {found: n for found, (when, n) in self._again.items() if now >= when}
+        if due_now:
+            taken_again = dict(islice(due_now.items(), _MAX_PER_RUN))
             for found in taken_again:
                 del self._again[found]
-            self._ask(frozenset(taken_again), now, taken_again)
+            self._enqueue(frozenset(taken_again), now, taken_again)
 
-    def _ask(self, ids: frozenset[str], now: float, looks: Mapping[str, int] | None = None) -> None:
-        self._looking = True
-        ticket = self._worker.ask(Trigger.WEBHOOK, _ACTOR, Scope(ids))
-        ticket.result.add_done_callback(lambda done: self._ended(done, now, ids, looks or {}))
+    def _enqueue(
+        self, ids: frozenset[str], now: float, looks: Mapping[str, int] | None = None
+    ) -> None:
+        self._busy = True
+        ticket = self._worker.enqueue(Trigger.WEBHOOK, _ACTOR, Scope(ids))
+        ticket.result.add_done_callback(lambda done: self._on_result(done, now, ids, looks or {}))
 
-    def _ended(
+    def _on_result(
         self,
         done: asyncio.Future[SyncResult | None],
         asked: float,
@@ -218,8 +220,8 @@ class HintDebouncer:
         looks: Mapping[str, int],
     ) -> None:
         """What was not there to watch yet is looked at again, ever less often, until it is."""
-        self._looking = False
-        self._stirred.set()
+        self._busy = False
+        self._wakeup.set()
         if done.cancelled() or done.exception() or (result := done.result()) is None:
             return
         now = time.monotonic()
@@ -227,41 +229,41 @@ class HintDebouncer:
             self.statistics.lags.append(now - asked)
         early_ids = result.stats.early if result.kind == "hinted" else result.stats.early & ids
         for early in early_ids:
-            look = min(looks.get(early, -1) + 1, len(self._pauses.again) - 1)
-            if len(self._again) < _MAX_KEPT:
-                self._again.setdefault(early, (now + self._pauses.again[look], look))
+            look = min(looks.get(early, -1) + 1, len(self._delays.again) - 1)
+            if len(self._again) < _MAX_HINTS:
+                self._again.setdefault(early, (now + self._delays.again[look], look))
 
     async def _look_for_imports(self, now: float) -> None:
-        ripe = {coming: step for coming, (when, step) in self._coming.items() if now >= when}
+        due_now = {event: step for event, (when, step) in self._imports.items() if now >= when}
         try:
-            missing = [coming for coming in ripe if not await self._is_here(coming)]
+            missing = [event for event in due_now if not await self._has_arrived(event)]
         except StoreError as error:
             _log.warning("webhook.lookup_failed", error_kind=error.kind, error=str(error))
-            missing = list(ripe)  # the run that they ask for tells
-        moments = self._pauses.coming
-        for coming, step in ripe.items():
-            del self._coming[coming]
-            if coming in missing and step + 1 < len(moments):
+            missing = list(due_now)  # the run that they ask for tells
+        moments = self._delays.after_import
+        for event, step in due_now.items():
+            del self._imports[event]
+            if event in missing and step + 1 < len(moments):
                 pause = moments[step + 1] - moments[step]
-                self._coming[coming] = (now + pause, step + 1)
+                self._imports[event] = (now + pause, step + 1)
         if missing:
             await self._quick()
 
-    async def _is_here(self, coming: ImportEvent) -> bool:
+    async def _has_arrived(self, event: ImportEvent) -> bool:
         """Whether nobody waits for it any more; one season that is there is not another one.
 
         A copy that a further instance has imported is not there before its number is kept.
         """
-        item = LibraryItem("", coming.media_type, "", ids=coming.ids)
+        item = LibraryItem("", event.media_type, "", ids=event.ids)
         tracked = await self._store.read(syncing.tracked, [item])
-        kept = tracked.instance_ids.get(coming.instance, {})
+        kept = tracked.instance_ids.get(event.instance, {})
         mine = [
             row
             for row in tracked.rows
-            if row.media_type is coming.media_type
-            and same(row.media_type, row.ids, coming.ids) is True
+            if row.media_type is event.media_type
+            and same(row.media_type, row.ids, event.ids) is True
         ]
         return bool(mine) and all(
-            row.is_available and row.jellyfin_id and (not coming.instance or row.id in kept)
+            row.is_available and row.jellyfin_id and (not event.instance or row.id in kept)
             for row in mine
         )

@@ -18,7 +18,7 @@ from daemon.services.webhooks import ImportEvent
 from daemon.settings import Pending
 
 _SYSTEM: Final = Actor("system", "library-sync")
-_SETTLES: Final = 2.0
+_WEBHOOK_DELAY: Final = 2.0
 """Seconds from a webhook to the pass: what it tells of is not in the lists at once."""
 
 _log = logger(__name__)
@@ -29,7 +29,7 @@ class PendingWatch:
 
     Args:
         idle: between two passes while nothing moves.
-        expect: told of imports, so that Jellyfin is looked at.
+        on_import: told of imports, so that Jellyfin is looked at.
     """
 
     def __init__(
@@ -37,21 +37,21 @@ class PendingWatch:
         service: PendingService,
         pending: Pending,
         idle: timedelta,
-        expect: Callable[[ImportEvent], None],
+        on_import: Callable[[ImportEvent], None],
     ) -> None:
         self._service = service
         self._every = pending.every.total_seconds()
         self._progress = pending.progress.total_seconds()
         self._idle = max(idle.total_seconds(), self._every)
-        self._expect = expect
+        self._on_import = on_import
         self._hinted = asyncio.Event()
-        self._told: frozenset[object] = frozenset()
+        self._reported: frozenset[object] = frozenset()
 
     def hint(self) -> None:
         """Something has happened to a title on its way, or may have."""
         self._hinted.set()
 
-    def ran(self, result: SyncResult) -> None:
+    def on_run_end(self, result: SyncResult) -> None:
         """A full run ends with a pass: what it promoted is not on its way any more."""
         if result.kind == "full":
             self.hint()
@@ -62,7 +62,7 @@ class PendingWatch:
             hinted = self._hinted.is_set()
             self._hinted.clear()
             last = await self._look(Trigger.WEBHOOK if hinted else Trigger.INTERVAL)
-            await self._rest(last)
+            await self._wait(last)
 
     async def _look(self, trigger: Trigger) -> PassResult | None:
         try:
@@ -70,12 +70,12 @@ class PendingWatch:
         except DaemonError as error:
             _log.warning("pending.failed", error_kind=error.kind, error=str(error))
             return None
-        for media_type, ids in last.imported - self._told:
-            self._expect(ImportEvent("pending", media_type, ids))
-        self._told = frozenset(last.imported)
+        for media_type, ids in last.imported - self._reported:
+            self._on_import(ImportEvent("pending", media_type, ids))
+        self._reported = frozenset(last.imported)
         return last
 
-    async def _rest(self, last: PassResult | None) -> None:
+    async def _wait(self, last: PassResult | None) -> None:
         """Wait for the next pass; meanwhile downloads show how far they have come."""
         due = time.monotonic() + (self._every if last and last.moving else self._idle)
         step = self._progress if last and last.downloading else self._idle
@@ -83,7 +83,7 @@ class PendingWatch:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(step, left)):
                     await self._hinted.wait()
-                    await asyncio.sleep(_SETTLES)
+                    await asyncio.sleep(_WEBHOOK_DELAY)
             if self._hinted.is_set():
                 return
             if step < left:

@@ -21,7 +21,7 @@ from daemon.report.result import RunStats, SyncResult
 from daemon.store.rows import Timestamp
 
 _log = logger(__name__)
-_PACE: Final = 0.2
+_MIN_INTERVAL: Final = 0.2
 """Seconds between two pieces of news of one phase; what a thousand listeners are told costs."""
 
 
@@ -84,8 +84,8 @@ class Worker:
         feed: told what happens, after it was committed.
 
     Attributes:
-        began: called with each run's kind.
-        ended: called with each run's result.
+        on_start: called with each run's kind.
+        on_end: called with each run's result.
     """
 
     def __init__(self, service: SyncService, feed: Feed, next_number: int) -> None:
@@ -95,14 +95,14 @@ class Worker:
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[SyncResult] | None = None
         self._preview: asyncio.Future[SyncResult | None] | None = None
-        self._moved = self._told = time.monotonic()
+        self._last_progress = self._published = time.monotonic()
         self.running: QueuedRun | None = None
         self.waiting: QueuedRun | None = None
         self.last: SyncResult | None = None
-        self.began: list[Callable[[str], None]] = []
-        self.ended: list[Callable[[SyncResult], None]] = []
+        self.on_start: list[Callable[[str], None]] = []
+        self.on_end: list[Callable[[SyncResult], None]] = []
 
-    def ask(self, trigger: Trigger, actor: Actor, scope: Scope = Scope()) -> QueuedRun:
+    def enqueue(self, trigger: Trigger, actor: Actor, scope: Scope = Scope()) -> QueuedRun:
         """A run that begins after this call; shared with whoever asked since the last one began."""
         if self.waiting is None:
             future = asyncio.get_running_loop().create_future()
@@ -127,7 +127,7 @@ class Worker:
     def cancel(self, number: int) -> bool:
         """Stop a run, or let one that waits never begin; False if it is neither."""
         if self.waiting is not None and self.waiting.number == number:
-            _settle(self.waiting.result, None)
+            _resolve(self.waiting.result, None)
             self.waiting = None
             return True
         if self.running is None or self.running.number != number or self._task is None:
@@ -142,17 +142,17 @@ class Worker:
     @property
     def stuck_seconds(self) -> float:
         """How long the run that is going has not moved; 0 while none is."""
-        return time.monotonic() - self._moved if self.running else 0.0
+        return time.monotonic() - self._last_progress if self.running else 0.0
 
-    def progressed(self, progress: Progress) -> None:
+    def on_progress(self, progress: Progress) -> None:
         """Told by the run, after what it tells of was committed."""
-        self._moved = time.monotonic()
+        self._last_progress = time.monotonic()
         if self.running is None:
             return
         news = progress.phase is not self.running.progress.phase or progress.done == progress.total
         self.running.progress = progress
-        if news or self._moved - self._told >= _PACE:
-            self._told = self._moved
+        if news or self._last_progress - self._published >= _MIN_INTERVAL:
+            self._published = self._last_progress
             self._feed.publish("progress", asdict(self.running.status))
 
     async def serve(self) -> None:
@@ -162,32 +162,32 @@ class Worker:
                 await self._wanted.wait()
                 self._wanted.clear()
                 if self.waiting is not None:
-                    await self._one(self.waiting)
+                    await self._execute(self.waiting)
                 if self._preview is not None:
                     await self._dry_run(self._preview)
         finally:
             if self.waiting is not None:
-                _settle(self.waiting.result, None)
+                _resolve(self.waiting.result, None)
             if self._preview is not None:
-                _settle(self._preview, None)
+                _resolve(self._preview, None)
 
-    async def _one(self, ticket: QueuedRun) -> None:
+    async def _execute(self, ticket: QueuedRun) -> None:
         self.running, self.waiting = ticket, None
         self._service.cancel_requested = self._service.ending = False
-        self._moved = time.monotonic()
+        self._last_progress = time.monotonic()
         ticket.started_at = datetime.now(UTC)
         self._feed.publish("started", asdict(ticket.status))
-        for listener in self.began:
+        for listener in self.on_start:
             listener(ticket.scope.kind)
         asked = (ticket.trigger, ticket.actor, ticket.scope, ticket.number)
-        self._task = asyncio.create_task(self._service.run(*asked, self.progressed))
+        self._task = asyncio.create_task(self._service.run(*asked, self.on_progress))
         try:
             result = await self._task
-            _settle(ticket.result, result)
-            self._tell(result)
+            _resolve(ticket.result, result)
+            self._publish_result(result)
         except DaemonError as error:
-            _settle(ticket.result, error)
-            self._tell(_not_begun(ticket, error))
+            _resolve(ticket.result, error)
+            self._publish_result(_start_failed(ticket, error))
             if isinstance(error, FileReplacedError):
                 raise  # only a new start opens the file that is there now
         except asyncio.CancelledError:
@@ -195,28 +195,30 @@ class Worker:
             if serving is None or serving.cancelling():
                 raise
             # Only the run was cancelled, before it began.
-            result = _unseen(ticket, Outcome.INTERRUPTED, RunStats())
-            _settle(ticket.result, result)
-            self._tell(result)
+            result = _empty_result(ticket, Outcome.INTERRUPTED, RunStats())
+            _resolve(ticket.result, result)
+            self._publish_result(result)
         finally:
-            _settle(ticket.result, None)
+            _resolve(ticket.result, None)
             self._task, self.running = None, None
 
     async def _dry_run(self, end: asyncio.Future[SyncResult | None]) -> None:
         self._preview = None
         try:
-            _settle(end, await self._service.preview())
+            _resolve(end, await self._service.preview())
         finally:
-            _settle(end, None)
+            _resolve(end, None)
 
-    def _tell(self, result: SyncResult) -> None:
+    def _publish_result(self, result: SyncResult) -> None:
         self.last = result
         self._feed.publish("done", result.as_dict())
-        for listener in self.ended:
+        for listener in self.on_end:
             listener(result)
 
 
-def _settle(asked: asyncio.Future[SyncResult | None], end: SyncResult | DaemonError | None) -> None:
+def _resolve(
+    asked: asyncio.Future[SyncResult | None], end: SyncResult | DaemonError | None
+) -> None:
     """Tell whoever waits; a waiter that was cancelled may have settled it by that."""
     if asked.done():
         return
@@ -227,12 +229,12 @@ def _settle(asked: asyncio.Future[SyncResult | None], end: SyncResult | DaemonEr
         asked.set_result(end)
 
 
-def _not_begun(ticket: QueuedRun, error: DaemonError) -> SyncResult:
+def _start_failed(ticket: QueuedRun, error: DaemonError) -> SyncResult:
     """The end of a run of which not even its own row could be written."""
     _log.error("run.start_failed", run=ticket.number, error_kind=error.kind, error=str(error))
     failure = SourceFailure("Tracker", error.kind, str(error))
-    return _unseen(ticket, Outcome.FAILED, RunStats(failure=failure))
+    return _empty_result(ticket, Outcome.FAILED, RunStats(failure=failure))
 
 
-def _unseen(ticket: QueuedRun, outcome: Outcome, stats: RunStats) -> SyncResult:
+def _empty_result(ticket: QueuedRun, outcome: Outcome, stats: RunStats) -> SyncResult:
     return SyncResult(outcome, stats, ticket.number, 0, {}, ticket.scope.kind)

@@ -33,7 +33,7 @@ class QuickCheck:
         self._service = service
         self._worker = worker
 
-    async def look(self) -> str:
+    async def check(self) -> str:
         """Look once, and say what it came to.
 
         Pointless while a run goes, or before the library was read.
@@ -61,24 +61,24 @@ class QuickCheck:
         saved = await self._jellyfin.saved_since(baseline.date - _OVERLAP, _MAX_SAVED)
         date = self._jellyfin.http.date or baseline.date
         counts = await self._jellyfin.counts()
-        if baseline.counts is None or not _explained(baseline.counts, counts, saved):
+        if baseline.counts is None or not _accounted_for(baseline.counts, counts, saved):
             self._service.rescan_wanted = True
         if self._service.rescan_wanted and not (await self._jellyfin.activity()).scanning:
-            ticket = self._worker.ask(Trigger.QUICK, _SYSTEM)
+            ticket = self._worker.enqueue(Trigger.QUICK, _SYSTEM)
             return f"a full sync is needed: run {ticket.number}"
         self._service.baseline = Baseline(date, counts)
         _log.debug("quick_check.done", saved=saved.total)
         later = " and a full sync follows once Jellyfin is idle" * self._service.rescan_wanted
         if saved.total > _MAX_SAVED or len(saved.ids) > MAX_HINTS:
-            ticket = self._worker.ask(Trigger.QUICK, _SYSTEM)
+            ticket = self._worker.enqueue(Trigger.QUICK, _SYSTEM)
             return f"{saved.total:,} items were saved: run {ticket.number} reads the library"
         if not saved.ids:
             return f"nothing has changed{later}"
-        ticket = self._worker.ask(Trigger.QUICK, _SYSTEM, Scope(saved.ids))
+        ticket = self._worker.enqueue(Trigger.QUICK, _SYSTEM, Scope(saved.ids))
         return f"run {ticket.number} looks at {count(saved.total, 'saved item')}{later}"
 
 
-def _explained(before: Counts, now: Counts, saved: Saved) -> bool:
+def _accounted_for(before: Counts, now: Counts, saved: Saved) -> bool:
     """Whether what was saved accounts for what was gained; a loss is never accounted for."""
     return all(
         old <= new <= old + arrived

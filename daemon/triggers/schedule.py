@@ -25,7 +25,7 @@ from daemon.triggers.queue import Worker
 
 _log = logger(__name__)
 _SYSTEM: Final = Actor("system", "schedule")
-_PAUSES: Final = (60.0, 300.0, 900.0)
+_RETRY_DELAYS: Final = (60.0, 300.0, 900.0)
 _RETRYABLE: Final = {SCANNING, INCOMPLETE, IMPLAUSIBLE} | {
     error.kind
     for error in (
@@ -49,7 +49,7 @@ _DRIFT: Final = 30.0
 _JITTER: Final = 10
 _NIGHT: Final = CronTrigger(hour=3, minute=40, jitter=1200, timezone=UTC)
 
-_REMEMBERED: Final = 10
+_MAX_HISTORY: Final = 10
 PAUSABLE: Final = ("full", "quick")
 """The jobs that can be paused."""
 
@@ -58,7 +58,7 @@ Work = Callable[[], Awaitable[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class JobRun:
     """What a job came to: since when, in how many seconds, in words, and whether it was well."""
 
     at: datetime
@@ -78,14 +78,14 @@ class Job:
 
     work: Work
     paused: bool = False
-    done: deque[Done] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    done: deque[JobRun] = field(default_factory=lambda: deque(maxlen=_MAX_HISTORY))
 
 
 class Schedule:
     """The jobs of the daemon.
 
     Args:
-        pauses: seconds before a run that failed is tried again; after the last, the same again.
+        delays: seconds before a run that failed is tried again; after the last, the same again.
 
     Attributes:
         jobs: by name: full, quick, housekeeping.
@@ -98,12 +98,12 @@ class Schedule:
         *,
         quick: Work,
         housekeeping: Work,
-        pauses: Sequence[float] = _PAUSES,
+        delays: Sequence[float] = _RETRY_DELAYS,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._worker = worker
         self._sync = sync
-        self._pauses = pauses
+        self._delays = delays
         self._clock = clock
         self._failures = 0
         self._failing_since: datetime | None = None
@@ -122,7 +122,7 @@ class Schedule:
         """Begin, with a full run at once where that is wanted."""
         self._scheduler.start()
         if self._sync.on_start:
-            self._worker.ask(Trigger.START, _SYSTEM)
+            self._worker.enqueue(Trigger.START, _SYSTEM)
 
     def stop(self) -> None:
         """Stop scheduling."""
@@ -139,7 +139,7 @@ class Schedule:
         """When a job is due; None where it is not."""
         return getattr(self._scheduler.get_job(name), "next_run_time", None)
 
-    async def do(self, name: str) -> Done:
+    async def run_job(self, name: str) -> JobRun:
         """Do a job, now; what it came to is kept."""
         job, at, began = self.jobs[name], self._clock(), time.monotonic()
         try:
@@ -149,8 +149,8 @@ class Schedule:
             if not isinstance(error, errors.ServiceError):  # of which health tells, once
                 _log.warning("job.failed", job=name, error_kind=error.kind, error=words)
         if name == "quick" and good:
-            self._contact()
-        done = Done(at, time.monotonic() - began, words, good)
+            self._on_jellyfin_up()
+        done = JobRun(at, time.monotonic() - began, words, good)
         job.done.append(done)
         return done
 
@@ -160,7 +160,7 @@ class Schedule:
         if self._scheduler.get_job(name):
             self._scheduler.pause_job(name)
         if name == "full":
-            self._forget_retry()
+            self._cancel_retry()
 
     def resume(self, name: str) -> None:
         """Let a job that was paused come again when it is due."""
@@ -168,19 +168,19 @@ class Schedule:
         if self._scheduler.get_job(name):
             self._scheduler.resume_job(name)
 
-    def ran(self, result: SyncResult) -> None:
+    def on_run_end(self, result: SyncResult) -> None:
         """Told how a run ended: what can heal by itself is tried again before the interval.
 
         A hinted run that failed has lost its hints, which a full one makes up for.
         """
         lost = result.outcome is Outcome.FAILED and not self._scheduler.get_job("retry")
         if result.kind != "full" and result.outcome in {Outcome.OK, Outcome.PARTIAL}:
-            self._contact()
+            self._on_jellyfin_up()
         if result.outcome is Outcome.INTERRUPTED or (result.kind != "full" and not lost):
             return
-        if result.outcome is Outcome.OK or not _kinds(result) & _RETRYABLE:
+        if result.outcome is Outcome.OK or not _failure_kinds(result) & _RETRYABLE:
             self._failures, self._failing_since = 0, None
-            self._forget_retry()
+            self._cancel_retry()
         elif not self.jobs["full"].paused:
             failure = result.stats.failure
             self._retry_later(starting=failure is not None and failure.kind in _STARTING)
@@ -194,14 +194,14 @@ class Schedule:
         self._failing_since = (self._failing_since or now) if starting else None
         if self._failing_since is not None and now - self._failing_since < _STARTS_WITHIN:
             self._failures = 0
-        due = now + timedelta(seconds=self._pauses[min(self._failures, len(self._pauses) - 1)])
+        due = now + timedelta(seconds=self._delays[min(self._failures, len(self._delays) - 1)])
         if planned is not None and planned <= due:
             return
         self._failures += 1
         self._scheduler.add_job(self._retry, DateTrigger(due), id="retry", replace_existing=True)
         _log.debug("run.retry_scheduled", seconds=round((due - now).total_seconds()))
 
-    def _contact(self) -> None:
+    def _on_jellyfin_up(self) -> None:
         """Jellyfin answers: a run that waits for that need not wait any longer."""
         if self._failing_since is not None and self.next_of("retry") is not None:
             self._failing_since = None
@@ -224,7 +224,7 @@ class Schedule:
 
     def clock_jumped(self) -> None:
         """Let no job wait for longer than its interval from now."""
-        now, pause = self._clock(), timedelta(seconds=self._pauses[-1])
+        now, pause = self._clock(), timedelta(seconds=self._delays[-1])
         longest = {"full": self._sync.every, "quick": self._sync.quick, "retry": pause}
         for name, every in longest.items():
             due = self.next_of(name)
@@ -233,24 +233,24 @@ class Schedule:
         self._scheduler.wakeup()
 
     def _add(self, name: str, trigger: BaseTrigger) -> None:
-        self._scheduler.add_job(self.do, trigger, [name], id=name)
+        self._scheduler.add_job(self.run_job, trigger, [name], id=name)
 
-    def _forget_retry(self) -> None:
+    def _cancel_retry(self) -> None:
         if self._scheduler.get_job("retry"):
             self._scheduler.remove_job("retry")
 
     async def _full(self) -> str:
-        return f"run {self._worker.ask(Trigger.INTERVAL, _SYSTEM).number}"
+        return f"run {self._worker.enqueue(Trigger.INTERVAL, _SYSTEM).number}"
 
     async def _retry(self) -> None:
-        self._worker.ask(Trigger.RETRY, _SYSTEM)
+        self._worker.enqueue(Trigger.RETRY, _SYSTEM)
 
 
 def _every(every: timedelta) -> IntervalTrigger:
     return IntervalTrigger(seconds=int(every.total_seconds()), timezone=UTC, jitter=_JITTER)
 
 
-def _kinds(result: SyncResult) -> set[str]:
+def _failure_kinds(result: SyncResult) -> set[str]:
     """What was missing, by the stable words for it."""
     failure = [result.stats.failure] if result.stats.failure else []
     return {gap.kind for gap in (*result.stats.gaps, *failure)}

@@ -10,14 +10,14 @@ from typing import Final
 
 from aiohttp import web
 
-from daemon.triggers.hints import HookFigures
+from daemon.triggers.hints import WebhookStats
 from daemon.triggers.queue import RunStatus
 from daemon.web import actions, admin, hooks, machines, models, pages
 from daemon.web.auth import AdminAuth, RateLimiter, WebhookAuth
 from daemon.web.events import STREAM, events
 from daemon.web.metrics import CONTENT_TYPE
 from daemon.web.openapi import described
-from daemon.web.problems import dress, front
+from daemon.web.problems import add_headers, request_middleware
 from daemon.web.rights import Rights
 from daemon.web.routes import Answer, Context, Dependencies, Limits, Replies, Route
 from daemon.web.server import listening, while_served
@@ -61,7 +61,7 @@ ROUTES: Final = (
     Route("GET", "/admin/titles/{request_id}", admin.title, {200: models.TitleDetail}, (404,)),
     Route("GET", "/admin/attention", admin.attention, {200: models.Attention}),
     Route("POST", "/admin/attention", actions.settle, _SETTLED, (409,)),
-    Route("GET", "/admin/hooks", hooks.state, {200: HookFigures}),
+    Route("GET", "/admin/hooks", hooks.state, {200: WebhookStats}),
     Route("POST", "/admin/hooks/test", hooks.test, {200: hooks.HookTest}, (409,)),
     _hook("jellyfin", hooks.jellyfin),
     _hook("radarr", hooks.arr),
@@ -84,7 +84,7 @@ def application(parts: Dependencies) -> web.Application:
     rights = Rights(sessions, parts.services.jellyfin.accounts.users, parts.monotonic)
     site = Context(
         parts=parts,
-        gate=AdminAuth(
+        admin_auth=AdminAuth(
             parts.services.jellyfin.accounts,
             parts.store,
             http,
@@ -92,12 +92,12 @@ def application(parts: Dependencies) -> web.Application:
             parts.monotonic,
             rights.administrator,
         ),
-        door=WebhookAuth(parts.settings.webhook, failures),
+        webhook_auth=WebhookAuth(parts.settings.webhook, failures),
         closing=asyncio.Event(),
         boot=secrets.token_hex(4),
         description=described(ROUTES, http.base_path),
     )
-    layers = [while_served, front(http.trusted_proxies)]
+    layers = [while_served, request_middleware(http.trusted_proxies)]
     made = web.Application(middlewares=layers, client_max_size=_MAX_BYTES)
     for route in ROUTES:
         add, path = made.router.add_route, http.base_path + route.path
@@ -105,7 +105,7 @@ def application(parts: Dependencies) -> web.Application:
         if route.method == "GET" and STREAM not in route.replies.values():
             add("HEAD", path, route.handler(site))
     pages.add(made, site, sessions, rights, failures)
-    made.on_response_prepare.append(dress)
+    made.on_response_prepare.append(add_headers)
 
     async def close(_: web.Application) -> None:
         site.closing.set()

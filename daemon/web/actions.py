@@ -35,7 +35,7 @@ async def approve(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
     await _close(call, PlanState.APPROVED)
     held = plan.titles if plan else []
     scope = Scope(approved=_rows(held, HeldKind.REMOVE), unlinks=_rows(held, HeldKind.UNLINK))
-    ticket = parts.worker.ask(Trigger.ADMIN, call.actor, scope)
+    ticket = parts.worker.enqueue(Trigger.ADMIN, call.actor, scope)
     return call.accepted(ticket.status, ticket.number)
 
 
@@ -197,7 +197,7 @@ async def _keep(
 
 def _run(call: ApiRequest[Any, Any], scope: Scope) -> int:
     """The number of a full run that goes by what the admin has said."""
-    return call.site.parts.worker.ask(Trigger.ADMIN, call.actor, scope).number
+    return call.site.parts.worker.enqueue(Trigger.ADMIN, call.actor, scope).number
 
 
 async def look(call: ApiRequest[Any, Any], target: str, jellyfin_id: str | None) -> QueuedRun:
@@ -209,7 +209,7 @@ async def look(call: ApiRequest[Any, Any], target: str, jellyfin_id: str | None)
     if jellyfin_id is None:
         raise Problem(409, "Jellyfin has no id for it; the next full sync looks for it.")
     scope = Scope(frozenset({jellyfin_id}))
-    ticket = call.site.parts.worker.ask(Trigger.ADMIN, call.actor, scope)
+    ticket = call.site.parts.worker.enqueue(Trigger.ADMIN, call.actor, scope)
     await call.record("title.rechecked", target, ticket.number)
     return ticket
 

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from aiohttp import web
 
 Networks = Sequence[IPv4Network | IPv6Network]
-_OF_ONE_HOUSE = 64
+_IPV6_PREFIX = 64
 
 
 def address_of(request: web.Request, trusted: Networks) -> str:
@@ -28,12 +28,12 @@ def address_of(request: web.Request, trusted: Networks) -> str:
     return str(nearest or "unknown")
 
 
-def house(address: str) -> str:
+def rate_limit_key(address: str) -> str:
     """What one client has all of: an IPv4 address, or a /64 of IPv6."""
     parsed = _parsed(address)
     if not isinstance(parsed, IPv6Address):
         return address
-    return str(ip_network((parsed, _OF_ONE_HOUSE), strict=False))
+    return str(ip_network((parsed, _IPV6_PREFIX), strict=False))
 
 
 @lru_cache(maxsize=1024)

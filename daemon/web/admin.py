@@ -33,7 +33,7 @@ async def sync(call: ApiRequest[models.SyncQuery, models.SyncBody]) -> web.Strea
         await call.record("sync.previewed", "library")
         preview = call.site.parts.worker.preview()
         return _ended(await _result(call.site, preview, "the dry run"))
-    ticket = call.site.parts.worker.ask(Trigger.ADMIN, call.actor)
+    ticket = call.site.parts.worker.enqueue(Trigger.ADMIN, call.actor)
     await call.record("sync.asked", f"run {ticket.number}", ticket.number)
     if not call.query.wait:
         return call.accepted(ticket.status, ticket.number)

@@ -24,16 +24,16 @@ from daemon.services.jellyfin_auth import JellyfinAuth, TokenOwner, TokenStatus
 from daemon.settings import Http, Webhook
 from daemon.store import Store, audit
 from daemon.store.audit import AuditEvent
-from daemon.web.address import house
-from daemon.web.problems import ACTOR, ADDRESS, STRANGER, Problem, unavailable
+from daemon.web.address import rate_limit_key
+from daemon.web.problems import ACTOR, ADDRESS, ANONYMOUS, Problem, unavailable
 from daemon.web.rights import EndedError
 
 _MINUTE: Final = 60.0
 _MAX_ADDRESSES: Final = 4096
 _MAX_NOTES: Final = 60
 _MAX_KNOWN: Final = 256
-_AT_ONCE: Final = 4
-_DOWN_FOR: Final = 2.0
+_MAX_CONCURRENT: Final = 4
+_RETRY_AFTER_DOWN: Final = 2.0
 _OTHER_SITES: Final = frozenset({"cross-site", "same-site"})
 _TOKEN: Final = re.compile(r"[0-9A-Za-z-]{1,128}")
 _IN_HEADER: Final = re.compile(r'(?:^|[\s,])Token="?([^",]*)"?')
@@ -91,7 +91,7 @@ class RateLimiter:
 
     def wait(self, address: str, credential: Credential) -> int:
         """Seconds until this address may try again with such a credential; 0 if it may now."""
-        minute = self._minutes.get((house(address), credential))
+        minute = self._minutes.get((rate_limit_key(address), credential))
         if minute is None or minute.failures < self._most:
             return 0
         return max(0, math.ceil(minute.ends - self._now()))
@@ -117,7 +117,7 @@ class RateLimiter:
         return True
 
     def _minute(self, address: str, credential: Credential | None = None) -> _Minute:
-        key = (house(address), credential)
+        key = (rate_limit_key(address), credential)
         minute = self._minutes.get(key)
         if minute is None or minute.ends <= self._now():
             self._minutes.pop(key, None)
@@ -152,7 +152,7 @@ class AdminAuth:
         token = http.admin_token
         self._own = None if token is None else _digest(token.get_secret_value())
         self._known: OrderedDict[bytes, tuple[float, Actor]] = OrderedDict()
-        self._asking = asyncio.Semaphore(_AT_ONCE)
+        self._asking = asyncio.Semaphore(_MAX_CONCURRENT)
         self._down_until = 0.0
 
     async def authenticate(self, request: web.Request) -> None:
@@ -201,7 +201,7 @@ class AdminAuth:
             # A question costs Jellyfin something: an unknown token is not asked about in a flood.
             self._failures.limit(request, Credential.JELLYFIN_TOKEN)
             bearer = await self._asked(token)
-        actor = Actor("user", bearer.name) if bearer.name else STRANGER
+        actor = Actor("user", bearer.name) if bearer.name else ANONYMOUS
         if bearer.standing is not TokenStatus.ADMINISTRATOR:
             request[ACTOR] = actor
             raise self._refusal(request, Credential.JELLYFIN_TOKEN, bearer.standing)
@@ -211,7 +211,7 @@ class AdminAuth:
         return actor
 
     def _remembered(self, digest: bytes) -> Actor | None:
-        until, actor = self._known.get(digest, (0.0, STRANGER))
+        until, actor = self._known.get(digest, (0.0, ANONYMOUS))
         if until > self._now():
             return actor
         self._known.pop(digest, None)
@@ -224,7 +224,7 @@ class AdminAuth:
                 return await self._jellyfin.who_is(token)
             except ServiceError as error:
                 _log.warning("auth.unavailable", error_kind=error.kind, error=str(error))
-                self._down_until = self._now() + _DOWN_FOR
+                self._down_until = self._now() + _RETRY_AFTER_DOWN
         raise unavailable("Jellyfin cannot be asked at present who you are")
 
     async def _note(self, request: web.Request, action: str, reason: str) -> None:

@@ -71,7 +71,7 @@ async def _confirmed(call: PlainRequest, last: float) -> float:
     now = call.site.parts.monotonic()
     if now < last + _CONFIRM_EVERY:
         return last
-    await call.site.gate.authenticate(call.request)
+    await call.site.admin_auth.authenticate(call.request)
     return now
 
 

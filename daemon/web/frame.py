@@ -36,8 +36,8 @@ _HEADERS: Final = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-_FOR_EVER: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
-_ONE_MORE_STEP: Final = '<!doctype html><title>Library Sync</title><a href="{}">Go on</a>'
+_IMMUTABLE: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
+_RELOAD_PAGE: Final = '<!doctype html><title>Library Sync</title><a href="{}">Go on</a>'
 _TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _OLD_FORM: Final = (
     "This form is too old, or does not come from this page."
@@ -177,7 +177,7 @@ class Renderer:
         if (body := self._assets.get(name)) is None:
             raise web.HTTPNotFound
         kind = _TYPES[name.rpartition(".")[2]]
-        return web.Response(body=body, content_type=kind, charset="utf-8", headers=_FOR_EVER)
+        return web.Response(body=body, content_type=kind, charset="utf-8", headers=_IMMUTABLE)
 
     def _asset(self, name: str) -> str:
         version = hashlib.sha256(self._assets[name]).hexdigest()[:10]
@@ -191,7 +191,7 @@ class Renderer:
         here = request.path_qs.removeprefix(self.base)
         if request.method != "POST" and request.headers.get("Sec-Fetch-Site") == "cross-site":
             where = self.base + here
-            text = _ONE_MORE_STEP.format(html.escape(where))
+            text = _RELOAD_PAGE.format(html.escape(where))
             headers = {**_HEADERS, "Refresh": f"0; url={where}"}
             return web.Response(text=text, content_type="text/html", headers=headers)
         if request.method == "POST":
@@ -216,8 +216,8 @@ def _environment(**values: Any) -> jinja2.Environment:
         kinds=view.KINDS,
         reasons=reasons.words,
         counts=[one for one in reasons.Count if one is not reasons.Count.SKIPPED],
-        because=view.because,
-        came_to=view.came_to,
+        cause=view.cause,
+        summary=view.summary,
         would=view.would,
         duration=view.duration,
         **values,

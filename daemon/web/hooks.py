@@ -24,7 +24,7 @@ async def jellyfin(call: PlainRequest) -> web.StreamResponse:
     """Take a hint of Jellyfin's webhook plugin; any content type will do."""
     if (note := _read(call, jellyfin_note)) is None:
         return web.Response(status=204)
-    call.site.parts.intake.take(note)
+    call.site.parts.hints.add(note)
     return reply(Taken(note.kind), 202)
 
 
@@ -46,7 +46,7 @@ async def further_arr(call: ApiRequest[InstanceRef, RequestModel]) -> web.Stream
 def _imported(call: ApiRequest[Any, Any], instance: str = "") -> web.StreamResponse:
     if (coming := _read(call, arr_note)) is None:
         return reply(Taken(""))
-    call.site.parts.intake.expect(coming._replace(instance=instance))
+    call.site.parts.hints.on_import(coming._replace(instance=instance))
     return reply(Taken(coming.kind), 202)
 
 
@@ -54,13 +54,13 @@ def _read(call: ApiRequest[Any, Any], understand: Callable[[bytes], _Note]) -> _
     try:
         return understand(call.raw)
     except HookError as error:
-        call.site.parts.intake.statistics.count("unreadable")
+        call.site.parts.hints.statistics.count("unreadable")
         raise Problem(400, str(error)) from None
 
 
 async def state(call: PlainRequest) -> web.StreamResponse:
     """What came in lately, and how long it took from a hint to its row."""
-    return reply(call.site.parts.intake.statistics.figures)
+    return reply(call.site.parts.hints.statistics.figures)
 
 
 @dataclass(frozen=True, slots=True)

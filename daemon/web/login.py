@@ -21,11 +21,11 @@ from daemon.store import audit
 from daemon.store.audit import AuditEvent
 from daemon.web.auth import Credential, RateLimiter
 from daemon.web.frame import PageRequest, Renderer
-from daemon.web.problems import ACTOR, ADDRESS, STRANGER, Problem
+from daemon.web.problems import ACTOR, ADDRESS, ANONYMOUS, Problem
 from daemon.web.routes import Context
 from daemon.web.sessions import Sessions
 
-_AT_ONCE: Final = 4
+_MAX_CONCURRENT: Final = 4
 _MAX_CODES: Final = 64
 _LONGEST: Final = 512
 _NEXT: Final = re.compile(r"/status(?!.*\.\.)(/[A-Za-z0-9/.-]*)?(\?[A-Za-z0-9=&%+._:-]*)?")
@@ -34,7 +34,7 @@ _DENIED: Final = {
     TokenStatus.BARRED: "Jellyfin does not let this user in at present.",
 }
 _AWAY: Final = "Jellyfin cannot be asked at present who you are. Try again in a moment."
-_AMISS: Final = "Jellyfin does not answer as it should. The log says why, or `library-sync check`."
+_BROKEN: Final = "Jellyfin does not answer as it should. The log says why, or `library-sync check`."
 _UNWRITTEN: Final = "The tracker's file cannot be written, so nobody can log in. See the log."
 _OFF: Final = "Quick Connect is switched off in Jellyfin. Log in with name and password."
 _EXPIRED: Final = "This code is not valid any more. Begin again."
@@ -76,7 +76,7 @@ class Login:
         self._failures = failures
         self._accounts = site.parts.services.jellyfin.accounts
         self._device = device
-        self._asking = asyncio.Semaphore(_AT_ONCE)
+        self._asking = asyncio.Semaphore(_MAX_CONCURRENT)
         self._codes: OrderedDict[str, _Code] = OrderedDict()
 
     async def show(self, request: web.Request) -> web.StreamResponse:
@@ -115,7 +115,7 @@ class Login:
         except ServiceError as error:
             _log.warning("auth.unavailable", error_kind=error.kind, error=str(error))
             passing = error.retryable or isinstance(error, TimedOutError)
-            return self._form(request, 503, _AWAY if passing else _AMISS)
+            return self._form(request, 503, _AWAY if passing else _BROKEN)
         except StoreError as error:
             _log.error("audit.write_failed", error_kind=error.kind, error=str(error))
             return self._form(request, 503, _UNWRITTEN)
@@ -193,17 +193,17 @@ class Login:
 
     async def _record(self, request: web.Request, action: str, reason: str) -> None:
         """What was typed is not in it: people type passwords into the wrong field."""
-        actor, after = request.get(ACTOR, STRANGER), {"address": request[ADDRESS]}
+        actor, after = request.get(ACTOR, ANONYMOUS), {"address": request[ADDRESS]}
         event = AuditEvent(action, actor, target="page", reason=reason or None, after=after)
         await self._parts.store.write(audit.append, event)
 
     def _form(self, request: web.Request, status: int, said: str) -> web.StreamResponse:
-        visitor = self._sessions.visitor(request)
+        visitor = self._sessions.anonymous_id(request)
         token = self._sessions.form(visitor)
         reply = self._frame.page(
             request, "login.html", status=status, said=said, next=_next(request), login=token
         )
-        self._sessions.greet(request, reply, visitor)
+        self._sessions.set_anonymous_cookie(request, reply, visitor)
         return reply
 
 

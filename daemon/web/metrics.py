@@ -75,7 +75,7 @@ def _of_services(parts: Dependencies) -> Iterator[Metric]:
 
 
 def _of_hooks(parts: Dependencies) -> Iterator[Metric]:
-    statistics = parts.intake.statistics
+    statistics = parts.hints.statistics
     came = [((kind,), number) for kind, number in sorted(statistics.totals.items())]
     yield _counter("hooks", "Webhooks that came in.", came, "kind")
     lags, text = sorted(statistics.lags), "From a hint to its rows, of the latest thousand hints."

@@ -28,7 +28,7 @@ from daemon.store.titles import TitleFacts
 from daemon.store.undo import Undone
 from daemon.triggers.queue import RunStatus
 
-_HIGHEST = 2**63 - 1
+_INT64_MAX = 2**63 - 1
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,12})?([Zz]|[+-]\d\d:\d\d)")
 
 
@@ -54,8 +54,8 @@ def _moment(value: object) -> object:
 
 # What stands in an address is text: these read it as strictly as JSON would be read.
 _Flag = Annotated[bool, BeforeValidator(_flag)]
-_Number = Annotated[int, Field(ge=1, le=_HIGHEST), BeforeValidator(_whole)]
-_Count = Annotated[int, Field(ge=0, le=_HIGHEST), BeforeValidator(_whole)]
+_Number = Annotated[int, Field(ge=1, le=_INT64_MAX), BeforeValidator(_whole)]
+_Count = Annotated[int, Field(ge=0, le=_INT64_MAX), BeforeValidator(_whole)]
 _Limit = Annotated[int, Field(ge=1, le=200), BeforeValidator(_whole)]
 _Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
 _Day = Annotated[date, Field(strict=False, le=date(9999, 12, 30))]

@@ -124,7 +124,7 @@ def _phrase(status: int) -> str:
 
 def _schemas(routes: _Routes) -> dict[str, Any]:
     bodies = {route.body for route in routes if _takes_body(route)}
-    modes: dict[type, JsonSchemaMode] = dict.fromkeys(_told(routes), "serialization")
+    modes: dict[type, JsonSchemaMode] = dict.fromkeys(_reply_types(routes), "serialization")
     modes |= dict.fromkeys(bodies, "validation")
     shapes: list[tuple[str, JsonSchemaMode, TypeAdapter[Any]]] = [
         (kind.__name__, mode, TypeAdapter(kind)) for kind, mode in modes.items()
@@ -137,7 +137,7 @@ def _takes_body(route: Route) -> bool:
     return route.body is not RequestModel
 
 
-def _told(routes: _Routes) -> Iterator[type]:
+def _reply_types(routes: _Routes) -> Iterator[type]:
     yield ProblemDocument
     for route in routes:
         yield from (model for model in route.replies.values() if isinstance(model, type))

@@ -22,7 +22,7 @@ from daemon.web.address import Networks, address_of
 ACTOR: Final = web.RequestKey("ACTOR", Actor)
 ADDRESS: Final = web.RequestKey("ADDRESS", str)
 PROBLEM_TYPE: Final = "application/problem+json"
-STRANGER: Final = Actor("stranger", "unknown")
+ANONYMOUS: Final = Actor("stranger", "unknown")
 
 _REQUEST_ID: Final = web.RequestKey("REQUEST_ID", str)
 _GOOD_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -87,7 +87,7 @@ def unavailable(detail: str, **more: Any) -> Problem:
     return Problem(503, detail, headers={"Retry-After": str(_RETRY_SECONDS)}, more=more)
 
 
-def front(trusted: Networks) -> Middleware:
+def request_middleware(trusted: Networks) -> Middleware:
     """The outermost layer of every request that is proper HTTP; `trusted` are proxies."""
 
     @web.middleware
@@ -95,7 +95,7 @@ def front(trusted: Networks) -> Middleware:
         given = request.headers.get("X-Request-Id", "")
         request[_REQUEST_ID] = given if _GOOD_ID.fullmatch(given) else uuid.uuid4().hex
         request[ADDRESS] = address_of(request, trusted)
-        request[ACTOR] = STRANGER
+        request[ACTOR] = ANONYMOUS
         started = time.monotonic()
         with bound_contextvars(request_id=request[_REQUEST_ID]):
             status = _GONE
@@ -103,7 +103,7 @@ def front(trusted: Networks) -> Middleware:
                 reply = await _answered(request, handler)
                 status = reply.status
             finally:
-                _tell(request, status, time.monotonic() - started)
+                _log_request(request, status, time.monotonic() - started)
             return reply
 
     return layer
@@ -146,7 +146,7 @@ _REASONS: Final = {
 }
 
 
-def _tell(request: web.Request, status: int, seconds: float) -> None:
+def _log_request(request: web.Request, status: int, seconds: float) -> None:
     resource = request.match_info.route.resource
     route = resource.canonical if resource else "-"
     level = _log.debug if route.endswith(_ASKED_BY_MACHINES) else _log.info
@@ -161,7 +161,7 @@ def _tell(request: web.Request, status: int, seconds: float) -> None:
     )
 
 
-async def dress(request: web.Request, reply: web.StreamResponse) -> None:
+async def add_headers(request: web.Request, reply: web.StreamResponse) -> None:
     """Give a reply the headers that all have, and strip headers that tell our versions."""
     for name, value in _HEADERS.items():
         reply.headers.setdefault(name, value)

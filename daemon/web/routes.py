@@ -80,7 +80,7 @@ class Dependencies:
     service: SyncService
     feed: Feed
     health: Health
-    intake: HintDebouncer
+    hints: HintDebouncer
     services: Services
     heartbeat: Heartbeat
     schedule: Schedule
@@ -102,8 +102,8 @@ class Context:
     """
 
     parts: Dependencies
-    gate: AdminAuth
-    door: WebhookAuth
+    admin_auth: AdminAuth
+    webhook_auth: WebhookAuth
     closing: asyncio.Event
     boot: str
     description: bytes
@@ -201,9 +201,9 @@ class Route:
 
         async def handle(request: web.Request) -> web.StreamResponse:
             if self.hook:
-                site.door.authenticate(request)
+                site.webhook_auth.authenticate(request)
             elif self.admin:
-                await site.gate.authenticate(request)
+                await site.admin_auth.authenticate(request)
             query = _query(self.query, request)
             seconds = site.parts.limits.body
             if self.hook:

@@ -20,15 +20,15 @@ from aiohttp.typedefs import Handler
 from daemon.errors import AddressError
 from daemon.logs import logger
 from daemon.settings import Http, netloc
-from daemon.web.address import house
+from daemon.web.address import rate_limit_key
 from daemon.web.problems import ProblemProtocol
 from daemon.web.routes import Dependencies
 
 _BACKLOG: Final = 128
 """Connections that may arrive together; whatever is over that comes again a second later."""
-_LAST_WORDS: Final = 0.4
+_SHUTDOWN_SECONDS: Final = 0.4
 _IDLE_SECONDS: Final = 75.0
-_TOLD_EVERY: Final = 60.0
+_LOG_INTERVAL: Final = 60.0
 _REMEDIES: Final = {
     errno.EADDRINUSE: "stop what is there already, or set another http.port",
     errno.EACCES: "set an http.port above 1023",
@@ -41,7 +41,7 @@ class Connections:
     """How many connections are open, in all and of each address.
 
     Args:
-        parts: has the limits, and the proxies, whose connections are those of many people.
+        parts: has the limits, and the proxies, client connections are those of many people.
     """
 
     def __init__(self, parts: Dependencies) -> None:
@@ -55,20 +55,20 @@ class Connections:
 
     def admit(self, address: str) -> bool:
         """Count a connection, unless there are too many."""
-        whose = house(address)
-        of_one = self._open[whose] >= self._limits.connections_of_one
+        client = rate_limit_key(address)
+        of_one = self._open[client] >= self._limits.connections_of_one
         if self._open.total() >= self._limits.connections or (of_one and not self._proxy(address)):
             self._refuse(address)
             return False
-        self._open[whose] += 1
+        self._open[client] += 1
         return True
 
     def release(self, address: str) -> None:
         """A connection that was admitted has ended."""
-        whose = house(address)
-        self._open[whose] -= 1
-        if not self._open[whose]:
-            del self._open[whose]
+        client = rate_limit_key(address)
+        self._open[client] -= 1
+        if not self._open[client]:
+            del self._open[client]
 
     def _proxy(self, address: str) -> bool:
         try:
@@ -82,7 +82,7 @@ class Connections:
         self._refused += 1
         if self._now() >= self._tell_at:
             _log.warning("http.connections_refused", refused=self._refused, source_ip=address)
-            self._refused, self._tell_at = 0, self._now() + _TOLD_EVERY
+            self._refused, self._tell_at = 0, self._now() + _LOG_INTERVAL
 
 
 class Connection(ProblemProtocol):
@@ -159,7 +159,7 @@ async def listening(application: web.Application, parts: Dependencies) -> AsyncI
     Raises:
         AddressError: the address cannot be listened on.
     """
-    runner = web.AppRunner(application, shutdown_timeout=_LAST_WORDS)
+    runner = web.AppRunner(application, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
     http = parts.settings.http
     try:
@@ -185,7 +185,7 @@ async def _server(runner: web.AppRunner, http: Http, connections: Connections) -
             loop=loop,
             auto_decompress=False,
             keepalive_timeout=_IDLE_SECONDS,
-            lingering_time=_LAST_WORDS,
+            lingering_time=_SHUTDOWN_SECONDS,
         )
 
     try:

@@ -124,12 +124,14 @@ class Sessions:
         """End the login of whoever asks, if they have one."""
         self._open.pop(_digest(self._value(request)), None)
 
-    def visitor(self, request: web.Request) -> str:
+    def anonymous_id(self, request: web.Request) -> str:
         """What tells a browser from others before anybody is logged in; made if there is none."""
         value = self._value(request)
         return value if value and not value.startswith(_MARK) else secrets.token_urlsafe(24)
 
-    def greet(self, request: web.Request, reply: web.StreamResponse, visitor: str) -> None:
+    def set_anonymous_cookie(
+        self, request: web.Request, reply: web.StreamResponse, visitor: str
+    ) -> None:
         """Let a browser keep that."""
         self._set(request, reply, visitor)
 

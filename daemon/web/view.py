@@ -22,7 +22,7 @@ from daemon.store.glance import Dashboard, PlanSummary
 from daemon.store.history import Line, Run
 from daemon.store.rows import extended
 from daemon.triggers.queue import QueuedRun, RunStatus
-from daemon.triggers.schedule import Done, Job
+from daemon.triggers.schedule import Job, JobRun
 
 STATES: Final = ("ok", "running", "partial", "held", "failed", "never", "plain")
 """What an icon can say; the last one is that of pages which say nothing of how things stand."""
@@ -216,7 +216,7 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Going(RunStatus):
+class CurrentRun(RunStatus):
     """A run that waits or is going, for people.
 
     Attributes:
@@ -236,7 +236,7 @@ class Going(RunStatus):
     next: int | None
 
 
-def going(facts: Facts) -> Going | None:
+def current_run(facts: Facts) -> CurrentRun | None:
     """The run that is going, and the one that waits for it; None while there is neither."""
     ticket = facts.running or facts.waiting
     if ticket is None:
@@ -245,10 +245,10 @@ def going(facts: Facts) -> Going | None:
     at = steps.index(ticket.progress.phase) if facts.running else -1
     waiting = facts.waiting if facts.running else None
     return extended(
-        Going,
+        CurrentRun,
         ticket.status,
         what=KINDS[ticket.scope.kind],
-        why=because(ticket.trigger.value, ticket.actor.name),
+        why=cause(ticket.trigger.value, ticket.actor.name),
         steps=[(step.value, _place(place, at)) for place, step in enumerate(steps)],
         cells=[*_cells(facts)] if facts.running else [],
         stuck=_stuck(facts, ticket.progress.phase) if facts.running else "",
@@ -362,11 +362,11 @@ def _of_run(line: Line) -> Ended:
     counts = line.counts
     changed = counts["updated"] + counts[Count.PROMOTED]
     told = f"+{counts[Count.ADDED]:,} ~{changed:,} \N{MINUS SIGN}{counts[Count.REMOVED]:,}"
-    how = (line.ended_at, line.outcome, duration(line) or 0.0, came_to(line))
+    how = (line.ended_at, line.outcome, duration(line) or 0.0, summary(line))
     return Ended(*how, run=line.id, counts=told, errors=counts["errors"])
 
 
-def _of_done(done: Done) -> Ended:
+def _of_done(done: JobRun) -> Ended:
     return Ended(done.at, "ok" if done.good else "failed", done.seconds, done.words)
 
 
@@ -410,7 +410,7 @@ def source(health: ServiceHealth, result: Mapping[str, Any]) -> ServiceView:
     )
 
 
-def because(trigger: str, actor: str) -> str:
+def cause(trigger: str, actor: str) -> str:
     """Who or what a run came from."""
     return actor if trigger == "admin" else _TRIGGERS.get(trigger, trigger)
 
@@ -421,7 +421,7 @@ def duration(run: Run | Line) -> float | None:
     return (ended - began).total_seconds() if began and ended else None
 
 
-def came_to(line: Line) -> str:
+def summary(line: Line) -> str:
     """A run's counts in a few words."""
     parts = [f"{line.counts[name]:,} {name}" for name in BRIEF if line.counts[name]]
     parts += [count(errors, "problem")] if (errors := line.counts["errors"]) else []

@@ -13,7 +13,7 @@ from daemon.apply.run import Options, SyncService
 from daemon.domain import Scope, Trigger
 from daemon.observe.sources import Services
 from daemon.opening import open_services
-from daemon.report.check import findings
+from daemon.report.check import run_checks
 from daemon.services.arr import APPLICATIONS, ArrClient
 from daemon.services.jellyfin import JellyfinClient
 from daemon.store import open_store
@@ -109,6 +109,6 @@ async def test_a_hinted_run_is_caught_as_well(pretend: PretendServices, tmp_path
 async def test_check_names_it(pretend: PretendServices, tmp_path: Path) -> None:
     """What is asked after it is told all the same."""
     async with serving(pretend, tmp_path / "x.db", radarr="check") as (_, services):
-        found = {one.thing: one async for one in findings(services, tmp_path / "x.db")}
+        found = {one.thing: one async for one in run_checks(services, tmp_path / "x.db")}
     assert (found["Radarr"].good, found["Sonarr"].good) == (False, True)
     assert found["Radarr"].text.endswith(GAP)

@@ -7,7 +7,7 @@ from pathlib import Path
 from daemon.apply.run import SyncService
 from daemon.domain import Trigger
 from daemon.opening import open_services, options
-from daemon.report.check import findings
+from daemon.report.check import run_checks
 from daemon.store import open_store
 from tests.builders import ACTOR, QUICK, configured
 from tests.pretend import Fault, PretendServices
@@ -24,11 +24,11 @@ async def test_a_client_among_the_others_is_told_of_like_them(tmp_path: Path) ->
             open_services(settings, QUICK) as services,
             open_store(settings.database) as store,
         ):
-            found = {one.thing: one async for one in findings(services, settings.database)}
+            found = {one.thing: one async for one in run_checks(services, settings.database)}
             service = SyncService(services, store, options(settings))
             result = await service.run(Trigger.CLI, ACTOR)
             running.fault("seerr", Fault(times=None, status=401))
-            refused = [one async for one in findings(services, settings.database)]
+            refused = [one async for one in run_checks(services, settings.database)]
     names = ["Jellyfin", "Radarr", "Sonarr", "Radarr 4k", "Seerr"]
     assert [*found] == [*names, "clock", "file"]
     assert found["Seerr"].good

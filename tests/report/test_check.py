@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from daemon.opening import open_services
-from daemon.report.check import Finding, findings, well
+from daemon.report.check import CheckResult, probe, run_checks
 from daemon.store import open_store
 from tests.builders import QUICK, change, configured, files
 from tests.pretend import Fault, PretendServices
@@ -29,8 +29,8 @@ async def found(
     """Everything that is found, by the thing it is about."""
     settings = configured(services, database, **others)
     async with open_services(settings, QUICK) as clients:
-        answers = [finding async for finding in findings(clients, settings.database)]
-    assert all(type(one) is Finding for one in answers)
+        answers = [finding async for finding in run_checks(clients, settings.database)]
+    assert all(type(one) is CheckResult for one in answers)
     return {one.thing: (one.good, one.text) for one in answers}
 
 
@@ -193,4 +193,4 @@ async def test_a_file_that_cannot_be_used_is_named(
 async def test_a_daemon_that_is_not_ready_says_why(answer: bytes, told: tuple[bool, str]) -> None:
     """Whoever asks for its health reads the reasons, not only that there are some."""
     async with Upstream([answer]) as daemon:
-        assert await well(daemon.url) == told
+        assert await probe(daemon.url) == told

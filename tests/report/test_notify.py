@@ -15,7 +15,7 @@ from aiohttp import web
 from daemon.domain import Outcome, SourceFailure
 from daemon.reasons import Reason
 from daemon.report.health import Health
-from daemon.report.notify import Message, Notifications, shaped
+from daemon.report.notify import Message, Notifications, payload
 from daemon.report.result import RunStats, SyncResult
 from daemon.settings import Notify
 
@@ -159,7 +159,7 @@ def test_each_receiver_gets_the_shape_that_it_wants(
     shape: str, url: str, body: dict[str, Any]
 ) -> None:
     """As its own documentation has it."""
-    request = shaped(shape, "http://x/y", Message("t", "w"))
+    request = payload(shape, "http://x/y", Message("t", "w"))
     assert (request.url, request.body) == (url, body)
 
 

@@ -18,7 +18,7 @@ from daemon.errors import (
     SchemaMismatchError,
     StoreError,
 )
-from daemon.report.check import file_finding
+from daemon.report.check import check_file
 from daemon.store import open_store
 from daemon.store.file import held, refuse_place
 from tests.builders import change, files, rows
@@ -121,7 +121,7 @@ async def test_another_programs_database_is_refused_and_not_touched(
         async with open_store(path):
             pass
     assert files(path.parent) == before
-    finding = await file_finding(path)
+    finding = await check_file(path)
     assert (finding.good, "another program's database" in finding.text) == (False, True)
 
 

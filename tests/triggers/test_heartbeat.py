@@ -67,14 +67,14 @@ async def test_a_run_that_is_stuck_is_given_up(tmp_path: Path) -> None:
     """The loop still turns, but systemd hears nothing more and starts the daemon anew."""
     async with working(tmp_path) as stand, beating(tmp_path, stand.worker) as (_, systemd):
         stand.services.fault("jellyfin", Fault("/System/Info/Public", stall=60))
-        stand.worker.ask(Trigger.ADMIN, ACTOR)
+        stand.worker.enqueue(Trigger.ADMIN, ACTOR)
         await until(lambda: stand.services.calls("jellyfin"))
         await collected(systemd, lambda messages: "WATCHDOG=1" in messages)
-        stand.worker._moved -= 1200
+        stand.worker._last_progress -= 1200
         heard(systemd)
         await asyncio.sleep(4 * BEAT)
         assert "WATCHDOG=1" not in heard(systemd)
-        stand.worker._moved += 1100
+        stand.worker._last_progress += 1100
         await collected(systemd, lambda messages: "WATCHDOG=1" in messages)
 
 

@@ -18,29 +18,29 @@ from daemon.report.progress import Feed
 from daemon.services.webhooks import ImportEvent, LibraryEvent
 from daemon.settings import Webhook
 from daemon.store import history
-from daemon.triggers.hints import HintDebouncer, Pauses, due
+from daemon.triggers.hints import HintDebouncer, RetryDelays, due
 from daemon.triggers.queue import Worker
 from daemon.triggers.quick import QuickCheck
 from tests.builders import jellyfin_id
 from tests.pretend.library import Episode, Movie, Series, World
 from tests.worlds import Place, a_place
 
-HURRY = Pauses(again=(0.05, 0.1, 0.1), coming=(0.05, 0.2, 0.4))
+HURRY = RetryDelays(again=(0.05, 0.1, 0.1), after_import=(0.05, 0.2, 0.4))
 QUIET = Webhook(quiet=timedelta(seconds=0.05), at_most=timedelta(seconds=0.3))
 
 
 @dataclass(slots=True)
 class Station:
-    """An intake at work."""
+    """An hints at work."""
 
     place: Place
     worker: Worker
-    intake: HintDebouncer
+    hints: HintDebouncer
     looks: list[float] = field(default_factory=list)
 
     def hint(self, *ids: str, kind: str = "ItemAdded", server: str = "") -> bool:
         """A webhook comes in."""
-        return self.intake.take(LibraryEvent(kind, frozenset(ids), server))
+        return self.hints.add(LibraryEvent(kind, frozenset(ids), server))
 
     async def settled(self, runs: int, patience: float = 5.0) -> None:
         """Wait until so many runs have ended."""
@@ -51,7 +51,7 @@ class Station:
     async def idle(self) -> None:
         """Wait until nothing is to be looked at again."""
         async with asyncio.timeout(3):
-            while self.intake._again or self.worker.running or self.worker.waiting:
+            while self.hints._again or self.worker.running or self.worker.waiting:
                 await asyncio.sleep(0.01)
 
     def runs(self) -> list[tuple[str, str]]:
@@ -61,16 +61,16 @@ class Station:
 
 @asynccontextmanager
 async def a_station(folder: Path, world: World) -> AsyncIterator[Station]:
-    """A place with a worker and an intake that are in a hurry."""
+    """A place with a worker and an hints that are in a hurry."""
     async with a_place(folder, world) as place:
         await place.sync()
         worker = Worker(place.service, Feed(), await place.store.read(history.next_number))
         quick = QuickCheck(place.client.jellyfin, place.service, worker)
         place.service.server_id = "ours"
-        intake = HintDebouncer(worker, place.service, place.store, quick.look, QUIET, HURRY)
-        tasks = [asyncio.create_task(part.serve()) for part in (worker, intake)]
+        hints = HintDebouncer(worker, place.service, place.store, quick.check, QUIET, HURRY)
+        tasks = [asyncio.create_task(part.serve()) for part in (worker, hints)]
         try:
-            yield Station(place, worker, intake)
+            yield Station(place, worker, hints)
         finally:
             for task in tasks:
                 task.cancel()
@@ -118,7 +118,7 @@ async def test_a_film_is_tracked_right_after_its_hint(station: Station) -> None:
         1,
         0,
     ]
-    lag = station.intake.statistics.figures.lag_p99_s
+    lag = station.hints.statistics.figures.lag_p99_s
     assert lag is not None
     assert lag < 1
 
@@ -149,7 +149,7 @@ async def test_hints_of_another_server_are_counted_and_ignored(station: Station)
     """Two servers with one plugin configuration do not mix."""
     assert not station.hint(jellyfin_id(1), server="theirs")
     assert station.hint(jellyfin_id(1), server="ours")
-    assert station.intake.statistics.foreign == 1
+    assert station.hints.statistics.foreign == 1
 
 
 async def test_a_flood_is_looked_at_piece_by_piece(station: Station) -> None:
@@ -171,7 +171,7 @@ async def test_a_flood_takes_little_memory(station: Station) -> None:
     """Of a hundred thousand ids and more those that came first are kept."""
     for number in range(100_200):
         station.hint(f"{number:032x}")
-    assert len(station.intake._hints) == 100_000
+    assert len(station.hints._hints) == 100_000
 
 
 async def test_hints_are_looked_at_one_run_at_a_time(station: Station) -> None:
@@ -211,7 +211,7 @@ async def test_a_title_is_looked_at_again_until_it_is_there(station: Station) ->
         while not station.place.rows(where="media_type = 'TV'"):
             await asyncio.sleep(0.02)
     await station.idle()
-    assert station.intake._again == {}
+    assert station.hints._again == {}
 
 
 async def test_a_title_that_is_gone_is_not_looked_at_again(station: Station) -> None:
@@ -224,7 +224,7 @@ async def test_a_title_that_is_gone_is_not_looked_at_again(station: Station) -> 
     await station.idle()
     runs = len(station.runs())
     await asyncio.sleep(0.3)
-    assert (len(station.runs()), station.intake._again) == (runs, {})
+    assert (len(station.runs()), station.hints._again) == (runs, {})
 
 
 async def test_a_scan_that_never_ends_does_not_hold_hints_up(station: Station) -> None:
@@ -260,14 +260,14 @@ async def test_everything_that_came_too_early_is_looked_at_again(station: Statio
 
 async def test_an_import_is_looked_for_until_jellyfin_has_it(station: Station) -> None:
     """It is found by its provider's id in what Jellyfin saved lately."""
-    station.intake.expect(ImportEvent("Download", MediaType.MOVIE, Ids(tmdb=1002)))
+    station.hints.on_import(ImportEvent("Download", MediaType.MOVIE, Ids(tmdb=1002)))
     await asyncio.sleep(0.1)
     station.place.world.add_movie(film(2))
     async with asyncio.timeout(5):
         while "Film 2" not in station.place.rows():
             await asyncio.sleep(0.02)
     await asyncio.sleep(0.5)
-    assert station.intake._coming == {}
+    assert station.hints._imports == {}
 
 
 async def test_an_import_is_not_taken_for_another_title_that_shares_a_weak_id(
@@ -277,7 +277,7 @@ async def test_an_import_is_not_taken_for_another_title_that_shares_a_weak_id(
     world = station.place.world
     world.add_movie(replace(film(5), provider_ids={"Tmdb": "1005", "Imdb": "tt0000009"}))
     await station.place.sync()
-    station.intake.expect(ImportEvent("Download", MediaType.MOVIE, Ids(1002, None, "tt0000009")))
+    station.hints.on_import(ImportEvent("Download", MediaType.MOVIE, Ids(1002, None, "tt0000009")))
     await asyncio.sleep(0.1)
     world.add_movie(replace(film(2), provider_ids={"Tmdb": "1002", "Imdb": "tt0000009"}))
     async with asyncio.timeout(5):
@@ -293,10 +293,10 @@ async def test_a_copy_of_a_further_instance_is_looked_for_until_its_number_is_ke
     world.add_movie(film(1))
     async with a_station(tmp_path, world) as station:
         coming = ImportEvent("Download", MediaType.MOVIE, Ids(tmdb=1001), "Radarr 4k")
-        station.intake.expect(coming)
-        station.intake.expect(coming._replace(instance=""))
+        station.hints.on_import(coming)
+        station.hints.on_import(coming._replace(instance=""))
         await asyncio.sleep(0.1)
-        assert [*station.intake._coming] == [coming]
+        assert [*station.hints._imports] == [coming]
         world.radarr_knows(film(1), number=70, instance="radarr_4k")
         world.add_movie(film(1))
         async with asyncio.timeout(5):
@@ -318,7 +318,7 @@ async def test_hints_during_a_full_run_wait_for_the_next_one(station: Station) -
 
 async def test_what_came_in_is_counted_by_kind(station: Station) -> None:
     """Until the first one the state says so."""
-    statistics = station.intake.statistics
+    statistics = station.hints.statistics
     assert statistics.figures.state == "never received"
     station.hint(jellyfin_id(1))
     station.hint(jellyfin_id(1), kind="ItemDeleted")

@@ -28,7 +28,7 @@ async def begun(stand: Stand, fault: Fault = ENDLESS, scope: Scope = Scope()) ->
     """A run that waits for Jellyfin."""
     stand.services.calls("jellyfin").clear()
     stand.services.fault("jellyfin", fault)
-    ticket = stand.worker.ask(Trigger.INTERVAL, ACTOR, scope)
+    ticket = stand.worker.enqueue(Trigger.INTERVAL, ACTOR, scope)
     await until(lambda: stand.services.calls("jellyfin"))
     return ticket
 
@@ -38,8 +38,8 @@ async def test_what_is_asked_during_a_run_shares_one_next_run(tmp_path: Path) ->
     async with working(tmp_path) as stand:
         first = await begun(stand, A_MOMENT)
         hooks = [Scope(frozenset({jellyfin_id(number)})) for number in range(20)]
-        tickets = {stand.worker.ask(Trigger.WEBHOOK, ACTOR, hook) for hook in hooks}
-        tickets |= {stand.worker.ask(Trigger.ADMIN, ACTOR)}
+        tickets = {stand.worker.enqueue(Trigger.WEBHOOK, ACTOR, hook) for hook in hooks}
+        tickets |= {stand.worker.enqueue(Trigger.ADMIN, ACTOR)}
         [second] = tickets
         results = await asyncio.gather(first.result, second.result)
         await stand.idle()
@@ -83,7 +83,7 @@ async def test_the_shared_run_covers_what_each_asked_for(
 ) -> None:
     """Hints add up to a few thousand, with a full run they are one, and no approval is lost."""
     async with working(tmp_path) as stand:
-        tickets = [stand.worker.ask(Trigger.WEBHOOK, ACTOR, scope) for scope in scopes]
+        tickets = [stand.worker.enqueue(Trigger.WEBHOOK, ACTOR, scope) for scope in scopes]
         assert [joined, joined] == [ticket.scope for ticket in tickets]
 
 
@@ -91,7 +91,7 @@ async def test_a_waiting_run_that_is_cancelled_never_begins(tmp_path: Path) -> N
     """Whoever waits is told that nothing came of it, and the running one goes on."""
     async with working(tmp_path) as stand:
         running = await begun(stand, A_MOMENT)
-        waiting = stand.worker.ask(Trigger.ADMIN, ACTOR)
+        waiting = stand.worker.enqueue(Trigger.ADMIN, ACTOR)
         assert stand.worker.cancel(waiting.number)
         assert await waiting.result is None
         assert await running.result
@@ -117,7 +117,7 @@ async def test_cancelling_twice_is_cancelling_once(tmp_path: Path) -> None:
 async def test_a_run_can_be_cancelled_while_it_begins(tmp_path: Path, steps: int) -> None:
     """Before its first step, or while its row is being written: the worker lives on."""
     async with working(tmp_path) as stand:
-        ticket = stand.worker.ask(Trigger.ADMIN, ACTOR)
+        ticket = stand.worker.enqueue(Trigger.ADMIN, ACTOR)
         with stand.feed.subscription() as events:
             await events.queue.get()
         for _ in range(steps):
@@ -136,7 +136,7 @@ async def test_whoever_heard_of_a_beginning_hears_of_the_end(tmp_path: Path) -> 
     """Also where a run is cancelled before its first step."""
     async with working(tmp_path) as stand:
         with stand.feed.subscription() as events:
-            ticket = stand.worker.ask(Trigger.ADMIN, ACTOR)
+            ticket = stand.worker.enqueue(Trigger.ADMIN, ACTOR)
             await events.queue.get()
             stand.worker.cancel(ticket.number)
             async with asyncio.timeout(5):
@@ -148,7 +148,7 @@ async def test_whoever_heard_of_a_beginning_hears_of_the_end(tmp_path: Path) -> 
 async def test_a_run_at_its_end_cannot_be_cancelled(tmp_path: Path) -> None:
     """What is written as good would be told as cancelled otherwise."""
     async with working(tmp_path) as stand:
-        ticket = stand.worker.ask(Trigger.ADMIN, ACTOR)
+        ticket = stand.worker.enqueue(Trigger.ADMIN, ACTOR)
         await until(lambda: stand.service.ending)
         assert not stand.worker.cancel(ticket.number)
         result = await ticket.result
@@ -160,9 +160,9 @@ async def test_an_error_reaches_whoever_waits(tmp_path: Path) -> None:
     """Where not even the run's own row can be written, all are told and the worker lives on."""
     async with working(tmp_path) as stand:
         told: list[SyncResult] = []
-        stand.worker.ended.append(told.append)
+        stand.worker.on_end.append(told.append)
         change(stand.path, "ALTER TABLE sync_runs RENAME TO away")
-        ticket = stand.worker.ask(Trigger.ADMIN, ACTOR)
+        ticket = stand.worker.enqueue(Trigger.ADMIN, ACTOR)
         waiters = [asyncio.create_task(one(ticket)) for one in (_result, _result)]
         errors = await asyncio.gather(*waiters, return_exceptions=True)
         assert [StoreError, StoreError] == [type(error) for error in errors]
@@ -194,7 +194,7 @@ async def test_the_end_of_serving_ends_the_run(tmp_path: Path) -> None:
     """It is kept as interrupted, and all who wait are told that the worker stopped."""
     async with working(tmp_path) as stand:
         running = await begun(stand)
-        waiting = stand.worker.ask(Trigger.ADMIN, ACTOR)
+        waiting = stand.worker.enqueue(Trigger.ADMIN, ACTOR)
         stand.serving.cancel()
         await asyncio.wait({stand.serving})
         assert stand.serving.cancelled()
@@ -288,7 +288,7 @@ async def test_of_one_phase_only_the_first_and_the_last_step_are_told_at_once(
         ticket = await begun(stand)
         with stand.feed.subscription() as place:
             for done in range(101):
-                stand.worker.progressed(Progress(Phase.READING, done, 100))
+                stand.worker.on_progress(Progress(Phase.READING, done, 100))
                 assert ticket.progress.done == done
             told = [place.queue.get_nowait() for _ in range(place.queue.qsize())]
         steps = [event.data["done"] for event in told if event is not None]

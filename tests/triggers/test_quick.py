@@ -29,7 +29,7 @@ HALF_A_MINUTE = timedelta(seconds=30)
 
 async def said(stand: Stand) -> str:
     """What one look says that it came to."""
-    words = await quick(stand).look()
+    words = await quick(stand).check()
     await stand.idle()
     return words
 
@@ -37,7 +37,7 @@ async def said(stand: Stand) -> str:
 async def looked(stand: Stand) -> list[str]:
     """The paths that one look asked Jellyfin for, whatever run comes of it."""
     stand.asked("jellyfin")
-    await quick(stand).look()
+    await quick(stand).check()
     paths = [path.partition("?")[0] for path in stand.asked("jellyfin")]
     await stand.idle()
     return paths
@@ -158,7 +158,7 @@ async def test_a_library_that_is_saved_anew_is_asked_for_in_bulk(tmp_path: Path)
         await stand.run()
         world.saved_again()
         stand.asked("jellyfin")
-        await quick(stand).look()
+        await quick(stand).check()
         await stand.idle()
         calls = stand.asked("jellyfin")
         assert rows(stand.path, RUNS) == [FIRST, HINTED]
@@ -238,7 +238,7 @@ async def test_a_look_says_what_it_came_to(tmp_path: Path) -> None:
         assert await said(stand) == f"run 3 looks at 1 saved item{later}"
         stand.world.scanning = False
         assert await said(stand) == "a full sync is needed: run 4"
-        stand.worker.ask(Trigger.ADMIN, ACTOR)
+        stand.worker.enqueue(Trigger.ADMIN, ACTOR)
         assert "sees what is new" in await said(stand)
 
 

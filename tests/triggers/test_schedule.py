@@ -123,7 +123,7 @@ class Life:
             quick=self._look,
             housekeeping=_nothing,
         )
-        self.worker.ended.append(self.schedule.ran)
+        self.worker.on_end.append(self.schedule.on_run_end)
 
     def note(self, what: str) -> None:
         """Remember what happens now."""
@@ -292,7 +292,7 @@ def test_a_good_run_ends_the_retries() -> None:
 
 def ran(result: SyncResult) -> Act:
     """Another run ends just now."""
-    return lambda life: life.schedule.ran(result)
+    return lambda life: life.schedule.on_run_end(result)
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def test_what_a_job_came_to_is_kept() -> None:
     kept = life.schedule.jobs[QUICK].done
     assert ([one.words for one in kept], kept[-1].good) == (["nothing has changed"] * 10, True)
     life.schedule.jobs["housekeeping"].work = fail
-    done = asyncio.run(life.schedule.do("housekeeping"))
+    done = asyncio.run(life.schedule.run_job("housekeeping"))
     assert (done.good, "the disk is full" in done.words) == (False, True)
     assert [*life.schedule.jobs["housekeeping"].done] == [done]
 
@@ -393,9 +393,9 @@ async def test_jellyfin_away_and_back_needs_nobody(tmp_path: Path) -> None:
     """The runs fail while it is away; soon after its return its titles are there."""
     async with working(tmp_path) as stand:
         schedule = Schedule(
-            stand.worker, Sync(), quick=_nothing, housekeeping=_nothing, pauses=(0.05, 0.1)
+            stand.worker, Sync(), quick=_nothing, housekeeping=_nothing, delays=(0.05, 0.1)
         )
-        stand.worker.ended.append(schedule.ran)
+        stand.worker.on_end.append(schedule.on_run_end)
         stand.services.fault("jellyfin", Fault(times=None, drop=True))
         schedule.start()
         await until(lambda: len(_outcomes(stand.path)) > 3)

@@ -73,6 +73,6 @@ def words(answer: Answer) -> str:
 
 async def synced(stand: Stand) -> int:
     """Let a run go to its end; gives its number."""
-    ticket = stand.parts.worker.ask(Trigger.ADMIN, ACTOR)
+    ticket = stand.parts.worker.enqueue(Trigger.ADMIN, ACTOR)
     await ticket.result
     return ticket.number

@@ -8,7 +8,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
-from daemon.web.address import address_of, house
+from daemon.web.address import address_of, rate_limit_key
 
 TRUSTED = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
 
@@ -48,4 +48,4 @@ def test_the_right_most_untrusted_address_counts(
 )
 def test_one_client_has_a_whole_network_of_ipv6(address: str, expected: str) -> None:
     """Else it would have as many tries as it likes."""
-    assert expected == house(address)
+    assert expected == rate_limit_key(address)

@@ -126,7 +126,7 @@ async def test_the_state_is_the_last_the_running_the_waiting_and_the_next_run(
     """The last one is the last that ended, also one of before a restart."""
     await stand.ask("POST", "/admin/sync")
     number = await running(stand)
-    stand.parts.worker.ask(stand.parts.worker.running.trigger, Actor("cli", "x"))  # type: ignore[union-attr]
+    stand.parts.worker.enqueue(stand.parts.worker.running.trigger, Actor("cli", "x"))  # type: ignore[union-attr]
     state = (await stand.ask("GET", "/admin/sync")).json
     assert (state["last"]["id"], state["last"]["outcome"]) == (1, "ok")
     assert (number, "running") == (state["running"]["run_id"], state["running"]["state"])

@@ -30,7 +30,7 @@ async def test_a_hint_is_taken_at_once(stand: Stand) -> None:
     headers = {**AS_SENDER, "Content-Type": "text/plain; charset=utf-8"}
     answer = await stand.ask("POST", "/hooks/jellyfin", headers, data=ADDED)
     assert (answer.status, answer.json) == (202, {"taken": "ItemAdded"})
-    assert stand.parts.intake.statistics.last_kind == "ItemAdded"
+    assert stand.parts.hints.statistics.last_kind == "ItemAdded"
 
 
 async def test_what_is_not_about_the_library_is_nothing(stand: Stand) -> None:
@@ -59,13 +59,13 @@ async def test_further_instances_have_addresses_of_their_own(tmp_path: Path) -> 
             path = f"/hooks/radarr/{name}"
             answer = await stand.ask("POST", path, AS_SENDER, json=download)
             assert (answer.status, answer.json) == (202, {"taken": "Download"})
-        taken = dict(stand.parts.intake.statistics.totals)
+        taken = dict(stand.parts.hints.statistics.totals)
         for path in ("/hooks/radarr/uhd", "/hooks/sonarr/4k", "/hooks/radarr/x%2Fhooks%2Fradarr"):
             answer = await stand.ask("POST", path, AS_SENDER, json=download)
             assert answer.status == 404
             assert "no instance of this name is configured" in answer.text
             assert "/sync/hooks/radarr/4k" in answer.text
-        assert dict(stand.parts.intake.statistics.totals) == taken
+        assert dict(stand.parts.hints.statistics.totals) == taken
         assert (await stand.ask("POST", "/hooks/radarr/4k", {}, json=download)).status == 401
         setup = await stand.ask("GET", "/openapi.json")
         [name] = setup.json["paths"]["/hooks/radarr/{name}"]["post"]["parameters"]
@@ -122,7 +122,7 @@ async def test_what_cannot_be_understood_is_refused_with_what_to_do(
     answer = await stand.ask("POST", "/hooks/jellyfin", AS_SENDER, data=body)
     assert answer.status == 400
     assert "Send All Properties" in answer.json["detail"]
-    assert stand.parts.intake.statistics.totals["unreadable"] == 1
+    assert stand.parts.hints.statistics.totals["unreadable"] == 1
 
 
 async def test_a_body_that_is_too_large_is_refused(stand: Stand) -> None:

@@ -161,13 +161,13 @@ def test_a_form_is_good_for_its_own_browser_only(sessions: Sessions) -> None:
 def test_a_visitor_has_forms_before_the_login(sessions: Sessions) -> None:
     """Bound to a cookie that says nothing, and that whoever is logged in does not have."""
     browser, reply = Browser(sessions), web.Response()
-    visitor = sessions.visitor(browser.request())
-    sessions.greet(browser.request(), reply, visitor)
+    visitor = sessions.anonymous_id(browser.request())
+    sessions.set_anonymous_cookie(browser.request(), reply, visitor)
     browser.take(reply)
     assert sessions.check_form(browser.request("POST"), sessions.form(visitor)) is Form.GOOD
-    assert (browser.session(), sessions.visitor(browser.request())) == (None, visitor)
+    assert (browser.session(), sessions.anonymous_id(browser.request())) == (None, visitor)
     browser.log_in()
-    assert sessions.visitor(browser.request()) != browser.cookie
+    assert sessions.anonymous_id(browser.request()) != browser.cookie
 
 
 def test_a_form_is_taken_once_however_many_were_sent_since(sessions: Sessions) -> None:

@@ -18,7 +18,7 @@ from daemon.store.attention import Finding
 from daemon.store.glance import Dashboard, PlanSummary
 from daemon.store.history import Line, Run
 from daemon.triggers.queue import QueuedRun
-from daemon.triggers.schedule import Done, Job
+from daemon.triggers.schedule import Job, JobRun
 from daemon.web import view
 from tests.builders import NOW, an_item, our_request, planned
 
@@ -209,7 +209,7 @@ def test_the_verdict_says_what_matters_most(
 
 def test_a_run_that_goes_tells_where_it_is() -> None:
     """What, why, which step, how far, and what waits behind it."""
-    found = view.going(facts(running=ticket(done=3, total=9), waiting=ticket(began=None)))
+    found = view.current_run(facts(running=ticket(done=3, total=9), waiting=ticket(began=None)))
     assert found is not None
     names = ("what", "why", "done", "total", "next", "stuck", "ends")
     assert tuple(getattr(found, name) for name in names) == (
@@ -222,12 +222,12 @@ def test_a_run_that_goes_tells_where_it_is() -> None:
         None,
     )
     assert [place for _, place in found.steps] == ["done", "current", "todo"]
-    assert view.going(facts()) is None
+    assert view.current_run(facts()) is None
 
 
 def test_a_run_that_waits_has_done_no_step() -> None:
     """It is shown while it waits for the one before it to end."""
-    found = view.going(facts(waiting=ticket(began=None)))
+    found = view.current_run(facts(waiting=ticket(began=None)))
     assert found is not None
     assert [place for _, place in found.steps] == ["todo"] * 3
 
@@ -249,7 +249,7 @@ def test_a_run_that_does_not_move_says_what_it_waits_for(
 ) -> None:
     """After a minute."""
     asked = {"Jellyfin": CallStats(waiting=waiting), "Radarr": CallStats()}
-    found = view.going(facts(running=ticket(), stuck=seconds, asked=asked))
+    found = view.current_run(facts(running=ticket(), stuck=seconds, asked=asked))
     assert found is not None
     assert found.stuck == said
 
@@ -274,7 +274,7 @@ def test_a_run_that_goes_tells_of_each_service(
         asked={"Radarr": CallStats(calls=9, waiting=waiting)},
         asked_before={"Radarr": CallStats(calls=7)},
     )
-    found = view.going(given)
+    found = view.current_run(given)
     assert found is not None
     cells = {one.name: (one.state, one.words) for one in found.cells}
     assert (cells["Radarr"], cells["Sonarr"]) == (cell, ("never", "not configured"))
@@ -291,7 +291,7 @@ def test_the_end_is_guessed_from_the_runs_before(took: tuple[int, ...], left: in
         for seconds in took
         for kind, outcome, n in (("full", "ok", seconds), ("full", "failed", 999), ("x", "ok", 999))
     ]
-    found = view.going(facts(running=ticket(began=began), glance=EMPTY._replace(lines=lines)))
+    found = view.current_run(facts(running=ticket(began=began), glance=EMPTY._replace(lines=lines)))
     assert found is not None
     assert found.ends == (None if left is None else NOW + timedelta(seconds=left))
 
@@ -336,8 +336,8 @@ def test_a_time_without_a_zone_is_utc() -> None:
 
 def test_a_runs_counts_are_few_words() -> None:
     """Only what is not nothing."""
-    assert view.came_to(a_line()) == "nothing new"
-    assert view.came_to(a_line(added=1234, errors=1)) == "1,234 added, 1 problem"
+    assert view.summary(a_line()) == "nothing new"
+    assert view.summary(a_line(added=1234, errors=1)) == "1,234 added, 1 problem"
 
 
 async def work() -> str:
@@ -351,7 +351,7 @@ def test_each_job_tells_how_it_went_and_when_it_comes() -> None:
     glance = EMPTY._replace(jobs={"full": [line, line], "webhook": []})
     jobs = {name: Job(work) for name in ("full", "quick", "housekeeping")}
     jobs["quick"].paused = True
-    jobs["quick"].done.append(Done(NOW, 0.5, "nothing has changed", good=True))
+    jobs["quick"].done.append(JobRun(NOW, 0.5, "nothing has changed", good=True))
     found = {one.name: one for one in view.jobs(glance, jobs, lambda _: NOW + HOUR, Sync())}
     full, quick = found["full"], found["quick"]
     assert (full.plan, full.next, full.spark) == ("every 6 h", NOW + HOUR, "0,1.0 60,1.0")
@@ -402,4 +402,4 @@ def test_a_note_says_only_what_is_known(code: str, run: str, said: str) -> None:
 )
 def test_a_run_has_a_reason(trigger: str, why: str) -> None:
     """Whoever asked, or what did."""
-    assert view.because(trigger, "alice") == why
+    assert view.cause(trigger, "alice") == why

@@ -13,7 +13,7 @@ from daemon.domain import Scope, Trigger
 from daemon.snapshot import LibraryFolder
 from daemon.store import attention, glance
 from daemon.store.glance import Dashboard
-from daemon.triggers.schedule import PAUSABLE, Done
+from daemon.triggers.schedule import PAUSABLE, JobRun
 from daemon.web import hooks, view
 from daemon.web.frame import PageRequest
 from daemon.web.pages.base import Pages
@@ -28,7 +28,7 @@ class StatusPages(Pages):
     """The status page, and what its buttons lead to."""
 
     _dry_run: asyncio.Task[dict[str, Any] | None] | None = None
-    _look: asyncio.Task[Done] | None = None
+    _look: asyncio.Task[JobRun] | None = None
 
     def _serve(self) -> None:
         self._get("/status", self._status)
@@ -59,7 +59,7 @@ class StatusPages(Pages):
             visit,
             "status.html",
             verdict=view.verdict(facts),
-            going=view.going(facts),
+            current_run=view.current_run(facts),
             glance=seen,
             sources=self._sources(seen) if visit.admin else [],
             needs=[one for one in view.grouped(found, _FEW) if one.kind != "held"],
@@ -67,7 +67,7 @@ class StatusPages(Pages):
             pausable=PAUSABLE,
             libraries=[one for one in parts.service.libraries if one.id],
             **self._looked(visit),
-            hook=parts.intake.statistics.figures,
+            hook=parts.hints.statistics.figures,
             settings=parts.settings,
             sqlite=sqlite3.sqlite_version,
             audit_ok=parts.store.audit_ok,
@@ -98,14 +98,14 @@ class StatusPages(Pages):
         if what == "quick":
             await call.record("quick.asked", "library")
             if self._look is None or self._look.done():
-                self._look = asyncio.create_task(self._parts.schedule.do("quick"))
+                self._look = asyncio.create_task(self._parts.schedule.run_job("quick"))
             await asyncio.wait({self._look}, timeout=_SOON)
             return self._frame.to("/status", said="looked")
         if what not in {"full", "library"}:
             raise Problem(400, "There is no such way to sync. Nothing was done.")
         behind = worker.running is not None
         only = self._library(visit) if what == "library" else None
-        ticket = worker.ask(Trigger.ADMIN, call.actor, Scope(library=only.id if only else None))
+        ticket = worker.enqueue(Trigger.ADMIN, call.actor, Scope(library=only.id if only else None))
         reason = f"only {only.name}" if only else None
         await call.record("sync.asked", f"run {ticket.number}", ticket.number, reason)
         return self._frame.to("/status", said="queued" if behind else "asked", run=ticket.number)
