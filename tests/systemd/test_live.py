@@ -112,6 +112,18 @@ def test_died(running: Machine, number: str) -> None:
     assert eventually(lambda: running.shows("ActiveState") == "active")
 
 
+def test_time_in_the_sandbox(running: Machine) -> None:
+    """Which boot it is cannot be read there, so each process counts from its own start."""
+    tell = "from daemon.store.clock import moment; m = moment(); print(m.boot, m.monotonic)"
+    inside = ("nsenter", f"--target={running.shows('MainPID')}", "--mount", _PYTHON, "-c", tell)
+    boots = []
+    for _ in range(2):
+        word, boot, since = running.say(*inside).split()
+        boots.append(boot)
+        assert (word, float(since) < 60) == ("process", True)
+    assert boots[0] != boots[1]
+
+
 def test_stopped(running: Machine) -> None:
     """A stopped service ends by itself, and well."""
     running.say("systemctl", "stop", _UNIT)
