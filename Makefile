@@ -5,7 +5,7 @@ BARE := build/bare
 PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check bench lock install clean
+.PHONY: demo test check bench pictures lock install clean
 demo: $(VENV)/.runtime  ## see it work: a pretend media library, the real daemon; OPTIONS=--once ends it
 	PYTHONPATH=. $(PY) -m tests.pretend $(OPTIONS)
 
@@ -23,6 +23,9 @@ bench: $(BARE)/.runtime  ## measure, against a bare limit program in the same ru
 	PYTHONPATH=. $(PY) tests/bench/run.py
 	PYTHONPATH=. $(PY) tests/bench/process.py
 	PYTHONPATH=. $(PY) tests/bench/page.py
+
+pictures: $(VENV)/.dev  ## renew the manual's pictures (needs chromium)
+	PYTHONPATH=. $(PY) -m tests.browser.pictures
 
 lock:  ## renew the lock files after a change of dependencies (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header -o requirements.lock
