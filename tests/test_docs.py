@@ -7,6 +7,7 @@ import asyncio
 import os
 import re
 import shlex
+import textwrap
 import tomllib
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Iterator
@@ -110,8 +111,9 @@ def code_of(text: str) -> list[str]:
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """The fenced blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    """The fenced blocks of a language; one in a list is indented."""
+    found = re.findall(rf"^ *```{language}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(block) for block in found]
 
 
 def manual() -> str:
@@ -121,7 +123,7 @@ def manual() -> str:
 
 def prose(text: str) -> str:
     """A document without its fenced blocks."""
-    return re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"^ *```.*?^ *```", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def lines_of(text: str) -> Iterator[str]:
@@ -138,7 +140,9 @@ def commands() -> list[str]:
     """The arguments of every use of the program in the manual."""
     text = manual()
     shown = [*lines_of(text), *code_of(prose(text))]
-    plain = (re.sub(r"^(podman compose exec library-sync|sudo) ", "", line) for line in shown)
+    plain = (
+        re.sub(r"^(docker compose (exec library-sync|run --rm)|sudo) ", "", line) for line in shown
+    )
     return [one.removeprefix("library-sync ") for one in plain if one.startswith("library-sync ")]
 
 
@@ -211,7 +215,7 @@ def test_make_targets() -> None:
 
 def documented_keys() -> dict[str, str]:
     """Every key of the manual's table, with its default as it is written there."""
-    [found] = tables(section(CONFIGURATION, "Configure"))
+    [found] = tables(section(CONFIGURATION, "Keys"))
     return {key: default for keys, default, _ in found for key in code_of(keys)}
 
 
@@ -414,7 +418,7 @@ def test_the_changelog_knows_this_version() -> None:
 
 async def test_the_shown_output_is_the_real_one(tmp_path: Path) -> None:
     """Command by command, on the demo's library; only times differ."""
-    [shown] = blocks(section(README, "What it looks like"), "console")
+    [shown] = blocks(section(OPERATIONS, "Examples"), "console")
     async with PretendServices(world()) as services, AsyncExitStack() as stack:
         place = Place(tmp_path, services, stack)
         place.configure(database="tracker.db")
@@ -547,7 +551,7 @@ def _check_metrics(exposition: str) -> None:
     """The manual names each metric."""
     names = set(re.findall(r"^# TYPE library_sync_(\w+)", exposition, re.MULTILINE))
     later = {"audit_ok"}  # after the first check of the night
-    named = set(code_of(section(OPERATIONS, "Watching it").partition("All names begin")[2]))
+    named = set(code_of(section(OPERATIONS, "Monitoring").partition("All names begin")[2]))
     assert len(names) > 10
     assert names | later <= named
     assert {one for one in named if re.fullmatch("[a-z]+(_[a-z]+)*", one)} - names - later == set()

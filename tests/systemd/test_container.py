@@ -21,7 +21,7 @@ _KNOWN = {
 }
 _SERVICE_KEYS = {
     *("build", "image", "restart", "environment", "secrets", "volumes", "ports", "healthcheck"),
-    *("read_only", "tmpfs", "cap_drop", "security_opt", "pids_limit", "mem_limit"),
+    *("user", "read_only", "tmpfs", "cap_drop", "security_opt", "pids_limit", "mem_limit"),
 }
 
 
@@ -77,6 +77,7 @@ def test_compose() -> None:
     assert set(service) <= _SERVICE_KEYS
     assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
     assert service["security_opt"] == ["no-new-privileges"]
+    assert re.sub(r"\$\{P[UG]ID:-(\d+)\}", r"\1", service["user"]) == _last_stage()["USER"]
     assert (_HERE / service["build"]["context"]).resolve() == ROOT
     assert (ROOT / service["build"]["dockerfile"]) == _RECIPE
     assert service["healthcheck"]["test"] == ["CMD", "library-sync", "healthcheck"]
