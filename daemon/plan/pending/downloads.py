@@ -68,6 +68,7 @@ class TitleView:
     Attributes:
         seasons: empty for all of them, and for a film.
         alone: it is the only instance of its kind.
+        queue: what of the instance's queue is about the title; the same of its history.
     """
 
     arr: ArrPipeline
@@ -78,6 +79,7 @@ class TitleView:
     torrents: TorrentReport | None = None
     shoko: ShokoReport | None = None
     followed: Followed | None = None
+    queue: Sequence[QueueEntry] = ()
     history: Sequence[HistoryEvent] = ()
 
     @property
@@ -159,9 +161,8 @@ class TitleView:
         """
         return [
             entry
-            for entry in self.arr.queue or ()
-            if entry.arr_id == self.title.arr_id
-            and (entry.added is not None or self.alone or entry.tracked_state in _IMPORT)
+            for entry in self.queue
+            if (entry.added is not None or self.alone or entry.tracked_state in _IMPORT)
             and self.wants(entry.season)
             and self.is_wanted(entry.episode_id, entry.season)
             and not self._has_ended(entry)

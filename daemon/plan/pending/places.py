@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from daemon.domain import Ids, MediaType
-from daemon.pipeline import ArrPipeline, ArrTitle, HistoryEvent, Pipeline
+from daemon.pipeline import ArrPipeline, ArrTitle, HistoryEvent, Pipeline, QueueEntry
 
 _T = TypeVar("_T")
 
@@ -47,10 +47,11 @@ def _keys(media_type: MediaType, ids: Ids) -> tuple[int | None, int | None]:
 
 
 class Place(NamedTuple):
-    """A title in an instance, with its part of the history."""
+    """A title in an instance, with its parts of the queue and of the history."""
 
     arr: ArrPipeline
     title: ArrTitle
+    queue: Sequence[QueueEntry]
     history: Sequence[HistoryEvent]
 
 
@@ -75,11 +76,11 @@ class Places:
             if arrs and all(arr.whole and arr.titles is not None for arr in arrs):
                 self.whole.add(media_type)
             for arr in arrs:
-                history = _by_title(arr)
-                found += (
-                    (media_type, title.ids, Place(arr, title, history.get(title.arr_id, ())))
-                    for title in arr.titles or ()
-                )
+                queue, history = _by_title(arr.queue), _by_title(arr.history)
+                for title in arr.titles or ():
+                    number = title.arr_id
+                    place = Place(arr, title, queue.get(number, ()), history.get(number, ()))
+                    found.append((media_type, title.ids, place))
         self._found = ByIds(found)
 
     def find(self, media_type: MediaType, ids: Ids) -> list[Place]:
@@ -91,8 +92,11 @@ class Places:
         return len(self._instances[arr.media_type]) == 1
 
 
-def _by_title(arr: ArrPipeline) -> Mapping[int, Sequence[HistoryEvent]]:
-    found: defaultdict[int, list[HistoryEvent]] = defaultdict(list)
-    for event in arr.history or ():
-        found[event.arr_id].append(event)
+_Record = TypeVar("_Record", QueueEntry, HistoryEvent)
+
+
+def _by_title(records: Sequence[_Record] | None) -> Mapping[int | None, Sequence[_Record]]:
+    found: defaultdict[int | None, list[_Record]] = defaultdict(list)
+    for record in records or ():
+        found[record.arr_id].append(record)
     return found

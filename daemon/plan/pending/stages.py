@@ -65,6 +65,7 @@ def _views(case: Case, pipeline: Pipeline, places: Places, now: datetime) -> Seq
             torrents=pipeline.torrents,
             shoko=pipeline.shoko,
             followed=case.followed,
+            queue=place.queue,
             history=place.history,
         )
         for place in found
