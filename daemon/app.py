@@ -95,8 +95,8 @@ def assemble(
     if settings.seerr is not None:  # it alone tells what is requested
         policy, number = pending_policy(settings), worker.take_number
         passes = PendingService(services, store, service.arrs, policy, health, number)
+        service.passes = passes
         watch = PendingWatch(passes, settings.pending, settings.sync.quick, hints.on_import)
-        worker.on_end.append(watch.on_run_end)
     notifications = Notifications(settings.notify, f"{settings.http.address}/status")
     heartbeat = Heartbeat(worker, notifier)
     worker.on_start.append(notifications.began)

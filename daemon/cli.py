@@ -152,13 +152,20 @@ async def _setup(options: argparse.Namespace) -> int:
 async def _sync(options: argparse.Namespace, settings: Settings) -> int:
     from daemon import opening  # noqa: PLC0415 - as above
 
-    line = words.ProgressLine()
+    line, actor = words.ProgressLine(), Actor("cli", _user())
+    if options.pending:
+        async with opening.open_pending(settings) as passes:
+            done = await passes.run(Trigger.CLI, actor)
+        _emit(options, done.as_dict(), words.passed(done.as_dict()))
+        return _OF_OUTCOME.get(done.result.outcome, Exit.FAILED)
     if options.dry_run:
         async with opening.open_preview(settings) as service:
             result = await service.preview(line)
+    elif options.quick:
+        result = await opening.quick_look(settings, actor, line)
     else:
         async with opening.open_sync(settings) as service:
-            result = await service.run(Trigger.CLI, Actor("cli", _user()), publish=line)
+            result = await service.run(Trigger.CLI, actor, publish=line)
     line.clear()
     document = result.as_dict()
     _emit(options, document, words.result(document))
@@ -380,7 +387,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_setup_options(setup)
     command("run", _daemon, "run the daemon: look on an interval and when asked")
     sync = command("sync", _sync, "reconcile once, now")
-    sync.add_argument("--dry-run", action="store_true", help="show the plan, write nothing")
+    _add_sync_options(sync)
     check = command("check", _check, "look at every service, the file and the clock")
     runs = command("runs", _runs, "the latest runs, or one of them with what it decided")
     runs.add_argument("id", nargs="?", type=_count, metavar="ID")
@@ -404,6 +411,13 @@ def _parser() -> argparse.ArgumentParser:
     for answers in (sync, check, runs, audit, explain, attention, undo):
         answers.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser
+
+
+def _add_sync_options(parser: argparse.ArgumentParser) -> None:
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--dry-run", action="store_true", help="show the plan, write nothing")
+    way.add_argument("--quick", action="store_true", help="only what Jellyfin has saved lately")
+    way.add_argument("--pending", action="store_true", help="only titles on their way")
 
 
 def _add_setup_options(parser: argparse.ArgumentParser) -> None:

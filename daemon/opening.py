@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from daemon.apply.pending import PendingService
-from daemon.apply.run import Options, SyncService
+from daemon.apply.quick import saved_since_full_run
+from daemon.apply.run import Options, Publish, SyncService
+from daemon.domain import Actor, Trigger
+from daemon.errors import SettingsError
 from daemon.observe.hints import ArrMemory
 from daemon.observe.sources import Service, Services
 from daemon.pending import PendingPolicy
 from daemon.report.health import Health
+from daemon.report.result import SyncResult, nothing_new
 from daemon.services import qbittorrent, seerr, shoko
 from daemon.services.arr import APPLICATIONS, ArrClient
 from daemon.services.http import RetryPolicy, ServiceHttp
@@ -34,7 +39,28 @@ async def open_sync(settings: Settings) -> AsyncIterator[SyncService]:
     """
     async with open_store(settings.database) as store, open_services(settings) as services:
         await store.write(history.interrupt_stale)
-        yield SyncService(services, store, options(settings))
+        service = SyncService(services, store, options(settings))
+        if settings.seerr is not None:
+            arrs, policy = service.arrs, pending_policy(settings)
+            service.passes = PendingService(services, store, arrs, policy, service.health)
+        yield service
+
+
+async def quick_look(settings: Settings, actor: Actor, publish: Publish) -> SyncResult:
+    """Look at what Jellyfin has saved since the latest full run, without a daemon.
+
+    Raises:
+        ServiceError: Jellyfin cannot be asked.
+        StoreError: the file cannot be used.
+    """
+    began = time.monotonic()
+    async with open_store(settings.database) as store, open_services(settings) as services:
+        await store.write(history.interrupt_stale)
+        scope = await saved_since_full_run(services.jellyfin, store)
+        if scope is None:
+            return nothing_new(time.monotonic() - began)
+        service = SyncService(services, store, options(settings))
+        return await service.run(Trigger.CLI, actor, scope, publish=publish)
 
 
 @asynccontextmanager
@@ -42,8 +68,11 @@ async def open_pending(settings: Settings) -> AsyncIterator[PendingService]:
     """A service that can make passes, with the tracker's file held for this process.
 
     Raises:
+        SettingsError: there is no Seerr, which alone tells what is requested.
         StoreError: the file cannot be used.
     """
+    if settings.seerr is None:
+        raise SettingsError("seerr is not configured, and it alone tells what is requested")
     async with open_store(settings.database) as store, open_services(settings) as services:
         policy, health = pending_policy(settings), Health(services.meters)
         yield PendingService(services, store, ArrMemory(services), policy, health)

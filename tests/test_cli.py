@@ -190,6 +190,56 @@ async def test_the_exit_code_tells_how_a_run_ended(
     assert "did you mean database?" in unknown.err
 
 
+async def test_a_pass_needs_no_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It reads, writes and says what somebody has to do; 3 when a source was away."""
+    async with PretendServices(world(), besides=("seerr",)) as services:
+        sections = {**services.sections(), "database": "tracker.db"}
+        (tmp_path / "config.yaml").write_text(json.dumps(sections))
+        monkeypatch.chdir(tmp_path)
+        shell = Shell(capsys, tmp_path)
+        film = Movie.named("The Lodger", 1927, {"Tmdb": "2760"})
+        services.pipeline.request(film)
+        first = json.loads((await shell("sync", "--json")).out)
+        assert (first["run_id"], first["awaited"]) == (1, 1)
+        services.pipeline.approve(services.pipeline.wishes[1])
+        moved = await shell("sync", "--pending")
+        assert moved.code == 0
+        assert moved.out.splitlines()[0].startswith("In sync: 1 titles on their way, ")
+        assert "         1  further on their way" in moved.out.splitlines()
+        again = await shell("sync", "--pending", "--json")
+        assert (again.code, json.loads(again.out)["run_id"]) == (0, None)
+        listed = (await shell("runs")).out.splitlines()[1:]
+        assert [line.split()[:1] + line.split()[2:3] for line in listed] == [
+            ["2", "cli"],
+            ["1", "cli"],
+        ]
+        services.fault("seerr", Fault(status=503, times=None))
+        assert (await shell("sync", "--pending")).code == 3
+        with held(tmp_path / "tracker.db"):
+            assert (await shell("sync", "--pending")).code == 75
+
+
+async def test_a_pass_needs_a_seerr(shell: Shell) -> None:
+    """Nothing else tells what is requested, and no file is made."""
+    said = await shell("sync", "--pending")
+    assert (said.code, files(shell.database.parent)) == (78, {})
+    assert "seerr is not configured" in said.err
+
+
+async def test_a_quick_look_needs_no_daemon(shell: Shell, services: PretendServices) -> None:
+    """It looks at what was saved since the full run; without one it is that run."""
+    first = json.loads((await shell("sync", "--quick", "--json")).out)
+    assert (first["kind"], first["added"]) == ("full", 40)
+    services.world.add_movie(Movie.named("The Lodger", 1927, {"Tmdb": "2760"}))
+    found = json.loads((await shell("sync", "--quick", "--json")).out)
+    assert (found["kind"], found["added"]) == ("hinted", 1)
+    services.fault("jellyfin", Fault(status=503, times=None))
+    assert (await shell("sync", "--quick")).code == 1
+    assert (await shell("sync", "--quick", "--pending")).code == 2
+
+
 async def test_check_answers_line_by_line(shell: Shell, services: PretendServices) -> None:
     """What is bad stands out, and makes the command fail."""
     good = await shell("check")

@@ -504,7 +504,7 @@ async def an_admin(folder: Path) -> AsyncIterator[Admin]:
     films = [Movie.named(name, 1920 + at, {"Tmdb": f"{at + 1}"}) for at, name in enumerate("ABCDE")]
     made = a_world(*films)
     made.further = {"radarr_4k": {}, "sonarr_4k": {}}
-    async with PretendServices(made) as services, AsyncExitStack() as stack:
+    async with PretendServices(made, besides=("seerr",)) as services, AsyncExitStack() as stack:
         place = Place(folder, services, stack)
         place.configure(
             sync={"quick": 0},

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from structlog.contextvars import bound_contextvars
 
-from daemon.domain import Actor, Ids, MediaType, Outcome, RequestState, Trigger
+from daemon.domain import Actor, Ids, MediaType, RequestState, Trigger
 from daemon.logs import logger
 from daemon.observe.hints import ArrMemory
 from daemon.observe.pipeline import PipelineReader
@@ -23,7 +23,6 @@ from daemon.reasons import Count, Reason
 from daemon.report.health import Health
 from daemon.report.result import RunStats, SyncResult
 from daemon.services.http import CallStats
-from daemon.services.seerr import SERVICE as SEERR
 from daemon.store import Store, attention, pending
 from daemon.store.audit import AuditEvent
 
@@ -76,6 +75,7 @@ class _Pass:
     trigger: Trigger
     actor: Actor
     meters: dict[str, CallStats]
+    within: int | None = None
     problems: Problems = field(default_factory=Problems)
     began: float = field(default_factory=time.monotonic)
 
@@ -112,14 +112,17 @@ class PendingService:
         self._seen: _Seen | None = None
         self.last: PassResult | None = None
 
-    async def run(self, trigger: Trigger, actor: Actor) -> PassResult:
+    async def run(self, trigger: Trigger, actor: Actor, within: int | None = None) -> PassResult:
         """Read, decide and write once.
+
+        Args:
+            within: the number of a full run that has read the library, and ends with this pass.
 
         Raises:
             StoreError: the tracker's file could not be read or written.
         """
         async with self._turn:
-            one = _Pass(trigger, actor, self._meters())
+            one = _Pass(trigger, actor, self._meters(), within)
             self.last = await self._pass(one)
             self._note_health(one)
             return self.last
@@ -146,6 +149,8 @@ class PendingService:
         pipeline = await self._reader.read(known.rows, (), one.problems, expected)
         self._titles = [(each.media_type, each.ids) for each in pipeline.seerr.requests or ()]
         known = await self._store.read(pending.known, self._titles)
+        if one.within is not None:
+            known = known._replace(memory=replace(known.memory, ready=True))
         now = await self._store.read(pending.now)
         plan = await asyncio.to_thread(
             plan_pending, pipeline, known.rows, known.memory, self._policy, now
@@ -164,12 +169,15 @@ class PendingService:
     ) -> tuple[int | None, Counter[Reason]]:
         if not (pending.is_written(plan) or pending.needs_keeping(plan, known)):
             return None, Counter()
-        number = self._number() if self._number and pending.is_written(plan) else None
+        number = one.within
+        if number is None and self._number and pending.is_written(plan):
+            number = self._number()
 
         def result(run_id: int, done: Counter[Reason]) -> dict[str, Any]:
-            return self._summary(one, run_id, done).as_dict()
+            return self._summary(one, plan, run_id, done).as_dict()
 
-        run = pending.PassRun(number, one.trigger, one.actor, result)
+        within = one.within is not None
+        run = pending.PassRun(number, one.trigger, one.actor, result, within)
         number, done = await self._store.write(pending.apply, plan, known, run)
         if number is not None:
             stats = RunStats(done)
@@ -187,7 +195,7 @@ class PendingService:
     ) -> PassResult:
         states = {kept.written for kept in plan.kept.values()}
         return PassResult(
-            self._summary(one, number, done),
+            self._summary(one, plan, number, done),
             number,
             plan.attention,
             moving=bool(states & _MOVING),
@@ -195,14 +203,15 @@ class PendingService:
             imported=plan.imported,
         )
 
-    def _summary(self, one: _Pass, number: int | None, done: Counter[Reason]) -> SyncResult:
-        stats = RunStats(done, gaps=one.problems.gaps, defects=one.problems.defects)
-        away = any(gap.service == SEERR for gap in one.problems.gaps)
-        outcome = Outcome.PARTIAL if away else stats.outcome
+    def _summary(
+        self, one: _Pass, plan: PendingPlan, number: int | None, done: Counter[Reason]
+    ) -> SyncResult:
+        problems, titles = one.problems, len(plan.kept) + len(plan.adds)
+        stats = RunStats(done, titles, gaps=problems.gaps, defects=problems.defects)
         calls = {name: meter.since(one.meters[name]) for name, meter in self._meters().items()}
         calls = {name: made for name, made in calls.items() if made["calls"]}
         seconds = time.monotonic() - one.began
-        return SyncResult(outcome, stats, number, round(seconds * 1000), calls, "pending")
+        return SyncResult(stats.outcome, stats, number, round(seconds * 1000), calls, "pending")
 
     def _note_health(self, one: _Pass) -> None:
         """A service that was asked and left no gap behind is well."""

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from structlog.contextvars import bound_contextvars
 
+from daemon.apply.pending import PendingService
 from daemon.apply.writer import DryRun, Pictures, PlanWriter, tell_decisions
 from daemon.domain import (
     DISTRUSTED,
@@ -139,6 +140,7 @@ class SyncService:
         server_id: of the Jellyfin that was read last; None before.
         arrs: what Radarr and Sonarr were last seen to hold.
         baseline: of the last full reading; None before the first.
+        passes: what a full run ends with; None without a Seerr, which tells what is requested.
         rescan_wanted: the last full reading met a library at work, and should be done again.
         cancel_requested: set to cancel the current run.
         ending: the current run is being recorded and cannot be cancelled any more.
@@ -163,6 +165,7 @@ class SyncService:
         self.libraries: tuple[LibraryFolder, ...] = ()
         self.server_id: str | None = None
         self.baseline: Baseline | None = None
+        self.passes: PendingService | None = None
         self.rescan_wanted = False
         self._disagreement: Disagreement | None = None
         self._copies: Mapping[str, frozenset[str]] = {}
@@ -209,6 +212,7 @@ class SyncService:
             _log.info("run.started", actor=actor.name, kind=scope.kind)
             try:
                 await self._guarded(run)
+                await self._follow_up(run, number, trigger, actor)
             except asyncio.CancelledError:
                 if not self.cancel_requested:
                     async with _shutdown_deadline():
@@ -238,6 +242,19 @@ class SyncService:
             service = error.service if isinstance(error, ServiceError) else "Tracker"
             run.stats.failure = SourceFailure(service, error.kind, str(error))
         self._note_health(run)
+
+    async def _follow_up(self, run: _Run, number: int, trigger: Trigger, actor: Actor) -> None:
+        """Look at what is on its way: what the run has promoted is not any more."""
+        if self.passes is None or run.scope.kind != "full" or run.stats.failure is not None:
+            return
+        try:
+            done = (await self.passes.run(trigger, actor, within=number)).result.stats
+        except StoreError as error:
+            run.stats.failure = SourceFailure("Tracker", error.kind, str(error))
+            return
+        run.stats.counts.update(done.counts)
+        run.stats.gaps.extend(done.gaps)
+        run.stats.defects.extend(done.defects)
 
     async def _observe(self, run: _Run) -> None:
         self._tell(run, Phase.ASKING)

@@ -141,6 +141,11 @@ class SyncResult:
         return document if self.plan is None else {**document, "plan": self.plan}
 
 
+def nothing_new(seconds: float) -> SyncResult:
+    """Of a quick look that found no reason for a run."""
+    return SyncResult(domain.Outcome.OK, RunStats(), None, round(seconds * 1000), {}, "quick")
+
+
 def _is_settled(decision: domain.Decision) -> bool:
     """Whether nothing is to be written for it, and no admin to be asked.
 

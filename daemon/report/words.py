@@ -26,11 +26,20 @@ def result(document: Mapping[str, Any]) -> Iterator[str]:
     """A run's result, line by line."""
     seconds = document["duration_ms"] / 1000
     verb = "Would do" if document["dry_run"] else _HEADLINES[document["outcome"]]
-    yield f"{verb}: {document['total_scanned']:,} titles in the library, {seconds:.1f} s"
+    where = "on their way" if document["kind"] == "pending" else "in the library"
+    yield f"{verb}: {document['total_scanned']:,} titles {where}, {seconds:.1f} s"
     yield from (f"  {number:>8,}  {words}" for number, words in _counts(document))
     yield from problems(document["error_details"])
     asked = (f"{name} {calls['calls']:.0f}" for name, calls in document["calls"].items())
     yield f"Calls: {', '.join(asked)}"
+
+
+def passed(document: Mapping[str, Any]) -> Iterator[str]:
+    """A pass over titles on their way, and what somebody may have to do, line by line."""
+    yield from result(document)
+    for one in document["attention"]:
+        about = f"{one['title']}: " if one["title"] else ""
+        yield f"  - {about}{one['sentence']} ({one['service']})"
 
 
 def _counts(document: Mapping[str, Any]) -> Iterator[tuple[int, str]]:

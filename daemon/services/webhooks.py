@@ -11,6 +11,13 @@ from daemon.identity import imdb_id, jellyfin_id
 
 _LIBRARY: Final = frozenset({"ItemAdded", "ItemDeleted"})
 _COMING: Final = frozenset({"Download", "MovieAdded", "SeriesAdd", "Rename"})
+_REPLACING: Final = frozenset({"MovieFileDelete", "EpisodeFileDelete"})
+_MOVING: Final = frozenset(
+    {
+        *("Grab", "Download", "ManualInteractionRequired", "MovieAdded", "SeriesAdd"),
+        *("MovieDelete", "SeriesDelete", *_REPLACING),
+    }
+)
 _OF_A_SERIES: Final = frozenset({"Season", "Episode"})
 """With a deleted series come hooks of its seasons that do not name it (seen on 12.0-rc5)."""
 _ALL: Final = "switch on “Send All Properties” in the plugin"
@@ -49,6 +56,33 @@ class ImportEvent(NamedTuple):
     instance: str = ""
 
 
+class ArrEvent(NamedTuple):
+    """What Radarr or Sonarr tells of.
+
+    Attributes:
+        kind: the sender's own word, e.g. "Grab".
+        media_type: of the title; None where it names none, as of an unknown download.
+        upgrade: a file goes because a better one is being imported.
+    """
+
+    kind: str
+    media_type: MediaType | None = None
+    ids: Ids = Ids()
+    upgrade: bool = False
+
+    @property
+    def moves(self) -> bool:
+        """Whether a title that is on its way may be elsewhere by now."""
+        return self.kind in _MOVING
+
+    @property
+    def coming(self) -> ImportEvent | None:
+        """What Jellyfin will have soon; None where nothing is to come of it."""
+        if self.kind not in _COMING or self.media_type is None or not self.ids.known:
+            return None
+        return ImportEvent(self.kind, self.media_type, self.ids)
+
+
 class _Jellyfin(msgspec.Struct, gc=False):
     NotificationType: str = ""
     ItemType: str = ""
@@ -67,6 +101,7 @@ class _Title(msgspec.Struct, gc=False):
 
 class _Arr(msgspec.Struct, gc=False):
     eventType: str = ""
+    deleteReason: object = None
     movie: _Title | None = None
     series: _Title | None = None
 
@@ -92,10 +127,8 @@ def jellyfin_note(body: bytes) -> LibraryEvent | None:
     return LibraryEvent(hook.NotificationType, ids, jellyfin_id(hook.ServerId) or "")
 
 
-def arr_note(body: bytes) -> ImportEvent | None:
-    """What Radarr's or Sonarr's Connect says; None where nothing is to come of it.
-
-    A test carries ids that look real, so the kind is looked at before anything else.
+def arr_note(body: bytes) -> ArrEvent:
+    """What Radarr's or Sonarr's Connect says; a test carries ids that look real.
 
     Raises:
         HookError: the body is something else.
@@ -103,12 +136,12 @@ def arr_note(body: bytes) -> ImportEvent | None:
     hook = _decoded(body, _Arr, _CONNECT)
     if not hook.eventType:
         raise HookError(f"eventType is missing; {_CONNECT}")
-    title = hook.movie or hook.series
-    if hook.eventType not in _COMING or title is None:
-        return None
+    if (title := hook.movie or hook.series) is None:
+        return ArrEvent(hook.eventType)
     media_type = MediaType.MOVIE if hook.movie else MediaType.TV
     ids = Ids(_number(title.tmdbId), _number(title.tvdbId), imdb_id(str(title.imdbId)))
-    return ImportEvent(hook.eventType, media_type, ids) if ids.known else None
+    upgrade = hook.eventType in _REPLACING and hook.deleteReason == "upgrade"
+    return ArrEvent(hook.eventType, media_type, ids, upgrade)
 
 
 def _number(given: object) -> int | None:

@@ -146,9 +146,11 @@ def begin(
 ) -> int:
     """Note that a run has begun; returns its number, the given one if there is one.
 
-    One that is still open, because the disk was too full to note its end, is closed.
+    One that is still open, because the disk was too full to note its end, is closed; but a pass
+    over titles on their way, which begins and ends in one transaction, may meet a run at work.
     """
-    interrupt_stale(transaction)
+    if kind != "pending":
+        interrupt_stale(transaction)
     at = transaction.clock.now()
     cursor = transaction.execute(
         "INSERT INTO sync_runs (id, trigger, kind, actor, started_at, outcome, pictures)"
@@ -204,11 +206,15 @@ def interrupt_stale(transaction: Transaction) -> list[int]:
 
 
 def prune(transaction: Transaction) -> bool:
-    """Forget decisions of old runs, a few thousand at a time; False once there are none left."""
+    """Forget decisions of old runs, a few thousand at a time; False once there are none left.
+
+    Those of the latest full run are what needs attention, however many passes have followed it.
+    """
     [newest] = transaction.execute("SELECT COALESCE(MAX(id), 0) FROM sync_runs").fetchone()
     done = transaction.execute(
         "DELETE FROM sync_decisions WHERE (run_id, seq) IN"
-        " (SELECT run_id, seq FROM sync_decisions WHERE run_id <= ? LIMIT ?)",
+        f" (SELECT run_id, seq FROM sync_decisions WHERE run_id <= ? AND run_id IS NOT {LATEST}"
+        " LIMIT ?)",
         (newest - _KEPT, _PRUNED_AT_ONCE),
     )
     return done.rowcount == _PRUNED_AT_ONCE
@@ -228,8 +234,9 @@ def _renew_statistics(transaction: Transaction) -> None:
 
 def keeps(connection: sqlite3.Connection, run_id: int) -> bool:
     """Whether the decisions of a run are not forgotten yet."""
-    [newest] = connection.execute("SELECT COALESCE(MAX(id), 0) FROM sync_runs").fetchone()
-    return bool(run_id > newest - _KEPT)
+    found = connection.execute(f"SELECT COALESCE(MAX(id), 0), {LATEST} FROM sync_runs")
+    newest, latest = found.fetchone()
+    return bool(run_id > newest - _KEPT or run_id == latest)
 
 
 def pictures_wanted(connection: sqlite3.Connection) -> bool:

@@ -72,6 +72,7 @@ class PassRun(NamedTuple):
     """The run that a pass is written down as, if it changes anything.
 
     Attributes:
+        within: it is a run that is going, and that ends with this pass.
         result: tells how it went, by its number and how much was done.
     """
 
@@ -79,6 +80,7 @@ class PassRun(NamedTuple):
     trigger: Trigger
     actor: Actor
     result: Callable[[int, Counter[Reason]], dict[str, Any]]
+    within: bool = False
 
 
 def now(connection: Connection) -> datetime:
@@ -197,13 +199,17 @@ def apply(
     """
     number, done = None, Counter[Reason]()
     if is_written(plan):
-        number = history.begin(
-            transaction, run.trigger, run.actor, kind="pending", number=run.number
-        )
+        number = run.number
+        if number is None or not run.within:
+            number = history.begin(
+                transaction, run.trigger, run.actor, kind="pending", number=number
+            )
         writer = _Writer(transaction, number, run.actor, before)
         writer.write(plan)
         done = writer.record()
-        history.finish(transaction, number, Outcome.OK, run.result(number, done))
+        if not run.within:
+            result = run.result(number, done)
+            history.finish(transaction, number, Outcome(result["outcome"]), result)
     _keep(transaction, plan, before)
     return number, done
 

@@ -154,7 +154,6 @@ class HintDebouncer:
 
     def on_import(self, event: ImportEvent) -> None:
         """Take the news that a title was imported: look for it until Jellyfin has it."""
-        self.statistics.count(event.kind)
         if len(self._imports) < _MAX_IMPORTS:
             self._imports[event] = (time.monotonic() + self._delays.after_import[0], 0)
             self._wakeup.set()

@@ -13,7 +13,6 @@ from daemon.apply.pending import PassResult, PendingService
 from daemon.domain import Actor, Trigger
 from daemon.errors import DaemonError
 from daemon.logs import logger
-from daemon.report.result import SyncResult
 from daemon.services.webhooks import ImportEvent
 from daemon.settings import Pending
 
@@ -51,25 +50,25 @@ class PendingWatch:
         """Something has happened to a title on its way, or may have."""
         self._hinted.set()
 
-    def on_run_end(self, result: SyncResult) -> None:
-        """A full run ends with a pass: what it promoted is not on its way any more."""
-        if result.kind == "full":
-            self.hint()
-
     async def serve(self) -> None:
         """Look, and wait until the next look is due, forever."""
         while True:
             hinted = self._hinted.is_set()
             self._hinted.clear()
-            last = await self._look(Trigger.WEBHOOK if hinted else Trigger.INTERVAL)
+            last = None
+            try:
+                last = await self.look(Trigger.WEBHOOK if hinted else Trigger.INTERVAL, _SYSTEM)
+            except DaemonError as error:
+                _log.warning("pending.failed", error_kind=error.kind, error=str(error))
             await self._wait(last)
 
-    async def _look(self, trigger: Trigger) -> PassResult | None:
-        try:
-            last = await self._service.run(trigger, _SYSTEM)
-        except DaemonError as error:
-            _log.warning("pending.failed", error_kind=error.kind, error=str(error))
-            return None
+    async def look(self, trigger: Trigger, actor: Actor) -> PassResult:
+        """Make a pass now; Jellyfin is looked at for what was imported since the one before.
+
+        Raises:
+            StoreError: the tracker's file could not be read or written.
+        """
+        last = await self._service.run(trigger, actor)
         for media_type, ids in last.imported - self._reported:
             self._on_import(ImportEvent("pending", media_type, ids))
         self._reported = frozenset(last.imported)

@@ -6,11 +6,11 @@ by its ids. Only what needs the whole list waits until the server is idle.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Final
 
+from daemon.apply.quick import MAX_SAVED, OVERLAP, is_much
 from daemon.apply.run import Baseline, SyncService
-from daemon.domain import MAX_HINTS, Actor, Scope, SourceFailure, Trigger
+from daemon.domain import Actor, Scope, SourceFailure, Trigger
 from daemon.errors import ServiceError
 from daemon.logs import logger
 from daemon.observe.sources import foreseen
@@ -20,9 +20,6 @@ from daemon.triggers.queue import Worker
 
 _log = logger(__name__)
 _SYSTEM: Final = Actor("system", "quick check")
-_OVERLAP: Final = timedelta(seconds=30)
-_MAX_SAVED: Final = 20_000
-"""Rows of 320 bytes that are read at once; a scan can save every title anew."""
 
 
 class QuickCheck:
@@ -58,7 +55,7 @@ class QuickCheck:
         return words
 
     async def _changes(self, baseline: Baseline) -> str:
-        saved = await self._jellyfin.saved_since(baseline.date - _OVERLAP, _MAX_SAVED)
+        saved = await self._jellyfin.saved_since(baseline.date - OVERLAP, MAX_SAVED)
         date = self._jellyfin.http.date or baseline.date
         counts = await self._jellyfin.counts()
         if baseline.counts is None or not _accounted_for(baseline.counts, counts, saved):
@@ -69,7 +66,7 @@ class QuickCheck:
         self._service.baseline = Baseline(date, counts)
         _log.debug("quick_check.done", saved=saved.total)
         later = " and a full sync follows once Jellyfin is idle" * self._service.rescan_wanted
-        if saved.total > _MAX_SAVED or len(saved.ids) > MAX_HINTS:
+        if is_much(saved):
             ticket = self._worker.enqueue(Trigger.QUICK, _SYSTEM)
             return f"{saved.total:,} items were saved: run {ticket.number} reads the library"
         if not saved.ids:

@@ -20,6 +20,7 @@ from daemon import errors
 from daemon.domain import IMPLAUSIBLE, INCOMPLETE, SCANNING, Actor, Outcome, Trigger
 from daemon.logs import logger
 from daemon.report.result import SyncResult
+from daemon.services import qbittorrent, seerr, shoko
 from daemon.settings import Sync
 from daemon.triggers.queue import Worker
 
@@ -44,6 +45,7 @@ _STARTING: Final = {
     errors.BrokenServiceError.kind,
 }
 """What a service that is being started answers, or does not."""
+_ASKED_BY_PASSES: Final = frozenset({seerr.SERVICE, qbittorrent.SERVICE, shoko.SERVICE})
 _STARTS_WITHIN: Final = timedelta(minutes=15)
 _DRIFT: Final = 30.0
 _JITTER: Final = 10
@@ -251,6 +253,7 @@ def _every(every: timedelta) -> IntervalTrigger:
 
 
 def _failure_kinds(result: SyncResult) -> set[str]:
-    """What was missing, by the stable words for it."""
+    """What was missing, by the stable words for it; what passes ask is soon asked again anyway."""
     failure = [result.stats.failure] if result.stats.failure else []
-    return {gap.kind for gap in (*result.stats.gaps, *failure)}
+    gaps = (gap for gap in result.stats.gaps if gap.service not in _ASKED_BY_PASSES)
+    return {gap.kind for gap in (*gaps, *failure)}

@@ -68,6 +68,7 @@ ROUTES: Final = (
     _hook("radarr/{name}", hooks.further_arr, (404,)),
     _hook("sonarr", hooks.arr),
     _hook("sonarr/{name}", hooks.further_arr, (404,)),
+    _hook("seerr", hooks.seerr),
     Route("GET", "/admin/audit", admin.audit, {200: models.Audit}),
     _open("/healthz", machines.alive, {200: models.Alive}),
     _open("/readyz", machines.ready, {200: models.Ready, 503: models.Ready}),

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from daemon.domain import Outcome, Trigger
 from daemon.report.explain import linked, sentences
-from daemon.report.result import SyncResult
+from daemon.report.result import SyncResult, nothing_new
 from daemon.store import history, plans, titles
 from daemon.store.attention import findings
 from daemon.store.audit import AuditFilter, events
@@ -28,13 +28,42 @@ async def sync(call: ApiRequest[models.SyncQuery, models.SyncBody]) -> web.Strea
 
     The run begins after this call, and calls during a run share the next one. It goes on if the
     client leaves. The reply is 200 also where something could not be read; `outcome` tells.
+    A quick look asks for a run where Jellyfin has saved anything. A pass over titles on their way
+    waits for no run, and is always waited for.
     """
+    if call.body.dry_run and call.body.kind != "full":
+        raise Problem(409, "a dry run is always a full one")
+    if call.body.kind == "pending":
+        return await _passed(call)
+    if call.body.kind == "quick":
+        return await _looked(call)
     if call.body.dry_run:
         await call.record("sync.previewed", "library")
         preview = call.site.parts.worker.preview()
         return _ended(await _result(call.site, preview, "the dry run"))
     ticket = call.site.parts.worker.enqueue(Trigger.ADMIN, call.actor)
     await call.record("sync.asked", f"run {ticket.number}", ticket.number)
+    if not call.query.wait:
+        return call.accepted(ticket.status, ticket.number)
+    return _ended(await _result(call.site, ticket.result, f"run {ticket.number}"))
+
+
+async def _passed(call: ApiRequest[models.SyncQuery, models.SyncBody]) -> web.StreamResponse:
+    if (watch := call.site.parts.pending) is None:
+        raise Problem(409, "seerr is not configured, and it alone tells what is requested")
+    done = await watch.look(Trigger.ADMIN, call.actor)
+    await call.record("sync.asked", "titles on their way", done.run_id)
+    return reply(done.as_dict())
+
+
+async def _looked(call: ApiRequest[models.SyncQuery, models.SyncBody]) -> web.StreamResponse:
+    parts = call.site.parts
+    await call.record("sync.asked", "quick look")
+    done = await parts.schedule.run_job("quick")
+    if not done.good:
+        raise Problem(502, done.words)
+    if (ticket := parts.worker.waiting or parts.worker.running) is None:
+        return reply(nothing_new(done.seconds).as_dict())
     if not call.query.wait:
         return call.accepted(ticket.status, ticket.number)
     return _ended(await _result(call.site, ticket.result, f"run {ticket.number}"))

@@ -29,8 +29,8 @@ async def jellyfin(call: PlainRequest) -> web.StreamResponse:
 
 
 async def arr(call: PlainRequest) -> web.StreamResponse:
-    """Take news of Radarr's or Sonarr's Connect: Jellyfin will have the title soon."""
-    return _imported(call)
+    """Take news of Radarr's or Sonarr's Connect: a title is on its way, or in Jellyfin soon."""
+    return _moved(call)
 
 
 async def further_arr(call: ApiRequest[InstanceRef, RequestModel]) -> web.StreamResponse:
@@ -40,14 +40,31 @@ async def further_arr(call: ApiRequest[InstanceRef, RequestModel]) -> web.Stream
     if path not in senders:
         known = ", ".join(senders) or "none"
         raise Problem(404, f"no instance of this name is configured; there are {known}")
-    return _imported(call, senders[path])
+    return _moved(call, senders[path])
 
 
-def _imported(call: ApiRequest[Any, Any], instance: str = "") -> web.StreamResponse:
-    if (coming := _read(call, arr_note)) is None:
+def _moved(call: ApiRequest[Any, Any], instance: str = "") -> web.StreamResponse:
+    event, parts = _read(call, arr_note), call.site.parts
+    if parts.pending is not None and event.moves:
+        parts.pending.hint()
+    elif event.coming is None:
         return reply(Taken(""))
-    call.site.parts.hints.on_import(coming._replace(instance=instance))
-    return reply(Taken(coming.kind), 202)
+    parts.hints.statistics.count(event.kind)
+    if event.coming is not None:
+        parts.hints.on_import(event.coming._replace(instance=instance))
+    return reply(Taken(event.kind), 202)
+
+
+async def seerr(call: PlainRequest) -> web.StreamResponse:
+    """Take any word of Seerr for a reason to look at its requests; the body is not read.
+
+    Its templates are made by people, and it never sends anything twice.
+    """
+    if (watch := call.site.parts.pending) is None:
+        return reply(Taken(""), 202)
+    watch.hint()
+    call.site.parts.hints.statistics.count("Seerr")
+    return reply(Taken("Seerr"), 202)
 
 
 def _read(call: ApiRequest[Any, Any], understand: Callable[[bytes], _Note]) -> _Note:

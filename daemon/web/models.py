@@ -88,6 +88,10 @@ class SyncQuery(RequestModel):
 class SyncBody(RequestModel):
     """What to do."""
 
+    kind: Literal["full", "quick", "pending"] = Field(
+        "full",
+        description="quick: what Jellyfin has saved lately; pending: titles on their way",
+    )
     dry_run: bool = Field(default=False, description="true: answer with the plan, write nothing")
 
 
@@ -188,7 +192,12 @@ class SyncResult(BaseModel):
     merged: int = Field(0, description="rows that became part of another one")
     held: int
     conflicts: int
-    run_id: int | None = Field(description="null for a dry run")
+    awaited: int = Field(0, description="requested titles that got a row")
+    moved: int = Field(0, description="rows of titles that are further on their way")
+    withdrawn: int = Field(0, description="rows whose request is gone")
+    run_id: int | None = Field(
+        description="null for a dry run, and where a look was enough and nothing changed"
+    )
     outcome: Outcome
     dry_run: bool
     duration_ms: int

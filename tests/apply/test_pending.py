@@ -13,7 +13,7 @@ from daemon.apply.pending import PassResult, PendingService
 from daemon.apply.run import Options, SyncService
 from daemon.domain import RemovalPolicy, Trigger
 from daemon.observe.hints import ArrMemory
-from daemon.opening import open_services
+from daemon.opening import open_services, open_sync
 from daemon.pending import PendingPolicy
 from daemon.report.health import Health
 from daemon.store import Store, attention, open_store, open_store_to_look, undo
@@ -39,6 +39,14 @@ class Stand:
     async def look(self) -> PassResult:
         """One pass."""
         return await self.service.run(Trigger.ADMIN, ACTOR)
+
+    @asynccontextmanager
+    async def runs(self) -> AsyncIterator[SyncService]:
+        """What makes full runs, each with a pass at its end."""
+        async with open_services(configured(self.services, self.path), QUICK) as clients:
+            service = SyncService(clients, self.store, Options(""))
+            service.passes = self.service
+            yield service
 
     def state(self) -> str | None:
         """The state of the film's row; None if it has none."""
@@ -108,16 +116,63 @@ async def test_a_request_takes_its_way(stand: Stand) -> None:
     ) == [("reader", wish.number)]
 
 
+async def test_a_full_run_ends_with_a_pass_and_its_undo_takes_both_back(stand: Stand) -> None:
+    """Under one number: what it promoted, and what has moved on."""
+    pipeline = stand.services.pipeline
+    other = Movie.named("Safety Last!", 1923, {"Tmdb": "22596"})
+    first, second = pipeline.request(FILM), pipeline.request(other)
+    await stand.look()
+    pipeline.approve(first)
+    pipeline.approve(second)
+    stand.services.world.add_movie(other)
+    async with stand.runs() as service:
+        result = await service.run(Trigger.ADMIN, ACTOR)
+    assert (result.as_dict()["promoted"], result.as_dict()["moved"]) == (1, 1)
+    assert stand.state() == "APPROVED"
+    kinds = rows(stand.path, "SELECT kind, outcome FROM sync_runs ORDER BY id DESC LIMIT 1")
+    assert kinds == [("full", "ok")]
+    assert result.run_id is not None
+    undone = await undo.undo_run(stand.store, result.run_id, ACTOR)
+    assert [one.done for one in undone] == [True, True]
+    states = "SELECT title, state FROM requests WHERE jellyseerr_id NOT NULL ORDER BY title"
+    assert rows(stand.path, states) == [(other.title, "REQUESTED"), (FILM.title, "REQUESTED")]
+
+
+async def test_the_very_first_full_run_tells_what_is_requested(tmp_path: Path) -> None:
+    """By its end the library is known; a run that could not read it makes no pass."""
+    path = tmp_path / "tracker.db"
+    async with PretendServices(a_world(), besides=("seerr",)) as services:
+        services.pipeline.request(FILM)
+        settings = configured(services, path)
+        services.fault("jellyfin", Fault("/Items", status=500, times=None))
+        async with open_sync(settings) as service:
+            assert (await service.run(Trigger.CLI, ACTOR)).outcome.value == "failed"
+        assert services.calls("seerr") == []
+        services.mend("jellyfin")
+        async with open_sync(settings) as service:
+            result = (await service.run(Trigger.CLI, ACTOR)).as_dict()
+        assert (result["outcome"], result["added"], result["awaited"]) == ("ok", 2, 1)
+        assert result["calls"]["Seerr"]["calls"] > 0
+
+
+async def test_a_full_run_says_that_seerr_was_away(stand: Stand) -> None:
+    """It has done its own part all the same."""
+    stand.services.fault("seerr", Fault(status=503, times=None))
+    async with stand.runs() as service:
+        result = await service.run(Trigger.ADMIN, ACTOR)
+    assert result.outcome.value == "partial"
+    assert [gap.service for gap in result.stats.gaps] == ["Seerr"]
+
+
 async def test_what_jellyfin_has_is_promoted_and_not_followed_any_more(stand: Stand) -> None:
-    """By a full run; the pass after it leaves the row alone."""
+    """By a full run; the pass at its end leaves the row alone."""
     pipeline = stand.services.pipeline
     pipeline.approve(pipeline.request(FILM))
     await stand.look()
     stand.services.world.add_movie(FILM)
-    async with open_services(configured(stand.services, stand.path), QUICK) as clients:
-        await SyncService(clients, stand.store, Options("")).run(Trigger.ADMIN, ACTOR)
+    async with stand.runs() as service:
+        await service.run(Trigger.ADMIN, ACTOR)
     assert stand.state() == "AVAILABLE"
-    await stand.look()
     assert rows(stand.path, "SELECT * FROM sync_pending") == []
 
 

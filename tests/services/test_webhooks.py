@@ -99,15 +99,32 @@ def test_ids_are_taken_with_and_without_dashes_and_nothing_else_is() -> None:
 def test_an_import_says_what_is_to_come(service: str) -> None:
     """Downloads and renames name a title; everything else is nothing to wait for."""
     for name, hook in arr(service).items():
-        coming = arr_note(json.dumps(hook).encode())
+        coming = arr_note(json.dumps(hook).encode()).coming
         expected = hook["eventType"] in {"Download", "Rename"}
         assert (coming is not None) == expected, name
 
 
+@pytest.mark.parametrize("service", ["radarr", "sonarr"])
+def test_what_moves_a_title_on_its_way_is_told_apart(service: str) -> None:
+    """A grab, an import, what a person has to see to, and whatever is deleted."""
+    moving = {"Download", "ManualInteractionRequired"}
+    for name, hook in arr(service).items():
+        kind = hook["eventType"]
+        event = arr_note(json.dumps(hook).encode())
+        assert event.moves == (kind in moving or "Delete" in kind), name
+        assert event.upgrade == (hook.get("deleteReason") == "upgrade"), name
+    for kind in ("Grab", "MovieAdded", "SeriesAdd"):
+        assert arr_note(json.dumps({"eventType": kind}).encode()).moves
+    odd: object
+    for odd in (["upgrade"], {}, 1, "UPGRADE"):
+        hook = {"eventType": "MovieFileDelete", "deleteReason": odd, "movie": {"tmdbId": 1}}
+        assert not arr_note(json.dumps(hook).encode()).upgrade
+
+
 def test_what_is_to_come_is_named_by_its_ids() -> None:
     """By all ids that the sender has, under the right media type."""
-    film = arr_note(json.dumps(arr("radarr")["11_Download"]).encode())
-    series = arr_note(json.dumps(arr("sonarr")["21_Download_importComplete"]).encode())
+    film = arr_note(json.dumps(arr("radarr")["11_Download"]).encode()).coming
+    series = arr_note(json.dumps(arr("sonarr")["21_Download_importComplete"]).encode()).coming
     assert series == ImportEvent("Download", MediaType.TV, Ids(100088, 392256, "tt3581920"))
     assert film is not None
     assert film.media_type is MediaType.MOVIE
@@ -119,14 +136,15 @@ def test_an_id_that_is_none_costs_itself(wrong: object) -> None:
     """What no service has as a number is asked nobody for; the other ids are."""
     title = {"tmdbId": wrong, "tvdbId": 392256, "imdbId": wrong}
     hook = arr("sonarr")["21_Download_importComplete"] | {"series": title}
-    found = arr_note(json.dumps(hook).encode())
+    found = arr_note(json.dumps(hook).encode()).coming
     assert found == ImportEvent("Download", MediaType.TV, Ids(tvdb=392256))
 
 
 def test_a_test_event_with_ids_that_look_real_is_dropped() -> None:
     """Both services' tests carry a made-up title."""
     for service in ("radarr", "sonarr"):
-        assert arr_note(json.dumps(arr(service)["01_Test"]).encode()) is None
+        event = arr_note(json.dumps(arr(service)["01_Test"]).encode())
+        assert (event.kind, event.moves, event.coming) == ("Test", False, None)
 
 
 json_values = st.recursive(

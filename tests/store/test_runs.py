@@ -101,6 +101,28 @@ async def test_a_run_whose_end_could_not_be_noted_is_closed_by_the_next(store: S
     assert outcomes == [(2, "running"), (1, "interrupted")]
 
 
+async def test_a_pass_that_changed_something_leaves_a_run_at_work_alone(store: Store) -> None:
+    """It may be made beside a full run, and is over as soon as it is written down."""
+    await begun(store)
+    await store.write(history.begin, Trigger.WEBHOOK, ACTOR, kind="pending")
+    outcomes = [run.outcome for run in (await store.read(history.runs, None, 5)).rows]
+    assert outcomes == ["running", "running"]
+
+
+async def test_what_the_latest_full_run_decided_is_kept(store: Store) -> None:
+    """It is what needs attention, however many other runs have followed it since."""
+    numbers = [await ended(store, Outcome.OK) for _ in range(2)]
+    for number in numbers:
+        await store.write(syncing.apply, number, ACTOR, [Skip(an_item("film"), Reason.STILL_READ)])
+    for _ in range(201):
+        number = await store.write(history.begin, Trigger.WEBHOOK, ACTOR, kind="pending")
+        await store.write(history.finish, number, Outcome.OK, {})
+    await history.housekeep(store)
+    kept = [len((await store.read(history.decisions, number)).rows) for number in numbers]
+    assert kept == [0, 1]
+    assert [await store.read(history.keeps, number) for number in numbers] == [False, True]
+
+
 @pytest.mark.parametrize(
     ("runs", "wanted"),
     [

@@ -309,6 +309,13 @@ def test_other_runs_leave_a_planned_retry_alone(result: SyncResult) -> None:
     assert life.times() == [0, 60]
 
 
+def test_what_passes_ask_by_themselves_does_not_repeat_a_full_run() -> None:
+    """The library was read; a Seerr that is away for days does not cost Jellyfin a listing."""
+    gap = SourceFailure("Seerr", "unreachable", "in words")
+    away = SyncResult(Outcome.PARTIAL, RunStats(gaps=[gap]), 1, 0, {})
+    assert lived(HOUR, ends=[away]).times() == [0]
+
+
 def test_hints_that_were_lost_are_made_up_for() -> None:
     """A hinted run that failed is followed by a full one, though the last full one was well."""
     lost = a_result(Outcome.FAILED, "unreachable", failed=True, of="hinted")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
@@ -139,10 +139,11 @@ async def standing(
     next_run: Callable[[], datetime | None] = lambda: NOW + timedelta(hours=6),
     hook_secret: str | None = HOOK_SECRET,
     world: World | None = None,
+    besides: Collection[str] = (),
     **http: Any,
 ) -> AsyncIterator[Stand]:
     """The daemon, but only its queue and site at work; `http` are settings of that section."""
-    async with PretendServices(world or a_world()) as services:
+    async with PretendServices(world or a_world(), besides=besides) as services:
         web = {"port": 0, "admin_token": ADMIN_TOKEN, **http}
         settings = configured(
             services, folder / "tracker.db", http=web, webhook={"secret": hook_secret}
