@@ -52,9 +52,9 @@ LONGEST: Final = {
     "ARCHITECTURE.md": 130,
     "CONTRIBUTING.md": 7,
     "docs/api.md": 150,
-    "docs/configuration.md": 150,
-    "docs/decisions.md": 130,
-    "docs/operations.md": 180,
+    "docs/configuration.md": 170,
+    "docs/decisions.md": 150,
+    "docs/operations.md": 220,
     "docs/security.md": 60,
     "docs/troubleshooting.md": 100,
 }

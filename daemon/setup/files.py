@@ -19,7 +19,7 @@ import yaml
 from daemon.errors import SettingsError, StorePermissionError
 from daemon.settings import PREFIX, Key, credentials
 
-_HEAD: Final = "# Library Sync; the README lists every key that can stand here.\n"
+_HEAD: Final = "# Library Sync; docs/configuration.md lists every key that can stand here.\n"
 _UNIT: Final = "etc/systemd/system/library-sync.service"
 _PRIVATE: Final = 0o600
 _PLAIN: Final = re.compile(r"[\w/.][\w/.:-]*(?<!:)", re.ASCII)
