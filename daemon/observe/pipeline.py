@@ -127,23 +127,27 @@ class PipelineReader:
             problems: gets what could not be asked.
             expected: the identity of the Seerr that is known; "" before the first.
         """
-        seerr = await self._seerr(problems)
+        seerr = SeerrReport()
+        for client in self._services.of(SeerrClient):
+            seerr = await problems.part(client, self._seerr(client, problems), seerr)
         arrs = await self._arrs(seerr, rows, problems)
         pipeline = Pipeline(seerr, arrs, await self.torrents(problems), None, library)
         asked = questions(pipeline, rows, self._clock())
         if asked.requests:
             pipeline = replace(pipeline, seerr=await self._proven(pipeline.seerr, expected))
         pipeline = await self._answer(pipeline, asked, problems)
-        return await self._with_shoko(pipeline, rows, problems)
+        for shoko in self._services.of(ShokoClient):
+            said = self._with_shoko(shoko, pipeline, rows, problems)
+            silent = replace(pipeline, shoko=ShokoReport())
+            pipeline = await problems.part(shoko, said, silent)
+        return pipeline
 
-    async def _seerr(self, problems: Problems) -> SeerrReport:
-        for client in self._services.of(SeerrClient):
-            found = await problems.helped(client.open_requests())
-            if found is not None:
-                problems.defects.extend(found.defects)
-                self.seerr = self.seerr or await problems.helped(client.identity()) or ""
-                return SeerrReport(found.requests, whole=found.whole, read_at=self._clock())
-        return SeerrReport()
+    async def _seerr(self, client: SeerrClient, problems: Problems) -> SeerrReport:
+        if (found := await problems.helped(client.open_requests())) is None:
+            return SeerrReport()
+        problems.defects.extend(found.defects)
+        self.seerr = self.seerr or await problems.helped(client.identity()) or ""
+        return SeerrReport(found.requests, whole=found.whole, read_at=self._clock())
 
     async def _proven(self, seerr: SeerrReport, expected: str) -> SeerrReport:
         """The same, distrusted where it is not the Seerr that is known; then nothing is gone."""
@@ -159,7 +163,8 @@ class PipelineReader:
     async def torrents(self, problems: Problems) -> TorrentReport | None:
         """All torrents; None where no client for them is configured."""
         for client in self._services.of(QbittorrentClient):
-            found = await problems.helped(client.torrents())
+            asked = problems.helped(client.torrents())
+            found = await problems.part(client, asked, None)
             return replace(found, read_at=self._clock()) if found else TorrentReport()
         return None
 
@@ -173,16 +178,23 @@ class PipelineReader:
             wanted[one.media_type][one.ids] = wanted[one.media_type].get(one.ids) or one.sent
         async with asyncio.TaskGroup() as group:
             answers = [
-                group.create_task(self._arr(arr, wanted[arr.media_type], problems))
+                group.create_task(
+                    problems.part(
+                        arr, self._arr(arr, wanted[arr.media_type], problems), self._silent(arr)
+                    )
+                )
                 for arr in self._services.of(ArrClient)
             ]
         return [answer.result() for answer in answers]
 
+    def _silent(self, arr: ArrClient) -> ArrPipeline:
+        """An instance that says nothing."""
+        return ArrPipeline(arr.name, arr.media_type, arr.primary, arr.is_4k, read_at=self._clock())
+
     async def _arr(
         self, arr: ArrClient, wanted: dict[Ids, bool], problems: Problems
     ) -> ArrPipeline:
-        client, memory = _client(arr), self._memories[arr.name]
-        said = ArrPipeline(arr.name, arr.media_type, arr.primary, arr.is_4k, read_at=self._clock())
+        client, memory, said = _client(arr), self._memories[arr.name], self._silent(arr)
         if (queue := await problems.helped(client.queue())) is None:
             return said
         problems.defects.extend(queue.defects)
@@ -295,16 +307,19 @@ class PipelineReader:
 
     async def _answer(self, pipeline: Pipeline, asked: Questions, problems: Problems) -> Pipeline:
         """The pipeline with the answers to what was asked beside its lists."""
-        seerr = await self._seerr_answers(pipeline.seerr, asked, problems)
-        arrs = [await self._arr_answers(arr, asked, problems) for arr in pipeline.arrs]
+        seerr = pipeline.seerr
+        for client in self._services.of(SeerrClient):
+            answers = self._seerr_answers(client, seerr, asked, problems)
+            seerr = await problems.part(client, answers, seerr)
+        arrs = []
+        for arr, said in zip(self._services.of(ArrClient), pipeline.arrs, strict=True):
+            answered = self._arr_answers(arr, said, asked, problems)
+            arrs.append(await problems.part(arr, answered, self._silent(arr)))
         return replace(pipeline, seerr=seerr, arrs=arrs)
 
     async def _seerr_answers(
-        self, seerr: SeerrReport, asked: Questions, problems: Problems
+        self, client: SeerrClient, seerr: SeerrReport, asked: Questions, problems: Problems
     ) -> SeerrReport:
-        client = next(iter(self._services.of(SeerrClient)), None)
-        if client is None:
-            return seerr
         told = dict(seerr.asked)
         longest_ago = sorted(asked.requests, key=lambda one: str(self._asked.get(one, "")))
         for number in longest_ago[:_MAX_REQUESTS]:
@@ -321,9 +336,8 @@ class PipelineReader:
         return replace(seerr, asked=told, titles=dict(self._names))
 
     async def _arr_answers(
-        self, said: ArrPipeline, asked: Questions, problems: Problems
+        self, arr: ArrClient, said: ArrPipeline, asked: Questions, problems: Problems
     ) -> ArrPipeline:
-        [arr] = [one for one in self._services.of(ArrClient) if one.name == said.instance]
         client, memory = _client(arr), self._memories[arr.name]
         titles = {title.arr_id: title for title in said.titles or ()}
         again = [
@@ -363,12 +377,15 @@ class PipelineReader:
         )
 
     async def _with_shoko(
-        self, pipeline: Pipeline, rows: Iterable[PendingRow], problems: Problems
+        self,
+        shoko: ShokoClient,
+        pipeline: Pipeline,
+        rows: Iterable[PendingRow],
+        problems: Problems,
     ) -> Pipeline:
         """With what Shoko says of new files of anime that rows wait for."""
-        shoko = next(iter(self._services.of(ShokoClient)), None)
         waiting = {row.ids for row in rows if row.followed and row.state in _IMPORTED}
-        if shoko is None or not waiting:
+        if not waiting:
             return pipeline
         arrs = [await self._with_files(arr, waiting, problems) for arr in pipeline.arrs]
         paths = [path for arr in arrs for title in arr.titles or () for path in _anime(title)]

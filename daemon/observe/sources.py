@@ -99,6 +99,15 @@ class Problems:
         self.defects.extend(report.defects)
         return report
 
+    async def part(self, of: Service, question: Awaitable[_T], otherwise: _T) -> _T:
+        """What one service says, or another value where it fails in a way that nobody foresaw."""
+        try:
+            with foreseen(of):
+                return await question
+        except UnforeseenError as error:
+            self.miss(error)
+            return otherwise
+
     async def helped(self, question: Awaitable[_T]) -> _T | None:
         """The answer to a question that the rest can do without; None where it failed."""
         try:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from daemon.domain import Ids, MediaType, RequestState
 from daemon.observe.hints import ArrMemory
 from daemon.observe.pipeline import PipelineReader
-from daemon.observe.sources import Problems
+from daemon.observe.sources import Problems, Service, Services
 from daemon.opening import open_services
 from daemon.pending import Followed, PendingMemory, PendingPlan, PendingPolicy, PendingRow
 from daemon.pipeline import HistoryKind, Pipeline, SeerrStatus, ShokoMatch
 from daemon.plan.pending import plan_pending
+from daemon.services.arr import ArrClient
+from daemon.services.qbittorrent import QbittorrentClient
+from daemon.services.seerr import SeerrClient
 from daemon.settings import Settings
 from tests.builders import QUICK, configured
 from tests.pretend import Fault, PretendServices, World
@@ -38,6 +42,7 @@ class Reading:
     """A reader of pretend services, and a clock that is set by hand."""
 
     services: PretendServices
+    clients: Services
     reader: PipelineReader
     now: list[datetime]
     problems: Problems = field(default_factory=Problems)
@@ -73,7 +78,7 @@ async def reading(
         settings: Settings = configured(services, tmp_path / "tracker.db", **sections)
         async with open_services(settings, QUICK) as clients:
             reader = PipelineReader(clients, ArrMemory(clients), lambda: now[0])
-            yield Reading(services, reader, now)
+            yield Reading(services, clients, reader, now)
 
 
 def row(wish: Wish, state: RequestState = GRABBING, number: int = 1) -> PendingRow:
@@ -356,6 +361,38 @@ async def test_a_service_that_is_away_is_a_gap(tmp_path: Path, name: str) -> Non
     }
     assert [key for key, part in parts.items() if part is None] == [name]
     assert back.seerr.requests is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(SeerrClient, "open_requests"), (QbittorrentClient, "torrents"), (ArrClient, "listing")],
+)
+async def test_a_defect_that_one_service_brings_to_light_is_its_gap(
+    tmp_path: Path, kind: type[Service], name: str
+) -> None:
+    """Nothing of the others is lost, and the pass goes on."""
+
+    async def fail(*_: object) -> NoReturn:
+        raise LookupError("nobody foresaw this")
+
+    async with reading(tmp_path) as read:
+        read.services.pipeline.approve(read.services.pipeline.request(LODGER))
+        defective = type("Defective", (kind,), {name: fail})
+        [first, *_] = read.clients.of(kind)
+        broken = copy(first)
+        broken.__class__ = defective
+        others = (broken if one is first else one for one in read.clients.others)
+        services = Services(read.clients.jellyfin, tuple(others))
+        problems = Problems()
+        reader = PipelineReader(services, ArrMemory(services), lambda: read.now[0])
+        found = await reader.read((), (), problems)
+    assert [gap.kind for gap in problems.gaps] == ["unforeseen"]
+    parts = (
+        found.seerr.requests,
+        *(arr.queue for arr in found.arrs),
+        found.torrents and found.torrents.torrents,
+    )
+    assert [part is None for part in parts].count(True) == 1
 
 
 async def test_a_title_that_cannot_be_read_is_not_taken_for_unknown(tmp_path: Path) -> None:
