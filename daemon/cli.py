@@ -26,7 +26,7 @@ from daemon.store import (
     audit,
     history,
     open_store,
-    open_store_to_look,
+    open_store_readonly,
     plans,
     rows,
     search,
@@ -186,7 +186,7 @@ async def _check(options: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _runs(options: argparse.Namespace, settings: Settings) -> int:
-    async with open_store_to_look(settings.database) as store:
+    async with open_store_readonly(settings.database) as store:
         if options.id is None:
             runs, _ = await store.read(history.runs, None, options.last)
             _emit(options, runs, _runs_table(runs))
@@ -232,7 +232,7 @@ def _plan_table(plan: Plan) -> Iterable[str]:
 
 
 async def _audit(options: argparse.Namespace, settings: Settings) -> int:
-    async with open_store_to_look(settings.database) as store:
+    async with open_store_readonly(settings.database) as store:
         if options.what == "verify":
             verdict = await store.read(audit.verify)
             _emit(options, verdict._asdict(), [_verdict(verdict._asdict())])
@@ -258,7 +258,7 @@ async def _follow(settings: Settings, events: list[AuditEntry], *, as_json: bool
             seq = event.seq
         if not events:
             await asyncio.sleep(_GLANCE)
-        async with open_store_to_look(settings.database) as store:
+        async with open_store_readonly(settings.database) as store:
             events = await store.read(audit.after, seq, _FOLLOW_BATCH)
 
 
@@ -269,7 +269,7 @@ def _verdict(verdict: dict[str, Any]) -> str:
 
 
 async def _explain(options: argparse.Namespace, settings: Settings) -> int:
-    async with open_store_to_look(settings.database) as store:
+    async with open_store_readonly(settings.database) as store:
         found = await store.read(search.tracked, options.title)
         known = [
             (linked(facts, settings.instances), hit.by)
@@ -298,7 +298,7 @@ def _because(facts: TitleFacts, by: str, policy: RemovalPolicy) -> Iterator[str]
 
 
 async def _attention(options: argparse.Namespace, settings: Settings) -> int:
-    async with open_store_to_look(settings.database) as store:
+    async with open_store_readonly(settings.database) as store:
         found = await store.read(
             attention.findings, settings.removal.policy, ignored=options.ignored
         )
@@ -324,7 +324,7 @@ async def _undo(options: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _backup(options: argparse.Namespace, settings: Settings) -> int:
-    async with open_store_to_look(settings.database, still=False, foreign=True) as store:
+    async with open_store_readonly(settings.database, immutable=False, foreign=True) as store:
         await store.backup(options.file)
     _say(f"copied {settings.database} to {options.file}")
     return Exit.DONE

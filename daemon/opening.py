@@ -11,7 +11,7 @@ from daemon.apply.quick import saved_since_full_run
 from daemon.apply.run import Options, Publish, SyncService
 from daemon.domain import Actor, Trigger
 from daemon.errors import SettingsError
-from daemon.observe.hints import ArrMemory
+from daemon.observe.hints import ArrCache
 from daemon.observe.sources import Service, Services
 from daemon.pending import PendingPolicy
 from daemon.report.health import Health
@@ -22,7 +22,7 @@ from daemon.services.http import RetryPolicy, ServiceHttp
 from daemon.services.jellyfin import SERVICE as JELLYFIN
 from daemon.services.jellyfin import JellyfinClient
 from daemon.settings import Qbittorrent, Settings
-from daemon.store import Store, history, open_store, open_store_to_look
+from daemon.store import Store, history, open_store, open_store_readonly
 from daemon.store.database import is_there
 
 _USUAL = RetryPolicy()
@@ -75,7 +75,7 @@ async def open_pending(settings: Settings) -> AsyncIterator[PendingService]:
         raise SettingsError("seerr is not configured, and it alone tells what is requested")
     async with open_store(settings.database) as store, open_services(settings) as services:
         policy, health = pending_policy(settings), Health(services.meters)
-        yield PendingService(services, store, ArrMemory(services), policy, health)
+        yield PendingService(services, store, ArrCache(services), policy, health)
 
 
 @asynccontextmanager
@@ -84,7 +84,7 @@ async def open_preview(settings: Settings) -> AsyncIterator[SyncService]:
     async with AsyncExitStack() as stack:
         store: Store | None = None
         if is_there(settings.database):
-            looked_at = open_store_to_look(settings.database, foreign=True)
+            looked_at = open_store_readonly(settings.database, foreign=True)
             store = await stack.enter_async_context(looked_at)
         services = await stack.enter_async_context(open_services(settings))
         yield SyncService(services, store, options(settings))

@@ -13,7 +13,7 @@ from structlog.contextvars import bound_contextvars
 
 from daemon.domain import Actor, Ids, MediaType, RequestState, Trigger
 from daemon.logs import logger
-from daemon.observe.hints import ArrMemory
+from daemon.observe.hints import ArrCache
 from daemon.observe.pipeline import PipelineReader
 from daemon.observe.sources import Problems, Services
 from daemon.pending import Attention, PendingPlan, PendingPolicy
@@ -96,7 +96,7 @@ class PendingService:
         self,
         services: Services,
         store: Store,
-        known: ArrMemory,
+        known: ArrCache,
         policy: PendingPolicy,
         health: Health,
         number: Callable[[], int] | None = None,

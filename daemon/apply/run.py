@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from structlog.contextvars import bound_contextvars
 
 from daemon.apply.pending import PendingService
-from daemon.apply.writer import DryRun, Pictures, PlanWriter, tell_decisions
+from daemon.apply.writer import DryRun, Pictures, PlanWriter, log_decisions
 from daemon.domain import (
     DISTRUSTED,
     IMPLAUSIBLE,
@@ -36,16 +36,23 @@ from daemon.errors import ServiceError, StoreError
 from daemon.identity import Places
 from daemon.logs import logger
 from daemon.observe.episodes import EpisodeQuestions
-from daemon.observe.hints import ArrMemory, look
-from daemon.observe.library import Disagreement, Library
-from daemon.observe.sources import Problems, Services, Survey, distrusted, foreseen, survey
+from daemon.observe.hints import ArrCache, look
+from daemon.observe.library import CountMismatch, Library
+from daemon.observe.sources import (
+    Problems,
+    Services,
+    Sources,
+    collect_sources,
+    distrusted,
+    error_boundary,
+)
 from daemon.plan import copies_of_series, plan
 from daemon.report.health import Health
 from daemon.report.progress import Phase, Progress
 from daemon.report.result import RunStats, SyncResult
 from daemon.services.http import CallStats
 from daemon.services.jellyfin import SERVICE as JELLYFIN
-from daemon.services.jellyfin import Around, Counts
+from daemon.services.jellyfin import Counts, ListingContext
 from daemon.snapshot import LibraryFolder, Reading, Snapshot, Texts
 from daemon.store import Store, attention, history, syncing
 from daemon.store.audit import AuditEvent
@@ -60,7 +67,7 @@ _PIECE = 5_000
 Publish = Callable[[Progress], None]
 
 
-def _nobody(_: Progress) -> None:
+def _ignore_progress(_: Progress) -> None:
     """Nobody follows the progress of this run."""
 
 
@@ -114,7 +121,7 @@ class _Run:
     entered: dict[Phase, float] = field(default_factory=dict)
     problems: Problems = field(default_factory=Problems)
 
-    def settle_problems(self) -> None:
+    def count_problems(self) -> None:
         """Count what was met on the way; what comes later is met anew."""
         self.stats.gaps.extend(self.problems.gaps)
         self.stats.defects.extend(self.problems.defects)
@@ -135,7 +142,7 @@ class SyncService:
 
     Attributes:
         health: how the services answered last.
-        asked_before: what each service had been asked when the latest run began.
+        calls_before: what each service had been asked when the latest run began.
         libraries: those that Jellyfin had at the latest full reading; none before.
         server_id: of the Jellyfin that was read last; None before.
         arrs: what Radarr and Sonarr were last seen to hold.
@@ -158,16 +165,16 @@ class SyncService:
         self._options = options
         self._policy = Policy(options.public_url, options.removal)
         self.health = health or Health(self._meters())
-        self.arrs = ArrMemory(services)
+        self.arrs = ArrCache(services)
         self._places = Places(())
         self._distrust = "the library was not read yet"
-        self.asked_before = self._meters()
+        self.calls_before = self._meters()
         self.libraries: tuple[LibraryFolder, ...] = ()
         self.server_id: str | None = None
         self.baseline: Baseline | None = None
         self.passes: PendingService | None = None
         self.rescan_wanted = False
-        self._disagreement: Disagreement | None = None
+        self._disagreement: CountMismatch | None = None
         self._copies: Mapping[str, frozenset[str]] = {}
         self.cancel_requested = False
         self.ending = False
@@ -183,7 +190,7 @@ class SyncService:
         actor: Actor,
         scope: Scope | None = None,
         number: int | None = None,
-        publish: Publish = _nobody,
+        publish: Publish = _ignore_progress,
     ) -> SyncResult:
         """Reconcile once, and write what was decided; without a scope, all of it.
 
@@ -207,7 +214,7 @@ class SyncService:
         size, age = self._options.batch_size, self._options.plan_age
         writer = PlanWriter(store, (number, actor), size, stats, age)
         run = _Run(stats, writer, publish, pictures, scope, meters=self._meters())
-        self.asked_before = run.meters
+        self.calls_before = run.meters
         with bound_contextvars(run_id=number, trigger=trigger.value):
             _log.info("run.started", actor=actor.name, kind=scope.kind)
             try:
@@ -221,7 +228,7 @@ class SyncService:
                 return await self._end(run, Outcome.INTERRUPTED, number, actor)
             return await self._end(run, stats.outcome, number, actor)
 
-    async def preview(self, publish: Publish = _nobody) -> SyncResult:
+    async def preview(self, publish: Publish = _ignore_progress) -> SyncResult:
         """Reconcile once without writing anything; the result holds the plan."""
         stats = RunStats()
         writer = DryRun(stats)
@@ -236,7 +243,7 @@ class SyncService:
 
     async def _guarded(self, run: _Run) -> None:
         try:
-            with _no_collection():
+            with _gc_paused():
                 await self._observe(run)
         except (ServiceError, StoreError) as error:
             service = error.service if isinstance(error, ServiceError) else "Tracker"
@@ -257,7 +264,7 @@ class SyncService:
         run.stats.defects.extend(done.defects)
 
     async def _observe(self, run: _Run) -> None:
-        self._tell(run, Phase.ASKING)
+        self._publish_progress(run, Phase.ASKING)
         await (self._full(run) if run.scope.hints is None else self._hinted(run, run.scope.hints))
 
     async def _full(self, run: _Run) -> None:
@@ -265,23 +272,23 @@ class SyncService:
         tracked = await self._tracked(run)
         problems = run.problems
         try:
-            with foreseen(self._services.jellyfin):
-                seen = await self._survey(run, problems, tracked.server)
+            with error_boundary(self._services.jellyfin):
+                seen = await self._collect_sources(run, problems, tracked.server)
                 date = self._services.jellyfin.http.date
                 snapshot = await self._snapshot(run, seen, tracked, problems)
             seen = replace(seen, first=None)  # of 20,000 series 3 MB
         finally:
-            run.settle_problems()
+            run.count_problems()
         self._note_health(run)
         self._judge(run, snapshot.reading, tracked.rows)
         await self._carry_out(run, snapshot, tracked)
         if isinstance(run.writer, PlanWriter) and run.scope.library is None:
             self._copies = copies_of_series(snapshot.items, tracked.rows)
             await self._remember(seen, snapshot.reading, date, tracked.server)
-        await _released(snapshot.items, tracked.rows)
+        await _release_memory(snapshot.items, tracked.rows)
 
-    async def _survey(self, run: _Run, problems: Problems, known: str | None) -> Survey:
-        seen = await survey(self._services, problems, known, run.scope.library)
+    async def _collect_sources(self, run: _Run, problems: Problems, known: str | None) -> Sources:
+        seen = await collect_sources(self._services, problems, known, run.scope.library)
         counted = seen.counts is not None and run.scope.library is None
         run.total = seen.counts.titles if counted and seen.counts else None
         run.versions = seen.versions
@@ -297,16 +304,16 @@ class SyncService:
         return seen
 
     async def _snapshot(
-        self, run: _Run, seen: Survey, tracked: Tracked, problems: Problems
+        self, run: _Run, seen: Sources, tracked: Tracked, problems: Problems
     ) -> Snapshot:
         """The library as it is now, and whether the server was at work meanwhile."""
         jellyfin = self._services.jellyfin
-        self._tell(run, Phase.READING)
+        self._publish_progress(run, Phase.READING)
         known = await asyncio.to_thread(_comparable, tracked.rows)
         texts, proven = Texts(), seen.first.proven if seen.first else ()
         library = Library(
             jellyfin,
-            Around(Places(seen.activity.locations), known, texts, proven),
+            ListingContext(Places(seen.activity.locations), known, texts, proven),
             self._options.page_size,
             problems,
             pictures=run.pictures,
@@ -319,11 +326,11 @@ class SyncService:
             items = await library.read()
         finally:
             run.stats.scanned = len(items)
-        self._disagreement = library.disagreement
+        self._disagreement = library.count_mismatch
         counted = seen.counts.episodes if seen.counts else 0
         questions = EpisodeQuestions(jellyfin, problems, counted, run.scope.library)
         looked = await questions.look(items, tracked.rows, proven)
-        after = await problems.helped(jellyfin.activity())
+        after = await problems.optional(jellyfin.activity())
         scanning = seen.activity.scanning or after is None or after.scanning
         reading = library.reading(scanning=scanning, distrust=seen.distrust)
         run.stats.scanned = reading.titles
@@ -343,7 +350,7 @@ class SyncService:
     async def _carry_out(self, run: _Run, snapshot: Snapshot, tracked: Tracked) -> None:
         """Plan in a thread, so that the loop answers meanwhile, and write what was planned."""
         run.done, run.total = 0, None
-        self._tell(run, Phase.FINISHING)
+        self._publish_progress(run, Phase.FINISHING)
         tracker = Tracker(
             tracked.rows,
             tracked.deletions,
@@ -356,7 +363,7 @@ class SyncService:
         )
         decided = await asyncio.to_thread(plan, snapshot, tracker, self._policy)
         await asyncio.to_thread(run.stats.count, decided)
-        await asyncio.to_thread(tell_decisions, decided.decisions)
+        await asyncio.to_thread(log_decisions, decided.decisions)
         if isinstance(run.writer, PlanWriter) and run.scope.kind != "library":
             pictures = Pictures(self._services.jellyfin, self._policy)
             decided = await pictures.of(decided, run.stats)
@@ -364,10 +371,10 @@ class SyncService:
         await run.writer.write(decided, snapshot.texts, lambda done: self._wrote(run, done))
         if run.stats.waiting_plan is not None:
             _log.warning("run.held", plan=run.stats.waiting_plan, titles=len(decided.held))
-        await _released(decided.decisions)
+        await _release_memory(decided.decisions)
 
     async def _remember(
-        self, seen: Survey, reading: Reading, date: datetime | None, known: str | None
+        self, seen: Sources, reading: Reading, date: datetime | None, known: str | None
     ) -> None:
         """Only what was acted on may spare a later run its work."""
         self.arrs.remember(seen.reports)
@@ -385,7 +392,7 @@ class SyncService:
 
         Whether the server scans is not asked, so that titles without ids wait as in a scan.
         """
-        problems, around = run.problems, Around(self._places)
+        problems, around = run.problems, ListingContext(self._places)
         tracked = Tracked([], [])
 
         async def rows(items: Sequence[LibraryItem]) -> Sequence[TrackedRequest]:
@@ -394,12 +401,12 @@ class SyncService:
             return tracked.rows
 
         try:
-            with foreseen(self._services.jellyfin):
+            with error_boundary(self._services.jellyfin):
                 server = await self._services.jellyfin.server()
                 snapshot = await look(self._services, hints, rows, around, problems, self._copies)
             reports = await self.arrs.reports(snapshot.items, problems)
         finally:
-            run.settle_problems()
+            run.count_problems()
         self._note_health(run)
         distrust = distrusted(server, tracked.server) or self._distrust
         reading = replace(snapshot.reading, distrust=distrust)
@@ -411,20 +418,20 @@ class SyncService:
         if self._store is None:
             return Tracked([], [])
         if isinstance(run.writer, PlanWriter):
-            run.writer.since = await self._store.write(syncing.since_now)
+            run.writer.since = await self._store.write(syncing.concurrent_writes)
         tracked = await self._store.read(syncing.tracked, items, url)
         run.stats.defects.extend(tracked.defects)
         return tracked
 
     def _progress(self, run: _Run, done: int) -> None:
         run.done = done
-        self._tell(run, Phase.READING)
+        self._publish_progress(run, Phase.READING)
 
     def _wrote(self, run: _Run, done: int) -> None:
         run.done = done
-        self._tell(run, Phase.FINISHING)
+        self._publish_progress(run, Phase.FINISHING)
 
-    def _tell(self, run: _Run, phase: Phase) -> None:
+    def _publish_progress(self, run: _Run, phase: Phase) -> None:
         """Tell how many titles are read, then how many decisions are settled."""
         run.entered.setdefault(phase, time.monotonic())
         told = (run.stats, run.problems)
@@ -509,7 +516,7 @@ def _identities(row: TrackedRequest) -> list[tuple[object, object]]:
     return [*ids, ("item", row.jellyfin_id)]
 
 
-async def _released(*lists: object) -> None:
+async def _release_memory(*lists: object) -> None:
     """Forget what long lists hold in pieces: all at once would stop the loop for 0.1 s."""
     for values in lists:
         while isinstance(values, list) and values:
@@ -526,7 +533,7 @@ async def _shutdown_deadline() -> AsyncIterator[None]:
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
+def _gc_paused() -> Iterator[None]:
     """Looking for garbage among a hundred thousand rows stops the loop for a tenth of a second.
 
     A run makes no cycles, so that there is nothing to be found.

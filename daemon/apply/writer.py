@@ -23,16 +23,16 @@ from daemon.domain import (
 )
 from daemon.errors import ServiceError
 from daemon.logs import logger
-from daemon.observe.sources import foreseen
+from daemon.observe.sources import error_boundary
 from daemon.report.result import RunStats, planned
 from daemon.services.jellyfin import MAX_IDS, JellyfinClient, Page
 from daemon.snapshot import Texts
 from daemon.store import Store, evidence, history, instance_ids, plans, syncing
 from daemon.store.database import batched
-from daemon.store.syncing import Since
+from daemon.store.syncing import ConcurrentWrites
 
 _log = logger(__name__)
-_REMOVED_AT_ONCE = 50
+_REMOVAL_BATCH = 50
 
 
 class PlanWriter:
@@ -61,7 +61,7 @@ class PlanWriter:
         self._stats = stats
         self._count = stats.counts.update
         self._plan_age = plan_age
-        self.since = Since()
+        self.since = ConcurrentWrites()
 
     async def write(self, plan: Plan, texts: Texts, wrote: Callable[[int], None]) -> None:
         """Write all of it, the removals last; `wrote` hears of decisions after their commit.
@@ -99,7 +99,7 @@ class PlanWriter:
         ]
         if gone:
             await self._store.copy_beside(".before-removal")
-        for batch in batched(gone, _REMOVED_AT_ONCE):
+        for batch in batched(gone, _REMOVAL_BATCH):
             self._count(await self._store.write(syncing.remove, *self._run, batch))
 
 
@@ -155,7 +155,7 @@ class Pictures:
     async def _asked(self, adds: Sequence[Add], stats: RunStats) -> dict[str, str | None]:
         """By Jellyfin id; what the answer leaves out is asked again by a later run."""
         try:
-            with foreseen(self._jellyfin):
+            with error_boundary(self._jellyfin):
                 found = await self._jellyfin.look_up([add.item.jellyfin_id for add in adds], Page())
         except ServiceError as error:
             stats.gaps.append(SourceFailure(error.service, error.kind, str(error)))
@@ -163,7 +163,7 @@ class Pictures:
         return {item.jellyfin_id: self._policy.poster_url(item) for item in found.items}
 
 
-def tell_decisions(decisions: Iterable[Decision]) -> None:
+def log_decisions(decisions: Iterable[Decision]) -> None:
     """One line of the log for each, for whoever looks for a reason."""
     if not _log.isEnabledFor(logging.DEBUG):
         return

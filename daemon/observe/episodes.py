@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from daemon.domain import LibraryItem, MediaType, TrackedRequest
-from daemon.observe.sources import Problems, each
+from daemon.observe.sources import Problems, gather_limited
 from daemon.plan import open_series, watched_series
 from daemon.services.jellyfin import EpisodeList, JellyfinClient, SeasonRef
 from daemon.snapshot import Episode, Episodes
@@ -26,7 +26,7 @@ _UNREAD: Final = Episode(None)
 
 
 @dataclass(slots=True)
-class Looked:
+class EpisodeReport:
     """What was found out.
 
     Attributes:
@@ -60,7 +60,7 @@ class EpisodeQuestions:
         requests: Iterable[TrackedRequest],
         proven: Collection[str],
         known: Mapping[str, Sequence[Episode]] | None = None,
-    ) -> Looked:
+    ) -> EpisodeReport:
         """Look at what matters of these items.
 
         Args:
@@ -76,7 +76,7 @@ class EpisodeQuestions:
             if item.media_type is MediaType.TV
         }
         episodes = await self._look(series, requests, known or {})
-        return Looked([series.get(item.jellyfin_id, item) for item in items], episodes)
+        return EpisodeReport([series.get(item.jellyfin_id, item) for item in items], episodes)
 
     async def _look(
         self,
@@ -90,10 +90,10 @@ class EpisodeQuestions:
         unproven = {number for number, item in series.items() if not item.available}
         if not (wanted or unproven):
             return {}
-        seasons = await self.problems.helped(self._seasons({*wanted, *unproven}))
+        seasons = await self.problems.optional(self._seasons({*wanted, *unproven}))
         if seasons is None:
             return {}
-        found = await self.problems.helped(self._found(wanted, unproven, seasons))
+        found = await self.problems.optional(self._found(wanted, unproven, seasons))
         if found is None:
             return {}
         for number in unproven & found.proven:
@@ -117,7 +117,7 @@ class EpisodeQuestions:
         """Nothing was found of some; where that matters it must be certain."""
         watched = watched_series(series.values(), requests)
         asked = self._absent(watched, found) if self.certain and watched else None
-        absent = await self.problems.helped(asked) if asked else None
+        absent = await self.problems.optional(asked) if asked else None
         for number in [number for number, item in series.items() if not item.available]:
             unasked = number in watched or number in found.partial
             certain = not unasked or number in (absent or ())
@@ -150,12 +150,12 @@ class EpisodeQuestions:
             return found
 
         async def one(season: str) -> EpisodeList:
-            asked = self.problems.helped(self.jellyfin.episodes_of_season(season, keep))
+            asked = self.problems.optional(self.jellyfin.episodes_of_season(season, keep))
             answer = await asked or EpisodeList()
             _note_doubts(answer, [series[season]])
             return answer
 
-        return _joined(await each(sorted(series), one))
+        return _joined(await gather_limited(sorted(series), one))
 
     @property
     def _max_questions(self) -> int:

@@ -10,9 +10,9 @@ from daemon.domain import Ids, LibraryItem, MediaType, TrackedRequest
 from daemon.errors import ServiceError
 from daemon.identity import Catalogue, jellyfin_id
 from daemon.observe.episodes import EpisodeQuestions
-from daemon.observe.sources import Problems, Services, foreseen
+from daemon.observe.sources import Problems, Services, error_boundary
 from daemon.services.arr import ArrClient
-from daemon.services.jellyfin import MAX_IDS, Around, JellyfinClient, Page
+from daemon.services.jellyfin import MAX_IDS, JellyfinClient, ListingContext, Page
 from daemon.snapshot import Episode, Reading, Report, Snapshot
 
 _MAX_FILMS = 5
@@ -50,7 +50,7 @@ async def look(
     services: Services,
     hints: Iterable[str],
     tracked: Tracked,
-    around: Around,
+    around: ListingContext,
     problems: Problems,
     copies: Mapping[str, frozenset[str]] | None = None,
 ) -> Snapshot:
@@ -87,7 +87,11 @@ async def look(
 
 
 async def _ask(
-    jellyfin: JellyfinClient, wanted: set[str], found: _Found, around: Around, problems: Problems
+    jellyfin: JellyfinClient,
+    wanted: set[str],
+    found: _Found,
+    around: ListingContext,
+    problems: Problems,
 ) -> None:
     """Look ids up, and then the series of those that are episodes."""
     while more := sorted(wanted - found.asked):
@@ -119,11 +123,11 @@ async def _proven(
     series = {item.jellyfin_id for item in items if item.media_type is MediaType.TV}
     if len(series - proven) <= _MAX_UNPROVEN:
         return proven
-    first = await problems.helped(jellyfin.first_episodes())
+    first = await problems.optional(jellyfin.first_episodes())
     return proven | first.proven if first else proven
 
 
-class ArrMemory:
+class ArrCache:
     """What Radarr and Sonarr were last seen to hold; a hint need not ask for their lists."""
 
     def __init__(self, services: Services, clock: Callable[[], float] = time.monotonic) -> None:
@@ -164,7 +168,7 @@ class ArrMemory:
             return radarr.unknown
         titles = Catalogue(radarr.media_type)
         try:
-            with foreseen(radarr):
+            with error_boundary(radarr):
                 if len(numbers) > _MAX_FILMS:
                     return replace(radarr.unknown, titles=(await radarr.listing()).titles)
                 for number in sorted(numbers):
@@ -183,7 +187,7 @@ class ArrMemory:
         if not series or began < self._next.get(sonarr.name, began):
             return known
         try:
-            with foreseen(sonarr):
+            with error_boundary(sonarr):
                 listing = await sonarr.listing()
         except ServiceError as error:
             problems.miss(error)

@@ -11,7 +11,7 @@ from daemon.domain import INCOMPLETE, MISCOUNTED, Defects, LibraryItem, SourceFa
 from daemon.errors import ServiceError
 from daemon.observe.sources import Problems
 from daemon.services.jellyfin import SERVICE as JELLYFIN
-from daemon.services.jellyfin import Around, JellyfinClient, Page
+from daemon.services.jellyfin import JellyfinClient, ListingContext, Page
 from daemon.snapshot import Reading
 
 
@@ -57,7 +57,7 @@ class _Attempt:
         return self.titles, frozenset(self.totals)
 
 
-Disagreement = tuple[int, frozenset[int]]
+CountMismatch = tuple[int, frozenset[int]]
 """A number of titles that Jellyfin lists, and the other number that it counts."""
 
 
@@ -74,18 +74,18 @@ class Library:
         progress: told the number of titles read so far.
 
     Attributes:
-        disagreement: what two readings agreed on that the server counts otherwise.
+        count_mismatch: what two readings agreed on that the server counts otherwise.
     """
 
     jellyfin: JellyfinClient
-    around: Around
+    around: ListingContext
     page_size: int
     problems: Problems
     pictures: bool = False
     only: str | None = None
-    known: Disagreement | None = None
+    known: CountMismatch | None = None
     progress: Callable[[int], None] = lambda _: None
-    disagreement: Disagreement | None = None
+    count_mismatch: CountMismatch | None = None
     _attempt: _Attempt = field(default_factory=_Attempt)
     _failed: bool = False
 
@@ -98,10 +98,10 @@ class Library:
         first = await self._read(final=False)
         if first.complete or self._failed or first.count == self.known:
             self._attempt = first
-            self.disagreement = None if first.complete else first.count
+            self.count_mismatch = None if first.complete else first.count
         else:
             self._attempt = second = await self._read(final=True)
-            self.disagreement = second.count if second.count == first.count else None
+            self.count_mismatch = second.count if second.count == first.count else None
             if not second.complete:
                 second.items = first.items | second.items
         self._note_what_is_missing()

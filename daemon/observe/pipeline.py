@@ -15,7 +15,7 @@ from typing import Final
 from daemon.domain import Ids, MediaType, RequestState
 from daemon.errors import ServiceError
 from daemon.identity import Catalogue
-from daemon.observe.hints import ArrMemory
+from daemon.observe.hints import ArrCache
 from daemon.observe.sources import Problems, Services
 from daemon.pending import PendingRow, Questions
 from daemon.pipeline import (
@@ -101,7 +101,7 @@ class PipelineReader:
     def __init__(
         self,
         services: Services,
-        known: ArrMemory,
+        known: ArrCache,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._services = services
@@ -143,10 +143,10 @@ class PipelineReader:
         return pipeline
 
     async def _seerr(self, client: SeerrClient, problems: Problems) -> SeerrReport:
-        if (found := await problems.helped(client.open_requests())) is None:
+        if (found := await problems.optional(client.open_requests())) is None:
             return SeerrReport()
         problems.defects.extend(found.defects)
-        self.seerr = self.seerr or await problems.helped(client.identity()) or ""
+        self.seerr = self.seerr or await problems.optional(client.identity()) or ""
         return SeerrReport(found.requests, whole=found.whole, read_at=self._clock())
 
     async def _proven(self, seerr: SeerrReport, expected: str) -> SeerrReport:
@@ -163,7 +163,7 @@ class PipelineReader:
     async def torrents(self, problems: Problems) -> TorrentReport | None:
         """All torrents; None where no client for them is configured."""
         for client in self._services.of(QbittorrentClient):
-            asked = problems.helped(client.torrents())
+            asked = problems.optional(client.torrents())
             found = await problems.part(client, asked, None)
             return replace(found, read_at=self._clock()) if found else TorrentReport()
         return None
@@ -195,7 +195,7 @@ class PipelineReader:
         self, arr: ArrClient, wanted: dict[Ids, bool], problems: Problems
     ) -> ArrPipeline:
         client, memory, said = _client(arr), self._memories[arr.name], self._silent(arr)
-        if (queue := await problems.helped(client.queue())) is None:
+        if (queue := await problems.optional(client.queue())) is None:
             return said
         problems.defects.extend(queue.defects)
         since, history = await self._history(client, memory, problems)
@@ -216,7 +216,7 @@ class PipelineReader:
         """All of the last days; what was read before is asked for again only at its end."""
         begin = self._clock() - _REMEMBERED
         latest = max((event.date for event in memory.history), default=begin)
-        found = await problems.helped(client.history(max(begin, latest - _OVERLAP)))
+        found = await problems.optional(client.history(max(begin, latest - _OVERLAP)))
         if found is None:
             return begin, None
         problems.defects.extend(found.defects)
@@ -300,7 +300,7 @@ class PipelineReader:
             ]
             due = any(age >= _READ_AGAIN for age in ages)
             memory.listed.update(dict.fromkeys(missing, now) if due else {})
-        if not due or (listing := await problems.helped(arr.listing())) is None:
+        if not due or (listing := await problems.optional(arr.listing())) is None:
             return titles
         self._known.remember([listing])
         return listing.titles
@@ -330,7 +330,7 @@ class PipelineReader:
                 problems.miss(error)
         unknown = sorted(one for one in asked.titles if one not in self._names)
         for media_type, tmdb in unknown[:_MAX_TITLES]:
-            title = await problems.helped(client.title(media_type, tmdb))
+            title = await problems.optional(client.title(media_type, tmdb))
             if title is not None:
                 self._names[media_type, tmdb] = title
         return replace(seerr, asked=told, titles=dict(self._names))
@@ -355,7 +355,7 @@ class PipelineReader:
         moving.sort(key=lambda number: str(memory.episodes.get(number, "")))
         for number in filter(titles.__contains__, moving[:_MAX_SERIES]):
             memory.episodes[number] = self._clock()
-            found = await problems.helped(client.episodes(number))
+            found = await problems.optional(client.episodes(number))
             if found is not None and found.whole:
                 titles[number] = replace(titles[number], episodes=found.values)
         said = replace(said, titles=list(titles.values()) if said.titles is not None else None)
@@ -363,8 +363,8 @@ class PipelineReader:
             return said
         return replace(
             said,
-            client_problems=await problems.helped(client.client_problems()),
-            started=await problems.helped(client.started()),
+            client_problems=await problems.optional(client.client_problems()),
+            started=await problems.optional(client.started()),
         )
 
     def _moves(self, said: ArrPipeline, title: ArrTitle) -> bool:
@@ -391,7 +391,7 @@ class PipelineReader:
         paths = [path for arr in arrs for title in arr.titles or () for path in _anime(title)]
         if not paths:
             return replace(pipeline, arrs=arrs)
-        report = await problems.helped(shoko.report(paths[:_MAX_FILES]))
+        report = await problems.optional(shoko.report(paths[:_MAX_FILES]))
         said = replace(report, read_at=self._clock()) if report else ShokoReport()
         return replace(pipeline, arrs=arrs, shoko=said)
 
@@ -407,7 +407,7 @@ class PipelineReader:
         for at, title in enumerate(titles):
             begin = imported.get(title.arr_id)
             if title.anime and begin is not None and any(_share(title.ids, one) for one in waiting):
-                files = await problems.helped(_client(arr).files(title.arr_id, begin - _OVERLAP))
+                files = await problems.optional(_client(arr).files(title.arr_id, begin - _OVERLAP))
                 titles[at] = replace(title, files=files or ())
         return replace(said, titles=titles if said.titles is not None else None)
 

@@ -39,7 +39,7 @@ _Client = TypeVar("_Client", bound=Service)
 
 
 @contextlib.contextmanager
-def foreseen(service: Service) -> Iterator[None]:
+def error_boundary(service: Service) -> Iterator[None]:
     """The last net: what nobody foresaw ends what is asked of one service, and nothing else.
 
     Raises:
@@ -102,13 +102,13 @@ class Problems:
     async def part(self, of: Service, question: Awaitable[_T], otherwise: _T) -> _T:
         """What one service says, or another value where it fails in a way that nobody foresaw."""
         try:
-            with foreseen(of):
+            with error_boundary(of):
                 return await question
         except UnforeseenError as error:
             self.miss(error)
             return otherwise
 
-    async def helped(self, question: Awaitable[_T]) -> _T | None:
+    async def optional(self, question: Awaitable[_T]) -> _T | None:
         """The answer to a question that the rest can do without; None where it failed."""
         try:
             return await question
@@ -118,7 +118,7 @@ class Problems:
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class Sources:
     """What is known before the library is read.
 
     Attributes:
@@ -142,12 +142,12 @@ class Survey:
         return {JELLYFIN: self.server.version, **theirs}
 
 
-async def survey(
+async def collect_sources(
     services: Services,
     problems: Problems,
     expected: str | None = None,
     library: str | None = None,
-) -> Survey:
+) -> Sources:
     """Ask everything but the library itself, all services at the same time.
 
     Args:
@@ -163,7 +163,7 @@ async def survey(
         asked = group.create_task(_jellyfin(services.jellyfin, problems, library))
         answers = [group.create_task(_report(arr)) for arr in services.of(ArrClient)]
     server, activity, counts, first, owner = asked.result()
-    return Survey(
+    return Sources(
         server=server,
         activity=activity,
         counts=counts,
@@ -175,7 +175,7 @@ async def survey(
 
 async def _report(arr: ArrClient) -> Report:
     try:
-        with foreseen(arr):
+        with error_boundary(arr):
             return await arr.report()
     except UnforeseenError as error:
         return replace(arr.unknown, gaps=(SourceFailure(error.service, error.kind, str(error)),))
@@ -198,8 +198,8 @@ async def _jellyfin(
     server = await jellyfin.server()
     owner = await _owner(jellyfin, problems)
     activity = await jellyfin.activity()
-    counts = await problems.helped(jellyfin.counts())
-    first = await problems.helped(jellyfin.first_episodes(library))
+    counts = await problems.optional(jellyfin.counts())
+    first = await problems.optional(jellyfin.first_episodes(library))
     return server, activity, counts, first, owner
 
 
@@ -231,7 +231,7 @@ async def first_error() -> AsyncIterator[asyncio.TaskGroup]:
     raise failures[0]
 
 
-async def each(
+async def gather_limited(
     values: list[str], ask: Callable[[str], Awaitable[_T]], at_once: int = 4
 ) -> list[_T]:
     """The answers to one question about many values, a few at once.

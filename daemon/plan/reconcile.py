@@ -31,7 +31,7 @@ from daemon.domain import (
     Value,
 )
 from daemon.identity import merged, same
-from daemon.plan.removal import Verdict, away, judge, proof
+from daemon.plan.removal import RemovalDecisions, away, judge, proof
 from daemon.plan.seasons import Completeness, completeness
 from daemon.plan.titles import Grouping, Title, group
 from daemon.reasons import Reason
@@ -161,7 +161,7 @@ class _Planner:
         held = [*self._hold_unlinks(), *held]
         return Plan(self.decisions, evidence, held, rules, self.doubles, self._merges())
 
-    def _judge_absent(self) -> Verdict:
+    def _judge_absent(self) -> RemovalDecisions:
         """What becomes of what is not there; what stays has its number put right all the same."""
         removal, leads = self.policy.removal, self.leads
         verdict = judge(self.absent, self._there(), self.snapshot, self.tracker, removal, leads)

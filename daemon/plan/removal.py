@@ -29,7 +29,7 @@ from daemon.snapshot import Reading, Snapshot
 _Place = tuple[str, ...]
 
 
-class Verdict(NamedTuple):
+class RemovalDecisions(NamedTuple):
     """What is to become of the absent rows.
 
     Attributes:
@@ -72,14 +72,14 @@ def judge(
     tracker: Tracker,
     policy: RemovalPolicy,
     leads: Mapping[int, int],
-) -> Verdict:
+) -> RemovalDecisions:
     """Decide about rows that a complete reading of an idle, trusted server did not show.
 
     Args:
         absent: those rows, with the evidence of earlier readings.
         there: rows of available titles that were seen in each library, by its location.
         snapshot: what was read.
-        tracker: what an admin has approved, and what was removed lately.
+        tracker: what an admin has approved, and what was removed recently.
         policy: what it takes.
         leads: of titles with several requests, the one by which a title is counted.
     """
@@ -114,7 +114,7 @@ def judge(
             held.append(Held(row, why))
         else:
             fates.append(Absent(row, Fate.REMOVE))
-    return Verdict(fates, missed, held, tuple(rules))
+    return RemovalDecisions(fates, missed, held, tuple(rules))
 
 
 _GENERAL = frozenset({"mode", "listed", "share", "total", "week"})
@@ -235,11 +235,16 @@ def _library(
 
 
 def _totals(
-    missing: int, ripe: int, tracked: int, lately: int, policy: RemovalPolicy
+    missing: int, ripe: int, tracked: int, recent: int, policy: RemovalPolicy
 ) -> Iterator[Rule]:
     """Over all libraries: what may be missing in one run, and what may go in seven days."""
     limit = policy.total_limit(tracked)
     over = f"{missing} of all {tracked} titles are missing at once"
     yield Rule("total", missing, limit, why=over if missing > limit else "")
-    many = f"with {lately} removed in the last seven days it would be {lately + ripe} of {tracked}"
-    yield Rule("week", lately + ripe, limit, why=many if ripe and lately + ripe > limit else "")
+    many = f"with {recent} removed in the last seven days it would be {recent + ripe} of {tracked}"
+    yield Rule(
+        "week",
+        recent + ripe,
+        limit,
+        why=many if ripe and recent + ripe > limit else "",
+    )

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import aiohttp
 
 from daemon.errors import DaemonError, ServiceError, StorePermissionError
-from daemon.observe.sources import Service, Services, foreseen
+from daemon.observe.sources import Service, Services, error_boundary
 from daemon.services.arr import APPLICATIONS
-from daemon.store import database, open_store_to_look, requests, syncing
+from daemon.store import database, open_store_readonly, requests, syncing
 from daemon.store.database import is_there
 from daemon.store.file import refuse_place
 
@@ -47,7 +47,7 @@ async def run_checks(services: Services, database: Path) -> AsyncIterator[CheckR
 async def _asked(service: Service) -> CheckResult:
     name = service.http.service
     try:
-        with foreseen(service):
+        with error_boundary(service):
             return CheckResult(name, good=True, text=await service.check())
     except ServiceError as error:
         return CheckResult(name, good=False, text=str(error))
@@ -74,7 +74,7 @@ async def check_file(path: Path) -> CheckResult:
         if path.is_dir():
             return CheckResult("file", good=False, text=f"{path} is a directory; name a file in it")
         _refuse_unwritable(path, path.parent)
-        async with open_store_to_look(path, foreign=True) as store:
+        async with open_store_readonly(path, foreign=True) as store:
             await store.read(requests.refuse_foreign)
             held = await store.read(syncing.tracked)
             verdict = await store.read(database.quick_check)

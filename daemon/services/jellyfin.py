@@ -128,7 +128,7 @@ class _Season(msgspec.Struct, gc=False):
 
 
 class _Envelope(msgspec.Struct, gc=False):
-    """Around every list of items; the total is that of all pages."""
+    """ListingContext every list of items; the total is that of all pages."""
 
     Items: Taken
     TotalRecordCount: Int32
@@ -372,7 +372,7 @@ class JellyfinClient:
         page: Page,
         start: int,
         limit: int,
-        around: Around,
+        around: ListingContext,
         *,
         pictures: bool,
         library: str | None = None,
@@ -389,7 +389,9 @@ class JellyfinClient:
             async for rows in pieces:
                 yield list(_items(rows, page, around))
 
-    async def look_up(self, ids: Sequence[str], page: Page, around: Around | None = None) -> LookUp:
+    async def look_up(
+        self, ids: Sequence[str], page: Page, around: ListingContext | None = None
+    ) -> LookUp:
         """Given movies, series and episodes as they are now, with pictures; at most 150 ids.
 
         The server refuses a request line of over 8 KiB. Ids that it does not know are absent from
@@ -411,7 +413,7 @@ class JellyfinClient:
         for row in episodes:
             _note_episode(found, row, series)
         return LookUp(
-            list(_items(titles, page, around or Around())),
+            list(_items(titles, page, around or ListingContext())),
             frozenset(found.proven),
             frozenset(series),
             whole=not page.nameless and len(titles) + len(episodes) == page.total,
@@ -506,7 +508,7 @@ class JellyfinClient:
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
+class ListingContext:
     """What is known when the library is read.
 
     Attributes:
@@ -522,7 +524,9 @@ class Around:
     proven: Collection[str] = ()
 
 
-def _items(rows: Iterable[_Row | Broken], page: Page, around: Around) -> Iterator[LibraryItem]:
+def _items(
+    rows: Iterable[_Row | Broken], page: Page, around: ListingContext
+) -> Iterator[LibraryItem]:
     """The good items among the rows; what is broken is noted on the page."""
     for each in rows:
         page.rows += 1
@@ -550,7 +554,9 @@ def _called(row: _Row) -> str:
     return f"{row.Name} ({row.Path})" if row.Path else row.Name
 
 
-def _item(number: str, row: _Row, media_type: MediaType, page: Page, around: Around) -> LibraryItem:
+def _item(
+    number: str, row: _Row, media_type: MediaType, page: Page, around: ListingContext
+) -> LibraryItem:
     ids, unusable, contradicting = provider_ids(row.ProviderIds)
     for name in unusable:
         page.note(number, f"{_called(row)}: its {name} id is unusable")

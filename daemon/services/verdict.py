@@ -21,7 +21,7 @@ JSON: Final = "application/json"
 _REFUSED: Final = frozenset({401, 403})
 _MOVED: Final = frozenset({301, 302, 303, 307, 308})
 _NOTHING_THERE: Final = frozenset({404, 405})
-_PASSING: Final = frozenset({408, 429, *range(500, 600)})
+_RETRYABLE: Final = frozenset({408, 429, *range(500, 600)})
 _UNREACHED: Final = "a proxy answers for it: check that it runs, and that the proxy reaches it"
 _HINTS: Final = {
     429: "it, or a proxy before it, limits how often it may be asked",
@@ -105,7 +105,7 @@ def _meaning(url: str, head: Head) -> tuple[type[errors.ServiceError], str | Non
         return errors.WrongServiceError, _redirected(url, head.location), detail
     if status in _NOTHING_THERE:
         return errors.WrongServiceError, None, detail
-    if status in _PASSING:
+    if status in _RETRYABLE:
         starting = status == HTTPStatus.SERVICE_UNAVAILABLE
         return (
             errors.StartingError if starting else errors.BrokenServiceError,

@@ -20,11 +20,11 @@ from daemon.store.database import (
     Transaction,
     is_there,
     opened,
-    opened_to_look,
+    opened_readonly,
 )
 from daemon.store.file import held
 
-__all__ = ["Store", "open_store", "open_store_to_look"]
+__all__ = ["Store", "open_store", "open_store_readonly"]
 
 
 @contextlib.asynccontextmanager
@@ -48,7 +48,7 @@ async def open_store(
     existed = is_there(path)
     with held(path) as file:
         if existed:  # not a byte of another program's database may change
-            async with opened_to_look(path) as look:
+            async with opened_readonly(path) as look:
                 await look.read(requests.refuse_foreign)
         async with opened(path, Clock(clock, moment), budget=busy_budget, file=file) as store:
             if existed and await store.read(migrate.version) is None:
@@ -64,13 +64,13 @@ def _prepare(transaction: Transaction) -> None:
 
 
 @contextlib.asynccontextmanager
-async def open_store_to_look(
-    path: Path, *, still: bool = True, foreign: bool = False
+async def open_store_readonly(
+    path: Path, *, immutable: bool = True, foreign: bool = False
 ) -> AsyncIterator[Store]:
     """The tracker's file for reading only, beside a running daemon if need be.
 
     Args:
-        still: make no file beside it, as SQLite would; not for what takes long, like a copy.
+        immutable: make no file beside it, as SQLite would; not for what takes long, like a copy.
         foreign: it may be a file without the tables of this version of the program.
 
     Raises:
@@ -78,7 +78,7 @@ async def open_store_to_look(
     """
     if not is_there(path):
         raise StoreError(f"there is no file {path}")
-    async with opened_to_look(path.resolve(), still=still) as store:
+    async with opened_readonly(path.resolve(), immutable=immutable) as store:
         if not (foreign or await store.read(migrate.is_current)):
             raise StoreError("library-sync has not worked on this file yet; sync once")
         yield store

@@ -92,7 +92,7 @@ _INSERT: Final = f"INSERT INTO sync_audit ({', '.join(_ALL)}) VALUES ({', '.join
 _SELECT: Final = f"SELECT {', '.join(_ALL)} FROM sync_audit"
 
 
-class Verdict(NamedTuple):
+class ChainCheck(NamedTuple):
     """What a check of the chain found.
 
     Attributes:
@@ -145,7 +145,7 @@ def _log_event(seq: int, event: AuditEvent, digest: str) -> None:
     _log.info("audit.recorded", seq=seq, action=event.action, target=event.target, hash=digest)
 
 
-def verify(connection: sqlite3.Connection) -> Verdict:
+def verify(connection: sqlite3.Connection) -> ChainCheck:
     """Walk the whole chain."""
     events, previous = 0, _FIRST
     for row in connection.execute(f"{_SELECT} ORDER BY seq"):
@@ -153,9 +153,9 @@ def verify(connection: sqlite3.Connection) -> Verdict:
         events += 1
         fits = values[0] == events and prev_hash == previous
         if not fits or digest != _digest(previous, tuple(values)):
-            return Verdict(events, values[0], previous)
+            return ChainCheck(events, values[0], previous)
         previous = digest
-    return Verdict(events, None, previous)
+    return ChainCheck(events, None, previous)
 
 
 def after(connection: sqlite3.Connection, seq: int, limit: int) -> list[AuditEntry]:

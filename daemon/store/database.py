@@ -135,7 +135,7 @@ class Store:
         **options: _P.kwargs,
     ) -> _T:
         """Run a function that only reads, on one snapshot of the file."""
-        with _translated(self._path):
+        with _translate_errors(self._path):
             return await _in_thread(
                 self._reader, _snapshot, lambda connection: query(connection, *args, **options)
             )
@@ -151,7 +151,7 @@ class Store:
 
     async def copy_to(self, target: Path) -> None:
         """Copy the file as it is now, whole or not at all, with SQLite's backup interface."""
-        with _translated(target):
+        with _translate_errors(target):
             await _in_thread(self._reader, _backup, (self._path, target))
 
     async def backup(self, target: Path) -> None:
@@ -206,7 +206,7 @@ class Store:
             raise StoreBusyError
         self._blocked = False
         try:
-            with _translated(self._path):
+            with _translate_errors(self._path):
                 return await _in_thread(self._writer, function, argument)
         except StoreBusyError:
             self._blocked = True
@@ -247,18 +247,18 @@ async def _in_thread(
 
 
 @contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def _translate_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.ProgrammingError, sqlite3.InterfaceError):
         raise  # a mistake of ours, not a state of the file
     except sqlite3.Error as error:
-        raise _as_ours(path.absolute(), error) from error
+        raise _store_error(path.absolute(), error) from error
     except OSError as error:
         raise of_system(path.absolute(), error) from None
 
 
-def _as_ours(path: Path, error: sqlite3.Error) -> StoreError:
+def _store_error(path: Path, error: sqlite3.Error) -> StoreError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return StoreBusyError()
@@ -287,7 +287,7 @@ def is_there(path: Path) -> bool:
     Raises:
         StorePermissionError: its directory may not be looked into.
     """
-    with _translated(path):
+    with _translate_errors(path):
         return path.exists()
 
 
@@ -306,20 +306,20 @@ async def opened(
     ):
         store = Store(path, writer, reader, budget, file)
         await store.settle(_prepare)
-        with _translated(path):
-            await _in_thread(reader, _only_read, None)
+        with _translate_errors(path):
+            await _in_thread(reader, _set_readonly, None)
         yield store
 
 
 @contextlib.asynccontextmanager
-async def opened_to_look(path: Path, *, still: bool = True) -> AsyncIterator[Store]:
+async def opened_readonly(path: Path, *, immutable: bool = True) -> AsyncIterator[Store]:
     """The file open for reading only; no byte of it changes and no file is made beside it.
 
     SQLite makes files beside a WAL database even to read it, unless told that nobody else has it
     open. Without a `-wal` file nobody has; but somebody may open it later, so that what takes
-    long and has to be right, like a copy, asks for an ordinary look by `still=False`.
+    long and has to be right, like a copy, asks for an ordinary look by `immutable=False`.
     """
-    mode = "ro&immutable=1" if still and not _wal(path).exists() else "ro"
+    mode = "ro&immutable=1" if immutable and not _wal(path).exists() else "ro"
     async with _connected(path, mode, Connection, SYSTEM) as reader:
         yield Store(path, None, reader, 0)
 
@@ -342,7 +342,7 @@ async def _connected(
         uri, uri=True, isolation_level=None, timeout=_ATTEMPT, factory=made
     )
     try:
-        with _translated(path):
+        with _translate_errors(path):
             await connection
         yield connection
     finally:
@@ -356,5 +356,5 @@ def _prepare(connection: sqlite3.Connection, _: None) -> None:
     connection.execute(f"PRAGMA journal_size_limit={_MAX_WAL_BYTES}").fetchone()
 
 
-def _only_read(connection: sqlite3.Connection, _: None) -> None:
+def _set_readonly(connection: sqlite3.Connection, _: None) -> None:
     connection.execute("PRAGMA query_only=ON")

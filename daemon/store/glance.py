@@ -19,7 +19,7 @@ from daemon.store.search import like
 STRIP: Final = 40
 """Runs that are shown at a glance."""
 
-_LATELY: Final = 8
+_RECENTLY_ADDED: Final = 8
 _LATEST: Final = 10
 _JOBS: Final = {"full": "kind", "webhook": "trigger"}
 _DECIDED: Final[Mapping[str, Sequence[Reason]]] = {
@@ -73,7 +73,7 @@ class Dashboard(NamedTuple):
         full: the latest full run that came to an end of its own, with its result.
         checked: when the library was last read as a whole, as ISO text.
         plan: the plan that waits.
-        lately: the titles that were added last.
+        recently_added: the titles that were added last.
         jobs: the newest runs that have ended, by job: full runs, and those that webhooks began.
     """
 
@@ -81,7 +81,7 @@ class Dashboard(NamedTuple):
     full: Run | None
     checked: str | None
     plan: PlanSummary | None
-    lately: list[AddedTitle]
+    recently_added: list[AddedTitle]
     jobs: dict[str, list[Line]]
 
 
@@ -166,7 +166,9 @@ def glance(connection: sqlite3.Connection) -> Dashboard:
         full=history.latest_full(connection, *ends),
         checked=history.read_as_a_whole(connection),
         plan=None if waiting is None else _plan(connection, waiting),
-        lately=_lately(connection, [line.id for line in newest if line.counts[Count.ADDED]]),
+        recently_added=_recently_added(
+            connection, [line.id for line in newest if line.counts[Count.ADDED]]
+        ),
         jobs={job: history.ended(connection, _LATEST, of, job) for job, of in _JOBS.items()},
     )
 
@@ -186,16 +188,16 @@ def _plan(connection: sqlite3.Connection, run_id: int) -> PlanSummary | None:
     return PlanSummary(run_id, plan.state, plan.at, *settled, *counts, reasons)
 
 
-def _lately(connection: sqlite3.Connection, run_ids: Iterable[int]) -> list[AddedTitle]:
+def _recently_added(connection: sqlite3.Connection, run_ids: Iterable[int]) -> list[AddedTitle]:
     found: list[AddedTitle] = []
     for run_id in run_ids:
         rows = connection.execute(
             "SELECT title, media_type, request_id, run_id FROM sync_decisions"
             f" WHERE run_id = ? AND kind = '{Kind.ADD}' ORDER BY seq DESC LIMIT ?",
-            (run_id, _LATELY - len(found)),
+            (run_id, _RECENTLY_ADDED - len(found)),
         )
         found += [AddedTitle(*row) for row in rows]
-        if len(found) == _LATELY:
+        if len(found) == _RECENTLY_ADDED:
             break
     return found
 

@@ -323,7 +323,7 @@ def _age(at: object, now: datetime) -> timedelta:
 # --- what came since ------------------------------------------------------------------------
 
 
-class Newcomer(NamedTuple):
+class ConcurrentRow(NamedTuple):
     """A row that somebody else has made while a run was going on."""
 
     media_type: MediaType
@@ -343,7 +343,7 @@ class Last(NamedTuple):
     jellyfin_id: str | None = None
 
 
-def newcomers(connection: sqlite3.Connection, last: Last) -> list[Newcomer]:
+def newcomers(connection: sqlite3.Connection, last: Last) -> list[ConcurrentRow]:
     """The rows after what was the last one; all of them where that is not there any more.
 
     SQLite gives the numbers of the last rows again once these are deleted.
@@ -351,7 +351,7 @@ def newcomers(connection: sqlite3.Connection, last: Last) -> list[Newcomer]:
     above = last.id if _row_at(connection, "id = ?", last.id) == last else 0
     names = f"media_type, tmdb_id, tvdb_id, {_present('imdb_id', columns(connection))}, jellyfin_id"
     return [
-        Newcomer(kind, Ids(positive(tmdb), positive(tvdb), _text(imdb)), jellyfin_id(item))
+        ConcurrentRow(kind, Ids(positive(tmdb), positive(tvdb), _text(imdb)), jellyfin_id(item))
         for media_type, tmdb, tvdb, imdb, item in connection.execute(
             f"SELECT {names} FROM requests WHERE id > ?", (above,)
         )

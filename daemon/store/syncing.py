@@ -51,7 +51,7 @@ class Tracked(NamedTuple):
 
 
 @dataclass(slots=True)
-class Since:
+class ConcurrentWrites:
     """What others have written since a plan's rows were read; without an argument, since ever.
 
     Attributes:
@@ -62,9 +62,9 @@ class Since:
 
     version: tuple[int, int] = (-1, 0)
     last: requests.Last = field(default_factory=requests.Last)
-    newcomers: list[requests.Newcomer] = field(default_factory=list)
+    newcomers: list[requests.ConcurrentRow] = field(default_factory=list)
 
-    def look(self, transaction: Transaction) -> list[requests.Newcomer]:
+    def look(self, transaction: Transaction) -> list[requests.ConcurrentRow]:
         """One question a batch, and only where somebody else has written since the last one."""
         version = (data_version(transaction), transaction.passes)
         if version != self.version:
@@ -74,10 +74,10 @@ class Since:
         return self.newcomers
 
 
-def since_now(transaction: Transaction) -> Since:
+def concurrent_writes(transaction: Transaction) -> ConcurrentWrites:
     """To be asked for before the rows are read; only the writing connection can tell."""
     version = (data_version(transaction), transaction.passes)
-    return Since(version, requests.last_row(transaction))
+    return ConcurrentWrites(version, requests.last_row(transaction))
 
 
 def tracked(
@@ -106,7 +106,7 @@ def apply(
     run_id: int,
     actor: Actor,
     decisions: Sequence[Decision],
-    since: Since | None = None,
+    since: ConcurrentWrites | None = None,
     on_commit: Callable[[Counter[Reason]], None] = lambda _: None,
 ) -> Counter[Reason]:
     """Write a batch of decisions: rows, timeline, audit and history.
@@ -118,7 +118,7 @@ def apply(
     Returns:
         How much was done, by its reason.
     """
-    since = since or Since()
+    since = since or ConcurrentWrites()
     writer = Writer(transaction, run_id, actor, since.look(transaction))
     added = writer.add([one for one in decisions if isinstance(one, Add)])
     for decision in decisions:

@@ -25,7 +25,7 @@ from daemon.store import audit, evidence, history
 from daemon.store.audit import AuditEvent
 from daemon.store.database import Transaction
 from daemon.store.history import Decided
-from daemon.store.requests import Newcomer, columns, moment, positive
+from daemon.store.requests import ConcurrentRow, columns, moment, positive
 
 _TIMES: Final = ("created_at", "updated_at", "state_changed_at", "available_at")
 _ADD_EVENT: Final = (
@@ -49,9 +49,9 @@ class Writer:
         transaction: Transaction,
         run_id: int,
         actor: Actor,
-        newcomers: Sequence[Newcomer] = (),
+        newcomers: Sequence[ConcurrentRow] = (),
     ) -> None:
-        self._newcomers: dict[_Mark, list[Newcomer]] = {}
+        self._newcomers: dict[_Mark, list[ConcurrentRow]] = {}
         for row in newcomers:
             for mark in _marks(row.media_type, row.ids, row.jellyfin_id):
                 self._newcomers.setdefault(mark, []).append(row)

@@ -13,7 +13,7 @@ from daemon.apply.run import Baseline, SyncService
 from daemon.domain import Actor, Scope, SourceFailure, Trigger
 from daemon.errors import ServiceError
 from daemon.logs import logger
-from daemon.observe.sources import foreseen
+from daemon.observe.sources import error_boundary
 from daemon.report.words import count
 from daemon.services.jellyfin import Counts, JellyfinClient, Saved
 from daemon.triggers.queue import Worker
@@ -45,7 +45,7 @@ class QuickCheck:
             if baseline is None:
                 await self._jellyfin.server()
                 return "nothing to compare with until a full sync has read the library"
-            with foreseen(self._jellyfin):
+            with error_boundary(self._jellyfin):
                 words = await self._changes(baseline)
         except ServiceError as error:
             self._service.health.bad(SourceFailure(error.service, error.kind, str(error)))

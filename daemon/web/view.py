@@ -99,7 +99,7 @@ class Facts:
         every: the pause between two full runs.
         paused: no full run begins by schedule.
         asked: what each service was asked so far.
-        asked_before: the same, when the run that is going began.
+        calls_before: the same, when the run that is going began.
     """
 
     now: datetime
@@ -111,7 +111,7 @@ class Facts:
     every: timedelta
     paused: bool = False
     asked: Mapping[str, CallStats] = field(default_factory=dict)
-    asked_before: Mapping[str, CallStats] = field(default_factory=dict)
+    calls_before: Mapping[str, CallStats] = field(default_factory=dict)
 
 
 class Verdict(NamedTuple):
@@ -261,7 +261,7 @@ def _cells(facts: Facts) -> Iterator[Cell]:
     """How far each service has got in this run; what came of it shows once all were asked."""
     asking = facts.running is not None and facts.running.progress.phase is Phase.ASKING
     for name, health in facts.services.items():
-        now, before = (which.get(name, CallStats()) for which in (facts.asked, facts.asked_before))
+        now, before = (which.get(name, CallStats()) for which in (facts.asked, facts.calls_before))
         calls = f"{count(now.calls - before.calls, 'call')} so far"
         if asking or now.waiting:
             doing = "waiting, " if now.waiting else ""

@@ -12,11 +12,11 @@ import pytest
 from daemon.apply.pending import PassResult, PendingService
 from daemon.apply.run import Options, SyncService
 from daemon.domain import RemovalPolicy, Trigger
-from daemon.observe.hints import ArrMemory
+from daemon.observe.hints import ArrCache
 from daemon.opening import open_services, open_sync
 from daemon.pending import PendingPolicy
 from daemon.report.health import Health
-from daemon.store import Store, attention, open_store, open_store_to_look, undo
+from daemon.store import Store, attention, open_store, open_store_readonly, undo
 from daemon.store.audit import AuditEvent
 from tests.builders import ACTOR, QUICK, change, configured, rows, synced
 from tests.pretend import Fault, PretendServices
@@ -69,7 +69,7 @@ async def standing(folder: Path) -> AsyncIterator[Stand]:
                 path,
                 services,
                 store,
-                PendingService(clients, store, ArrMemory(clients), PendingPolicy(), health),
+                PendingService(clients, store, ArrCache(clients), PendingPolicy(), health),
             )
 
 
@@ -277,7 +277,7 @@ async def test_a_restart_between_two_looks_changes_nothing(stand: Stand) -> None
     later(stand.path, 300)
     clients = configured(stand.services, stand.path)
     async with open_services(clients, QUICK) as services:
-        arrs, health = ArrMemory(services), Health(services.meters)
+        arrs, health = ArrCache(services), Health(services.meters)
         again = PendingService(services, stand.store, arrs, PendingPolicy(), health)
         await again.run(Trigger.ADMIN, ACTOR)
     assert stand.state() is None
@@ -300,7 +300,7 @@ async def test_what_blocks_a_title_stands_under_needs_attention(stand: Stand) ->
     download.messages = ("Not an upgrade for existing movie file",)
     await stand.look()
     await stand.look()
-    async with open_store_to_look(stand.path) as file:
+    async with open_store_readonly(stand.path) as file:
         [one] = await file.read(attention.findings, RemovalPolicy())
     assert (one.kind, one.title, one.ignorable) == ("blocked", FILM.title, True)
     assert one.what.startswith("Radarr: Not an upgrade for existing movie file (since 20")

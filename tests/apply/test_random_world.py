@@ -318,7 +318,7 @@ async def one_run(
 ) -> tuple[Plan, Snapshot]:
     """Observe, plan, apply, and plan again what was seen: nothing is left to be written."""
     run = await store.write(history.begin, Trigger.CLI, ACTOR)
-    since = await store.write(syncing.since_now)
+    since = await store.write(syncing.concurrent_writes)
     tracked = await store.read(syncing.tracked, public_url=POLICY.public_url)
     snapshot = world.shown(tracked.rows)
     lately = tracked.removed_lately

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from daemon.apply.writer import tell_decisions
+from daemon.apply.writer import log_decisions
 from daemon.domain import Add, Outcome
 from tests.builders import an_item, rows
 from tests.pretend import Fault, World
@@ -125,5 +125,5 @@ def test_decisions_are_only_gone_through_if_their_lines_are_seen(
     """A hundred thousand lines that nobody sees would cost a third of a second."""
     decisions = iter([Add(an_item(at)) for at in (1, 2)])
     with caplog.at_level(level, "daemon"):
-        tell_decisions(decisions)
+        log_decisions(decisions)
     assert (len([*decisions]), len(caplog.records)) == (left, 2 - left)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from daemon.domain import LibraryItem, Outcome, Scope, TrackedRequest
-from daemon.observe.hints import ArrMemory, look
+from daemon.observe.hints import ArrCache, look
 from daemon.observe.sources import Problems, Services
 from daemon.reasons import Count, Reason
 from daemon.report.result import SyncResult
-from daemon.services.jellyfin import Around
+from daemon.services.jellyfin import ListingContext
 from daemon.snapshot import Snapshot
 from tests.builders import a_request, change, jellyfin_id, rows
 from tests.pretend import Fault, World
@@ -42,7 +42,7 @@ async def looked(stand: Stand, *ids: str, problems: Problems | None = None) -> S
     async def nothing(_: Sequence[LibraryItem]) -> Sequence[TrackedRequest]:
         return []
 
-    return await look(services(stand), ids, nothing, Around(), problems or Problems())
+    return await look(services(stand), ids, nothing, ListingContext(), problems or Problems())
 
 
 def wanted(stand: Stand, show: Series, seasons: str | None = None, **more: object) -> None:
@@ -196,7 +196,7 @@ async def test_sonarrs_list_is_read_at_most_once_in_a_minute(tmp_path: Path) -> 
     world, problems = series(3), Problems()
     first, second, third = world.series.values()
     async with working(tmp_path, world) as stand:
-        memory = ArrMemory(services(stand), clock=lambda: moment)
+        memory = ArrCache(services(stand), clock=lambda: moment)
         found = await looked(stand, first.jellyfin_id)
         await memory.reports(found.items, problems)
         assert stand.asked("sonarr") == ["/api/v3/series?"]
@@ -239,7 +239,7 @@ async def test_a_sonarr_that_takes_long_is_asked_less_often(tmp_path: Path) -> N
     """Hints keep it busy for a twentieth of the time at the most."""
     moments = iter([0.0, 18.0, 18.0 + 359.0, 18.0 + 360.0, 18.0 + 361.0])
     async with working(tmp_path) as stand:
-        memory, problems = ArrMemory(services(stand), clock=lambda: next(moments)), Problems()
+        memory, problems = ArrCache(services(stand), clock=lambda: next(moments)), Problems()
         found = await looked(stand, SHOW.jellyfin_id)
         asked = []
         for _ in range(3):
@@ -251,7 +251,7 @@ async def test_a_sonarr_that_takes_long_is_asked_less_often(tmp_path: Path) -> N
 async def test_a_sonarr_that_fails_is_left_alone_as_well(tmp_path: Path) -> None:
     """What it held before stays known, and the failure is noted."""
     async with working(tmp_path) as stand:
-        memory, problems = ArrMemory(services(stand)), Problems()
+        memory, problems = ArrCache(services(stand)), Problems()
         stand.services.fault("sonarr", Fault(times=None, status=401))
         found = await looked(stand, SHOW.jellyfin_id)
         for _ in range(2):
@@ -346,7 +346,7 @@ async def test_what_requests_name_is_looked_at_however_long_the_chain(tmp_path: 
         return [a_request(at, jellyfin_id=one) for at, one in enumerate(found)]
 
     async with working(tmp_path, world) as stand:
-        snapshot = await look(services(stand), [first], tracked, Around(), Problems())
+        snapshot = await look(services(stand), [first], tracked, ListingContext(), Problems())
     assert {item.jellyfin_id for item in snapshot.items} == {first, second, third}
 
 

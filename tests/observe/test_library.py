@@ -15,12 +15,12 @@ import pytest
 
 from daemon.domain import Ids, LibraryItem, MediaType, RequestState, TrackedRequest
 from daemon.errors import ServiceError
-from daemon.observe.episodes import EpisodeQuestions, Looked
-from daemon.observe.library import Disagreement, Library
-from daemon.observe.sources import Problems, Services, Survey, survey
+from daemon.observe.episodes import EpisodeQuestions, EpisodeReport
+from daemon.observe.library import CountMismatch, Library
+from daemon.observe.sources import Problems, Services, Sources, collect_sources
 from daemon.opening import open_services
 from daemon.services.http import RetryPolicy
-from daemon.services.jellyfin import Around, Counts, JellyfinClient
+from daemon.services.jellyfin import Counts, JellyfinClient, ListingContext
 from daemon.settings import Settings
 from daemon.snapshot import Episode, Reading
 from tests.builders import a_request
@@ -66,9 +66,9 @@ async def pretend() -> AsyncIterator[PretendServices]:
 class Observed:
     """What one run sees."""
 
-    seen: Survey
+    seen: Sources
     library: Library
-    looked: Looked
+    looked: EpisodeReport
     problems: Problems
 
     @property
@@ -103,15 +103,15 @@ async def observe(
     page_size: int = 20_000,
     between: Callable[[], None] = lambda: None,
     requests: Sequence[TrackedRequest] = (),
-    known: Disagreement | None = None,
+    known: CountMismatch | None = None,
 ) -> Observed:
     """Ask all services and read the library; `between` happens as soon as items have come."""
     problems = Problems()
     async with connected(pretend) as services:
-        seen = await survey(services, problems)
+        seen = await collect_sources(services, problems)
         library = Library(
             services.jellyfin,
-            Around(),
+            ListingContext(),
             page_size,
             problems,
             known=known,
@@ -169,7 +169,7 @@ async def test_the_survey_tells_what_is_around_the_library(pretend: PretendServi
     """Server, versions, counts, proven series and both lists are those of the services."""
     world, problems = pretend.world, Problems()
     async with connected(pretend) as services:
-        seen = await survey(services, problems)
+        seen = await collect_sources(services, problems)
     assert seen.versions == {
         "Jellyfin": "10.11.11",
         "Radarr": "6.0.3.10276",
@@ -235,7 +235,7 @@ async def test_a_failing_radarr_or_sonarr_leaves_a_gap(
         kind = "not_json"
     problems = Problems()
     async with connected(pretend) as services:
-        seen = await survey(services, problems)
+        seen = await collect_sources(services, problems)
     known = {report.instance.lower(): report for report in seen.reports}
     gone = known.pop(name)
     assert (gone.titles, gone.whole) == (None, False)
@@ -250,7 +250,7 @@ async def test_what_is_not_configured_is_unknown_without_a_gap(pretend: PretendS
     """Nobody is told of a Radarr or Sonarr that was never there."""
     problems = Problems()
     async with connected(pretend) as services:
-        seen = await survey(Services(services.jellyfin), problems)
+        seen = await collect_sources(Services(services.jellyfin), problems)
     assert (seen.reports, problems.gaps) == ((), [])
     assert (asked(pretend, "radarr"), asked(pretend, "sonarr")) == ([], [])
 
@@ -326,7 +326,7 @@ async def test_another_server_than_the_known_one_is_not_trusted(
     """Nobody knows what it lacks; the first one is taken for the right one."""
     pretend.world.server_id = "same"
     async with connected(pretend) as services:
-        seen = await survey(services, Problems(), expected)
+        seen = await collect_sources(services, Problems(), expected)
     assert (seen.distrust == "") is trusted
     assert trusted or "another Jellyfin server (same) than before (x)" in seen.distrust
 
@@ -431,16 +431,16 @@ async def test_a_count_that_never_agrees_is_read_twice_but_not_for_ever(
     """What two readings found is remembered, and met again it is not read a second time."""
     pretend.world.extra_total = extra
     first = await observe(pretend, size)
-    assert first.library.disagreement == (TITLES, frozenset({TITLES + extra}))
+    assert first.library.count_mismatch == (TITLES, frozenset({TITLES + extra}))
     before = len(pretend.calls("jellyfin"))
-    second = await observe(pretend, size, known=first.library.disagreement)
+    second = await observe(pretend, size, known=first.library.count_mismatch)
     listings = [call for call in pretend.calls("jellyfin") if "StartIndex=0" in call.query]
     assert len(listings) == 2 + 1
     assert len(pretend.calls("jellyfin")) - before < before
     for one, kind in ((first, "incomplete"), (second, "miscounted")):
         assert one.titles == {*WORLD.movies, *WORLD.series}
         assert (one.reading.complete, one.kinds) == (False, [kind])
-    assert second.library.disagreement == first.library.disagreement
+    assert second.library.count_mismatch == first.library.count_mismatch
 
 
 async def test_a_count_that_disagrees_otherwise_is_read_again(pretend: PretendServices) -> None:
@@ -454,7 +454,7 @@ async def test_a_count_that_disagrees_otherwise_is_read_again(pretend: PretendSe
 async def test_a_count_that_agrees_again_is_forgotten(pretend: PretendServices) -> None:
     """A complete reading leaves nothing to remember."""
     observed = await observe(pretend, known=(TITLES, frozenset({TITLES + 3})))
-    assert (observed.reading.complete, observed.library.disagreement) == (True, None)
+    assert (observed.reading.complete, observed.library.count_mismatch) == (True, None)
 
 
 async def test_the_gap_says_what_was_read_and_counted(pretend: PretendServices) -> None:
@@ -818,7 +818,9 @@ async def test_progress_and_pictures_are_passed_through(pretend: PretendServices
     told: list[int] = []
     async with connected(pretend) as services:
         jellyfin, problems = services.jellyfin, Problems()
-        library = Library(jellyfin, Around(), 6, problems, pictures=True, progress=told.append)
+        library = Library(
+            jellyfin, ListingContext(), 6, problems, pictures=True, progress=told.append
+        )
         items = await library.read()
     assert told == sorted(told)
     assert told[-1] == TITLES
@@ -836,7 +838,7 @@ async def test_a_reading_that_is_given_up_leaves_nothing_open() -> None:
     came = asyncio.Event()
     async with Upstream([stall]) as upstream, http(upstream.url, "Jellyfin") as client:
         library = Library(
-            JellyfinClient(client), Around(), 100, Problems(), progress=lambda _: came.set()
+            JellyfinClient(client), ListingContext(), 100, Problems(), progress=lambda _: came.set()
         )
         reading = asyncio.create_task(library.read())
         await asyncio.wait_for(came.wait(), 3)
@@ -851,7 +853,7 @@ async def test_a_reading_that_is_given_up_leaves_nothing_open() -> None:
 async def test_a_survey_that_is_given_up_leaves_nothing_open() -> None:
     """Cancelling while services are asked lets go of every connection."""
     async with Upstream([stall]) as upstream, http(upstream.url, "Jellyfin") as client:
-        asking = asyncio.create_task(survey(Services(JellyfinClient(client)), Problems()))
+        asking = asyncio.create_task(collect_sources(Services(JellyfinClient(client)), Problems()))
         await asyncio.wait_for(upstream.called.wait(), 3)
         asking.cancel()
         await asyncio.wait([asking])

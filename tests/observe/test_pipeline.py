@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import pytest
 
 from daemon.domain import Ids, MediaType, RequestState
-from daemon.observe.hints import ArrMemory
+from daemon.observe.hints import ArrCache
 from daemon.observe.pipeline import PipelineReader
 from daemon.observe.sources import Problems, Service, Services
 from daemon.opening import open_services
@@ -77,7 +77,7 @@ async def reading(
     async with PretendServices(World(), besides=besides) as services:
         settings: Settings = configured(services, tmp_path / "tracker.db", **sections)
         async with open_services(settings, QUICK) as clients:
-            reader = PipelineReader(clients, ArrMemory(clients), lambda: now[0])
+            reader = PipelineReader(clients, ArrCache(clients), lambda: now[0])
             yield Reading(services, clients, reader, now)
 
 
@@ -384,7 +384,7 @@ async def test_a_defect_that_one_service_brings_to_light_is_its_gap(
         others = (broken if one is first else one for one in read.clients.others)
         services = Services(read.clients.jellyfin, tuple(others))
         problems = Problems()
-        reader = PipelineReader(services, ArrMemory(services), lambda: read.now[0])
+        reader = PipelineReader(services, ArrCache(services), lambda: read.now[0])
         found = await reader.read((), (), problems)
     assert [gap.kind for gap in problems.gaps] == ["unforeseen"]
     parts = (

@@ -513,10 +513,10 @@ def test_what_an_admin_approves_goes_at_once() -> None:
         (RemovalPolicy(limit_percent=0, limit_titles=0, limit_total_percent=0), 0, Fate.HOLD),
     ],
 )
-def test_withdrawing_is_removing(policy: RemovalPolicy, lately: int, fate: Fate) -> None:
+def test_withdrawing_is_removing(policy: RemovalPolicy, recently_removed: int, fate: Fate) -> None:
     """The same settings hold, and the same share of all rows, also within a week."""
     life = Life.of(*many(30), policy=PendingPolicy(policy))
-    life.memory = PendingMemory(withdrawn_lately=lately)
+    life.memory = PendingMemory(withdrawn_lately=recently_removed)
     still = [film_request(id=one, ids=Ids(tmdb=one)) for one in range(2, 31)]
     for _ in range(2):
         life.look(gone(seerr=seerr(*still, asked={1: None})), HOUR)

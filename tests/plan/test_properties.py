@@ -60,7 +60,7 @@ class World:
     deletions: list[Deletion]
     policy: Policy
     approved: frozenset[int] = frozenset()
-    lately: int = 0
+    recently_removed: int = 0
     kept: dict[tuple[int, str], int] = field(default_factory=dict)
     locations: tuple[str, ...] = LIBRARIES
 
@@ -71,7 +71,9 @@ class World:
         for (row, instance), number in self.kept.items():
             if row in self.table:
                 kept.setdefault(instance, {})[row] = number
-        return Tracker(rows, self.deletions, self.lately, self.approved, instance_ids=kept)
+        return Tracker(
+            rows, self.deletions, self.recently_removed, self.approved, instance_ids=kept
+        )
 
     def snapshot(self) -> Snapshot:
         """What the services said."""
@@ -707,7 +709,7 @@ def test_nothing_is_removed_that_may_be_there(world: World) -> None:
             assert row.absence.waited >= DAY
             assert not row.absence.library_away
             assert any(item.library == row.library for item in world.items)
-        if one.fate is Fate.REMOVE and world.lately >= 5:
+        if one.fate is Fate.REMOVE and world.recently_removed >= 5:
             assert row.id in world.approved
 
 

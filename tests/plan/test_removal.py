@@ -27,7 +27,7 @@ from daemon.observe.sources import Problems
 from daemon.opening import open_services
 from daemon.plan.removal import proof
 from daemon.reasons import Reason
-from daemon.services.jellyfin import Around, JellyfinClient
+from daemon.services.jellyfin import JellyfinClient, ListingContext
 from daemon.settings import Settings
 from daemon.snapshot import Reading, Snapshot
 from tests.builders import COMPLETE, QUICK, SCANNING, a_request, an_item, jellyfin_id, planned
@@ -270,7 +270,7 @@ async def test_the_reading_of_one_library_says_nothing_of_the_others() -> None:
 
 
 async def _reading(jellyfin: JellyfinClient, only: str | None) -> Reading:
-    library = Library(jellyfin, Around(), page_size=100, problems=Problems(), only=only)
+    library = Library(jellyfin, ListingContext(), page_size=100, problems=Problems(), only=only)
     await library.read()
     return library.reading(scanning=False, distrust="")
 
@@ -601,13 +601,15 @@ def test_a_few_each_day_are_held_within_the_week() -> None:
     assert sum(taken) == 3
 
 
-@pytest.mark.parametrize(("lately", "goes"), [(0, True), (4, True), (5, False), (50, False)])
-def test_what_went_in_the_last_seven_days_counts(lately: int, *, goes: bool) -> None:
+@pytest.mark.parametrize(
+    ("recently_removed", "goes"), [(0, True), (4, True), (5, False), (50, False)]
+)
+def test_what_went_in_the_last_seven_days_counts(recently_removed: int, *, goes: bool) -> None:
     """Five of a hundred in a week."""
-    plan = swept(rows_of(99), lost(1), removed_lately=lately)
+    plan = swept(rows_of(99), lost(1), removed_lately=recently_removed)
     assert bool(removed(plan)) is goes
     [week] = rules(plan, "week")
-    assert (week.value, week.limit, bool(week.why)) == (lately + 1, 5, not goes)
+    assert (week.value, week.limit, bool(week.why)) == (recently_removed + 1, 5, not goes)
 
 
 def test_a_week_that_is_full_holds_nothing_where_nothing_would_go() -> None:

@@ -15,10 +15,10 @@ from daemon.errors import CutShortError, NotJsonError, ServiceError
 from daemon.identity import Parsed, Places, provider_ids
 from daemon.opening import open_services
 from daemon.services.jellyfin import (
-    Around,
     Counts,
     EpisodeList,
     JellyfinClient,
+    ListingContext,
     Page,
     SeasonRef,
     Server,
@@ -126,12 +126,12 @@ def rows(*items: dict[str, Any]) -> bytes:
 
 
 async def listed(
-    act: bytes, page: Page | None = None, around: Around | None = None
+    act: bytes, page: Page | None = None, around: ListingContext | None = None
 ) -> list[LibraryItem]:
     """The items that a listing gives."""
     async with Upstream([act]) as upstream, http(upstream.url, "Jellyfin") as client:
         reading = JellyfinClient(client).page(
-            page or Page(), 0, 100, around or Around(), pictures=False
+            page or Page(), 0, 100, around or ListingContext(), pictures=False
         )
         async with aclosing(reading) as pieces:
             return [item async for items in pieces for item in items]
@@ -152,17 +152,17 @@ ANY_TYPE = {"IncludeItemTypes": "Movie,Series,Episode"}
 SAVED = PLAIN | ANY_TYPE | {"ExcludeLocationTypes": "Virtual", "EnableImages": "false"}
 QUERIES: dict[str, tuple[Callable[[JellyfinClient], Any], dict[str, str]]] = {
     "library": (
-        lambda jellyfin: anext(jellyfin.page(Page(), 0, 20000, Around(), pictures=False)),
+        lambda jellyfin: anext(jellyfin.page(Page(), 0, 20000, ListingContext(), pictures=False)),
         LISTING | {"EnableImages": "false", "StartIndex": "0", "Limit": "20000"},
     ),
     "one library": (
         lambda jellyfin: anext(
-            jellyfin.page(Page(), 0, 5, Around(), pictures=False, library="c" * 32)
+            jellyfin.page(Page(), 0, 5, ListingContext(), pictures=False, library="c" * 32)
         ),
         LISTING | {"EnableImages": "false", "StartIndex": "0", "Limit": "5", "ParentId": "c" * 32},
     ),
     "a page with pictures": (
-        lambda jellyfin: anext(jellyfin.page(Page(), 40000, 500, Around(), pictures=True)),
+        lambda jellyfin: anext(jellyfin.page(Page(), 40000, 500, ListingContext(), pictures=True)),
         LISTING | PICTURES | {"StartIndex": "40000", "Limit": "500"},
     ),
     "first episodes": (lambda jellyfin: jellyfin.first_episodes(), FIRST),
@@ -671,12 +671,12 @@ async def test_a_title_is_held_against_what_is_around_it() -> None:
     """Its library is the place that it lies in; a text that its row has is not kept twice."""
     tracked = our_request(an_item("a", title="Metropolis", year=None, ids=Ids(19)))
     row = {"Path": "/media/movies/x.mkv", "Overview": "Long.", "ProviderIds": {"Tmdb": "19"}}
-    around = Around(Places(["/media/movies/", "/media"]), {"a" * 32: tracked})
+    around = ListingContext(Places(["/media/movies/", "/media"]), {"a" * 32: tracked})
     [differing] = await listed(rows(row), around=around)
     assert (differing.overview, differing.path) == ("Long.", "/media/movies/x.mkv")
     assert (differing.library, differing.unchanged) == ("/media/movies/", False)
     same = our_request(differing)
-    [known] = await listed(rows(row), around=Around(tracked={"a" * 32: same}))
+    [known] = await listed(rows(row), around=ListingContext(tracked={"a" * 32: same}))
     assert (known.overview, known.path, known.unchanged) == (None, None, True)
     assert known.library is None
 
@@ -812,7 +812,7 @@ async def test_a_list_that_ends_early_is_no_list() -> None:
         Upstream([reply(body=whole[:20000])]) as upstream,
         http(upstream.url, "Jellyfin") as client,
     ):
-        pieces = JellyfinClient(client).page(page, 0, 100, Around(), pictures=False)
+        pieces = JellyfinClient(client).page(page, 0, 100, ListingContext(), pictures=False)
         with pytest.raises(CutShortError, match="the list ends too early"):
             seen.extend([item.title async for items in pieces for item in items])
     assert (page.rows, page.total) == (27, None)

@@ -29,7 +29,7 @@ MIB = 1024 * 1024
 
 
 class Envelope(msgspec.Struct):
-    """Around Jellyfin's lists."""
+    """ListingContext Jellyfin's lists."""
 
     Items: Taken
     TotalRecordCount: int

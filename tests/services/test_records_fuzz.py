@@ -32,7 +32,7 @@ KEYS = ["Name", "Id", "Items", 'a"b', "{", "é", "TotalRecordCount"]
 
 
 class Envelope(msgspec.Struct):
-    """Around a list."""
+    """ListingContext a list."""
 
     Items: Taken
     TotalRecordCount: int

@@ -35,7 +35,7 @@ def plugin_configuration() -> dict[str, Any]:
 
 
 @dataclass
-class Newcomer:
+class ConcurrentRow:
     """Somebody who sets Library Sync up.
 
     Attributes:
@@ -113,7 +113,7 @@ class Newcomer:
 @contextlib.asynccontextmanager
 async def newcomer(
     folder: Path, world: World | None = None, **answers: Any
-) -> AsyncIterator[Newcomer]:
+) -> AsyncIterator[ConcurrentRow]:
     """Somebody with all three services and the plugin, who has everything to answer.
 
     Whatever happens, no secret stands on the terminal in the end.
@@ -126,7 +126,7 @@ async def newcomer(
         http = {"port": str(port), "public_url": f"http://127.0.0.1:{port}"}
         database = str(folder / "tracker.db")
         whole = {**sections, "jellyfin": jellyfin, "http": http, "database": database}
-        me = Newcomer(folder, services, {**whole, **answers})
+        me = ConcurrentRow(folder, services, {**whole, **answers})
         yield me
         shown = "\n".join(me.said)
         assert [one for one in me.secrets() if one in shown] == [], "a secret was shown"

@@ -15,12 +15,14 @@ import pytest
 from daemon import logs
 from daemon.cli import main
 from tests.hosts import BOUND, why_not
-from tests.setup.support import ADMIN, Newcomer, free_port, newcomer
+from tests.setup.support import ADMIN, ConcurrentRow, free_port, newcomer
 
 ROOT = Path(__file__).parents[2]
 
 
-async def command(me: Newcomer, *options: str, before: tuple[str, ...] = ()) -> tuple[int, str]:
+async def command(
+    me: ConcurrentRow, *options: str, before: tuple[str, ...] = ()
+) -> tuple[int, str]:
     """Give the command to a process of its own: its exit code and all that it says."""
     process = await asyncio.create_subprocess_exec(
         *(*before, sys.executable, "-m", "daemon", "--config", str(me.config), "setup", *options),
@@ -34,7 +36,7 @@ async def command(me: Newcomer, *options: str, before: tuple[str, ...] = ()) -> 
     return process.returncode or 0, said.decode()
 
 
-def answers(me: Newcomer, **values: Any) -> str:
+def answers(me: ConcurrentRow, **values: Any) -> str:
     """A file of answers."""
     file = me.folder / "answers.json"
     file.write_text(json.dumps({**me.answers, **values}))

@@ -30,7 +30,7 @@ from daemon.setup.listen import Arrivals
 from tests.builders import ACTOR, rows
 from tests.pretend import Fault
 from tests.running import a_world, until
-from tests.setup.support import ADMIN, Newcomer, field_of, free_port, newcomer, tree
+from tests.setup.support import ADMIN, ConcurrentRow, field_of, free_port, newcomer, tree
 
 THEIRS = {"id": 1, "name": "Library Sync", "implementation": "Webhook", "fields": []}
 
@@ -226,7 +226,7 @@ async def test_further_instances_have_webhooks_of_their_own(tmp_path: Path) -> N
 # --- what goes wrong before anything is changed --------------------------------------------------
 
 
-async def refused(me: Newcomer, error: type[Exception], words: str, **answers: Any) -> None:
+async def refused(me: ConcurrentRow, error: type[Exception], words: str, **answers: Any) -> None:
     """Setup ends with an error that says why, and has changed nothing."""
     with pytest.raises(error, match=words):
         await me.sets_up(**answers)
@@ -550,7 +550,7 @@ async def test_quick_connect(tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-async def running_daemon(me: Newcomer) -> AsyncIterator[None]:
+async def running_daemon(me: ConcurrentRow) -> AsyncIterator[None]:
     """The daemon as it is configured."""
     stop, ready = asyncio.Event(), asyncio.Event()
     running = asyncio.create_task(app.run(load(me.config, {}), stop, lambda _: ready.set()))

@@ -40,7 +40,7 @@ async def ran(
 ) -> int:
     """The number of a full run that came to this."""
     number = await store.write(history.begin, Trigger.ADMIN, ACTOR)
-    since = await store.write(syncing.since_now)
+    since = await store.write(syncing.concurrent_writes)
     await store.write(syncing.apply, number, ACTOR, decisions, since)
     await store.write(syncing.note_doubles, number, doubles)
     await store.write(history.finish, number, Outcome.PARTIAL, result)
@@ -61,7 +61,7 @@ async def found(store: Store, *decisions: Decision, **more: Any) -> list[Finding
 async def test_what_is_ignored_hides_nothing_else(store: Store) -> None:
     """Only so many of a kind are listed, and those that are ignored do not take up the room."""
     number = await begun(store)
-    since = await store.write(syncing.since_now)
+    since = await store.write(syncing.concurrent_writes)
     adds = [Add(an_item(at, ids=Ids())) for at in range(120)]
     await store.write(syncing.apply, number, ACTOR, adds, since)
     first = await store.read(attention.findings, POLICY)

@@ -16,7 +16,7 @@ from daemon.domain import Actor, Add, Decision, Ids, Update
 from daemon.errors import StoreError
 from daemon.reasons import Reason
 from daemon.store import Store, audit, syncing
-from daemon.store.audit import AuditEvent, Verdict, append, verify
+from daemon.store.audit import AuditEvent, ChainCheck, append, verify
 from daemon.store.database import Transaction
 from tests.builders import ACTOR, an_item, begun, change, rows
 
@@ -209,10 +209,10 @@ async def test_a_changed_or_missing_event_is_found_at_its_place(
 async def test_a_cut_tail_shows_only_beside_the_log(path: Path, store: Store) -> None:
     """The table alone looks sound, but its head is not the hash that was logged last."""
     hashes = await five_events(store)
-    assert await store.read(audit.verify) == Verdict(5, None, hashes[4])
+    assert await store.read(audit.verify) == ChainCheck(5, None, hashes[4])
     open_to_changes(path)
     change(path, "DELETE FROM sync_audit WHERE seq = 5")
-    assert await store.read(audit.verify) == Verdict(4, None, hashes[3])
+    assert await store.read(audit.verify) == ChainCheck(4, None, hashes[3])
 
 
 def test_any_text_can_be_recorded() -> None:

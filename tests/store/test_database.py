@@ -20,8 +20,8 @@ from daemon.errors import (
     StoreError,
     StorePermissionError,
 )
-from daemon.store import history, open_store, open_store_to_look, requests
-from daemon.store.database import Transaction, opened, opened_to_look
+from daemon.store import history, open_store, open_store_readonly, requests
+from daemon.store.database import Transaction, opened, opened_readonly
 from tests.builders import change, files, rows
 
 _HOLDS = """
@@ -193,7 +193,7 @@ async def test_looking_changes_nothing(numbers: Path, state: str) -> None:
         elif state != "at rest":
             ended(_DIES, numbers)
         before = files(numbers.parent)
-        async with opened_to_look(numbers) as database:
+        async with opened_readonly(numbers) as database:
             seen = await database.read(
                 lambda connection: connection.execute("SELECT number FROM numbers").fetchall()
             )
@@ -262,7 +262,7 @@ async def test_a_damaged_file_is_refused_and_not_written(
 async def test_a_file_that_is_not_there_cannot_be_looked_at(path: Path) -> None:
     """Looking makes no file."""
     with pytest.raises(StoreError, match="no file"):
-        async with open_store_to_look(path):
+        async with open_store_readonly(path):
             pass
     assert files(path.parent) == {}
 

@@ -49,7 +49,7 @@ async def ended(
 async def added(store: Store, *names: str) -> int:
     """The number of a run that added these titles."""
     number = await begun(store)
-    since = await store.write(syncing.since_now)
+    since = await store.write(syncing.concurrent_writes)
     items = [an_item(name, title=name, ids=Ids(at)) for at, name in enumerate(names, 600)]
     await store.write(syncing.apply, number, ACTOR, [Add(item) for item in items], since)
     await store.write(history.finish, number, Outcome.OK, {"added": len(names)})
@@ -147,7 +147,7 @@ async def test_the_titles_added_last_come_first(store: Store) -> None:
     """At most eight, over as many runs as it takes."""
     await added(store, *"abcdef")
     await added(store, *"uvwxyz")
-    lately = (await store.read(glance.glance)).lately
+    lately = (await store.read(glance.glance)).recently_added
     assert [one.title for one in lately] == [*"zyxwvu", *"fe"]
     assert (lately[0].run_id, lately[-1].run_id, lately[0].media_type) == (2, 1, "MOVIE")
 
@@ -180,7 +180,7 @@ async def test_a_run_shows_its_decisions_in_groups(store: Store) -> None:
     """Added, changed with what it was before and after, and what needs somebody."""
     await added(store, "film")
     number = await begun(store)
-    since = await store.write(syncing.since_now)
+    since = await store.write(syncing.concurrent_writes)
     film = an_item("film", ids=Ids(600))
     decisions: list[Decision] = [
         Update(film, Reason.FILL, 1, {"tvdb_id": 12}),
@@ -204,7 +204,7 @@ async def test_a_run_shows_its_decisions_in_groups(store: Store) -> None:
 async def test_a_title_without_ids_is_added_and_unmatched(store: Store) -> None:
     """It counts in both groups, as both are so."""
     number = await begun(store)
-    since = await store.write(syncing.since_now)
+    since = await store.write(syncing.concurrent_writes)
     await store.write(
         syncing.apply, number, ACTOR, [Add(an_item("bare", title="bare", ids=Ids()))], since
     )

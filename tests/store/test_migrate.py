@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import SchemaMismatchError, StoreError
-from daemon.store import open_store, open_store_to_look, plans, requests, syncing
+from daemon.store import open_store, open_store_readonly, plans, requests, syncing
 from daemon.store.migrate import migrations
 from tests.builders import change, files, rows
 
@@ -100,7 +100,7 @@ async def test_a_file_of_version_1_can_be_looked_at(path: Path) -> None:
     """A dry run or a check of a new version reads it before any run has written to it."""
     as_version_1(path)
     before = files(path.parent)
-    async with open_store_to_look(path, foreign=True) as store:
+    async with open_store_readonly(path, foreign=True) as store:
         tracked = await store.read(syncing.tracked)
     assert [row.absence is not None for row in tracked.rows] == [True]
     assert tracked.server is None
@@ -111,5 +111,5 @@ async def test_a_file_without_our_tables_is_not_asked_for_what_is_in_them(path: 
     """Who wants the history is told to sync once, instead of something about tables."""
     as_version_1(path)
     with pytest.raises(StoreError, match="sync once"):
-        async with open_store_to_look(path):
+        async with open_store_readonly(path):
             pass

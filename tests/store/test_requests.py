@@ -55,7 +55,7 @@ OLDEST = (
 async def apply(store: Store, *decisions: Decision) -> Counter[Reason]:
     """Write decisions as one batch of a run that has just read the tracker."""
     run_id = await begun(store)
-    since = await store.write(syncing.since_now)
+    since = await store.write(syncing.concurrent_writes)
     return await store.write(syncing.apply, run_id, ACTOR, decisions, since)
 
 
@@ -349,7 +349,7 @@ async def test_whoever_was_quicker_is_looked_for_once_a_batch(path: Path, store:
     """By one question about the new rows, and by none where nobody else has written."""
     statements: list[str] = []
     run_id = await begun(store)
-    since = await store.write(syncing.since_now)
+    since = await store.write(syncing.concurrent_writes)
     await store.write(lambda connection: connection.set_trace_callback(statements.append))
     titles = [an_item(number, ids=Ids(number)) for number in range(1, 301)]
 
@@ -386,7 +386,7 @@ async def test_a_row_that_came_meanwhile_is_known_by_its_ids(
     """The strongest provider that knows both decides; without one Jellyfin's id does."""
     item = an_item(ids=Ids(603, 12, "tt0133093"))
     run_id = await begun(store)
-    since = await store.write(syncing.since_now)
+    since = await store.write(syncing.concurrent_writes)
     insert(path, **theirs)
     applied = await store.write(syncing.apply, run_id, ACTOR, [Add(item)], since)
     assert applied == {Reason.ADD if added_too else Reason.TRACKED_MEANWHILE: 1}

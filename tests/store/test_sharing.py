@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from daemon.domain import Decision, Ids, Skip
 from daemon.reasons import Reason
 from daemon.store import Store, audit, open_store, syncing
-from daemon.store.syncing import Since
+from daemon.store.syncing import ConcurrentWrites
 from tests.builders import ACTOR, an_item, begun, decide, jellyfin_id, rows
 
 LIBRARY = [
@@ -103,9 +103,9 @@ class Tracker:
         return {n: row for n, row in self._theirs.items() if not row.items() <= now[n].items()}
 
 
-async def plan(store: Store) -> tuple[list[Decision], Since]:
+async def plan(store: Store) -> tuple[list[Decision], ConcurrentWrites]:
     """What is to be done about the library as the tracker is now, and when that was."""
-    since = await store.write(syncing.since_now)
+    since = await store.write(syncing.concurrent_writes)
     return decide(LIBRARY, (await store.read(syncing.tracked)).rows), since
 
 

@@ -41,7 +41,7 @@ REUSED = (
 async def ran(store: Store, *decisions: Decision) -> int:
     """The number of a full run that came to this."""
     number = await store.write(history.begin, Trigger.ADMIN, ACTOR)
-    since = await store.write(syncing.since_now)
+    since = await store.write(syncing.concurrent_writes)
     await store.write(syncing.apply, number, ACTOR, decisions, since)
     await store.write(history.finish, number, Outcome.OK, {})
     return number

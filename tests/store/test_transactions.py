@@ -116,7 +116,7 @@ async def cost(path: Path, count: int, kind: str) -> int:
     async with open_store(path, clock=lambda: NOW) as store:
         await filled(store, count)
         number = await begun(store)
-        since = await store.write(syncing.since_now)
+        since = await store.write(syncing.concurrent_writes)
         changes: dict[str, Change] = {
             "with ids": partial(
                 syncing.apply,

@@ -755,7 +755,7 @@ async def test_hostile_titles_are_text_everywhere(stand: Stand, alice: Person) -
     """Whatever Jellyfin has in its names."""
     store = stand.parts.store
     number = await store.write(history.begin, Trigger.CLI, ACTOR)
-    since = await store.write(syncing.since_now)
+    since = await store.write(syncing.concurrent_writes)
     items = [an_item(name, title=name, ids=Ids(at)) for at, name in enumerate(HOSTILE, 1)]
     await store.write(syncing.apply, number, ACTOR, [Add(item) for item in items], since)
     tracked = (await store.read(syncing.tracked)).rows

@@ -272,7 +272,7 @@ def test_a_run_that_goes_tells_of_each_service(
         running=ticket(phase=phase),
         services={"Radarr": ServiceHealth("Radarr", up=up)},
         asked={"Radarr": CallStats(calls=9, waiting=waiting)},
-        asked_before={"Radarr": CallStats(calls=7)},
+        calls_before={"Radarr": CallStats(calls=7)},
     )
     found = view.current_run(given)
     assert found is not None

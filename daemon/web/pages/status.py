@@ -53,7 +53,7 @@ class StatusPages(Pages):
             every=sync.every,
             paused=schedule.jobs["full"].paused,
             asked=parts.services.meters,
-            asked_before=parts.service.asked_before,
+            calls_before=parts.service.calls_before,
         )
         return self._page(
             visit,
