@@ -93,6 +93,21 @@ class Attention(NamedTuple):
     request_id: int | None = None
 
 
+class Said(NamedTuple):
+    """What a service says of a title on its way.
+
+    Attributes:
+        words: its last ones; "" if it never said anything.
+        since: when it began to say so.
+        silent: since when it could not be asked; None while it answers.
+    """
+
+    service: str
+    words: str
+    since: datetime
+    silent: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Followed:
     """What is kept of a row that this program made, from one pass to the next.
@@ -108,6 +123,7 @@ class Followed:
         restored: an admin took its withdrawal back, so that it stays for good.
         calls: for what a person was called; it stands while nothing is known.
         timers: by what they measure; `unknown` is since when services could not be asked.
+        said: what each service says of it.
     """
 
     written: RequestState
@@ -120,6 +136,7 @@ class Followed:
     restored: bool = False
     calls: tuple[Attention, ...] = ()
     timers: Mapping[str, Timer] = field(default_factory=dict)
+    said: tuple[Said, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -283,6 +283,11 @@ class ArrPipeline:
     started: datetime | None = None
     read_at: datetime | None = None
 
+    @property
+    def label(self) -> str:
+        """What people call it: `Radarr`, `Radarr 4k`."""
+        return self.instance.replace("_", " ").capitalize()
+
 
 class Torrent(NamedTuple):
     """A torrent as qBittorrent shows it.

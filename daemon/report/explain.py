@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Final
 
 from daemon.domain import RemovalMode, RemovalPolicy
 from daemon.reasons import Reason, words
@@ -14,16 +15,16 @@ from daemon.settings import Instance
 from daemon.store.search import DeletedTitle, LeftOut, Untracked
 from daemon.store.titles import Missing, PastDecision, PastEvent, TitleFacts
 
+_BY_WORD: Final = "It is removed if an admin approves that plan, and it is still missing then."
+
 
 def sentences(facts: TitleFacts, policy: RemovalPolicy) -> Iterator[str]:
     """What is so, why, and what would change it."""
     tracked = facts.tracked
     yield f"{tracked['title']} is {tracked['state']} as request {tracked['id']}."
-    if (decision := next(iter(facts.decisions), None)) is not None:
-        yield _decided(decision)
-    if (undone := _undone(facts)) is not None:
-        yield f"What run {undone.run_id} did to it was taken back at {undone.at[:16]}."
+    yield from _latest(facts)
     yield from (f"Now {one.what}: {one.todo}." for one in facts.needs)
+    yield from _pending(facts)
     # Through a primary instance's number the tracker deletes files, so that these are worth a look.
     yield from (f"{one.name} has it as number {one.number}." for one in facts.instances)
     yield from _presence(facts)
@@ -68,6 +69,34 @@ def _decided(decision: PastDecision | LeftOut) -> str:
     return f"{when}: {words(decision.reason)}{details}."
 
 
+def _latest(facts: TitleFacts) -> Iterator[str]:
+    """What was done to it last, or that it was taken back."""
+    decision, undone = next(iter(facts.decisions), None), _undone(facts)
+    if undone is None or (decision and decision.run_id != undone.run_id):
+        if decision is not None:
+            yield _decided(decision)
+        return
+    did = f" ({words(decision.reason)})" if decision else ""
+    by = f"{undone.actor_name} took that back at {undone.at[:16]}"
+    yield f"Run {undone.run_id} changed it{did}; {by}, so that it is as it was before."
+
+
+def _pending(facts: TitleFacts) -> Iterator[str]:
+    """Where it is on its way, and what each service says of it."""
+    if (pending := facts.pending) is None:
+        return
+    progress = "" if pending.progress is None else f", {pending.progress:.0%} downloaded"
+    speed = ", ".join(filter(None, (pending.speed, pending.left and f"{pending.left} left")))
+    told = f"{progress}{f' ({speed})' if speed else ''}"
+    yield f"On its way since {pending.created_at[:16]}: {pending.why or pending.state}{told}."
+    for one in pending.said:
+        if one.silent is not None:
+            last = f"; its last word was “{one.words}”" if one.words else ""
+            yield f"Since {one.silent:%Y-%m-%dT%H:%M} {one.service} is not known{last}."
+        else:
+            yield f"{one.service}: {one.words}, since {one.since:%Y-%m-%dT%H:%M}."
+
+
 def _undone(facts: TitleFacts) -> PastEvent | None:
     """The event that took back what was done to it last; None if that still holds."""
     latest = next(iter(facts.history), None)
@@ -76,20 +105,36 @@ def _undone(facts: TitleFacts) -> PastEvent | None:
 
 def _presence(facts: TitleFacts) -> Iterator[str]:
     if not facts.seen:
-        since = " since" if _undone(facts) else ""
-        yield f"We have not seen it in the library ourselves{since}."
+        undone = _undone(facts)
+        since = f"since {undone.at[:16]}" if undone else "so far"
+        if facts.pending is None:
+            yield f"No complete reading of the library has shown it {since}."
     elif (missing := facts.missing) is not None:
         times = count(missing.sightings, "complete reading")
         since = (facts.missing_since or "")[:16]
         yield f"There has been nothing to play of it since {since}, in {times}."
+        yield from _plan(facts)
     else:
         place = f", in {facts.library}" if facts.library else ""
         yield f"The library had it at the last complete reading{place}."
 
 
+def _plan(facts: TitleFacts) -> Iterator[str]:
+    """The plan that holds its removal, or the admin who keeps it."""
+    if (plan := facts.held) is None:
+        return
+    if plan.kept:
+        at = f" since {plan.settled_at[:16]}" if plan.settled_at else ""
+        yield f"It is kept by {plan.settled_by or 'an admin'}{at}, until others are missing, too."
+    else:
+        yield f"Its removal is held in the plan of run {plan.run_id}, for an admin to decide."
+
+
 def _what_would_change(facts: TitleFacts, policy: RemovalPolicy) -> str:
     if facts.tracked["state"] != "AVAILABLE":
         return "It becomes AVAILABLE once Jellyfin has all of it that was requested."
+    if facts.held is not None:
+        return "Nothing is removed by itself." if facts.held.kept else _BY_WORD
     if not facts.seen:
         return "It is never removed before it was seen in the library once."
     if policy.mode is RemovalMode.OFF:

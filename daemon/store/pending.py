@@ -127,6 +127,11 @@ def _adapter() -> TypeAdapter[Followed]:
     return TypeAdapter(Followed)
 
 
+def followed_of(text: str) -> Followed:
+    """What is kept of a row, as the file has it."""
+    return _adapter().validate_json(text)
+
+
 def _followed(connection: sqlite3.Connection, now: Moment) -> Iterable[tuple[int, _Kept]]:
     """By row; the time since a timer was written down counts for it."""
     found = connection.execute(
@@ -134,7 +139,7 @@ def _followed(connection: sqlite3.Connection, now: Moment) -> Iterable[tuple[int
     )
     for number, age, text, *at in found:
         moment = Moment(*at)
-        one = _adapter().validate_json(text)
+        one = followed_of(text)
         passed = timedelta(seconds=now.since(moment))
         timers = {
             name: timer._replace(waited=timer.waited + passed) for name, timer in one.timers.items()
@@ -284,7 +289,7 @@ def _follow(
 
 def bring_back(transaction: Transaction, number: int, kept: Mapping[str, str]) -> None:
     """Follow a row again whose withdrawal was taken back; it then stays for good."""
-    followed = replace(_adapter().validate_json(kept["followed"]), restored=True)
+    followed = replace(followed_of(kept["followed"]), restored=True)
     at = transaction.clock.moment()
     _follow(transaction, number, kept["created_at"], followed, at)
 

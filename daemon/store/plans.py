@@ -61,6 +61,21 @@ class Plan:
         return self.state == PlanState.OPEN
 
 
+@dataclass(frozen=True, slots=True)
+class PlanOf:
+    """The plan that a missing title waits in, or that an admin discarded to keep it."""
+
+    run_id: int
+    state: str
+    settled_by: str | None = None
+    settled_at: str | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether an admin keeps the title, until others are missing, too."""
+        return self.state == PlanState.DISCARDED
+
+
 _PLAN: Final = columns(Plan, "titles")
 
 
@@ -165,6 +180,18 @@ def head(connection: sqlite3.Connection, run_id: int) -> Plan | None:
     """A plan without its titles; None if that run held none."""
     found = connection.execute(f"SELECT {_PLAN} FROM sync_plans WHERE run_id = ?", (run_id,))
     return next((Plan(*(*row, [])) for row in found), None)
+
+
+def of_row(connection: sqlite3.Connection, request_id: int) -> PlanOf | None:
+    """The latest plan, if it holds this row and is open, or was discarded and still counts."""
+    found = connection.execute(
+        "SELECT run_id, state, settled_by, settled_at FROM sync_plans"
+        " WHERE run_id = (SELECT MAX(run_id) FROM sync_plans) AND fingerprint <> ''"
+        " AND state IN (?, ?) AND EXISTS (SELECT 1 FROM sync_held"
+        " WHERE sync_held.run_id = sync_plans.run_id AND request_id = ?)",
+        (PlanState.OPEN.value, PlanState.DISCARDED.value, request_id),
+    )
+    return next((PlanOf(*row) for row in found), None)
 
 
 def titles(connection: sqlite3.Connection, run_id: int, limit: int) -> list[HeldTitle]:

@@ -12,9 +12,19 @@ from typing import Final, NamedTuple
 from daemon.columns import COLUMNS
 from daemon.domain import SYNC_USER, Value
 from daemon.reasons import GONE
-from daemon.store import attention, evidence, history, instance_ids, requests
+from daemon.store import (
+    attention,
+    evidence,
+    history,
+    instance_ids,
+    on_the_way,
+    plans,
+    requests,
+)
 from daemon.store.attention import Finding
 from daemon.store.database import Connection
+from daemon.store.on_the_way import OnTheWay
+from daemon.store.plans import PlanOf
 from daemon.store.rows import Timestamp, columns, values
 
 _MAX: Final = 100
@@ -128,6 +138,8 @@ class TitleFacts:
         decisions: of runs, about the row or its item as a whole, the newest first.
         history: of the audit, the newest first.
         origins: by column, the run that wrote the value that stands there now.
+        pending: where it is on its way, if it is requested and followed.
+        held: the latest plan that it was held in, while that still says something of it.
     """
 
     tracked: Mapping[str, Value]
@@ -143,6 +155,8 @@ class TitleFacts:
     seasons: Sequence[SeasonCount] = ()
     timeline: Sequence[TimelineEvent] = ()
     needs: Sequence[Finding] = ()
+    pending: OnTheWay | None = None
+    held: PlanOf | None = None
 
     @property
     def jellyfin_id(self) -> str | None:
@@ -182,6 +196,8 @@ def facts(connection: Connection, request_id: int) -> TitleFacts | None:
         _seasons(connection, request_id),
         _timeline(connection, request_id),
         attention.of_row(connection, request_id),
+        on_the_way.of_row(connection, request_id),
+        plans.of_row(connection, request_id) if missing else None,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from daemon.columns import COLUMNS
 from daemon.domain import SYNC_USER, MediaType
 from daemon.reasons import Kind
+from daemon.report import links
 from daemon.report.words import count
 from daemon.store.titles import Origin, TitleFacts
 from daemon.web.view import moment
@@ -26,6 +27,7 @@ class Source(NamedTuple):
         value: what is known of it there; "" if nothing is.
         at: when that was so, or became so; None where nobody knows.
         url: where people find it there.
+        silent: since when it could not be asked; None while it answers.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Source(NamedTuple):
     value: str
     at: datetime | None
     url: str | None = None
+    silent: datetime | None = None
 
 
 class Id(NamedTuple):
@@ -42,6 +45,7 @@ class Id(NamedTuple):
     Attributes:
         source: who gave it, if this program wrote it.
         run_id: the run that wrote it, if that is still known; `at` is when.
+        url: the page of its provider, or of Jellyfin.
     """
 
     name: str
@@ -49,9 +53,27 @@ class Id(NamedTuple):
     source: str = ""
     run_id: int | None = None
     at: str | None = None
+    url: str | None = None
 
 
-def sources(facts: TitleFacts) -> Iterator[Source]:
+def sources(facts: TitleFacts, seerr: str | None = None) -> list[Source]:
+    """What the file knows of a title at each place, and what a service says while it is on its way.
+
+    Args:
+        seerr: the title's page there; None where there is none.
+    """
+    found = {one.name: one for one in _rows(facts)}
+    if seerr is not None:
+        asked = facts.tracked.get("jellyseerr_id")
+        found["Seerr"] = Source("Seerr", asked, "", "", None, seerr)
+    for said in facts.pending.said if facts.pending else ():
+        known = found.get(said.service, Source(said.service, None, "", "", None))
+        told = known._replace(seen=said.words, at=said.since, silent=said.silent)
+        found[said.service] = told
+    return [*found.values()]
+
+
+def _rows(facts: TitleFacts) -> Iterator[Source]:
     """The tracker, Jellyfin, Radarr for a film or Sonarr for a series, and further instances."""
     tracked = facts.tracked
     by = f"requested by {tracked['requested_by']}" if tracked["requested_by"] else ""
@@ -89,9 +111,19 @@ def _confirmed(facts: TitleFacts) -> datetime | None:
     return max(times, default=None)
 
 
-def ids(facts: TitleFacts) -> Iterator[Id]:
-    """All ids, with who gave them."""
-    return (_id(facts, name) for name in _IDS if name in facts.tracked)
+def ids(facts: TitleFacts, jellyfin: str = "") -> Iterator[Id]:
+    """All ids, with who gave them, and where each leads.
+
+    Args:
+        jellyfin: its address for people.
+    """
+    for name in _IDS:
+        if name in facts.tracked:
+            one = _id(facts, name)
+            url = links.of_id(name, one.value, facts.tracked["media_type"])
+            if name == "jellyfin_id":
+                url = links.in_jellyfin(jellyfin, one.value)
+            yield one._replace(url=url)
 
 
 def _id(facts: TitleFacts, name: str) -> Id:

@@ -16,7 +16,15 @@ from daemon.observe.hints import ArrCache
 from daemon.opening import open_services, open_sync
 from daemon.pending import PendingPolicy
 from daemon.report.health import Health
-from daemon.store import Store, attention, open_store, open_store_readonly, undo
+from daemon.store import (
+    Store,
+    attention,
+    on_the_way,
+    open_store,
+    open_store_readonly,
+    titles,
+    undo,
+)
 from daemon.store.audit import AuditEvent
 from tests.builders import ACTOR, QUICK, change, configured, rows, synced
 from tests.pretend import Fault, PretendServices
@@ -313,3 +321,33 @@ async def test_what_blocks_a_title_stands_under_needs_attention(stand: Stand) ->
     async with open_services(configured(stand.services, stand.path), QUICK) as clients:
         await SyncService(clients, stand.store, Options("")).run(Trigger.ADMIN, ACTOR)
     assert await stand.store.read(attention.findings, RemovalPolicy(), ignored=True) == []
+
+
+async def test_each_service_is_told_with_its_words_and_since_when(stand: Stand) -> None:
+    """One that is away keeps its last word, and the file says since when nothing is known of it."""
+    pipeline = stand.services.pipeline
+    wish = pipeline.request(FILM)
+    pipeline.approve(wish)
+    download = pipeline.grab(wish)
+    pipeline.advance(download, 0.5)
+    await stand.look()
+    await stand.look()
+    [one] = await stand.store.read(on_the_way.listed)
+    assert (one.title, one.state, one.progress) == (FILM.title, "DOWNLOADING", 0.5)
+    assert [(said.service, said.words, said.silent) for said in one.said] == [
+        ("Seerr", f"request {wish.number} by reader: approved", None),
+        ("Radarr", "downloading", None),
+        ("qBittorrent", "downloading", None),
+        ("Jellyfin", "does not have it", None),
+    ]
+    began = one.said[1].since
+    stand.services.fault("radarr", Fault(status=503, times=None))
+    await stand.look()
+    await stand.look()
+    facts = await stand.store.read(titles.facts, one.id)
+    assert facts is not None
+    assert facts.pending is not None
+    [radarr] = [said for said in facts.pending.said if said.service == "Radarr"]
+    assert (radarr.words, radarr.since) == ("downloading", began)
+    assert radarr.silent is not None
+    assert radarr.silent >= began

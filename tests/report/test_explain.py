@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from daemon.domain import RemovalMode, RemovalPolicy, Value
+from daemon.pending import Said
 from daemon.reasons import FindingKind
 from daemon.report.explain import linked, of_untracked, sentences
 from daemon.settings import Settings
 from daemon.store.attention import Finding
+from daemon.store.on_the_way import OnTheWay
+from daemon.store.plans import PlanOf
 from daemon.store.search import DeletedTitle, LeftOut, Removal, Untracked
 from daemon.store.titles import InstanceTitle, Missing, PastDecision, PastEvent, TitleFacts
 
@@ -96,8 +99,41 @@ def test_what_was_taken_back_is_said() -> None:
     back = PastEvent("2026-03-01T11:00:00", "title.undone", "eve", 3, None)
     told = replace(THERE, decisions=[gone], history=[back], seen=False)
     said = " ".join(sentences(told, RemovalPolicy()))
-    assert "so removed. What run 3 did to it was taken back at 2026-03-01T11:00." in said
-    assert "We have not seen it in the library ourselves since." in said
+    assert "so removed); eve took that back at 2026-03-01T11:00, so that it is as it was" in said
+    assert "No complete reading of the library has shown it since 2026-03-01T11:00." in said
+    assert "In run 3" not in said
+
+
+@pytest.mark.parametrize(
+    ("state", "words", "last"),
+    [
+        ("open", "held in the plan of run 4, for an admin to decide.", "approves that plan"),
+        ("discarded", "kept by eve since 2026-03-02T10:00, until others", "removed by itself."),
+    ],
+)
+def test_a_plan_is_said_once_and_nothing_contradicts_it(state: str, words: str, last: str) -> None:
+    """What waits for an admin, or was decided by one, does not count down."""
+    plan = PlanOf(4, state, "eve", "2026-03-02T10:00:00")
+    told = replace(THERE, missing=Missing(3, 99.0), missing_since="2026-03-01T10:00", held=plan)
+    *_, said, end = sentences(told, RemovalPolicy())
+    assert words in said
+    assert last in end
+    assert "more complete reading" not in f"{said} {end}"
+
+
+def test_a_title_on_its_way_says_who_says_what_and_since_when() -> None:
+    """And of a service that does not answer, since when nothing is known of it."""
+    at = datetime(2026, 3, 1, 14, 2, tzinfo=UTC)
+    said = (Said("Seerr", "request 3: approved", at), Said("Radarr", "searches for it", at, at))
+    known = ("downloading", 0.42, "4.8 MB/s", "2m 20s", said)
+    row = (7, "Metropolis", "MOVIE", 1927, "DOWNLOADING", "2026-03-01", "eve", "2026-03-01 14:00")
+    facts = TitleFacts({**TRACKED, "state": "DOWNLOADING"}, pending=OnTheWay(*row, None, *known))
+    told = [*sentences(facts, RemovalPolicy())]
+    assert told[1:-1] == [
+        "On its way since 2026-03-01 14:00: downloading, 42% downloaded (4.8 MB/s, 2m 20s left).",
+        "Seerr: request 3: approved, since 2026-03-01T14:02.",
+        "Since 2026-03-01T14:02 Radarr is not known; its last word was “searches for it”.",
+    ]
 
 
 LOG = DeletedTitle(*(1, "Metropolis", "MOVIE", None, "DASHBOARD", "carol", "2026-03-01 10:00:00.5"))

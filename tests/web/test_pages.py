@@ -786,9 +786,9 @@ async def test_a_title_explains_itself(stand: Stand, alice: Person, bob: Person)
     """Why it is so, its ids with a way to Jellyfin, and what was done to it."""
     await synced(stand)
     said = words(await alice.get("/status/titles/1"))
-    for text in ("Metropolis is AVAILABLE", "tmdb id 19", "so added", "Run 1"):
+    for text in ("Metropolis is AVAILABLE", "TMDB 19", "so added", "Run 1"):
         assert text in said
-    assert "tmdb id" not in words(await bob.get("/status/titles/1"))
+    assert "TMDB" not in words(await bob.get("/status/titles/1"))
 
 
 async def test_titles_are_found(stand: Stand, alice: Person) -> None:

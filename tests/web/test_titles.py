@@ -160,15 +160,15 @@ async def test_a_title_tells_where_it_is_and_who_gave_its_ids(stand: Stand, alic
     calls = len(stand.services.calls("jellyfin"))
     film, show = [words(await alice.get(f"/status/titles/{number}")) for number in (1, 2)]
     expected = (
-        "Tracker 1 available",
-        "in the library just now",
-        "Radarr 1 linked just now",
-        "tmdb id 19 from Jellyfin, run 1",
-        "radarr id 1 from Radarr, run 1",
+        "Tracker available",
+        "in the library /media/movies just now",
+        "Radarr linked just now 1",
+        "TMDB 19 from Jellyfin, run 1",
+        "Radarr 1 from Radarr, run 1",
         "Import available library_sync: Synced from library",
     )
     assert [text for text in expected if text not in film] == []
-    assert "tvdb id 71471 from Jellyfin, run 2" in show
+    assert "TVDB 71471 from Jellyfin, run 2" in show
     assert len(stand.services.calls("jellyfin")) == calls
 
 
@@ -207,12 +207,12 @@ async def test_of_what_others_wrote_no_source_is_invented(stand: Stand, alice: P
     await synced(stand)
     change(stand.file, "UPDATE requests SET requested_by = 'carol', tmdb_id = NULL WHERE id = 1")
     await synced(stand)
-    assert "tmdb id 19 from Jellyfin, run 2" in words(await alice.get("/status/titles/1"))
+    assert "TMDB 19 from Jellyfin, run 2" in words(await alice.get("/status/titles/1"))
     change(stand.file, "UPDATE requests SET tmdb_id = 20 WHERE id = 1")
     change(stand.file, "DELETE FROM sync_titles WHERE request_id = 1")
     said = words(await alice.get("/status/titles/1"))
-    assert "tmdb id 20 tvdb id" in said
-    assert "not seen yet unknown" in said
+    assert "TMDB 20 TVDB" in said
+    assert re.search("Jellyfin not seen yet [0-9a-f]{9}", said), "with its id, and no time"
 
 
 async def test_a_recheck_shows_what_its_run_found(stand: Stand, alice: Person) -> None:
@@ -223,7 +223,7 @@ async def test_a_recheck_shows_what_its_run_found(stand: Stand, alice: Person) -
     change(stand.file, "UPDATE requests SET radarr_id = NULL WHERE id = 1")
     film = await rechecked(alice, 1)
     assert "What run 3 found ok 1 filled in" in film
-    assert "radarr id 1 from Radarr, run 3" in film
+    assert "Radarr 1 from Radarr, run 3" in film
     assert listings(stand) == before
     events = await stand.audited("title.rechecked")
     assert [(one["actor_name"], one["target"], one["run_id"]) for one in events] == [

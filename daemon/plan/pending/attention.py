@@ -181,7 +181,7 @@ def of_services(pipeline: Pipeline, waiting: Iterable[PendingRow]) -> Iterator[A
     for arr in pipeline.arrs:
         if arr.media_type in kinds:
             for problem in arr.client_problems or ():
-                yield Attention(AttentionKind.CLIENT_AWAY, arr.instance, problem)
+                yield Attention(AttentionKind.CLIENT_AWAY, arr.label, problem)
     if kinds and pipeline.torrents is not None and not pipeline.torrents.connected:
         sentence = "qBittorrent has no connection to the network"
         yield Attention(AttentionKind.CLIENT_AWAY, "qBittorrent", sentence)
@@ -203,4 +203,4 @@ def _unknown_downloads(pipeline: Pipeline) -> Iterator[Attention]:
                 said.add(entry.download_id)
                 sentence = "; ".join(entry.messages) or "it fits no title"
                 kind = AttentionKind.UNKNOWN_DOWNLOAD
-                yield Attention(kind, arr.instance, f"{entry.title}: {sentence}", entry.title)
+                yield Attention(kind, arr.label, f"{entry.title}: {sentence}", entry.title)

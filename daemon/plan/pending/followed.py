@@ -14,6 +14,7 @@ from daemon.plan.pending.cases import Case, Judgement
 from daemon.plan.pending.gauges import gauges
 from daemon.plan.pending.joined import Joined, kept, numbers_of
 from daemon.plan.pending.precedence import is_unknown, remembered, seen, settle
+from daemon.plan.pending.sayings import sayings
 from daemon.plan.pending.withdrawals import TIMER, Missing, missing
 
 _RECENT: Final = timedelta(minutes=10)
@@ -45,7 +46,8 @@ class FollowedRows:
             judged = replace(judged, state=RequestState.IMPORTING)
         if gone := missing(row, case, judged, self._joined):
             self.missing.append(gone)
-            self.kept[row.id] = replace(kept(row), timers={TIMER: gone.timer})
+            said = sayings(kept(row), case, judged, self._joined)
+            self.kept[row.id] = replace(kept(row), timers={TIMER: gone.timer}, said=said)
         else:
             self._move(row, case, judged)
 
@@ -68,13 +70,14 @@ class FollowedRows:
         measured = dict(was.timers) if unknown else attention.timers(state, was, judged)
         measured.pop("doubt", None)
         measured |= self._unknown(row, was) | ({"doubt": doubt} if doubt else {})
-        said = attention.of_row(row, state, judged, measured, case.requests, self._joined.now)
+        found = attention.of_row(row, state, judged, measured, case.requests, self._joined.now)
         stands = (one._replace(row_id=row.id, request_id=None) for one in was.calls)
-        calls = tuple(stands if unknown else said)
+        calls = tuple(stands if unknown else found)
         self.attention += calls
         after = remembered(was, state, judged, measured, calls)
         requests = frozenset(request.id for request in case.requests)
-        self.kept[row.id] = replace(after, requests=numbers_of(row) | requests)
+        said = sayings(was, case, judged, self._joined)
+        self.kept[row.id] = replace(after, requests=numbers_of(row) | requests, said=said)
         event = written.moved(before, state, judged) if state is not before else None
         columns = self._columns(row, case, judged)
         if judged.state is state and (unit := judged.unit) and unit.download:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from daemon.domain import Ids, MediaType, RequestState
 from daemon.pending import (
@@ -22,6 +23,7 @@ from daemon.plan.pending.gauges import gauges
 from daemon.plan.pending.joined import OPEN, Joined
 from daemon.plan.pending.places import ByIds
 from daemon.plan.pending.precedence import remembered
+from daemon.plan.pending.sayings import sayings
 
 
 class Newcomers:
@@ -120,7 +122,8 @@ class Newcomers:
     def _add(self, requests: Sequence[SeerrRequest]) -> None:
         """One row for a title; the oldest request that is not in 4K speaks for it."""
         first = min(requests, key=lambda one: (one.is_4k, one.created_at, one.id))
-        judged = self._joined.judged(self._joined.new_case(requests))
+        case = self._joined.new_case(requests)
+        judged = self._joined.judged(case)
         state, about = judged.state, self._about(first, judged)
         reason = PassReason.UNCERTAIN if state is None else PassReason.TITLE_UNKNOWN
         if self._is_said_to_be_there(first, judged):
@@ -131,6 +134,7 @@ class Newcomers:
             return
         begun = Followed(state, frozenset(one.id for one in requests))
         measured = attention.timers(state, begun, judged)
+        begun = replace(begun, said=sayings(begun, case, judged, self._joined))
         row = PendingRow(0, first.media_type, first.ids, about.title, state)
         found = attention.of_row(row, state, judged, measured, requests, self._joined.now)
         calls = tuple(one._replace(row_id=None, request_id=first.id) for one in found)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from daemon.errors import ServiceError
-from daemon.report import words
+from daemon.report import links, words
 from daemon.report.explain import linked, of_untracked, sentences
 from daemon.store import glance, search, titles
 from daemon.store.glance import Wanted
@@ -50,14 +50,16 @@ class TitlePages(Pages):
         return self._page(visit, "titles.html", text=text, found=found, untracked=told)
 
     async def _title(self, visit: PageRequest) -> web.StreamResponse:
-        facts = await self._facts(visit)
+        facts, settings = await self._facts(visit), self._parts.settings
+        public = settings.seerr.public_url if settings.seerr else None
+        seerr = links.in_seerr(public, facts.tracked)
         return self._page(
             visit,
             "title.html",
             facts=facts,
             because=[*sentences(facts, self._parts.service.removal)],
-            sources=[*known.sources(linked(facts, self._parts.settings.instances))],
-            ids=[*known.ids(facts)],
+            sources=known.sources(linked(facts, settings.instances), seerr),
+            ids=[*known.ids(facts, settings.jellyfin.public_url)],
             **await self._looked(visit),
         )
 

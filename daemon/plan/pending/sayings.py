@@ -1,0 +1,112 @@
+"""What each service says of a title on its way, in a few words, and since when. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Final
+
+from daemon.domain import MediaType
+from daemon.pending import Followed, Said
+from daemon.pipeline import Pipeline, SeerrRequest, SeerrStatus, ShokoMatch
+from daemon.plan.pending.cases import RANK, Case, Judgement
+from daemon.plan.pending.downloads import TitleView
+from daemon.plan.pending.joined import Joined
+
+_STATUS: Final = {
+    SeerrStatus.PENDING: "waits for approval",
+    SeerrStatus.APPROVED: "approved",
+    SeerrStatus.FAILED: "could not be sent",
+}
+_MATCH: Final = {
+    ShokoMatch.UNSEEN: "does not know the file",
+    ShokoMatch.UNRECOGNIZED: "does not recognize the file",
+    ShokoMatch.FETCHING: "fetches the anime's data",
+    ShokoMatch.MATCHED: "knows the file",
+}
+_Words = tuple[str, str | None]
+"""A service, and its words; None where it could not be asked."""
+
+
+def sayings(was: Followed, case: Case, judged: Judgement, joined: Joined) -> tuple[Said, ...]:
+    """What each configured service says; one that could not be asked is left with its last word."""
+    before = {one.service: one for one in was.said}
+    pipeline = joined.pipeline
+    words = [
+        ("Seerr", _seerr(case.requests) if joined.listed else None),
+        *_instances(case, judged, pipeline),
+        *_downloads(judged, pipeline),
+        *_shoko(judged, pipeline),
+        ("Jellyfin", _library(case, joined)),
+    ]
+    return tuple(_said(before.get(name), name, told, joined.now) for name, told in words)
+
+
+def _said(before: Said | None, service: str, words: str | None, now: datetime) -> Said:
+    """The same words keep their time, and so does the silence of a service."""
+    if words is None:
+        last = before or Said(service, "", now)
+        return last._replace(silent=last.silent or now)
+    if before is not None and before.words == words:
+        return before._replace(silent=None)
+    return Said(service, words, now)
+
+
+def _seerr(requests: Sequence[SeerrRequest]) -> str:
+    told = [
+        f"request {one.id}{f' by {one.requested_by}' if one.requested_by else ''}:"
+        f" {_STATUS.get(one.status, 'not understood')}"
+        for one in requests
+    ]
+    return "; ".join(told) or "no open request"
+
+
+def _instances(case: Case, judged: Judgement, pipeline: Pipeline) -> Iterator[_Words]:
+    views = {view.arr.instance: view for view in judged.views}
+    for arr in pipeline.of(case.media_type):
+        if None in (arr.queue, arr.history, arr.titles):
+            yield arr.label, None
+        elif (view := views.get(arr.instance)) is not None:
+            yield arr.label, _instance(view)
+        elif arr.whole:
+            yield arr.label, "does not know it"
+
+
+def _instance(view: TitleView) -> str:
+    if view.units:
+        return max(view.units, key=lambda unit: RANK[unit.state]).why
+    if not view.title.monitored:
+        return "has it, and does not monitor it"
+    if view.arr.media_type is MediaType.MOVIE and view.title.released is False:
+        return "waits for its release"
+    return "searches for it"
+
+
+def _downloads(judged: Judgement, pipeline: Pipeline) -> Iterator[_Words]:
+    """The state of the torrent that the row rests on, in qBittorrent's word."""
+    report = pipeline.torrents
+    if report is None or judged.unit is None or judged.unit.download is None:
+        return
+    found = (report.torrents or {}).get(judged.unit.download)
+    words = found.state if found else "does not have the download"
+    yield "qBittorrent", None if report.torrents is None else words
+
+
+def _shoko(judged: Judgement, pipeline: Pipeline) -> Iterator[_Words]:
+    """How far the least known of its files is."""
+    files = {path for view in judged.views for path in view.title.files}
+    if pipeline.shoko is None or not files:
+        return
+    known = pipeline.shoko.files
+    told = [_MATCH[match] for match in _MATCH if match in {(known or {}).get(one) for one in files}]
+    yield "Shoko", None if known is None or not told else pipeline.shoko.blocked or told[0]
+
+
+def _library(case: Case, joined: Joined) -> str:
+    found = joined.holdings(case.media_type, case.ids)
+    whole = sorted(frozenset().union(*(one.seasons or () for one in found)))
+    if not found:
+        return "does not have it"
+    if not whole:
+        return "has some of it"
+    return f"has {'season' if len(whole) == 1 else 'seasons'} {', '.join(map(str, whole))}"
