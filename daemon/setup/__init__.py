@@ -56,7 +56,8 @@ async def set_up(place: Place, questions: Questions, say: Say, *, dry_run: bool 
     if wanted[JELLYFIN_KEY]:
         await telling.plugin()
         await _preview(place, report, wanted)
-    report.lines(_last_words(place, wanted, running=arrivals.daemon))
+    last = [] if dry_run else _last_words(place, wanted, running=arrivals.daemon)
+    report.lines(last or ["Nothing was changed."])
     return report.whole
 
 

@@ -100,6 +100,7 @@ class Asking:
         if not (url := await self._address(section)):
             return self._report.ok(label(section), f"none; set {section}.url if there is one")
         self._wanted.values[section, "url"] = url
+        await self._seen_by_others(section, url)
         for key, where in self._keys(section, url):
             try:
                 found = await check(section, url, key)
@@ -108,7 +109,6 @@ class Asking:
                     self._retry(error, asked=section != "jellyfin")
             else:
                 self._wanted.values[section, "api_key"] = key
-                await self._seen_by_others(section, url)
                 return self._report.ok(label(section), f"{found}, at {url}{where}")
         return self._report.ok(label(section), f"it answers at {url}")
 
@@ -141,7 +141,7 @@ class Asking:
 
     def _ask_address(self, section: str) -> str:
         if section == "jellyfin":
-            return self._questions.ask((section, "url"), "Jellyfin's address")
+            return self._questions.ask((section, "url"), "Jellyfin's address, e.g. http://nas:8096")
         if section == "seerr":  # most who have one have it in its usual place
             return ""
         text = f"{label(section)}'s address, or Enter if there is none"
@@ -180,12 +180,13 @@ class Asking:
     async def _file(self) -> None:
         """The tracker's file; one that is not there yet may be meant to be another."""
         given = self._questions.given(_DATABASE) or self._wanted[_DATABASE]
-        default = given or str(self._place.data / "tracker.db")
+        default = given or str(self._place.default_database)
         if not (self._place.record() or (self._place.data / given).is_file()):
             given = ""
+        text = "The status tracker's SQLite file, which is made if it is not there"
         while True:
             if not given:
-                given = self._questions.ask(_DATABASE, "The tracker's SQLite file", default)
+                given = self._questions.ask(_DATABASE, text, default)
             found = await check_file(self._place.data / given)
             if found.good:
                 break

@@ -54,6 +54,11 @@ class Place:
             return cls(config, credstore, "library-sync.", data, drop_in)
         return cls(config, config.absolute().parent / "secrets", "", Path.cwd())
 
+    @property
+    def default_database(self) -> Path:
+        """Where the tracker's file is made if nobody names one."""
+        return (self.data if self.unit else self.config.absolute().parent) / "tracker.db"
+
     def refuse_unwritable(self) -> None:
         """See that everything can be written, before anything is changed elsewhere.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def plugin_configuration() -> dict[str, Any]:
 
 
 @dataclass
-class ConcurrentRow:
+class Newcomer:
     """Somebody who sets Library Sync up.
 
     Attributes:
@@ -112,13 +112,17 @@ class ConcurrentRow:
 
 @contextlib.asynccontextmanager
 async def newcomer(
-    folder: Path, world: World | None = None, **answers: Any
-) -> AsyncIterator[ConcurrentRow]:
+    folder: Path,
+    world: World | None = None,
+    host: str = "127.0.0.1",
+    besides: Collection[str] = (),
+    **answers: Any,
+) -> AsyncIterator[Newcomer]:
     """Somebody with all three services and the plugin, who has everything to answer.
 
     Whatever happens, no secret stands on the terminal in the end.
     """
-    async with PretendServices(world or a_world()) as services:
+    async with PretendServices(world or a_world(), host, besides) as services:
         services.connections.plugin = plugin_configuration()
         sections: dict[str, Any] = services.sections()
         jellyfin = {"url": services.jellyfin_url, **ADMIN}
@@ -126,7 +130,7 @@ async def newcomer(
         http = {"port": str(port), "public_url": f"http://127.0.0.1:{port}"}
         database = str(folder / "tracker.db")
         whole = {**sections, "jellyfin": jellyfin, "http": http, "database": database}
-        me = ConcurrentRow(folder, services, {**whole, **answers})
+        me = Newcomer(folder, services, {**whole, **answers})
         yield me
         shown = "\n".join(me.said)
         assert [one for one in me.secrets() if one in shown] == [], "a secret was shown"

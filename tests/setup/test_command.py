@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import sys
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,35 +16,35 @@ import pytest
 from daemon import logs
 from daemon.cli import main
 from tests.hosts import BOUND, why_not
-from tests.setup.support import ADMIN, ConcurrentRow, free_port, newcomer
+from tests.setup.support import ADMIN, Newcomer, free_port, newcomer
 
 ROOT = Path(__file__).parents[2]
+Command = Callable[..., Awaitable[tuple[int, str]]]
 
 
-async def command(
-    me: ConcurrentRow, *options: str, before: tuple[str, ...] = ()
-) -> tuple[int, str]:
-    """Give the command to a process of its own: its exit code and all that it says."""
-    process = await asyncio.create_subprocess_exec(
-        *(*before, sys.executable, "-m", "daemon", "--config", str(me.config), "setup", *options),
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    said, _ = await asyncio.wait_for(process.communicate(), 30)
-    me.said += said.decode().splitlines()
-    return process.returncode or 0, said.decode()
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """Gives the command in this process: its exit code and all that it says."""
+
+    async def give(me: Newcomer, *options: str) -> tuple[int, str]:
+        arguments = ["--config", str(me.config), "setup", *options]
+        code = await asyncio.to_thread(main, arguments)
+        said = "".join(capsys.readouterr())
+        me.said += said.splitlines()
+        return code, said
+
+    yield give
+    logs.reset()
 
 
-def answers(me: ConcurrentRow, **values: Any) -> str:
+def answers(me: Newcomer, **values: Any) -> str:
     """A file of answers."""
     file = me.folder / "answers.json"
     file.write_text(json.dumps({**me.answers, **values}))
     return str(file)
 
 
-async def test_exit_codes(tmp_path: Path) -> None:
+async def test_exit_codes(tmp_path: Path, command: Command) -> None:
     """Done, partial, a wrong command line, a wrong configuration, and nobody there."""
     async with newcomer(tmp_path) as me:
         assert (await command(me, "--answers", answers(me), "--dry-run"))[0] == 0
@@ -63,13 +64,18 @@ async def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
     if reason := why_not(*BOUND, "true"):
         pytest.skip(reason)
     async with newcomer(tmp_path) as me:
-        file = answers(me)
+        options = ("--config", str(me.config), "setup", "--answers", answers(me))
         tmp_path.chmod(0o555)
         try:
-            code, said = await command(me, "--answers", file, before=BOUND)
+            process = await asyncio.create_subprocess_exec(
+                *(*BOUND, sys.executable, "-m", "daemon", *options),
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stderr=asyncio.subprocess.PIPE,
+            )
+            _, said = await process.communicate()
         finally:
             tmp_path.chmod(0o755)
-        assert (code, "cannot be written" in said) == (77, True)
+        assert (process.returncode, b"cannot be written" in said) == (77, True)
         assert me.services.calls("jellyfin") == []
 
 
@@ -109,15 +115,8 @@ async def test_a_password_is_not_echoed(tmp_path: Path) -> None:
     assert b"admin-password" not in seen
 
 
-async def test_no_secret_is_in_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_no_secret_is_in_the_log(tmp_path: Path, command: Command) -> None:
     """Whatever its level."""
     async with newcomer(tmp_path) as me:
         me.config.write_text("log: {level: debug}\n")
-        arguments = ["--config", str(me.config), "setup", "--answers", answers(me)]
-        try:
-            code = await asyncio.to_thread(main, arguments)
-        finally:
-            logs.reset()
-        out, err = capsys.readouterr()
-        me.said += [*out.splitlines(), *err.splitlines()]
-    assert code == 0
+        assert (await command(me, "--answers", answers(me)))[0] == 0

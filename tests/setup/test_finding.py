@@ -42,6 +42,16 @@ def test_a_program_that_is_not_running(tmp_path: Path) -> None:
     assert [*keys("radarr", tmp_path)] == []
 
 
+def test_seerr_keeps_its_key_with_many_others(tmp_path: Path) -> None:
+    """Its own is that of its main settings; under the names that it had before, too."""
+    file = tmp_path / "opt/jellyseerr/config/settings.json"
+    file.parent.mkdir(parents=True)
+    file.write_text('{"jellyfin": {"apiKey": "no"}, "main": {"apiKey": "ee55=="}}')
+    (tmp_path / "var/lib/seerr").mkdir(parents=True)
+    (tmp_path / "var/lib/seerr/settings.json").write_text("[]")
+    assert [one.key for one in keys("seerr", tmp_path)] == ["ee55=="]
+
+
 @pytest.mark.parametrize(
     ("url", "here"),
     [

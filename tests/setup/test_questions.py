@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from daemon.errors import SettingsError
 from daemon.setup.questions import Questions, read_answers
+from tests.test_docs import OPERATIONS, blocks, section
 
 ANSWERS = """
 jellyfin: {url: http://a, user: admin, password: "0123"}
@@ -40,8 +40,7 @@ def test_answers_are_text_as_it_is_written(file: Path) -> None:
 
 def test_the_documented_answers_are_answers(file: Path) -> None:
     """As they stand in the manual."""
-    manual = Path(__file__).parents[2] / "docs/operations.md"
-    [example] = re.findall(r"```yaml\n(.*?)```", manual.read_text("utf-8"), re.DOTALL)
+    [example] = blocks(section(OPERATIONS, "Setup"), "yaml")
     file.write_text(example)
     assert ("jellyfin", "password") in read_answers(file)
 

@@ -26,11 +26,12 @@ from daemon.errors import (
 )
 from daemon.settings import load
 from daemon.setup import Place
+from daemon.setup.finding import own_address
 from daemon.setup.listen import Arrivals
 from tests.builders import ACTOR, rows
 from tests.pretend import Fault
 from tests.running import a_world, until
-from tests.setup.support import ADMIN, ConcurrentRow, field_of, free_port, newcomer, tree
+from tests.setup.support import ADMIN, Newcomer, field_of, free_port, newcomer, tree
 
 THEIRS = {"id": 1, "name": "Library Sync", "implementation": "Webhook", "fields": []}
 
@@ -73,6 +74,7 @@ async def test_from_nothing_to_a_synced_title(tmp_path: Path) -> None:
             await service.run(Trigger.CLI, ACTOR)
     assert rows(tmp_path / "tracker.db", "SELECT count(*) FROM requests") == [(2,)]
     assert settings.http.address == me.answers["http"]["public_url"]
+    assert settings.http.host == "127.0.0.1"
     assert "         2  added" in me.said
     assert f"The page: {settings.http.address}/status" in me.said
     assert me.said[-1] == f"Next: library-sync --config {me.config} run"
@@ -123,6 +125,26 @@ async def test_the_sign_in_leaves_a_key_and_nothing_else(tmp_path: Path) -> None
     assert key["AppName"] == "Library Sync"
     assert load(me.config, {}).jellyfin.api_key.get_secret_value() == key["AccessToken"]
     assert paths.count("/Sessions/Logout") == 1
+
+
+async def test_browsers_elsewhere_have_another_address(tmp_path: Path) -> None:
+    """What is on this machine is shown to them under its address in the network."""
+    async with newcomer(tmp_path, host="0.0.0.0") as me:  # noqa: S104
+        port = me.services.jellyfin_url.rpartition(":")[2]
+        jellyfin = {**ADMIN, "url": f"http://127.0.0.1:{port}"}
+        assert await me.sets_up(jellyfin=jellyfin)
+        configured = me.configured()["jellyfin"]
+    assert configured["url"] == f"http://127.0.0.1:{port}"
+    assert configured["public_url"] == f"http://{own_address()}:{port}"
+
+
+async def test_seerr_is_read_and_never_told(tmp_path: Path) -> None:
+    """Its one webhook is the tracker's."""
+    async with newcomer(tmp_path, besides=("seerr",)) as me:
+        assert await me.sets_up()
+        asked = {call.method for call in me.services.calls("seerr")}
+        assert me.place.secret(("seerr", "api_key")).exists()
+    assert (me.configured()["seerr"]["url"], asked) == (me.services.seerr_url, {"GET"})
 
 
 async def test_a_second_time_changes_nothing(tmp_path: Path) -> None:
@@ -226,7 +248,7 @@ async def test_further_instances_have_webhooks_of_their_own(tmp_path: Path) -> N
 # --- what goes wrong before anything is changed --------------------------------------------------
 
 
-async def refused(me: ConcurrentRow, error: type[Exception], words: str, **answers: Any) -> None:
+async def refused(me: Newcomer, error: type[Exception], words: str, **answers: Any) -> None:
     """Setup ends with an error that says why, and has changed nothing."""
     with pytest.raises(error, match=words):
         await me.sets_up(**answers)
@@ -415,6 +437,7 @@ async def test_a_dry_run_only_says_what_it_would_do(tmp_path: Path) -> None:
     assert would[0].startswith("Jellyfin: make the API key")
     assert f"Radarr: add the webhook to {me.hook('radarr')}" in would
     assert me.lines("done") == []
+    assert me.said[-1] == "Nothing was changed."
 
 
 async def test_a_dry_run_of_what_is_set_up_shows_the_first_run(tmp_path: Path) -> None:
@@ -550,7 +573,7 @@ async def test_quick_connect(tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-async def running_daemon(me: ConcurrentRow) -> AsyncIterator[None]:
+async def running_daemon(me: Newcomer) -> AsyncIterator[None]:
     """The daemon as it is configured."""
     stop, ready = asyncio.Event(), asyncio.Event()
     running = asyncio.create_task(app.run(load(me.config, {}), stop, lambda _: ready.set()))
