@@ -41,6 +41,7 @@ $(VENV)/bin/python $(BARE)/bin/python: %/bin/python:
 	$(PYTHON) -m venv $*
 
 $(VENV)/.runtime $(BARE)/.runtime: %/.runtime: requirements.lock | %/bin/python
+	@echo "Installing the dependencies into $*; this takes a minute."
 	$*/bin/python -m pip install --quiet --require-hashes -r requirements.lock
 	touch $@
 

@@ -23,6 +23,7 @@ import yaml
 from daemon import __version__, domain, errors, settings
 from daemon.cli import Exit, _parser
 from daemon.settings import Settings, load
+from daemon.setup import read_answers
 from daemon.web import ROUTES, application
 from tests.builders import change, rows
 from tests.pretend import Fault, PretendServices
@@ -257,11 +258,19 @@ def test_the_examples_of_configuration(tmp_path: Path) -> None:
     """Each can be loaded as it stands, with a key for each service from the environment."""
     examples = blocks(CONFIGURATION.read_text("utf-8"), "yaml")
     assert any("\nradarr_4k: " in text for text in examples)
-    for text in examples:
+    notify = blocks(section(OPERATIONS, "Monitoring"), "yaml")
+    for text in (*examples, *(f"jellyfin: {{url: http://jellyfin}}\n{one}" for one in notify)):
         arrs = [name for name in yaml.safe_load(text) if name.startswith(("radarr", "sonarr"))]
         keys = {f"LIBRARY_SYNC__{name}__API_KEY".upper(): "k" for name in arrs}
         (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
         load(tmp_path / "config.yaml", {**KEY, **keys})
+
+
+def test_the_example_of_answers(tmp_path: Path) -> None:
+    """Setup asks for each of them by that name."""
+    [text] = blocks(section(OPERATIONS, "Setup"), "yaml")
+    (tmp_path / "answers.yaml").write_text(text, encoding="utf-8")
+    assert ("jellyfin", "user") in read_answers(tmp_path / "answers.yaml")
 
 
 def test_environment_variables() -> None:
@@ -357,9 +366,10 @@ def _errors(parent: type[errors.DaemonError]) -> Iterator[type[errors.DaemonErro
 
 
 def test_links_lead_somewhere() -> None:
-    """To a file that there is, and to a heading that it has."""
+    """To a file or picture that there is, and to a heading that it has."""
     for path in DOCUMENTS:
-        for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text("utf-8")):
+        linked = r"(?:\]\(|src=\"|srcset=\")([^)\"\s]+)"
+        for target in re.findall(linked, path.read_text("utf-8")):
             if re.match("https?:", target):
                 continue
             name, _, anchor = target.partition("#")
