@@ -395,6 +395,31 @@ SCENES = [
         "wanted",
     ),
     Scene(
+        "a download of which Sonarr cannot tell the episodes",
+        seerr(series_request()),
+        [
+            an_arr(
+                a_series((0, 3, 3)),
+                queue=[
+                    entry(
+                        "completed",
+                        "importBlocked",
+                        left=0,
+                        tracked_status="warning",
+                        messages=("Unable to parse file",),
+                    )
+                ],
+                history=[event(GRABBED, season=1, episode_id=1)],
+            )
+        ],
+        our_series(DOWNLOADING),
+        DOWNLOADED,
+        "Unable to parse file",
+        {CALL.IMPORT},
+        torrents=torrents(HASH=Torrent("stalledUP", 1.0, size=GB)),
+        looks=4,
+    ),
+    Scene(
         "another season downloads than the requested one",
         seerr(series_request(seasons=[2])),
         [an_arr(a_series((0, 3, 3), (0, 3, 3)), queue=[entry(season=1, episode_id=1)])],

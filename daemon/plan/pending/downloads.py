@@ -163,10 +163,20 @@ class TitleView:
             entry
             for entry in self.queue
             if (entry.added is not None or self.alone or entry.tracked_state in _IMPORT)
-            and self.wants(entry.season)
+            and (self.wants(entry.season) or self._is_own(entry))
             and self.is_wanted(entry.episode_id, entry.season)
             and not self._has_ended(entry)
         ]
+
+    def _is_own(self, entry: QueueEntry) -> bool:
+        """Whether a record that fits no episode is of a download that was grabbed for some."""
+        if entry.season is not None or entry.download_id is None:
+            return False
+        return any(
+            event.download_id == entry.download_id
+            for events in self.events.values()
+            for event in events
+        )
 
     def _has_ended(self, entry: QueueEntry) -> bool:
         """Whether the history says already that its download came to nothing."""
@@ -207,6 +217,11 @@ class TitleView:
         )
         return self.trusts_queue(next((grab.client for grab in grabs), None))
 
+    @cached_property
+    def _followed_ids(self) -> frozenset[str | None]:
+        """Downloads in the queue that something waited for comes with."""
+        return frozenset(entry.download_id for entry in self.entries)
+
     @property
     def misses(self) -> bool:
         """Whether the queue lacks a download that was grabbed, so that it has to be weighed."""
@@ -214,6 +229,8 @@ class TitleView:
         for slot, events in self.events.items():
             grab, end = _last_grab(events)
             if grab is None or end is not None or self.was_given_up(grab.download_id):
+                continue
+            if grab.download_id in self._followed_ids:
                 continue
             if slot not in queued and self.is_wanted(slot):
                 return True
@@ -316,7 +333,7 @@ class TitleView:
                 continue
             grab, fate = _last_grab(events)
             past = slot in held and fate is not None
-            if grab is None or grab.download_id in seen or past:
+            if grab is None or grab.download_id in seen | self._followed_ids or past:
                 continue
             seen.add(grab.download_id)
             if unit := self._by_history(grab, fate):
