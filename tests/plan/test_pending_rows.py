@@ -504,7 +504,7 @@ def test_what_an_admin_approves_goes_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "lately", "fate"),
+    ("policy", "recently_removed", "fate"),
     [
         (RemovalPolicy(), 0, Fate.REMOVE),
         (RemovalPolicy(), 5, Fate.HOLD),
