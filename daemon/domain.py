@@ -86,9 +86,9 @@ class LibraryItem:
     texts: int = 0
 
     @property
-    def face(self) -> int:
-        """`fingerprint` of title, year, overview and path."""
-        return fingerprint(self.title, self.year, self.overview, self.path)
+    def metadata_hash(self) -> int:
+        """`value_hash` of title, year, overview and path."""
+        return value_hash(self.title, self.year, self.overview, self.path)
 
 
 class Absence(NamedTuple):
@@ -114,9 +114,9 @@ class TrackedRequest:
         state: None where the row is not understood; such a row is never touched.
         arr_id: the primary Radarr's id of a film, the primary Sonarr's of a series.
         missing: the fillable columns that are NULL.
-        ours: the row was added by this program.
-        face: `fingerprint` of title, year, overview and path; only for rows of ours.
-        file: `fingerprint` of the file's name; only for rows that are missing, else 0.
+        managed: the row was added by this program.
+        metadata_hash: `value_hash` of title, year, overview and path; only for rows of ours.
+        file: `value_hash` of the file's name; only for rows that are missing, else 0.
         poster: whether the address of a poster stands there that is Jellyfin's own for the row's
             item; None if it is another one.
         seasons: those that were requested; empty for all, None where they are not understood.
@@ -133,8 +133,8 @@ class TrackedRequest:
     jellyfin_id: str | None = None
     arr_id: int | None = None
     missing: frozenset[str] = frozenset()
-    ours: bool = False
-    face: int = 0
+    managed: bool = False
+    metadata_hash: int = 0
     file: int = 0
     poster: bool | None = False
     seasons: frozenset[int] | None = frozenset()
@@ -199,7 +199,7 @@ class Tracker:
     instance_ids: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
 
 
-def fingerprint(*values: Value) -> int:
+def value_hash(*values: Value) -> int:
     """Values as one number that is valid within this process, in place of long texts."""
     return hash(values)
 
@@ -515,7 +515,7 @@ class Scope:
             return "library"
         return "full" if self.hints is None else "hinted"
 
-    def joined(self, other: Scope) -> Scope:
+    def merge(self, other: Scope) -> Scope:
         """What covers both."""
         both = Scope(
             approved=self.approved | other.approved,

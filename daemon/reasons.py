@@ -248,7 +248,7 @@ class Reason(StrEnum):
         groups=(Group.MERGED,),
         audit="title.gave_way",
     )
-    IDENTIFIED_ANEW = Meaning(
+    REIDENTIFIED = Meaning(
         "identified_as_another_title",
         "its item in Jellyfin was another title by then",
         FindingKind.IDENTIFIED,
@@ -352,7 +352,7 @@ class Reason(StrEnum):
         "not all requested episodes are there",
         "nothing; it becomes available with the last of them",
     )
-    STILL_READ = Meaning(
+    SCAN_IN_PROGRESS = Meaning(
         "still_read_by_jellyfin",
         "still being read by Jellyfin",
         FindingKind.BEING_READ,
@@ -363,7 +363,7 @@ class Reason(StrEnum):
     )
     ALREADY_RIGHT = Meaning("already_right", "already right")
     DUPLICATE = Meaning("duplicate", "further copies of a title")
-    TRACKED_MEANWHILE = Meaning("tracked_meanwhile", "tracked by somebody else meanwhile")
+    ADDED_CONCURRENTLY = Meaning("tracked_meanwhile", "tracked by somebody else meanwhile")
     HELD = Meaning("held", "held until an admin approves", counts=(Count.HELD,))
     WATCHED = Meaning("watched", "missing, waiting for more evidence", counts=(Count.WATCHED,))
     NOT_IN_LIBRARY = Meaning("not_in_the_library", "requested, not in the library yet")

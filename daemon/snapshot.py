@@ -45,14 +45,14 @@ class Episode(NamedTuple):
         number: None where the episode goes by its date.
         end: the last number of a file that holds several.
         date: the day it was aired, as text.
-        there: it can be played; None where that is not understood.
+        playable: it can be played; None where that is not understood.
     """
 
     season: int | None
     number: int | None = None
     end: int | None = None
     date: str | None = None
-    there: bool | None = True
+    playable: bool | None = True
 
     @property
     def is_read(self) -> bool:

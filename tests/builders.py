@@ -80,8 +80,8 @@ def our_request(item: LibraryItem, number: int = 1, **overrides: Any) -> Tracked
         "media_type": item.media_type,
         "ids": item.ids,
         "jellyfin_id": item.jellyfin_id,
-        "ours": True,
-        "face": item.face,
+        "managed": True,
+        "metadata_hash": item.metadata_hash,
         "poster": bool(item.poster),
     }
     return a_request(number, **{**values, **overrides})

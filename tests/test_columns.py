@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from daemon.columns import COLUMNS, FILLABLE, REFRESHED, Column
-from daemon.domain import Add, fingerprint
+from daemon.domain import Add, value_hash
 from daemon.store import requests, titles
 from tests.builders import an_item
 
@@ -33,7 +33,7 @@ def test_a_column_reads_what_is_known(column: Column) -> None:
 
 def test_a_row_and_an_item_are_compared_by_the_same_texts() -> None:
     """Or every row of ours would be written again in each run."""
-    assert fingerprint(*(column.read(ADD) for column in REFRESHED)) == ADD.item.face
+    assert value_hash(*(column.read(ADD) for column in REFRESHED)) == ADD.item.metadata_hash
 
 
 def test_what_identifies_a_title_and_its_place_is_never_overwritten() -> None:

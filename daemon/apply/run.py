@@ -500,12 +500,12 @@ def _comparable(rows: Sequence[TrackedRequest]) -> Mapping[str, TrackedRequest]:
     for row in rows:
         if not row.missing.isdisjoint({"overview", "final_path"}):
             hungry.update((row.media_type, *one) for one in _identities(row))
-    named = Counter(row.jellyfin_id for row in rows if row.ours)
+    named = Counter(row.jellyfin_id for row in rows if row.managed)
     return {
         row.jellyfin_id: row
         for row in rows
         if row.jellyfin_id
-        and row.ours
+        and row.managed
         and named[row.jellyfin_id] == 1
         and not (hungry and any((row.media_type, *one) in hungry for one in _identities(row)))
     }

@@ -169,7 +169,7 @@ class EpisodeQuestions:
             return frozenset()
         rows = {one: [*every.rows.get(one, ()), *found.rows.get(one, ())] for one in watched}
         return frozenset(
-            one for one, shown in rows.items() if all(row.there is False for row in shown)
+            one for one, shown in rows.items() if all(row.playable is False for row in shown)
         )
 
 

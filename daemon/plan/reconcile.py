@@ -121,7 +121,7 @@ class _Planner:
     doubles: list[tuple[int, ...]] = field(default_factory=list)
     ids: set[str] | None = None
     grouping: Grouping = field(default_factory=Grouping)
-    anew: dict[str, list[TrackedRequest]] = field(default_factory=dict)
+    reidentified: dict[str, list[TrackedRequest]] = field(default_factory=dict)
     claimed: set[str] = field(default_factory=set)
     leads: dict[int, int] = field(default_factory=dict)
     primary: dict[MediaType, Report | None] = field(default_factory=dict)
@@ -134,7 +134,7 @@ class _Planner:
             self.further[media_type] = [one for one in reports if not one.primary]
         requests = [self._as_identified(row) for row in self.tracker.requests]
         self.grouping = group(self.snapshot.items, requests)
-        self.anew = self._identified_anew()
+        self.reidentified = self._reidentified()
         self.claimed = {
             item.jellyfin_id
             for title in self.grouping.joined
@@ -246,11 +246,13 @@ class _Planner:
         if not there:
             return
         first, *copies = there
-        if anew := [row for item in title.items for row in self.anew.get(item.jellyfin_id, ())]:
-            details = "; ".join(_unlike(row, title.items[0]) for row in anew)
-            numbers = tuple(row.id for row in anew)
+        if reidentified := [
+            row for item in title.items for row in self.reidentified.get(item.jellyfin_id, ())
+        ]:
+            details = "; ".join(_unlike(row, title.items[0]) for row in reidentified)
+            numbers = tuple(row.id for row in reidentified)
             self.decisions.extend(
-                Conflict(item, numbers, Reason.IDENTIFIED_ANEW, details) for item in there
+                Conflict(item, numbers, Reason.REIDENTIFIED, details) for item in there
             )
             return
         reason, details_of_wait = self._reason_to_wait(title)
@@ -262,7 +264,7 @@ class _Planner:
 
     def _reason_to_wait(self, title: Title) -> tuple[Reason | None, str | None]:
         if self.snapshot.reading.scanning and not any(item.ids.known for item in title.items):
-            return Reason.STILL_READ, None
+            return Reason.SCAN_IN_PROGRESS, None
         for deletion in self.tracker.deletions:
             if not deletion.overruled and _was_deleted(title, deletion):
                 if not deletion.files_too:
@@ -271,17 +273,17 @@ class _Planner:
                     return Reason.DELETED_IN_TRACKER, "its files were to go"
         return None, None
 
-    def _identified_anew(self) -> dict[str, list[TrackedRequest]]:
+    def _reidentified(self) -> dict[str, list[TrackedRequest]]:
         """By Jellyfin id, the requests that name an item which is another title by its ids.
 
         One whose own title is in the library is linked to that instead.
         """
         found: dict[str, list[TrackedRequest]] = {}
-        for title in self.grouping.joined if self.grouping.identified_anew else ():
+        for title in self.grouping.joined if self.grouping.reidentified else ():
             if any(item.available for item in title.items):
                 continue
             for row in title.requests:
-                if (item := self.grouping.identified_anew.get(row.id)) is not None:
+                if (item := self.grouping.reidentified.get(row.id)) is not None:
                     found.setdefault(item.jellyfin_id, []).append(row)
         return found
 
@@ -292,7 +294,7 @@ class _Planner:
         if not there:
             self._not_in_library(title)
             return
-        if len(ours := tuple(row.id for row in title.requests if row.ours)) > 1:
+        if len(ours := tuple(row.id for row in title.requests if row.managed)) > 1:
             self.doubles.append(ours)
         ids = self._ids(title)
         spoken: set[str] = set()
@@ -313,18 +315,18 @@ class _Planner:
         )
         unknown = any(item.available is None for item in title.items)
         for row in title.requests:
-            if (item := self.grouping.identified_anew.get(row.id)) is not None:
-                self._note_identified_anew(row, item)
+            if (item := self.grouping.reidentified.get(row.id)) is not None:
+                self._note_reidentified(row, item)
                 self._relink_only(row)
             elif (reason := self._reason_to_stay(row, unknown=unknown)) is None:
                 self.absent.append(row)
             elif not self._relink_only(row):
                 self.decisions.append(Skip(None, reason, row.id))
 
-    def _note_identified_anew(self, row: TrackedRequest, item: LibraryItem) -> None:
+    def _note_reidentified(self, row: TrackedRequest, item: LibraryItem) -> None:
         """Where no decision about the item tells it, one about the request does."""
         if item.jellyfin_id in self.claimed or not item.available:
-            reason = Reason.IDENTIFIED_ANEW
+            reason = Reason.REIDENTIFIED
             self.decisions.append(Conflict(item, (row.id,), reason, _unlike(row, item)))
         if row.absence:
             self.returned.append(row.id)
@@ -521,7 +523,7 @@ class _Planner:
         if self.ids is None:
             self.ids = {item.jellyfin_id for item in self.snapshot.items}
         if jellyfin_id in self.ids:
-            return row.id in self.grouping.identified_anew and self.snapshot.reading.proves_absence
+            return row.id in self.grouping.reidentified and self.snapshot.reading.proves_absence
         return self.snapshot.reading.proves_gone(jellyfin_id)
 
     def _replaces(self, row: TrackedRequest, item: LibraryItem) -> dict[str, Value]:
@@ -529,12 +531,15 @@ class _Planner:
         named = row.jellyfin_id in {None, item.jellyfin_id}
         if not named and row.jellyfin_id is not None:
             named = not self.snapshot.reading.distrust and self._is_not_its(row, row.jellyfin_id)
-        if not row.ours or not named:
+        if not row.managed or not named:
             return {}
         poster: dict[str, Value] = {}
         if (url := self._poster(row, item)) is not _UNCHANGED:
             poster = {"poster_url": url}
-        if item.unchanged or (full := self.snapshot.texts.full(item)).face == row.face:
+        if (
+            item.unchanged
+            or (full := self.snapshot.texts.full(item)).metadata_hash == row.metadata_hash
+        ):
             return poster
         known = _Known(self, full, full.ids)
         return {column.name: column.read(known) for column in REFRESHED} | poster
@@ -590,7 +595,9 @@ class _Planner:
             ]
             if len(unlinked) <= self.policy.removal.limit(linked):
                 continue
-            why = f"{len(unlinked)} of {linked} {column} are not in the list any more; set up anew?"
+            why = (
+                f"{len(unlinked)} of {linked} {column} are not in the list any more; set up again?"
+            )
             for at, update, row in unlinked:
                 if row.id not in self.tracker.unlinks:
                     self.decisions[at] = _without(update, column, why)

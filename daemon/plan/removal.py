@@ -21,7 +21,7 @@ from daemon.domain import (
     Rule,
     TrackedRequest,
     Tracker,
-    fingerprint,
+    value_hash,
 )
 from daemon.identity import file_name, place
 from daemon.snapshot import Reading, Snapshot
@@ -84,14 +84,14 @@ def judge(
         leads: of titles with several requests, the one by which a title is counted.
     """
     libraries = _Libraries(snapshot, there)
-    absent = [_begun_anew(row, libraries) for row in absent]
+    absent = [_reset_evidence(row, libraries) for row in absent]
     missed = [Missed(row, library_away=not libraries.is_there(row)) for row in absent]
     open_ = [row for row in absent if row.id not in tracker.approved]
-    ripe = [row for row in open_ if _is_ripe(row, policy)]
+    eligible = [row for row in open_ if _is_eligible(row, policy)]
     rules = [
         *_rules(
             _titles(open_, leads),
-            _titles(ripe, leads),
+            _titles(eligible, leads),
             _titles(absent, leads),
             libraries,
             tracker,
@@ -107,7 +107,7 @@ def judge(
         why = _held_because(row, doubts, general, names)
         if row.id in tracker.approved:
             fates.append(Absent(row, Fate.REMOVE, "an admin approved it"))
-        elif row not in ripe or policy.mode is RemovalMode.OFF:
+        elif row not in eligible or policy.mode is RemovalMode.OFF:
             fates.append(Absent(row, Fate.WATCH, _waiting(row, policy)))
         elif why:
             fates.append(Absent(row, Fate.HOLD, why))
@@ -151,13 +151,13 @@ def _titles(rows: Iterable[TrackedRequest], leads: Mapping[int, int]) -> list[Tr
     return list({leads.get(row.id, row.id): row for row in reversed([*rows])}.values())
 
 
-def _begun_anew(row: TrackedRequest, libraries: _Libraries) -> TrackedRequest:
+def _reset_evidence(row: TrackedRequest, libraries: _Libraries) -> TrackedRequest:
     """What was noted while its library was away says nothing once the library is back."""
     away = row.absence is not None and row.absence.library_away
     return replace(row, absence=None) if away and libraries.is_there(row) else row
 
 
-def _is_ripe(row: TrackedRequest, policy: RemovalPolicy) -> bool:
+def _is_eligible(row: TrackedRequest, policy: RemovalPolicy) -> bool:
     """Whether it was missing often enough and for long enough, this reading included."""
     if row.absence is None:
         return policy.sightings <= 1 and not policy.grace
@@ -185,25 +185,25 @@ def _held_because(
 def _names_of_unknown(snapshot: Snapshot) -> set[int]:
     """The names of files that Jellyfin has not identified."""
     unknown = (snapshot.texts.full(item) for item in snapshot.items if not item.ids.known)
-    return {fingerprint(file_name(item.path)) for item in unknown if item.path}
+    return {value_hash(file_name(item.path)) for item in unknown if item.path}
 
 
 def _rules(
     open_: Sequence[TrackedRequest],
-    ripe: Sequence[TrackedRequest],
+    eligible: Sequence[TrackedRequest],
     absent: Sequence[TrackedRequest],
     libraries: _Libraries,
     tracker: Tracker,
     policy: RemovalPolicy,
 ) -> Iterator[Rule]:
     yield _mode(policy)
-    yield _evidence(len(absent) - len(open_) + len(ripe), len(absent), policy)
+    yield _evidence(len(absent) - len(open_) + len(eligible), len(absent), policy)
     known = sorted(row.library for row in open_ if row.library is not None)
     names = {place(text): text for text in known}
     lost = Counter(place(row.library) for row in open_ if row.library is not None)
     for where, gone in sorted(lost.items()):
         yield from _library(names[where], gone, libraries, policy)
-    yield from _totals(len(open_), len(ripe), libraries.total, tracker.removed_lately, policy)
+    yield from _totals(len(open_), len(eligible), libraries.total, tracker.removed_lately, policy)
 
 
 def _mode(policy: RemovalPolicy) -> Rule:
@@ -211,11 +211,15 @@ def _mode(policy: RemovalPolicy) -> Rule:
     return Rule("mode", policy.mode, RemovalMode.GUARDED, why=why.get(policy.mode, ""))
 
 
-def _evidence(ripe: int, absent: int, policy: RemovalPolicy) -> Rule:
+def _evidence(eligible: int, absent: int, policy: RemovalPolicy) -> Rule:
     hours = policy.grace.total_seconds() / 3600
     readings = f"{policy.sightings} complete reading{'s' if policy.sightings > 1 else ''}"
-    why = f"{absent - ripe} of {absent} titles wait for more evidence" if ripe < absent else ""
-    return Rule("evidence", ripe, absent, f"{readings}, {hours:g} h", why)
+    why = (
+        f"{absent - eligible} of {absent} titles wait for more evidence"
+        if eligible < absent
+        else ""
+    )
+    return Rule("evidence", eligible, absent, f"{readings}, {hours:g} h", why)
 
 
 def _library(
@@ -235,16 +239,18 @@ def _library(
 
 
 def _totals(
-    missing: int, ripe: int, tracked: int, recent: int, policy: RemovalPolicy
+    missing: int, eligible: int, tracked: int, recent: int, policy: RemovalPolicy
 ) -> Iterator[Rule]:
     """Over all libraries: what may be missing in one run, and what may go in seven days."""
     limit = policy.total_limit(tracked)
     over = f"{missing} of all {tracked} titles are missing at once"
     yield Rule("total", missing, limit, why=over if missing > limit else "")
-    many = f"with {recent} removed in the last seven days it would be {recent + ripe} of {tracked}"
+    many = (
+        f"with {recent} removed in the last seven days it would be {recent + eligible} of {tracked}"
+    )
     yield Rule(
         "week",
-        recent + ripe,
+        recent + eligible,
         limit,
-        why=many if ripe and recent + ripe > limit else "",
+        why=many if eligible and recent + eligible > limit else "",
     )

@@ -14,14 +14,14 @@ from typing import Final, NamedTuple
 from daemon.snapshot import Episode, Episodes
 
 _SPECIALS: Final = 0
-_UNTOLD: Final = "nobody counts its episodes; they are there without a gap from the first on"
+_GAPLESS: Final = "nobody counts its episodes; they are there without a gap from the first on"
 
 
 class Completeness(NamedTuple):
     """Whether all that was requested is there; the text says what is missing, or what it rests on.
 
     Attributes:
-        whole: None where it cannot be told.
+        whole: None where it is unknown.
     """
 
     whole: bool | None
@@ -36,12 +36,12 @@ class _Season:
     """The distinct numbers of one season; the days of one whose episodes have none.
 
     Attributes:
-        there: those that can be played.
+        available: those that can be played.
         known: those that Jellyfin knows of, the missing ones included.
         dated: they are told apart by their days.
     """
 
-    there: set[int | str] = field(default_factory=set)
+    available: set[int | str] = field(default_factory=set)
     known: set[int | str] = field(default_factory=set)
     dated: bool = False
 
@@ -128,8 +128,8 @@ def _counted(season: _Season, total: int, before: int) -> int:
     seasons before end.
     """
     if season.dated:
-        return len(season.there)
-    numbers = {number for number in season.there if isinstance(number, int)}
+        return len(season.available)
+    numbers = {number for number in season.available if isinstance(number, int)}
     if numbers and numbers <= set(range(before + 1, before + total + 1)):
         return len(numbers)
     if numbers == set(range(total)):  # some count from 0
@@ -146,7 +146,7 @@ def _by_what_is_known(
         season = seasons.get(number)
         if season is None or not season.known:
             return Completeness(whole=False, text=f"no episode of season {number}")
-        there += len(season.there)
+        there += len(season.available)
         total += max(len(season.known), at_least)
         if not _is_gapless(season, at_least):
             unsure.append(str(number))
@@ -155,7 +155,7 @@ def _by_what_is_known(
     if unsure:
         text = f"nobody counts the episodes of season {', '.join(unsure)}, and numbers are missing"
         return Completeness(whole=False, text=text)
-    return Completeness(whole=True, text="" if at_least else _UNTOLD)
+    return Completeness(whole=True, text="" if at_least else _GAPLESS)
 
 
 def _is_gapless(season: _Season, at_least: int) -> bool:
@@ -172,9 +172,9 @@ def _is_gapless(season: _Season, at_least: int) -> bool:
 
 
 def _seasons(
-    copies: Sequence[Episodes], counts: Mapping[int, int] | None, told: Mapping[int, int]
+    copies: Sequence[Episodes], counts: Mapping[int, int] | None, at_least: Mapping[int, int]
 ) -> dict[int, _Season]:
-    """The union over all copies, season by season; `told` is how many the tracker counts."""
+    """The union over all copies, season by season; `at_least` is how many the tracker counts."""
     numbered = {number for copy in copies for number in copy.seasons}
     numbered |= {row.season for copy in copies for row in copy.rows if row.season is not None}
     # An episode without a season counts for the first one only where there is no other.
@@ -185,13 +185,13 @@ def _seasons(
             if (season := row.season if row.season is not None else first) is not None:
                 rows[season].append(row)
     return {
-        season: _season(found, _ends(season, found, counts, told.get(season, 0)))
+        season: _season(found, _ends(season, found, counts, at_least.get(season, 0)))
         for season, found in rows.items()
     }
 
 
 def _ends(
-    season: int, rows: Sequence[Episode], counts: Mapping[int, int] | None, told: int
+    season: int, rows: Sequence[Episode], counts: Mapping[int, int] | None, at_least: int
 ) -> tuple[int, int]:
     """The highest number that a season can have, as far as anybody knows.
 
@@ -199,9 +199,9 @@ def _ends(
         That of numbers that begin with the season, and that of numbers that run through all.
     """
     if counts is not None:
-        total = max(counts.get(season, 0), told)
+        total = max(counts.get(season, 0), at_least)
         return total, total + _before(season, counts)
-    highest = max([told, *(row.number for row in rows if row.number is not None)])
+    highest = max([at_least, *(row.number for row in rows if row.number is not None)])
     return highest, highest
 
 
@@ -215,8 +215,8 @@ def _season(rows: Sequence[Episode], ends: tuple[int, int]) -> _Season:
         elif row.number is not None:
             numbers = set(_numbers(row.number, row.end, own if row.number <= own else through))
         season.known |= numbers
-        if row.there:
-            season.there |= numbers
+        if row.playable:
+            season.available |= numbers
     return season
 
 

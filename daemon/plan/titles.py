@@ -51,13 +51,13 @@ class Grouping:
     Attributes:
         joined: titles that took more than equal ids to find.
         plain: members of all the others, each a title; nearly all are such.
-        identified_anew: requests whose own item has the ids of another title by now.
+        reidentified: requests whose own item has the ids of another title by now.
         protected: requests that a dispute touches; nothing may be concluded from their absence.
     """
 
     joined: list[Title] = field(default_factory=list)
     plain: list[_Members] = field(default_factory=list)
-    identified_anew: dict[int, LibraryItem] = field(default_factory=dict)
+    reidentified: dict[int, LibraryItem] = field(default_factory=dict)
     protected: set[int] = field(default_factory=set)
 
     @property
@@ -296,7 +296,7 @@ def _join_by_jellyfin_id(grouping: Grouping, plain: Sequence[_Members]) -> None:
             if found is None:
                 continue
             if same(row.media_type, row.ids, found[1].ids) is False:
-                grouping.identified_anew[row.id] = found[1]
+                grouping.reidentified[row.id] = found[1]
             else:
                 named[row.id] = found[0]
         _follow(title, named)

@@ -15,7 +15,7 @@ import msgspec
 import pydantic
 
 from daemon import errors
-from daemon.domain import Defects, ItemError, LibraryItem, MediaType, TrackedRequest, fingerprint
+from daemon.domain import Defects, ItemError, LibraryItem, MediaType, TrackedRequest, value_hash
 from daemon.identity import Places, jellyfin_id, provider_ids
 from daemon.services.http import ServiceHttp
 from daemon.services.jellyfin_auth import BRIEFLY, JellyfinAuth
@@ -571,7 +571,7 @@ def _item(
     if (known := around.tracked.get(number)) is not None:
         number = known.jellyfin_id or number
         ids = known.ids if known.ids == ids else ids
-        if known.face == fingerprint(row.Name, year, overview, path):
+        if known.metadata_hash == value_hash(row.Name, year, overview, path):
             overview, path, unchanged = None, None, True
     texts = 0
     if around.texts is not None and not unchanged:

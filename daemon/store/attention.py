@@ -312,7 +312,7 @@ def _findings(connection: sqlite3.Connection, rows: Sequence[_Row]) -> Iterator[
         least = 2 if row.reason == Reason.DOUBLE else min(1, len(numbers))
         if len(_present(connection, numbers)) < least:
             continue  # what it was about is gone meanwhile
-        if row.reason == Reason.IDENTIFIED_ANEW and row.request_id is None:
+        if row.reason == Reason.REIDENTIFIED and row.request_id is None:
             continue  # each of its rows is a finding of its own
         yield _finding(row, numbers)
 
@@ -339,7 +339,7 @@ def _finding(row: _Row, numbers: tuple[int, ...]) -> Finding:
     meaning = REASONS[code].meaning if code in REASONS else of_another_version
     rows = f"requests {', '.join(map(str, numbers))}"
     details = rows if code == Reason.DOUBLE else row.details
-    if code == Reason.IDENTIFIED_ANEW and details:
+    if code == Reason.REIDENTIFIED and details:
         details = f"{row.title}: {_OTHERS.sub('', details).removesuffix('; ')}"
     return Finding(
         meaning.finding or FindingKind.OTHER,

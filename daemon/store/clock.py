@@ -25,7 +25,7 @@ class Moment(NamedTuple):
     monotonic: float
     wall: float
 
-    def since(self, earlier: Moment) -> float:
+    def elapsed_since(self, earlier: Moment) -> float:
         """Lower bound of the seconds passed; never more than did."""
         wall = self.wall - earlier.wall
         steady = self.monotonic - (earlier.monotonic if self.boot == earlier.boot else 0.0)

@@ -43,7 +43,7 @@ def absence(values: Sequence[object], now: Moment) -> Absence | None:
     sightings, waited, since, away, *then = values
     if sightings is None:
         return None
-    passed = float(waited) + now.since(Moment(*then))  # type: ignore[arg-type]
+    passed = float(waited) + now.elapsed_since(Moment(*then))  # type: ignore[arg-type]
     began = datetime.fromisoformat(str(since))
     return Absence(int(sightings), timedelta(seconds=passed), began, bool(away))  # type: ignore[call-overload]
 

@@ -112,7 +112,7 @@ def known(connection: Connection, titles: Iterable[tuple[MediaType, Ids]]) -> Kn
         ages[number] = age
         shown[number] = Gauges(*(row[name] for name in _GAUGES))
         if ours is not None:
-            counted[number] = moment.since(ours.at)
+            counted[number] = moment.elapsed_since(ours.at)
     return Known(rows, _memory(connection), ages, shown, counted, stuck.known(connection))
 
 
@@ -140,7 +140,7 @@ def _followed(connection: sqlite3.Connection, now: Moment) -> Iterable[tuple[int
     for number, age, text, *at in found:
         moment = Moment(*at)
         one = followed_of(text)
-        passed = timedelta(seconds=now.since(moment))
+        passed = timedelta(seconds=now.elapsed_since(moment))
         timers = {
             name: timer._replace(waited=timer.waited + passed) for name, timer in one.timers.items()
         }

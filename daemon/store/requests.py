@@ -21,7 +21,7 @@ from daemon.domain import (
     RequestState,
     TrackedRequest,
     Value,
-    fingerprint,
+    value_hash,
 )
 from daemon.errors import SchemaMismatchError
 from daemon.identity import file_name, jellyfin_id
@@ -195,9 +195,9 @@ class _Reader:
                 jellyfin_id=jellyfin_id(item) or _text(item),
                 arr_id=positive(radarr_id if each is MediaType.MOVIE else sonarr_id),
                 missing=self._names(each, tuple(nulls)),
-                ours=bool(ours),
-                face=fingerprint(*texts) if ours else 0,
-                file=fingerprint(file_name(path)) if gone and path else 0,
+                managed=bool(ours),
+                metadata_hash=value_hash(*texts) if ours else 0,
+                file=value_hash(file_name(path)) if gone and path else 0,
                 poster=None if poster is None else bool(poster),
                 seasons=seasons(asked),
                 episodes=positive(episodes),

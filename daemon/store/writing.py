@@ -80,7 +80,7 @@ class Writer:
         audit.append(self._connection, *self._events)
         done = Counter(one.reason for one in self._decided)
         if self._overtaken:
-            done[Reason.TRACKED_MEANWHILE] = self._overtaken
+            done[Reason.ADDED_CONCURRENTLY] = self._overtaken
         return done
 
     def _audit(

@@ -109,7 +109,7 @@ class Worker:
             self.waiting = QueuedRun(self.take_number(), trigger, actor, scope, future)
             self._wanted.set()
         else:
-            self.waiting.scope = self.waiting.scope.joined(scope)
+            self.waiting.scope = self.waiting.scope.merge(scope)
         return self.waiting
 
     def take_number(self) -> int:

@@ -427,7 +427,7 @@ async def test_a_title_without_ids_waits(tmp_path: Path) -> None:
     async with working(tmp_path) as stand:
         stand.world.movies[BARE.jellyfin_id] = BARE
         result = await hinted(stand, BARE.jellyfin_id)
-        assert result.stats.counts[Reason.STILL_READ] == 1
+        assert result.stats.counts[Reason.SCAN_IN_PROGRESS] == 1
         assert rows(stand.path, TITLES) == []
         await stand.run()
         assert (BARE.title,) in rows(stand.path, TITLES)

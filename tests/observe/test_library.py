@@ -608,7 +608,7 @@ def rows(observed: Observed, show: Series) -> list[tuple[int | None, int | None,
     """The episodes of a series, in order."""
     found = observed.looked.episodes[show.jellyfin_id].rows
     return sorted(
-        ((one.season, one.number, one.there) for one in found), key=lambda row: (str(row), row)
+        ((one.season, one.number, one.playable) for one in found), key=lambda row: (str(row), row)
     )
 
 
@@ -618,8 +618,8 @@ async def test_missing_episodes_are_known_as_missing() -> None:
     show = a_series(1, *files)
     observed = await seen_in(World.holding(show), wanting(show, 1))
     found = observed.looked.episodes[show.jellyfin_id]
-    assert {one.number for one in found.rows if one.there} == {1, 2, 3}
-    assert {one.number for one in found.rows if one.there is False} == {*range(4, 11)}
+    assert {one.number for one in found.rows if one.playable} == {1, 2, 3}
+    assert {one.number for one in found.rows if one.playable is False} == {*range(4, 11)}
     assert found.seasons == {1}
 
 

@@ -58,9 +58,11 @@ def a_sonarr(titles: dict[int, Ids] | None, **overrides: Any) -> Report:
     return a_report(titles, media_type=TV, **overrides)
 
 
-def files(numbers: Iterable[int], season: int | None = 1, *, there: bool | None = True) -> Episodes:
+def files(
+    numbers: Iterable[int], season: int | None = 1, *, playable: bool | None = True
+) -> Episodes:
     """A file of each of these episodes."""
-    return Episodes([Episode(season, number, there=there) for number in numbers])
+    return Episodes([Episode(season, number, playable=playable) for number in numbers])
 
 
 def together(*parts: Episodes) -> Episodes:

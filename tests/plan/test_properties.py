@@ -29,7 +29,7 @@ from daemon.domain import (
     TrackedRequest,
     Tracker,
     Update,
-    fingerprint,
+    value_hash,
 )
 from daemon.identity import Catalogue, merged
 from daemon.plan import plan
@@ -315,8 +315,8 @@ def _tracked(number: int, row: Row) -> TrackedRequest:
             for name in FILLABLE
             if row[name] is None and (name == number_of or name not in NUMBERS.values())
         ),
-        ours=row["ours"],
-        face=fingerprint(*texts) if row["ours"] else 0,
+        managed=row["ours"],
+        metadata_hash=value_hash(*texts) if row["ours"] else 0,
         poster=_poster(row),
         seasons=row["seasons"],
         episodes=row["episodes"],
@@ -480,7 +480,7 @@ def _numbers(
     """The distinct episodes of a season, those without a season among the first."""
     found: set[int | str] = set()
     for one in rows:
-        if (1 if one.season is None else one.season) != season or (playable and not one.there):
+        if (1 if one.season is None else one.season) != season or (playable and not one.playable):
             continue
         if one.number is not None:
             last = one.end if ranges and one.end is not None else one.number

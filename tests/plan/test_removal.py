@@ -20,7 +20,7 @@ from daemon.domain import (
     Rule,
     Skip,
     TrackedRequest,
-    fingerprint,
+    value_hash,
 )
 from daemon.observe.library import Library
 from daemon.observe.sources import Problems
@@ -489,7 +489,7 @@ def _noted(request: TrackedRequest, plan: Plan) -> TrackedRequest:
 
 def test_a_file_of_the_same_name_without_ids_holds_the_removal() -> None:
     """A disk was mounted elsewhere while the metadata provider was down."""
-    name = fingerprint("The Matrix (1999).mkv")
+    name = value_hash("The Matrix (1999).mkv")
     path = "/mnt/new/The Matrix (1999).mkv"
     bare = an_item("bare", ids=Ids(), path=path, library=DISK)
     plan = swept(rows_of(60), [missed(98), missed(99, file=name)], extra=[bare])
@@ -508,7 +508,7 @@ def test_a_file_of_the_same_name_without_ids_holds_the_removal() -> None:
 def test_another_file_holds_nothing(path: str | None, ids: Ids) -> None:
     """Of another name, or one whose ids say that it is another title."""
     other = an_item("other", ids=ids, path=path, library=DISK)
-    gone = missed(99, file=fingerprint("The Matrix.mkv"))
+    gone = missed(99, file=value_hash("The Matrix.mkv"))
     assert removed(swept(rows_of(40), [gone], extra=[other])) == [99]
     assert removed(swept(rows_of(40), [missed(99)], extra=[other])) == [99]
 

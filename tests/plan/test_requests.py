@@ -171,7 +171,7 @@ def test_a_title_without_any_id_waits_while_jellyfin_scans() -> None:
     bare, known = an_item("bare", ids=Ids()), an_item("known")
     decisions = decide([bare, known], reading=SCANNING)
     assert only(Add, decisions) == [Add(known)]
-    assert only(Skip, decisions) == [Skip(bare, Reason.STILL_READ)]
+    assert only(Skip, decisions) == [Skip(bare, Reason.SCAN_IN_PROGRESS)]
 
 
 @pytest.mark.parametrize("reading", [SCANNING, HALF, DISTRUSTED, hinted(jellyfin_id("item"))])
@@ -255,7 +255,7 @@ def test_a_number_that_the_requests_own_key_denies_is_not_filled() -> None:
 def test_a_row_of_ours_that_names_no_item_is_filled_and_refreshed_at_once() -> None:
     """The second run finds nothing to do."""
     item = an_item()
-    row = our_request(item, face=0, jellyfin_id=None, missing=frozenset({"jellyfin_id"}))
+    row = our_request(item, metadata_hash=0, jellyfin_id=None, missing=frozenset({"jellyfin_id"}))
     update = update_of(planned([item], [row]))
     assert update.fills == {"jellyfin_id": item.jellyfin_id}
     assert update.replaces["title"] == item.title
@@ -303,7 +303,7 @@ def test_the_copy_that_a_row_names_speaks_for_it() -> None:
     """An elder copy does not take a tracked row over from the copy that the row names."""
     named = an_item("named", overview="named")
     elder = an_item("elder", overview="elder", created_at=NOW - timedelta(days=9))
-    row = our_request(named, missing=frozenset({"overview"}), face=0)
+    row = our_request(named, missing=frozenset({"overview"}), metadata_hash=0)
     for items in permutations([named, elder]):
         decisions = decide(items, [row])
         [update] = only(Update, decisions)
@@ -732,7 +732,7 @@ def test_the_number_that_a_request_names_is_the_primarys() -> None:
     titles = {4: Ids(30984, 74796), 5: Ids(30984, 434557)}
     other = sonarr_4k(titles, counts={4: {1: 2}, 5: {1: 20}})
     row = a_series_request(1, 1, ids=Ids(tmdb=30984), arr_id=4)
-    found = together(files([1, 2]), files([3], there=False))
+    found = together(files([1, 2]), files([3], playable=False))
     plan = sees([item], [row], [a_sonarr({1: Ids(tvdb=5)}), other], {item: found})
     assert not [one for one in only(Update, plan) if one.promotes]
 
@@ -1198,7 +1198,7 @@ def test_an_item_identified_anew_is_a_conflict_and_no_second_row(
     row = replace(row, state=state, seen=True, library="/m", absence=missing_for())
     plan = planned([item], [row], (), reading)
     conflicts = only(Conflict, plan)
-    assert {one.reason for one in conflicts} == {Reason.IDENTIFIED_ANEW}
+    assert {one.reason for one in conflicts} == {Reason.REIDENTIFIED}
     assert {one.request_ids for one in conflicts} == {(1,)}
     assert len(conflicts) == len(plan.decisions)
     assert [*plan.evidence.returned] == [1]
@@ -1547,7 +1547,7 @@ def test_a_file_of_an_episode_says_nothing_where_the_series_is_unknown() -> None
     """A series of which it is not known whether it is there is neither added nor absent."""
     item = a_series(available=None)
     row = a_series_request(state=AVAILABLE, seen=True, library="/m", absence=missing_for())
-    plan = sees([item], [row], (), {item: Episodes([Episode(1, 1, there=None)])})
+    plan = sees([item], [row], (), {item: Episodes([Episode(1, 1, playable=None)])})
     assert not only(Absent, plan)
     assert not plan.evidence.missed
     assert {one.reason for one in only(Skip, plan)} == {Reason.AVAILABILITY_UNKNOWN}

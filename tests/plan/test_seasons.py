@@ -89,8 +89,8 @@ def test_copies_complete_each_other() -> None:
 
 def test_a_missing_episode_of_one_copy_is_there_in_the_other() -> None:
     """That a copy lacks it is not said of the series."""
-    one = Episodes([Episode(1, 1), Episode(1, 2, there=False)])
-    other = Episodes([Episode(1, 1, there=False), Episode(1, 2)])
+    one = Episodes([Episode(1, 1), Episode(1, 2, playable=False)])
+    other = Episodes([Episode(1, 1, playable=False), Episode(1, 2)])
     assert completeness(FIRST, [one, other], {1: 2}) == WHOLE
     assert completeness(FIRST, [one, other], None) == UNTOLD
 
@@ -100,7 +100,7 @@ def test_an_episode_that_cannot_be_played_or_is_not_understood_is_not_there(
     there: bool | None,
 ) -> None:
     """Unknown is not empty, and it is not there either."""
-    copy = together(files([1, 2]), files([3], there=there))
+    copy = together(files([1, 2]), files([3], playable=there))
     assert completeness(FIRST, [copy], {1: 3}) == lacking("2 of 3 episodes")
     assert completeness(FIRST, [copy], None) == lacking("2 of 3 episodes")
 
@@ -213,7 +213,7 @@ def test_a_misread_number_does_not_make_a_misread_range_true() -> None:
 
 def test_without_sonarr_a_range_may_reach_as_far_as_jellyfin_knows_episodes() -> None:
     """The missing ones that Jellyfin knows tell how long the season is."""
-    known = files(range(1, 6), there=False)
+    known = files(range(1, 6), playable=False)
     within = together(Episodes([Episode(1, 1, 5)]), known)
     assert completeness(FIRST, [within], None) == UNTOLD
     over = together(Episodes([Episode(1, 1, 45)]), known)
@@ -222,7 +222,7 @@ def test_without_sonarr_a_range_may_reach_as_far_as_jellyfin_knows_episodes() ->
 
 def test_a_range_of_a_missing_episode_makes_nothing_there() -> None:
     """It is as missing as it was."""
-    copy = Episodes([Episode(1, 1, 3, there=False), Episode(1, 3)])
+    copy = Episodes([Episode(1, 1, 3, playable=False), Episode(1, 3)])
     assert completeness(FIRST, [copy], {1: 3}) == lacking("1 of 3 episodes")
 
 
@@ -231,7 +231,7 @@ def test_a_range_of_a_missing_episode_makes_nothing_there() -> None:
 
 def test_without_sonarr_the_episodes_that_jellyfin_knows_to_be_missing_count() -> None:
     """Three of ten are three of ten."""
-    copy = together(files([1, 2, 3]), files(range(4, 11), there=False))
+    copy = together(files([1, 2, 3]), files(range(4, 11), playable=False))
     assert completeness(FIRST, [copy], None) == lacking("3 of 10 episodes")
     assert completeness(ALL, [copy], None) == lacking("3 of 10 episodes")
 
@@ -257,7 +257,7 @@ def test_where_nobody_counts_every_season_has_to_be_there() -> None:
     copy = together(files([1, 2], 1))
     asked = frozenset({1, 2})
     assert completeness(asked, [copy], None) == lacking("no episode of season 2")
-    later = together(files([1, 2], 1), files([1], 2, there=False))
+    later = together(files([1, 2], 1), files([1], 2, playable=False))
     assert completeness(ALL, [later], None) == lacking("2 of 3 episodes")
     assert completeness(FIRST, [later], None) == UNTOLD
 
@@ -270,7 +270,7 @@ def test_specials_count_where_they_were_asked_for_or_are_all_there_is() -> None:
     assert completeness(ALL, [specials], None) == UNTOLD
     assert completeness(ALL, [together(specials, files([1], 1))], None) == UNTOLD
     assert completeness(frozenset({0}), [specials], None) == UNTOLD
-    gone = together(specials, files([1], 1, there=False))
+    gone = together(specials, files([1], 1, playable=False))
     assert completeness(ALL, [gone], None) == lacking("0 of 1 episodes")
 
 
@@ -310,7 +310,7 @@ def test_days_do_not_tell_whether_one_is_missing() -> None:
     """Where nobody counts, a dated season is not taken as whole; what is missing counts."""
     days = Episodes([Episode(1, date="2026-01-01"), Episode(1, date="2026-01-02")])
     assert completeness(FIRST, [days], None).whole is False
-    gone = together(days, Episodes([Episode(1, date="2026-01-03", there=False)]))
+    gone = together(days, Episodes([Episode(1, date="2026-01-03", playable=False)]))
     assert completeness(FIRST, [gone], None) == lacking("2 of 3 episodes")
 
 
@@ -346,7 +346,7 @@ def test_episodes_without_a_season_count_for_none_where_there_are_several(
     absolute = files([1, 2, 3], None)
     another = [
         together(absolute, files([1], 2)),
-        together(absolute, files([1], 2, there=False)),
+        together(absolute, files([1], 2, playable=False)),
         Episodes(absolute.rows, frozenset({2})),
     ]
     copies = [*another, absolute] if 2 in counts else another
@@ -430,7 +430,7 @@ def test_never_fewer_than_others_count_where_the_tracker_counts_less() -> None:
     """The larger number holds."""
     nine = files(range(1, 10))
     assert completeness(FIRST, [nine], {1: 10}, 9) == lacking("9 of 10 episodes")
-    known = together(nine, files([10], there=False))
+    known = together(nine, files([10], playable=False))
     assert completeness(FIRST, [known], None, 9) == lacking("9 of 10 episodes")
 
 

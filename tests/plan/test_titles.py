@@ -316,7 +316,7 @@ def test_an_item_that_has_other_ids_by_now_is_identified_anew(
     item = film("a", *after)
     grouping = group([item], [wish(1, 1, None, IMDB, names="a")])
     assert found(grouping) == {Found(("a",)), Found((), (1,))}
-    assert grouping.identified_anew == {1: item}
+    assert grouping.reidentified == {1: item}
 
 
 @pytest.mark.parametrize(
@@ -328,7 +328,7 @@ def test_a_series_is_identified_anew_by_either_strong_id(
     """TMDB and TVDB each say that it is another one."""
     item = series("a", *after)
     grouping = group([item], [wish_tv(1, *before, names="a")])
-    assert grouping.identified_anew == {1: item}
+    assert grouping.reidentified == {1: item}
     assert Found((), (1,)) in found(grouping)
 
 
@@ -338,7 +338,7 @@ def test_every_request_that_names_it_is_told() -> None:
     requests = [wish(1, 1, names="a"), wish(2, 1, names="a"), wish(3, 2, names="a"), wish(4, 2)]
     grouping = group([item], requests)
     assert found(grouping) == {Found(("a",), (3, 4)), Found((), (1, 2))}
-    assert grouping.identified_anew == {1: item, 2: item}
+    assert grouping.reidentified == {1: item, 2: item}
 
 
 # --- whatever order, and however many -------------------------------------------------------------
@@ -356,7 +356,7 @@ def everything(grouping: Grouping) -> object:
         )
         for title in grouping.titles
     ]
-    return sorted(titles), grouping.protected, grouping.identified_anew
+    return sorted(titles), grouping.protected, grouping.reidentified
 
 
 TANGLED = [

@@ -103,7 +103,7 @@ def test_decisions_are_counted_and_planned_by_what_they_would_do() -> None:
         Update(item, Reason.RELINK, 3, {"year": 1}, {}, {"radarr_id": (7, None)}),
         Update(item, Reason.PROMOTE, 4, promotes=RequestState.REQUESTED),
         Conflict(item, (4, 9)),
-        Conflict(None, (4,), Reason.IDENTIFIED_ANEW),
+        Conflict(None, (4,), Reason.REIDENTIFIED),
         Absent(gone, Fate.REMOVE, "why"),
         Absent(gone, Fate.WATCH),
         Absent(gone, Fate.HOLD),
@@ -143,7 +143,7 @@ def test_decisions_are_counted_and_planned_by_what_they_would_do() -> None:
     [
         (Reason.NOT_AVAILABLE, True),
         (Reason.AVAILABILITY_UNKNOWN, True),
-        (Reason.STILL_READ, True),
+        (Reason.SCAN_IN_PROGRESS, True),
         (Reason.EARLIER_STATE, True),
         (Reason.ALREADY_RIGHT, False),
         (Reason.DUPLICATE, False),

@@ -504,7 +504,7 @@ async def test_rows_of_episodes_are_read_as_they_are(
     """Each with its numbers, and whether it is there to play; files of one number stay two."""
     series, given = of_one_series(name)
     found = await episodes(given, series)
-    told = [(row.number, row.end, row.there) for row in found.rows[series]]
+    told = [(row.number, row.end, row.playable) for row in found.rows[series]]
     assert told == expected
     assert {row.season for row in found.rows[series]} == {1}
 
@@ -540,18 +540,18 @@ READ = Episode(2, 3)
         ),
         ({"IndexNumber": None}, Episode(2)),
         ({"PremiereDate": 7}, READ),
-        ({"LocationType": "Virtual"}, READ._replace(there=False)),
-        ({"IsPlaceHolder": True}, READ._replace(there=False)),
-        ({"LocationType": "Remote"}, READ._replace(there=None)),
-        ({"LocationType": None}, READ._replace(there=None)),
-        ({"LocationType": ""}, READ._replace(there=None)),
+        ({"LocationType": "Virtual"}, READ._replace(playable=False)),
+        ({"IsPlaceHolder": True}, READ._replace(playable=False)),
+        ({"LocationType": "Remote"}, READ._replace(playable=None)),
+        ({"LocationType": None}, READ._replace(playable=None)),
+        ({"LocationType": ""}, READ._replace(playable=None)),
     ],
 )
 async def test_an_episode_is_read_leniently(changes: dict[str, Any], read: Episode) -> None:
     """A value that is odd is not known, and only what is virtual or a stub is not there."""
     found = await episodes([ROW | changes], THRONES)
     assert found.rows == {THRONES: [read]}
-    assert found.proven == ({THRONES} if read.there else set())
+    assert found.proven == ({THRONES} if read.playable else set())
 
 
 @pytest.mark.parametrize("series", [..., None, "", 7, "not an id"])

@@ -115,7 +115,7 @@ async def test_an_item_that_is_another_title_is_told_once_for_each_row(store: St
     """Though the new title and the old one each are decided about."""
     await films(store, "a", "b")
     item = an_item("new", title="New")
-    anew = Reason.IDENTIFIED_ANEW
+    anew = Reason.REIDENTIFIED
     told = await found(
         store,
         Conflict(item, (1, 2), anew, "TMDB 1 became 9; TMDB 2 became 9"),

@@ -243,7 +243,7 @@ async def test_only_a_row_of_ours_is_refreshed(path: Path, store: Store) -> None
     decisions = await planned(store, an_item(title="The Film"))
     change(path, "UPDATE requests SET requested_by = 'Ann'")
     passed = await apply(store, *decisions)
-    assert (passed[Reason.REFRESH], passed[Reason.TRACKED_MEANWHILE]) == (0, 1)
+    assert (passed[Reason.REFRESH], passed[Reason.ADDED_CONCURRENTLY]) == (0, 1)
     change(path, "UPDATE requests SET requested_by = 'Library Sync'")
     assert (await apply(store, *decisions))[Reason.REFRESH] == 1
     assert request(path)["title"] == "The Film"
@@ -270,7 +270,7 @@ async def test_a_row_that_took_over_a_number_is_passed_over(
     insert(path, **stranger)
     before = request(path)
     applied = await apply(store, *decisions)
-    assert applied == {Reason.TRACKED_MEANWHILE: 1}
+    assert applied == {Reason.ADDED_CONCURRENTLY: 1}
     assert request(path) == before
 
 
@@ -389,7 +389,7 @@ async def test_a_row_that_came_meanwhile_is_known_by_its_ids(
     since = await store.write(syncing.concurrent_writes)
     insert(path, **theirs)
     applied = await store.write(syncing.apply, run_id, ACTOR, [Add(item)], since)
-    assert applied == {Reason.ADD if added_too else Reason.TRACKED_MEANWHILE: 1}
+    assert applied == {Reason.ADD if added_too else Reason.ADDED_CONCURRENTLY: 1}
 
 
 async def test_every_request_of_a_title_gets_what_is_known(path: Path, store: Store) -> None:

@@ -52,12 +52,12 @@ async def test_what_changed_something_or_needs_somebody_is_kept(store: Store) ->
         Add(film),
         Update(film, Reason.FILL, 1, {"tvdb_id": 12, "imdb_id": "tt0133093"}),
         Conflict(other, (4, 9)),
-        Skip(other, Reason.STILL_READ),
+        Skip(other, Reason.SCAN_IN_PROGRESS),
         Skip(other, Reason.NOT_UNDERSTOOD, 7),
         Skip(film, Reason.ALREADY_RIGHT, 1),
     ]
     await store.write(syncing.apply, number, ACTOR, decisions)
-    await store.write(syncing.apply, number, ACTOR, [Skip(film, Reason.STILL_READ)])
+    await store.write(syncing.apply, number, ACTOR, [Skip(film, Reason.SCAN_IN_PROGRESS)])
     kept = await store.read(history.decisions, number)
     names = ("kind", "reason", "jellyfin_id", "request_id", "details")
     assert [tuple(getattr(one, name) for name in names) for one in kept.rows] == [
@@ -74,7 +74,7 @@ async def test_the_decisions_of_old_runs_are_forgotten(path: Path, store: Store)
     """Two hundred runs can be explained; the runs themselves are kept for good."""
     for _ in range(203):
         number = await begun(store)
-        await store.write(syncing.apply, number, ACTOR, [Skip(an_item(), Reason.STILL_READ)])
+        await store.write(syncing.apply, number, ACTOR, [Skip(an_item(), Reason.SCAN_IN_PROGRESS)])
         await store.write(history.finish, number, Outcome.OK, {})
     kept = "SELECT COUNT(DISTINCT run_id), MIN(run_id) FROM sync_decisions"
     assert rows(path, kept) == [(200, 4)]
@@ -113,7 +113,9 @@ async def test_what_the_latest_full_run_decided_is_kept(store: Store) -> None:
     """It is what needs attention, however many other runs have followed it since."""
     numbers = [await ended(store, Outcome.OK) for _ in range(2)]
     for number in numbers:
-        await store.write(syncing.apply, number, ACTOR, [Skip(an_item("film"), Reason.STILL_READ)])
+        await store.write(
+            syncing.apply, number, ACTOR, [Skip(an_item("film"), Reason.SCAN_IN_PROGRESS)]
+        )
     for _ in range(201):
         number = await store.write(history.begin, Trigger.WEBHOOK, ACTOR, kind="pending")
         await store.write(history.finish, number, Outcome.OK, {})

@@ -184,5 +184,5 @@ async def test_a_title_that_the_tracker_adds_meanwhile_is_not_added_again(path: 
             tracker.act("add", 2, 0)
             connection.execute("UPDATE requests SET media_type = 'TV' WHERE tmdb_id = 2")
         applied = await store.write(syncing.apply, run_id, ACTOR, decisions, since)
-    assert applied == {Reason.ADD: 2, Reason.ADD_WITHOUT_IDS: 1, Reason.TRACKED_MEANWHILE: 1}
+    assert applied == {Reason.ADD: 2, Reason.ADD_WITHOUT_IDS: 1, Reason.ADDED_CONCURRENTLY: 1}
     assert rows(path, "SELECT requested_by FROM requests WHERE tmdb_id = 1") == [(None,)]

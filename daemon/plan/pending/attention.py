@@ -14,7 +14,7 @@ from daemon.domain import RequestState
 from daemon.pending import Attention, AttentionKind, Followed, PendingRow, Timer
 from daemon.pipeline import Pipeline, SeerrRequest, SeerrStatus
 from daemon.plan.pending.cases import Judgement
-from daemon.plan.pending.precedence import DOUBT, is_ripe, seen
+from daemon.plan.pending.precedence import DOUBT, is_confirmed, seen
 from daemon.plan.pending.resting import WANTED
 from daemon.plan.pending.units import FETCHING, Alert, is_blocked
 
@@ -88,7 +88,7 @@ def of_row(
 ) -> Iterator[Attention]:
     """What is to be said of one row."""
     said: set[AttentionKind] = set()
-    for kind, service, sentence in _ripe(judged, measured):
+    for kind, service, sentence in _confirmed_alerts(judged, measured):
         said.add(kind)
         yield Attention(kind, service, sentence, row.title, row.id)
     if state is RequestState.REQUESTED:
@@ -102,7 +102,7 @@ def of_row(
         yield Attention(stuck[0], *stuck[1:], row.title, row.id)
 
 
-def _ripe(
+def _confirmed_alerts(
     judged: Judgement, measured: Mapping[str, Timer]
 ) -> Iterator[tuple[AttentionKind, str, str]]:
     """What has been said often enough, and for long enough."""
@@ -118,7 +118,7 @@ def _ripe(
 
 
 def _is_due(alert: Alert, timer: Timer) -> bool:
-    return alert.at_once or is_ripe(timer, _AFTER.get(alert.kind, timedelta()))
+    return alert.at_once or is_confirmed(timer, _AFTER.get(alert.kind, timedelta()))
 
 
 def _stuck(

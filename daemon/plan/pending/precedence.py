@@ -46,7 +46,7 @@ def seen(timer: Timer | None, value: str) -> Timer:
     return timer._replace(sightings=timer.sightings + 1)
 
 
-def is_ripe(timer: Timer, wait: timedelta) -> bool:
+def is_confirmed(timer: Timer, wait: timedelta) -> bool:
     """Whether a thing was so in two passes at least, and for long enough."""
     return timer.sightings > 1 and timer.waited >= wait
 
@@ -68,7 +68,7 @@ def settle(row: PendingRow, state: RequestState, kept: Followed, judged: Judgeme
     if _stays(state, wanted, kept, judged):
         return Step(state)
     doubt = seen(before, wanted)
-    return Step(wanted) if is_ripe(doubt, DOUBT) else Step(state, doubt)
+    return Step(wanted) if is_confirmed(doubt, DOUBT) else Step(state, doubt)
 
 
 def _is_forward(state: RequestState, wanted: RequestState) -> bool:

@@ -21,7 +21,7 @@ from daemon.pending import (
 from daemon.pipeline import SeerrStatus
 from daemon.plan.pending.cases import Case, Judgement
 from daemon.plan.pending.joined import Joined, kept, numbers_of
-from daemon.plan.pending.precedence import DOUBT, is_ripe, seen
+from daemon.plan.pending.precedence import DOUBT, is_confirmed, seen
 
 TIMER: Final = "withdrawn"
 _GONE: Final = frozenset({None, SeerrStatus.DECLINED})
@@ -67,17 +67,17 @@ def judge_missing(
         policy: what it takes.
     """
     open_ = [one for one in found if one.row.id not in memory.approved]
-    ripe = [one for one in open_ if is_ripe(one.timer, DOUBT)]
+    confirmed = [one for one in open_ if is_confirmed(one.timer, DOUBT)]
     limit = policy.total_limit(followed)
     against = ""
-    if len(open_) > limit or memory.withdrawn_lately + len(ripe) > limit:
+    if len(open_) > limit or memory.withdrawn_lately + len(confirmed) > limit:
         against = f"{len(open_)} of {followed} requests are gone at once"
     elif policy.mode is RemovalMode.ASK:
         against = "removals are to be approved"
     for one in found:
         if one not in open_:
             yield Withdrawal(one.row.id, Fate.REMOVE, "an admin approved it"), None
-        elif one not in ripe or policy.mode is RemovalMode.OFF:
+        elif one not in confirmed or policy.mode is RemovalMode.OFF:
             yield Withdrawal(one.row.id, Fate.WATCH, one.why), None
         elif against:
             sentence = f"{one.why}; held, since {against}"
