@@ -182,6 +182,7 @@ class Tracker:
         requests: every row, or in a hinted run those that may belong to the items looked at.
         deletions: made in the tracker's dashboard.
         removed_lately: rows that were removed in the last seven days without an admin's word.
+        replaced: rows that are missing while a file of theirs makes way for a better one.
         approved: rows whose removal an admin has approved.
         unlinks: rows whose id of Radarr or Sonarr may be taken away, as an admin has approved.
         identified: rows whose title is another one by now, as an admin has confirmed.
@@ -192,6 +193,7 @@ class Tracker:
     requests: Sequence[TrackedRequest] = ()
     deletions: Sequence[Deletion] = ()
     removed_lately: int = 0
+    replaced: frozenset[int] = frozenset()
     approved: frozenset[int] = frozenset()
     unlinks: frozenset[int] = frozenset()
     identified: frozenset[int] = frozenset()

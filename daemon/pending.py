@@ -285,6 +285,18 @@ class GivesWay(NamedTuple):
     to: int
 
 
+class Imported(NamedTuple):
+    """A title of which something was imported, so that Jellyfin may show it by now.
+
+    Attributes:
+        at: when the latest of that was, by the instance's clock; None where no history tells.
+    """
+
+    media_type: MediaType
+    ids: Ids
+    at: datetime | None = None
+
+
 class PassReason(StrEnum):
     """Why an open request gets no row."""
 
@@ -325,7 +337,7 @@ class PendingPlan:
     gives_way: Sequence[GivesWay] = ()
     passed_over: Sequence[PassedOver] = ()
     attention: Sequence[Attention] = ()
-    imported: frozenset[tuple[MediaType, Ids]] = frozenset()
+    imported: frozenset[Imported] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from daemon.logs import logger
 from daemon.observe.hints import ArrCache
 from daemon.observe.pipeline import PipelineReader
 from daemon.observe.sources import Problems, Services
-from daemon.pending import Attention, PendingPlan, PendingPolicy
+from daemon.pending import Attention, Imported, PendingPlan, PendingPolicy
 from daemon.pipeline import Pipeline
 from daemon.plan.pending import plan_pending
 from daemon.reasons import Count, Reason
@@ -52,7 +52,7 @@ class PassResult:
     attention: Sequence[Attention] = ()
     moving: bool = False
     downloading: bool = False
-    imported: frozenset[tuple[MediaType, Ids]] = frozenset()
+    imported: frozenset[Imported] = frozenset()
 
     def as_dict(self) -> dict[str, Any]:
         """As it is told to people and machines."""

@@ -46,6 +46,7 @@ from daemon.observe.sources import (
     distrusted,
     error_boundary,
 )
+from daemon.observe.upgrades import Upgrades
 from daemon.plan import copies_of_series, plan
 from daemon.report.health import Health
 from daemon.report.progress import Phase, Progress
@@ -146,6 +147,7 @@ class SyncService:
         libraries: those that Jellyfin had at the latest full reading; none before.
         server_id: of the Jellyfin that was read last; None before.
         arrs: what Radarr and Sonarr were last seen to hold.
+        upgrades: titles whose file makes way for a better one.
         baseline: of the last full reading; None before the first.
         passes: what a full run ends with; None without a Seerr, which tells what is requested.
         rescan_wanted: the last full reading met a library at work, and should be done again.
@@ -166,6 +168,7 @@ class SyncService:
         self._policy = Policy(options.public_url, options.removal)
         self.health = health or Health(self._meters())
         self.arrs = ArrCache(services)
+        self.upgrades = Upgrades(services)
         self._places = Places(())
         self._distrust = "the library was not read yet"
         self.calls_before = self._meters()
@@ -355,6 +358,7 @@ class SyncService:
             tracked.rows,
             tracked.deletions,
             tracked.removed_lately,
+            await self._replaced(run, snapshot, tracked),
             approved=run.scope.approved,
             unlinks=run.scope.unlinks,
             identified=run.scope.identified,
@@ -372,6 +376,22 @@ class SyncService:
         if run.stats.waiting_plan is not None:
             _log.warning("run.held", plan=run.stats.waiting_plan, titles=len(decided.held))
         await _release_memory(decided.decisions)
+
+    async def _replaced(self, run: _Run, snapshot: Snapshot, tracked: Tracked) -> frozenset[int]:
+        """Rows that are missing only because a better file takes the place of theirs."""
+        if not snapshot.reading.proves_absence:
+            return frozenset()
+        there = {item.jellyfin_id for item in snapshot.items}
+        missing = [
+            row
+            for row in tracked.rows
+            if row.is_available and row.seen and row.jellyfin_id not in there
+        ]
+        problems = Problems()
+        found = await self.upgrades.of(missing, tracked.instance_ids, problems)
+        run.stats.gaps.extend(problems.gaps)
+        run.stats.defects.extend(problems.defects)
+        return found
 
     async def _remember(
         self, seen: Sources, reading: Reading, date: datetime | None, known: str | None

@@ -84,7 +84,8 @@ def judge(
         leads: of titles with several requests, the one by which a title is counted.
     """
     libraries = _Libraries(snapshot, there)
-    absent = [_reset_evidence(row, libraries) for row in absent]
+    replaced = [row for row in absent if row.id in tracker.replaced - tracker.approved]
+    absent = [_reset_evidence(row, libraries) for row in absent if row not in replaced]
     missed = [Missed(row, library_away=not libraries.is_there(row)) for row in absent]
     open_ = [row for row in absent if row.id not in tracker.approved]
     eligible = [row for row in open_ if _is_eligible(row, policy)]
@@ -102,7 +103,7 @@ def judge(
     general = next((rule.why for rule in rules if rule.name in _GENERAL and rule.why), "")
     names = _names_of_unknown(snapshot)
     held: list[Held] = []
-    fates: list[Absent] = []
+    fates = [Absent(row, Fate.WATCH, _REPLACED) for row in replaced]
     for row in absent:
         why = _held_because(row, doubts, general, names)
         if row.id in tracker.approved:
@@ -117,6 +118,7 @@ def judge(
     return RemovalDecisions(fates, missed, held, tuple(rules))
 
 
+_REPLACED = "its file is being replaced by a better one"
 _GENERAL = frozenset({"mode", "listed", "share", "total", "week"})
 """Where one of these says no, nothing goes anywhere: titles may have moved from there."""
 

@@ -48,7 +48,10 @@ class RetryDelays:
     """
 
     again: tuple[float, ...] = (10.0, 30.0, 90.0, 270.0, 600.0)
-    after_import: tuple[float, ...] = (30.0, 60.0, 120.0, 180.0, 240.0, 300.0, 420.0, 600.0)
+    after_import: tuple[float, ...] = (
+        *(5.0, 30.0, 60.0, 90.0, 120.0, 165.0, 210.0, 255.0, 300.0),
+        *(420.0, 600.0),
+    )
 
 
 def due(first: float, last: float, quiet: float, at_most: float) -> float:

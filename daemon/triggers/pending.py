@@ -6,11 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from daemon.apply.pending import PassResult, PendingService
-from daemon.domain import Actor, Trigger
+from daemon.domain import Actor, Ids, MediaType, Trigger
 from daemon.errors import DaemonError
 from daemon.logs import logger
 from daemon.services.webhooks import ImportEvent
@@ -20,6 +20,7 @@ _SYSTEM: Final = Actor("system", "library-sync")
 _WEBHOOK_DELAY: Final = 2.0
 """Seconds from a webhook to the pass: what it tells of is not in the lists at once."""
 
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 _log = logger(__name__)
 
 
@@ -44,7 +45,7 @@ class PendingWatch:
         self._idle = max(idle.total_seconds(), self._every)
         self._on_import = on_import
         self._hinted = asyncio.Event()
-        self._reported: frozenset[object] = frozenset()
+        self._reported: dict[tuple[MediaType, Ids], datetime] = {}
 
     def hint(self) -> None:
         """Something has happened to a title on its way, or may have."""
@@ -69,10 +70,19 @@ class PendingWatch:
             StoreError: the tracker's file could not be read or written.
         """
         last = await self._service.run(trigger, actor)
-        for media_type, ids in last.imported - self._reported:
-            self._on_import(ImportEvent("pending", media_type, ids))
-        self._reported = frozenset(last.imported)
+        self._report(last)
         return last
+
+    def _report(self, last: PassResult) -> None:
+        """Hand each import over once; one that a service cannot tell of just now was told."""
+        for media_type, ids, at in last.imported:
+            latest, before = at or _LONG_AGO, self._reported.get((media_type, ids))
+            if before is None or latest > before:
+                self._reported[media_type, ids] = latest
+                self._on_import(ImportEvent("pending", media_type, ids))
+        if not last.result.stats.gaps:
+            there = {(one.media_type, one.ids) for one in last.imported}
+            self._reported = {one: at for one, at in self._reported.items() if one in there}
 
     async def _wait(self, last: PassResult | None) -> None:
         """Wait for the next pass; meanwhile downloads show how far they have come."""

@@ -45,6 +45,8 @@ async def further_arr(call: ApiRequest[InstanceRef, RequestModel]) -> web.Stream
 
 def _moved(call: ApiRequest[Any, Any], instance: str = "") -> web.StreamResponse:
     event, parts = _read(call, arr_note), call.site.parts
+    if event.upgrade and event.media_type is not None:
+        parts.service.upgrades.note(event.media_type, event.ids)
     if parts.pending is not None and event.moves:
         parts.pending.hint()
     elif event.coming is None:

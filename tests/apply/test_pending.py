@@ -115,7 +115,7 @@ async def test_a_request_takes_its_way(stand: Stand) -> None:
     assert states == [
         *("REQUESTED", "APPROVED", "GRABBING", "DOWNLOADING", "DOWNLOADED", "IMPORTING"),
     ]
-    assert [one.tmdb for _, one in last.imported] == [2760]
+    assert [one.tmdb for _, one, _ in last.imported] == [2760]
     told = "SELECT timeline_events.state FROM timeline_events, requests"
     told += " WHERE request_id = requests.id AND title = ? ORDER BY timeline_events.id"
     assert rows(stand.path, told, FILM.title) == [(one,) for one in states]

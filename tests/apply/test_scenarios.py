@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.domain import Absent, Fate, Outcome, RemovalPolicy, Scope
+from daemon.domain import Absent, Fate, Ids, MediaType, Outcome, RemovalPolicy, Scope
 from daemon.reasons import Count, Reason
 from daemon.store import attention, audit, plans, syncing, undo
 from daemon.store.audit import AuditEvent
@@ -874,3 +874,47 @@ async def test_a_library_that_was_away_begins_its_evidence_anew(place: Place) ->
     assert (result.stats[Count.REMOVED], result.stats[Count.WATCHED]) == (0, 1)
     place.clock.pass_by(DAY)
     assert (await place.sync()).stats[Count.REMOVED] == 1
+
+
+@pytest.mark.parametrize("told", ["history", "webhook"])
+async def test_a_file_that_makes_way_for_a_better_one_makes_nothing_absent(
+    place: Place, told: str
+) -> None:
+    """The old one is deleted first, and Jellyfin may forget the title for the whole copy."""
+    film = films(20)[3]
+    [number] = [kept.id for kept in place.world.radarr.values() if kept.movie.title == film.title]
+    place.world.remove(film.jellyfin_id)
+    if told == "history":
+        place.services.pipeline.upgrade("radarr", number)
+    else:
+        place.service.upgrades.note(MediaType.MOVIE, Ids(tmdb=1003))
+    for _ in range(3):
+        result = await place.sync()
+        assert (result.stats[Count.WATCHED], result.stats[Count.REMOVED]) == (1, 0)
+        place.clock.pass_by(DAY)
+    assert place.rows("*", "sync_absences") == []
+    place.world.add_movie(film)
+    assert (await place.sync()).outcome is Outcome.OK
+    assert film.title in place.rows()
+
+
+async def test_an_upgrade_is_believed_for_six_hours(place: Place) -> None:
+    """What is away for longer is away; nor is an upgrade of another title one of this."""
+    film, other = films(20)[3], films(20)[4]
+    numbers = {kept.movie.title: kept.id for kept in place.world.radarr.values()}
+    place.world.remove(film.jellyfin_id)
+    place.services.pipeline.upgrade("radarr", numbers[film.title], timedelta(hours=6, minutes=1))
+    place.services.pipeline.upgrade("radarr", numbers[other.title])
+    place.services.pipeline.upgrade("sonarr", numbers[film.title])
+    place.service.upgrades.note(MediaType.TV, Ids(tmdb=1003))
+    await place.sync()
+    place.clock.pass_by(DAY)
+    assert (await place.sync()).stats[Count.REMOVED] == 1
+
+
+async def test_histories_are_asked_only_while_something_is_missing(place: Place) -> None:
+    """A library that is whole costs no call."""
+    await place.sync()
+    for name in ("radarr", "sonarr"):
+        paths = [call.path for call in place.services.calls(name)]
+        assert not [path for path in paths if "history" in path]

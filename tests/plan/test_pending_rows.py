@@ -365,7 +365,8 @@ def test_what_is_imported_is_handed_on(arr: ArrPipeline) -> None:
     film = arr.media_type is MediaType.MOVIE
     life = looked(film_request() if film else series_request(), arrs=[arr])
     life.look(Pipeline(seerr(film_request() if film else series_request()), [arr]), MINUTE)
-    assert life.last.imported == {(arr.media_type, FILM if film else SERIES)}
+    told = [(one.media_type, one.ids) for one in life.last.imported]
+    assert told == [(arr.media_type, FILM if film else SERIES)]
 
 
 # --- withdrawing -------------------------------------------------------------------------------

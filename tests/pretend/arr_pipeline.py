@@ -161,6 +161,8 @@ def _event(event: Event, number: int) -> dict[str, Any]:
     data = {**shape["data"], "indexer": _INDEXER, "size": str(download.size)}
     if event.kind != "grabbed":
         data = {key: value for key, value in data.items() if key not in {"guid", "protocol"}}
+    if event.kind.endswith("FileDeleted"):
+        data["reason"] = "Upgrade"
     return {
         **place,
         **shape,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from tests.pretend.library import Movie, RadarrMovie, Series, SonarrSeason, SonarrSeries, World
 
@@ -145,6 +145,13 @@ class Pipeline:
                 for season in one.seasons
             )
             known[one.id] = replace(one, seasons=tuple(seasons))
+
+    def upgrade(self, instance: str, number: int, ago: timedelta = timedelta()) -> None:
+        """Let Radarr or Sonarr delete a file, since a better one is to be imported."""
+        film = instance.startswith("radarr")
+        gone = Download("", instance, number, "old", None if film else 1)
+        kind = "movieFileDeleted" if film else "episodeFileDeleted"
+        self.history.append(Event(kind, gone, _now() - ago, None if film else 1))
 
     def complete(self, wish: Wish) -> None:
         """Let Seerr notice that the title is there."""

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
-from daemon.domain import Ids, MediaType, RequestState, Value
-from daemon.pending import Attention, Change, Followed, Gauges, GivesWay, PendingRow, Timer
+from daemon.domain import MediaType, RequestState, Value
+from daemon.pending import (
+    Attention,
+    Change,
+    Followed,
+    Gauges,
+    GivesWay,
+    Imported,
+    PendingRow,
+    Timer,
+)
 from daemon.pipeline import HistoryKind
 from daemon.plan.pending import attention, written
 from daemon.plan.pending.cases import Case, Judgement
@@ -32,7 +41,7 @@ class FollowedRows:
         self.gives_way: list[GivesWay] = []
         self.attention: list[Attention] = []
         self.missing: list[Missing] = []
-        self.imported: set[tuple[MediaType, Ids]] = set()
+        self.imported: set[Imported] = set()
 
     def follow(self, row: PendingRow) -> None:
         """Decide about one row."""
@@ -86,8 +95,9 @@ class FollowedRows:
             self.changes.append(Change(row.id, before, state, columns, event))
         if judged.state is state:
             self.gauges[row.id] = gauges(judged, state)
-        if after.filed or self._is_imported(judged):
-            self.imported.add((row.media_type, row.ids))
+        latest = _latest_import(judged)
+        if after.filed or (latest and self._joined.now - latest < _RECENT):
+            self.imported.add(Imported(row.media_type, row.ids, latest))
 
     def _unknown(self, row: PendingRow, was: Followed) -> dict[str, Timer]:
         """Which services could not be asked, and since when."""
@@ -105,11 +115,14 @@ class FollowedRows:
             columns["radarr_id" if row.media_type is MediaType.MOVIE else "sonarr_id"] = number
         return columns
 
-    def _is_imported(self, judged: Judgement) -> bool:
-        """Whether anything of a title was imported just now."""
-        return any(
-            event.kind is HistoryKind.IMPORTED and self._joined.now - event.date < _RECENT
-            for view in judged.views
-            for events in view.events.values()
-            for event in events
-        )
+
+def _latest_import(judged: Judgement) -> datetime | None:
+    """When something of a title was imported last."""
+    dates = (
+        event.date
+        for view in judged.views
+        for events in view.events.values()
+        for event in events
+        if event.kind is HistoryKind.IMPORTED
+    )
+    return max(dates, default=None)
