@@ -5,12 +5,15 @@ BARE := build/bare
 PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check bench pictures lock install clean
+.PHONY: demo test torture check bench pictures lock install clean
 demo: $(VENV)/.runtime  ## see it work: a pretend media library, the real daemon; OPTIONS=--once ends it
 	PYTHONPATH=. $(PY) -m tests.pretend $(OPTIONS)
 
-test: $(VENV)/.dev  ## run the tests
+test: $(VENV)/.dev  ## run the tests, but those of torture
 	$(PY) -m pytest
+
+torture: $(VENV)/.dev  ## what is promised, tried very often: kills, garbage, random worlds, a long life
+	$(PY) -m pytest tests/torture
 
 check: $(VENV)/.dev  ## format, lint, types, import contracts
 	$(PY) -m ruff format --check .

@@ -35,11 +35,10 @@ def a_world(*movies: Movie, episodes: int = 1) -> World:
     return world
 
 
-async def until(condition: Callable[[], object], seconds: float = 5) -> None:
-    """Wait for what happens soon."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.002)
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for what happens; pytest's own timeout ends what never does."""
+    while not condition():
+        await asyncio.sleep(0.002)
 
 
 @dataclass(frozen=True)

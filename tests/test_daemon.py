@@ -69,7 +69,7 @@ class Running:
 
     async def ready(self) -> Self:
         """Wait until it serves."""
-        await until(lambda: self.told("READY=1"), 15)
+        await until(lambda: self.told("READY=1"))
         return self
 
     async def listen(self) -> None:

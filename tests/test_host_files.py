@@ -234,7 +234,7 @@ async def test_a_disk_that_fills_up_in_mid_run(tmp_path: Path, host: Host) -> No
         disk.configure(sync={"batch_size": 50})
         disk.mount("size=1m")
         daemon = await (await place.started()).ready()
-        await until(lambda: daemon.logged("run.done"), 15)
+        await until(lambda: daemon.logged("run.done"))
         [problem, done] = [line for line in daemon.log if line["level"] != "info"]
         assert problem["problem"].startswith(f"the disk of {disk.database} is full or broken: ")
         assert (done["event"], done["outcome"]) == ("run.done", "failed")
@@ -256,10 +256,10 @@ async def test_a_disk_without_any_room(place: Place, disk: Disk) -> None:
     """Whoever asks for a run is told why there is none, with one line; the end is in good order."""
     disk.mount("size=1m")
     daemon = await (await place.started()).ready()
-    await until(lambda: daemon.told("STATUS=Idle"), 15)
+    await until(lambda: daemon.told("STATUS=Idle"))
     disk.fill()
     status, problem = await asked(daemon, "POST")
-    await until(lambda: daemon.logged("run.start_failed"), 15)
+    await until(lambda: daemon.logged("run.start_failed"))
     [line] = [line for line in daemon.log if line["level"] != "info"]
     assert (status, line["error_kind"]) == (503, "disk_full")
     assert line["error"] == problem["detail"]

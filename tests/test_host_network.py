@@ -84,7 +84,7 @@ async def test_a_host_without_ipv4(place: Place, host: Host, address: str) -> No
     async with services(host, "::1") as sections:
         place.configure(**sections, http={"host": address, "port": 8765})
         daemon = await (await place.started()).ready()
-        await until(lambda: daemon.told("STATUS=Idle; run 1 ok, 2 titles"), 15)
+        await until(lambda: daemon.told("STATUS=Idle; run 1 ok, 2 titles"))
         assert daemon.logged("daemon.ready")[0]["url"] == f"http://[{address}]:8765"
         assert sections["jellyfin"]["url"].startswith("http://[::1]:")
         assert await place.ended("healthcheck") == (0, "", "library-sync: ready\n")
@@ -131,7 +131,7 @@ async def test_no_network_at_boot(place: Place, host: Host, tmp_path: Path) -> N
         }
         place.configure(**named, log={"level": "debug"}, http={"port": 8765, "admin_token": TOKEN})
         daemon = await (await place.started()).ready()
-        await until(lambda: daemon.logged("run.retry_scheduled"), 20)
+        await until(lambda: daemon.logged("run.retry_scheduled"))
         assert daemon.logged("run.retry_scheduled")[0]["seconds"] == 60
         host.say(*_UP)
         assert await asked_for_a_run(host) == 502
@@ -141,6 +141,6 @@ async def test_no_network_at_boot(place: Place, host: Host, tmp_path: Path) -> N
         assert away["error_kind"] == "unreachable"
         assert away["error"].startswith(f"Jellyfin at {named['jellyfin']['url']}/")
         assert "; check that it runs and that the address and port are right" in away["error"]
-        await until(lambda: daemon.logged("service.up"), 15)
-        await until(lambda: daemon.told("ok, 2 titles"), 15)
+        await until(lambda: daemon.logged("service.up"))
+        await until(lambda: daemon.told("ok, 2 titles"))
         assert (await daemon.end())[0] == 0

@@ -61,7 +61,7 @@ async def ask(daemon: Running, method: str, path: str) -> Any:
 async def started(place: Place) -> Running:
     """A daemon that has looked through its audit."""
     daemon = await (await place.started()).ready()
-    await until(lambda: daemon.logged("audit.verified") or daemon.logged("audit.broken"), 10)
+    await until(lambda: daemon.logged("audit.verified") or daemon.logged("audit.broken"))
     return daemon
 
 
@@ -94,8 +94,8 @@ async def test_the_plan_that_waits_can_be_approved_and_undone(place: Place) -> N
     plan = (await ask(daemon, "GET", f"/admin/runs/{PLAN}"))["plan"]
     assert (plan["state"], len(plan["titles"])) == ("open", 31)
     run = (await ask(daemon, "POST", f"/admin/runs/{PLAN}/approve"))["run_id"]
-    await until(lambda: len(rows(place.database, "SELECT id FROM requests")) == 11, 10)
-    await until(lambda: _removed(place, run) == 31, 10)
+    await until(lambda: len(rows(place.database, "SELECT id FROM requests")) == 11)
+    await until(lambda: _removed(place, run) == 31)
     left = {number for (number,) in rows(place.database, "SELECT id FROM requests")}
     assert left == {row[0] for row in before} - {title["request_id"] for title in plan["titles"]}
     undone = await ask(daemon, "POST", f"/admin/runs/{run}/undo")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.columns import COLUMNS, FILLABLE
@@ -522,7 +522,6 @@ def everything(planned: Plan) -> object:
 
 
 @given(worlds(), st.data())
-@settings(max_examples=120, deadline=None)
 def test_the_plan_is_the_same_in_whatever_order_everything_comes(
     world: World, data: st.DataObject
 ) -> None:
@@ -543,7 +542,6 @@ def test_the_plan_is_the_same_in_whatever_order_everything_comes(
 
 
 @given(worlds())
-@settings(max_examples=100, deadline=None)
 def test_every_item_and_every_request_is_decided(world: World) -> None:
     """Nothing is passed over in silence; a request is written once at most."""
     planned = world.plan()
@@ -572,7 +570,6 @@ def test_every_item_and_every_request_is_decided(world: World) -> None:
 
 
 @given(sound_worlds)
-@settings(max_examples=120, deadline=None)
 def test_a_second_run_changes_nothing(world: World) -> None:
     """After a run the same library brings no row and no value any more, and removes nothing."""
     after = world.after(world.plan())
@@ -580,7 +577,6 @@ def test_a_second_run_changes_nothing(world: World) -> None:
 
 
 @given(worlds())
-@settings(max_examples=100, deadline=None)
 def test_runs_settle(world: World) -> None:
     """Even where ids contradict each other, the runs come to rest."""
     for _ in range(4):
@@ -589,7 +585,6 @@ def test_runs_settle(world: World) -> None:
 
 
 @given(worlds())
-@settings(max_examples=120, deadline=None)
 def test_nothing_is_promoted_that_may_not_be_there(world: World) -> None:
     """A film by an item that agrees with it or is named; a series by all its seasons."""
     oracle = Oracle(world)
@@ -601,7 +596,6 @@ def test_nothing_is_promoted_that_may_not_be_there(world: World) -> None:
 
 
 @given(sound_worlds)
-@settings(max_examples=120, deadline=None)
 def test_nothing_is_promoted_but_by_an_item_of_the_same_title(world: World) -> None:
     """Where no id belongs to two titles, each says which one it is."""
     rows = {row.id: row for row in world.tracker().requests}
@@ -613,7 +607,6 @@ def test_nothing_is_promoted_but_by_an_item_of_the_same_title(world: World) -> N
 
 
 @given(sound_worlds)
-@settings(max_examples=120, deadline=None)
 def test_every_request_of_a_film_that_is_there_is_promoted(world: World) -> None:
     """None waits for another one, unless a person has to say which title it is."""
     there = {
@@ -630,7 +623,6 @@ def test_every_request_of_a_film_that_is_there_is_promoted(world: World) -> None
 
 
 @given(worlds())
-@settings(max_examples=120, deadline=None)
 def test_only_what_is_there_and_has_no_request_is_added(world: World) -> None:
     """No row without something to play, none of an item that has one, and no title twice."""
     adds = [one.item for one in only(Add, world.plan())]
@@ -657,7 +649,6 @@ def _contradict_at_all(item: LibraryItem, row: TrackedRequest) -> bool:
 
 
 @given(worlds())
-@settings(max_examples=100, deadline=None)
 def test_nothing_that_was_tracked_is_lost(world: World) -> None:
     """A row keeps its values but an id that is proven wrong, a state that moves up, its texts."""
     planned = world.plan()
@@ -687,7 +678,6 @@ def test_nothing_that_was_tracked_is_lost(world: World) -> None:
 
 
 @given(worlds())
-@settings(max_examples=120, deadline=None)
 def test_nothing_is_removed_that_may_be_there(world: World) -> None:
     """Only what was seen or approved, is named by no item, and was missing for long enough."""
     planned = world.plan()
@@ -714,7 +704,6 @@ def test_nothing_is_removed_that_may_be_there(world: World) -> None:
 
 
 @given(worlds())
-@settings(max_examples=100, deadline=None)
 def test_a_number_comes_from_the_primary_and_is_of_the_title(world: World) -> None:
     """What is filled, relinked or added stands in that very list, and under no other own key."""
     primaries = {one.media_type: one for one in world.reports if one.primary}
@@ -734,7 +723,6 @@ def test_a_number_comes_from_the_primary_and_is_of_the_title(world: World) -> No
 
 
 @given(worlds())
-@settings(max_examples=100, deadline=None)
 def test_what_is_kept_of_an_instance_comes_from_its_own_list(world: World) -> None:
     """A number stands in that very list; only all of that list takes one away."""
     further = {one.instance: one for one in world.reports if not one.primary}
@@ -756,7 +744,6 @@ def _number(update: Update, name: str) -> Any:
 
 
 @given(worlds())
-@settings(max_examples=100, deadline=None)
 def test_what_is_in_dispute_is_not_written(world: World) -> None:
     """A conflict names its requests, and none of them is removed."""
     planned = world.plan()
@@ -769,7 +756,6 @@ def test_what_is_in_dispute_is_not_written(world: World) -> None:
 
 
 @given(worlds())
-@settings(max_examples=100, deadline=None)
 def test_what_cannot_be_played_never_stands_in_for_a_copy(world: World) -> None:
     """Items that certainly have nothing to play change nothing about what is added."""
     empty = replace(world, table={}, deletions=[])

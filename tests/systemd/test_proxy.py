@@ -93,12 +93,12 @@ async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     async with a_place(tmp_path, a_world()) as place, _client() as client:
         place.configure(http=_told(example) | {"port": 0, "admin_token": _TOKEN})
         daemon = await (await place.started()).ready()
-        await until(lambda: daemon.told("STATUS=Idle"), 15)
+        await until(lambda: daemon.told("STATUS=Idle"))
         port = _free_port()
         check, run = commands(tmp_path, _pointed(example, daemon), port)
         assert (done := call(*check)).returncode == 0, done.stderr
         async with _running(run):
-            await until(lambda: _listens(port), 15)
+            await until(lambda: _listens(port))
             yield Site(f"http://127.0.0.1:{port}", daemon, client, place.services)
 
 

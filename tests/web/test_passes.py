@@ -125,7 +125,7 @@ async def test_a_webhook_leads_to_a_pass_at_once(
         async with watched(stand):
             stand.services.pipeline.request(FILM)
             await stand.ask("POST", f"/hooks/{path}", AS_SENDER, json=body)
-            await until(lambda: states(stand) == ["REQUESTED"], 5)
+            await until(lambda: states(stand) == ["REQUESTED"])
 
 
 async def test_a_pass_is_had_on_demand(stand: Stand) -> None:
