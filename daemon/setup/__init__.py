@@ -13,12 +13,22 @@ from daemon.domain import Outcome
 from daemon.report import words
 from daemon.settings import PREFIX, Key, Settings, address, collected, is_instance, load
 from daemon.setup import unit
-from daemon.setup.asking import ADDRESS, JELLYFIN_KEY, SECRET, Asking, Wanted, is_secret
+from daemon.setup.asking import Asking
 from daemon.setup.files import Place
 from daemon.setup.listen import Arrivals, listening
 from daemon.setup.questions import Questions, read_answers
 from daemon.setup.report import Report
 from daemon.setup.telling import Telling
+from daemon.setup.wanted import (
+    ADDRESS,
+    DATABASE,
+    HOST,
+    JELLYFIN_KEY,
+    PORT,
+    SECRET,
+    Wanted,
+    is_secret,
+)
 
 __all__ = ["Place", "Questions", "read_answers", "set_up", "take_back"]
 
@@ -28,14 +38,8 @@ Say = Callable[[str], None]
 async def set_up(place: Place, questions: Questions, say: Say, *, dry_run: bool = False) -> bool:
     """Ask, try, write, tell the services, and show what the first run would do.
 
-    Args:
-        place: where the files are.
-        questions: asks.
-        say: takes lines.
-        dry_run: say what would be done, and do nothing.
-
     Returns:
-        Whether nothing is left to be done by hand.
+        Whether everything could be done.
 
     Raises:
         DaemonError: something without which nothing can be set up.
@@ -104,18 +108,20 @@ async def _write(place: Place, report: Report, wanted: Wanted) -> None:
 
 
 async def _give_to_service(place: Place, report: Report, wanted: Wanted) -> None:
-    if place.unit is None:
+    """What the systemd service needs besides its unit, where that is what is set up."""
+    if (file := place.unit) is None:
         return
     keys = [key for key in wanted.values if is_instance(key[0]) and is_secret(key)]
-    directory = (place.data / wanted["database",]).parent
+    directory = (place.data / wanted[DATABASE]).parent
     foreign = None if directory.is_relative_to(place.data) else directory
     text = unit.drop_in([place.secret(key).name for key in keys], foreign)
 
     async def write() -> None:
-        place.write_drop_in(text)
+        file.parent.mkdir(exist_ok=True)
+        place.write(file, text, 0o644)
 
-    if text and text != place.drop_in:
-        await report.step(str(place.unit), "give the service what it needs", write)
+    if text and not (file.exists() and file.read_text("utf-8") == text):
+        await report.step(str(file), "give the service what it needs", write)
     if foreign and (advice := unit.unshared(foreign)):
         report.bad(advice)
 
@@ -134,7 +140,7 @@ async def _elsewhere(place: Place, questions: Questions, report: Report, wanted:
 def _listening(wanted: Wanted, report: Report) -> AbstractAsyncContextManager[Arrivals]:
     if report.dry_run:
         return nullcontext(Arrivals())
-    host, port = wanted["http", "host"], int(wanted["http", "port"])
+    host, port = wanted[HOST], int(wanted[PORT])
     return listening(host, port, wanted["http", "base_path"], wanted[SECRET])
 
 
@@ -145,7 +151,7 @@ def _settings(place: Place, wanted: Wanted) -> Settings:
         SettingsError: nothing.
     """
     values = {JELLYFIN_KEY: "to-be-made", **wanted.known, **wanted.values}
-    values["database",] = str(place.data / wanted["database",])
+    values[DATABASE] = str(place.data / wanted[DATABASE])
     environ = {PREFIX + "__".join(key).upper(): value for key, value in values.items()}
     config = place.config if place.config.exists() else Path(os.devnull)
     return load(config, {**os.environ, **environ})

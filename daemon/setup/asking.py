@@ -3,73 +3,28 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
 from daemon.errors import NotAnApiKeyError, RefusedKeyError, ServiceError, SettingsError
 from daemon.report.check import check_file
-from daemon.settings import Key, address, credentials, is_instance, netloc
+from daemon.settings import Key, address, is_instance, netloc
 from daemon.setup import finding
 from daemon.setup.files import Place
 from daemon.setup.questions import Questions
 from daemon.setup.report import Report
 from daemon.setup.services import PORTS, check, greet, kind, label
+from daemon.setup.wanted import ADDRESS, DATABASE, HOST, PORT, SECRET, Wanted
 
-ADDRESS: Final = ("http", "public_url")
-SECRET: Final = ("webhook", "secret")
-JELLYFIN_KEY: Final = ("jellyfin", "api_key")
 _TOKENS: Final = (SECRET, ("http", "admin_token"))
-_DATABASE: Final = ("database",)
 _ANY: Final = "0.0.0.0"  # noqa: S104  # the pages ask who comes, and webhooks carry a secret
-_HOST: Final = ("http", "host")
-_PORT: Final = ("http", "port")
-_DEFAULTS: Final[dict[Key, str]] = {_HOST: "127.0.0.1", _PORT: "8765"}
 _LOOPBACK: Final = ("127.", "localhost", "::1")
 
 
-class Wanted:
-    """What the configuration is to hold.
-
-    Attributes:
-        known: what it holds by now, of whatever source.
-        values: what it shall hold.
-    """
-
-    def __init__(self, known: Mapping[Key, str], values: Mapping[Key, str] | None = None) -> None:
-        self.known = dict(known)
-        self.values = dict(values or {})
-
-    def __getitem__(self, key: Key) -> str:
-        """A value, with the default where there is none."""
-        return self.values.get(key) or self.known.get(key) or _DEFAULTS.get(key, "")
-
-    @property
-    def differs(self) -> dict[Key, str]:
-        """What is to be written."""
-        before = {**_DEFAULTS, **self.known}
-        return {k: v for k, v in self.values.items() if before.get(k) != v}
-
-    @property
-    def arrs(self) -> list[str]:
-        """The sections of every Radarr and Sonarr."""
-        return [key[0] for key in self.values if key[1:] == ("url",) and kind(key[0]) in _ARRS]
-
-    def service(self, section: str) -> tuple[str, str, str]:
-        """What it takes to reach a service: its section, address and key."""
-        return section, self[section, "url"], self[section, "api_key"]
-
-
-_ARRS: Final = ("radarr", "sonarr")
-
-
 class Asking:
-    """Finds out what is wanted.
-
-    Args:
-        wanted: takes it.
-    """
+    """Finds out what is wanted."""
 
     def __init__(self, place: Place, questions: Questions, report: Report, wanted: Wanted) -> None:
         self._place = place
@@ -179,38 +134,33 @@ class Asking:
 
     async def _file(self) -> None:
         """The tracker's file; one that is not there yet may be meant to be another."""
-        given = self._questions.given(_DATABASE) or self._wanted[_DATABASE]
+        given = self._questions.given(DATABASE) or self._wanted[DATABASE]
         default = given or str(self._place.default_database)
         if not (self._place.record() or (self._place.data / given).is_file()):
             given = ""
         text = "The status tracker's SQLite file, which is made if it is not there"
         while True:
             if not given:
-                given = self._questions.ask(_DATABASE, text, default)
+                given = self._questions.ask(DATABASE, text, default)
             found = await check_file(self._place.data / given)
             if found.good:
                 break
             self._retry(SettingsError(found.text))
             given = ""
-        self._wanted.values[_DATABASE] = given
+        self._wanted.values[DATABASE] = given
         self._report.ok("file", found.text)
 
     def _reached_by(self) -> None:
         """Where others reach this machine, and that it listens there."""
-        port = self._value(_PORT) or _DEFAULTS[_PORT]
+        port = self._value(PORT) or self._wanted[PORT]
         if not port.isdecimal():
             raise SettingsError("http.port must be a number")
         own = f"http://{netloc(finding.own_address(), int(port))}"
         url = self._value(ADDRESS) or own + self._wanted["http", "base_path"]
-        self._wanted.values[_PORT] = port
+        self._wanted.values[PORT] = port
         self._wanted.values[ADDRESS] = url = address(url)
-        local = self._wanted[_HOST].startswith(_LOOPBACK)
+        local = self._wanted[HOST].startswith(_LOOPBACK)
         if local and not (
             ADDRESS in self._wanted.known or urlsplit(url).netloc.startswith(_LOOPBACK)
         ):
-            self._wanted.values[_HOST] = _ANY
-
-
-def is_secret(key: Key) -> bool:
-    """Whether it is kept in a file of its own."""
-    return key in credentials(key[0])
+            self._wanted.values[HOST] = _ANY

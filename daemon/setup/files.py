@@ -88,7 +88,7 @@ class Place:
         if not self.secrets.exists():
             self.secrets.mkdir(mode=0o700)
             self._give(self.secrets)
-        self._write(self.secret(key), f"{value}\n", _PRIVATE)
+        self.write(self.secret(key), f"{value}\n", _PRIVATE)
 
     def write_config(self, values: Mapping[Key, str]) -> Path | None:
         """Set values in the configuration, whose other lines stay as they are.
@@ -105,20 +105,9 @@ class Place:
             copy = self.config.with_name(f"{self.config.name}.before-setup")
             shutil.copy2(self.config, copy)
         mode = stat.S_IMODE(self.config.stat().st_mode) if before else 0o640
-        self._write(self.config, text, mode)
+        self.write(self.config, text, mode)
         self.note("config", _digest(text))
         return copy
-
-    @property
-    def drop_in(self) -> str:
-        """The service's drop-in as it is."""
-        return self.unit.read_text("utf-8") if self.unit and self.unit.exists() else ""
-
-    def write_drop_in(self, text: str) -> None:
-        """Write it."""
-        if self.unit is not None:
-            self.unit.parent.mkdir(exist_ok=True)
-            self._write(self.unit, text, 0o644)
 
     def record(self) -> dict[str, Any]:
         """What was set up, by section; no secret is in it."""
@@ -135,13 +124,13 @@ class Place:
         record = {**self.record(), section: value}
         if value is None:
             del record[section]
-        self._write(self._record, json.dumps(record, indent=2) + "\n", 0o644)
+        self.write(self._record, json.dumps(record, indent=2) + "\n", 0o644)
 
     @property
     def _record(self) -> Path:
         return self.config.absolute().with_name("setup.json")
 
-    def _write(self, path: Path, text: str, mode: int) -> None:
+    def write(self, path: Path, text: str, mode: int) -> None:
         """Whole or not at all; who owns the directory owns the file."""
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:

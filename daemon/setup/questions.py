@@ -62,8 +62,11 @@ class Questions:
         shown = f" [{default}]" if default else ""
         read = self._read_secret if secret else self._read
         while True:
-            with _interruptible():
-                answer = read(f"{text} ({name}){shown}: ").strip()
+            try:
+                with _interruptible():
+                    answer = read(f"{text} ({name}){shown}: ").strip()
+            except EOFError:
+                raise SettingsError(f"{name} has no answer") from None
             if answer or default is not None:
                 return answer or default or ""
 

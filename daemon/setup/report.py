@@ -12,11 +12,8 @@ from daemon.report import words
 class Report:
     """What a person sees of setup.
 
-    Args:
-        say: takes lines.
-        dry_run: steps are told, and not taken.
-
     Attributes:
+        dry_run: steps are told, and not taken.
         whole: everything went well.
     """
 

@@ -13,12 +13,12 @@ from daemon.services.connect import APP, ArrConnect, Document, JellyfinConnect
 from daemon.services.http import ServiceHttp
 from daemon.services.jellyfin_auth import JellyfinAuth, TokenOwner, TokenStatus
 from daemon.setup import plan
-from daemon.setup.asking import ADDRESS, JELLYFIN_KEY, SECRET, Wanted
 from daemon.setup.files import Place
 from daemon.setup.listen import Arrivals
 from daemon.setup.questions import Questions
 from daemon.setup.report import Report
 from daemon.setup.services import client, label
+from daemon.setup.wanted import ADDRESS, JELLYFIN_KEY, SECRET, Wanted
 
 _ACTIVE: Final = "Active"
 _Remove = Callable[[ServiceHttp, str], Awaitable[None]]
@@ -39,12 +39,7 @@ _STEPS: Final = """\
 
 
 class Telling:
-    """Tells the services.
-
-    Args:
-        place: keeps the record of what was set up.
-        wanted: says how they are reached, and where we are.
-    """
+    """Tells the services, and keeps in the record of the place what they were told."""
 
     def __init__(self, place: Place, report: Report, wanted: Wanted) -> None:
         self._place = place

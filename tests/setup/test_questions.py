@@ -93,6 +93,16 @@ def test_a_person_sees_the_name_and_the_default() -> None:
     assert questions.ask(("radarr", "api_key"), "Key", secret=True).startswith("secret of Key")
 
 
+def test_ctrl_d_is_no_answer() -> None:
+    """It ends in a sentence."""
+
+    def read(_: str) -> str:
+        raise EOFError
+
+    with pytest.raises(SettingsError, match="database has no answer"):
+        Questions(None, read).ask(("database",), "?", "t.db")
+
+
 def test_ctrl_c_ends_a_question_at_once() -> None:
     """Whatever handles it otherwise."""
     before = signal.signal(signal.SIGINT, lambda *_: None)
