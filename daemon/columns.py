@@ -66,6 +66,7 @@ COLUMNS: Final = (
     Column("jellyfin_id", lambda known: known.item.jellyfin_id),
     Column("radarr_id", lambda known: known.radarr_id),
     Column("sonarr_id", lambda known: known.sonarr_id),
+    Column("shoko_series_id", lambda known: known.item.shoko, optional=True),
     Column("poster_url", lambda known: known.poster_url),
 )
 """What refreshes is in the order in which a row and an item are compared by it."""

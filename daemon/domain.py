@@ -65,6 +65,7 @@ class LibraryItem:
         available: there is something to play; None where that is not known.
         poster: whether Jellyfin has a primary image; None if it was not asked.
         contradicting: names of the providers that it carries with two different ids.
+        shoko: Shoko's number of its series, where Shokofin tells.
         unchanged: title, year, overview and path are those of the row of ours that names it, and
             the long ones of them are left out.
         texts: where path and overview are kept instead of here; 0 where they are here.
@@ -82,6 +83,7 @@ class LibraryItem:
     available: bool | None = True
     poster: bool | None = None
     contradicting: tuple[str, ...] = ()
+    shoko: int | None = None
     unchanged: bool = False
     texts: int = 0
 

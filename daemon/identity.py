@@ -142,6 +142,16 @@ def provider_ids(given: Mapping[str, object]) -> Parsed:
     return Parsed(Ids(*found), tuple(unusable), tuple(contradicting))  # type: ignore[arg-type]
 
 
+def shoko_series(given: Mapping[str, object]) -> int | None:
+    """Shoko's own number of a title, which Shokofin writes; it identifies nothing.
+
+    Of a series that holds several of Shoko's it is the main one.
+    """
+    told = {value for name, value in given.items() if name.lower() == "shoko series"}
+    found = {number_id(value) for value in told if isinstance(value, str)}
+    return found.pop() if len(found) == 1 else None
+
+
 _MOVIE_ORDER: Final = (0, 1, 2)
 _OWN_KEY: Final = {MediaType.MOVIE: 0, MediaType.TV: 1}
 """The provider whose ids are the own key of Radarr (TMDB) and of Sonarr (TVDB)."""

@@ -10,7 +10,7 @@ from daemon.store import requests, titles
 from tests.builders import an_item
 
 ADD = Add(
-    an_item("film", year=1927, overview="A city.", path="/films/Metropolis.mkv"),
+    an_item("film", year=1927, overview="A city.", path="/films/Metropolis.mkv", shoko=9),
     radarr_id=7,
     sonarr_id=8,
     poster_url="http://jellyfin/poster",

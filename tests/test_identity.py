@@ -17,6 +17,7 @@ from daemon.identity import (
     place,
     provider_ids,
     same,
+    shoko_series,
 )
 
 MOVIE, TV = MediaType.MOVIE, MediaType.TV
@@ -413,3 +414,18 @@ def test_a_long_list_answers_for_each_of_its_titles() -> None:
         assert catalogue.find(Ids(tvdb=n + 20_000)) == n
         assert catalogue.find(Ids(imdb=f"tt{n:07}")) == n
         assert catalogue.holds(n, Ids(tmdb=n + 10_000)) is True
+
+
+@pytest.mark.parametrize(
+    ("given", "number"),
+    [
+        ({"Shoko Series": "41", "AniDB": "7", "Shoko File": "9", "Shoko Group": "3"}, 41),
+        ({"shoko series": " 41 "}, 41),
+        ({"Shoko Series": "41", "SHOKO SERIES": "42"}, None),
+        *(({"Shoko Series": odd}, None) for odd in ("", "0", "-1", "a", "9" * 20, 41, None)),
+        ({"Shoko File": "9"}, None),
+    ],
+)
+def test_shokos_number_is_that_of_its_series(given: dict[str, object], number: int | None) -> None:
+    """Never that of a file, a group or AniDB."""
+    assert shoko_series(given) == number

@@ -16,7 +16,7 @@ import pydantic
 
 from daemon import errors
 from daemon.domain import Defects, ItemError, LibraryItem, MediaType, TrackedRequest, value_hash
-from daemon.identity import Places, jellyfin_id, provider_ids
+from daemon.identity import Places, jellyfin_id, provider_ids, shoko_series
 from daemon.services.http import ServiceHttp
 from daemon.services.jellyfin_auth import BRIEFLY, JellyfinAuth
 from daemon.services.listing import reading
@@ -589,6 +589,7 @@ def _item(
         available=available,
         poster=None if row.ImageTags is None else "Primary" in row.ImageTags,
         contradicting=contradicting,
+        shoko=shoko_series(row.ProviderIds),
         unchanged=unchanged,
         texts=texts,
     )

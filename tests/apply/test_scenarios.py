@@ -918,3 +918,18 @@ async def test_histories_are_asked_only_while_something_is_missing(place: Place)
     for name in ("radarr", "sonarr"):
         paths = [call.path for call in place.services.calls(name)]
         assert not [path for path in paths if "history" in path]
+
+
+async def test_shokos_number_is_filled_in_where_there_is_none(tmp_path: Path) -> None:
+    """Of rows that have a Jellyfin id; a number that the tracker has written is left as it is."""
+    world = World()
+    ids = {"Tmdb": "1001", "Shoko Series": "41", "Shoko File": "9"}
+    film = Movie.named("Akira", 1988, ids)
+    world.add_movie(film)
+    async with a_place(tmp_path, world) as place:
+        await place.sync()
+        assert place.rows("shoko_series_id") == [41]
+        for kept, filled in ((None, 41), (9, 9)):
+            place.execute("UPDATE requests SET shoko_series_id = ?", kept)
+            await place.sync()
+            assert place.rows("shoko_series_id") == [filled]
