@@ -154,7 +154,7 @@ def test_file_of_somebody_else(running: Machine) -> None:
     assert not eventually(lambda: running.shows("NRestarts") != "0", 2)
     told = running.say("journalctl", "--output=cat", f"--unit={_UNIT}", "--identifier=library-sync")
     user = running.say("id", "-u", "library-sync")
-    assert told.splitlines()[-1].startswith(f"library-sync: {file} cannot be opened or written: ")
+    assert told.splitlines()[-1].startswith(f"library-sync: cannot open or write {file}: ")
     assert f"; uid {user} must be able to read and write" in told.splitlines()[-1]
     running.say("chown", "library-sync:library-sync", file)
     running.say("systemctl", "start", _UNIT)
