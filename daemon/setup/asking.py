@@ -60,6 +60,7 @@ class Asking:
             try:
                 found = await check(section, url, key)
             except (RefusedKeyError, NotAnApiKeyError) as error:
+                self._wanted.known.pop((section, "api_key"), None)
                 if not where:  # a key that was only found may be another instance's
                     self._retry(error, asked=section != "jellyfin")
             else:
@@ -109,9 +110,8 @@ class Asking:
         if section == "jellyfin":
             return
         if finding.is_here(url):
-            port = str(urlsplit(url).port)
-            for one in sorted(finding.keys(kind(section)), key=lambda one: one.port != port):
-                yield one.key, f"; its key stands in {one.file}"
+            for key, file in finding.keys(kind(section)):
+                yield key, f"; its key stands in {file}"
         while True:
             text = f"{label(section)}'s API key, from its Settings, General"
             yield self._questions.ask((section, "api_key"), text, secret=True), ""

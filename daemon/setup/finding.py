@@ -8,29 +8,20 @@ import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import urlsplit
 
 _ANYWHERE: Final = ("192.0.2.1", 9)
 """Set aside for documentation: nothing is sent to it, it only chooses a way out."""
 
-_PORT: Final = re.compile("<Port>([0-9]+)</Port>")
 _KEY: Final = re.compile("<ApiKey>([0-9A-Za-z]+)</ApiKey>")
 _SEERRS: Final = ("seerr", "jellyseerr", "overseerr")
 _DATA: Final = re.compile(r"[-/]data=(.+)")
 _LONGEST: Final = 1024 * 1024
 
 
-class FoundKey(NamedTuple):
-    """An API key in a program's own file."""
-
-    key: str
-    port: str
-    file: Path
-
-
-def keys(name: str, root: Path = Path("/")) -> Iterator[FoundKey]:
-    """The keys of programs on this machine, as far as their files may be read.
+def keys(name: str, root: Path = Path("/")) -> Iterator[tuple[str, Path]]:
+    """The keys of programs on this machine, each with its file, as far as that may be read.
 
     Args:
         name: of the program, e.g. "radarr".
@@ -39,15 +30,14 @@ def keys(name: str, root: Path = Path("/")) -> Iterator[FoundKey]:
     for file in dict.fromkeys((*_usual(name, root), *_of_processes(name, root))):
         with suppress(OSError, ValueError, LookupError, TypeError):
             if file.is_file() and file.stat().st_size <= _LONGEST:
-                yield _read(file)
+                yield _key(file), file
 
 
-def _read(file: Path) -> FoundKey:
+def _key(file: Path) -> str:
     text = file.read_text("utf-8")
     if file.suffix == ".json":
-        return FoundKey(str(json.loads(text)["main"]["apiKey"]), "", file)
-    [key], port = _KEY.findall(text), _PORT.findall(text)
-    return FoundKey(key, "".join(port[:1]), file)
+        return str(json.loads(text)["main"]["apiKey"])
+    return str(_KEY.findall(text)[0])
 
 
 def _usual(name: str, root: Path) -> Iterator[Path]:

@@ -26,8 +26,8 @@ def test_a_running_program_shows_where_its_key_is(tmp_path: Path) -> None:
     program(tmp_path, 10, "/app/radarr/bin/Radarr -nobrowser -data=/config", "aa11")
     program(tmp_path, 11, "/app/sonarr/bin/Sonarr -data=/config", "bb22")
     program(tmp_path, 12, "/usr/bin/python3 radarr -data=/config", "cc33")
-    [found] = keys("radarr", tmp_path)
-    assert (found.key, found.port, found.file.parts[-3:-1]) == ("aa11", "7878", ("root", "config"))
+    file = tmp_path / "proc/10/root/config/config.xml"
+    assert [*keys("radarr", tmp_path)] == [("aa11", file)]
 
 
 def test_a_program_that_is_not_running(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_program_that_is_not_running(tmp_path: Path) -> None:
     fifo = tmp_path / "var/lib/radarr/config.xml"
     fifo.parent.mkdir(parents=True)
     os.mkfifo(fifo)
-    assert [(one.key, one.port) for one in keys("sonarr", tmp_path)] == [("dd44", "")]
+    assert [*keys("sonarr", tmp_path)] == [("dd44", usual)]
     assert [*keys("radarr", tmp_path)] == []
 
 
@@ -49,7 +49,7 @@ def test_seerr_keeps_its_key_with_many_others(tmp_path: Path) -> None:
     file.write_text('{"jellyfin": {"apiKey": "no"}, "main": {"apiKey": "ee55=="}}')
     (tmp_path / "var/lib/seerr").mkdir(parents=True)
     (tmp_path / "var/lib/seerr/settings.json").write_text("[]")
-    assert [one.key for one in keys("seerr", tmp_path)] == ["ee55=="]
+    assert [*keys("seerr", tmp_path)] == [("ee55==", file)]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,15 @@ from daemon.setup.listen import Arrivals
 from tests.builders import ACTOR, rows
 from tests.pretend import Fault
 from tests.running import a_world, until
-from tests.setup.support import ADMIN, Newcomer, field_of, free_port, newcomer, tree
+from tests.setup.support import (
+    ADMIN,
+    Newcomer,
+    field_of,
+    free_port,
+    newcomer,
+    plugin_configuration,
+    tree,
+)
 
 THEIRS = {"id": 1, "name": "Library Sync", "implementation": "Webhook", "fields": []}
 
@@ -194,6 +202,7 @@ async def test_another_address_is_a_change_of_the_same_entries(tmp_path: Path) -
         uris = [one["WebhookUri"] for one in plugin["GenericOptions"]]
         assert await me.takes_back()
         assert me.entries("radarr") == []
+        assert text(me.services.connections.plugin) == text(plugin_configuration())
     assert field_of(radarr, "url") == me.hook("radarr")
     assert [one for one in uris if one.endswith("/hooks/jellyfin")] == [me.hook("jellyfin")]
 
@@ -450,6 +459,26 @@ async def test_a_dry_run_of_what_is_set_up_shows_the_first_run(tmp_path: Path) -
     assert "         2  added" in me.said
 
 
+async def test_after_undo_it_begins_anew(tmp_path: Path) -> None:
+    """The key that is no key any more is forgotten."""
+    async with newcomer(tmp_path) as me:
+        assert await me.sets_up()
+        assert await me.takes_back()
+        assert not me.place.secret(("jellyfin", "api_key")).exists()
+        assert await me.sets_up()
+        assert len(me.services.connections.keys) == 1
+
+
+async def test_a_key_that_somebody_has_deleted_is_made_again(tmp_path: Path) -> None:
+    """With the sign-in that the answers have."""
+    async with newcomer(tmp_path) as me:
+        assert await me.sets_up()
+        me.services.connections.keys.clear()
+        assert await me.sets_up()
+        [key] = me.services.connections.keys
+        assert me.place.secret(("jellyfin", "api_key")).read_text().strip() == key["AccessToken"]
+
+
 async def test_undo_is_tried_without_doing_it(tmp_path: Path) -> None:
     """It tells each step."""
     async with newcomer(tmp_path) as me:
@@ -500,6 +529,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home directory of one's own."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+async def test_a_key_that_was_found_may_be_anothers(tmp_path: Path, home: Path) -> None:
+    """Then the right one is asked for; nobody has given it."""
+    async with newcomer(tmp_path) as me:
+        keep_key(home, "Radarr", "0123456789abcdef", 1)
+        with pytest.raises(SettingsError, match=r"radarr\.api_key has no answer"):
+            await me.sets_up(radarr={"url": me.services.radarr_url})
 
 
 async def test_six_answers(tmp_path: Path, home: Path) -> None:
