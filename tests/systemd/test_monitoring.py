@@ -13,6 +13,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from daemon.store import audit
 from tests.systemd.machine import SYSTEMD, call
 from tests.web.support import standing
 
@@ -59,7 +60,8 @@ async def test_figures(tmp_path: Path) -> None:
     """Every figure that is asked for is one that the daemon gives."""
     async with standing(tmp_path) as stand:
         await stand.ask("POST", "/admin/sync")
-        await stand.parts.schedule.run_job("housekeeping")
+        store = stand.parts.store
+        store.audit_ok = (await store.read(audit.verify)).broken_at is None
         exposition = (await stand.ask("GET", "/metrics", {})).text
     given = set()
     for family in text_string_to_metric_families(exposition):
