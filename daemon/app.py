@@ -95,6 +95,7 @@ def assemble(
     if settings.seerr is not None:  # it alone tells what is requested
         policy, number = pending_policy(settings), worker.take_number
         passes = PendingService(services, store, service.arrs, policy, health, number)
+        passes.on_change = partial(feed.publish, "pending", {})
         service.passes = passes
         watch = PendingWatch(passes, settings.pending, settings.sync.quick, hints.on_import)
     notifications = Notifications(settings.notify, f"{settings.http.address}/status")

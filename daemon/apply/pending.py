@@ -90,6 +90,7 @@ class PendingService:
 
     Attributes:
         last: how the latest pass ended; None before the first.
+        on_change: called when something was written that people see.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class PendingService:
         self._turn = asyncio.Lock()
         self._seen: _Seen | None = None
         self.last: PassResult | None = None
+        self.on_change: Callable[[], None] = lambda: None
 
     async def run(self, trigger: Trigger, actor: Actor, within: int | None = None) -> PassResult:
         """Read, decide and write once.
@@ -141,6 +143,7 @@ class PendingService:
             known = seen.known
             plan = plan_pending(pipeline, known.rows, known.memory, self._policy, now)
             await self._store.write(pending.show, plan, known)
+            self.on_change()
             self._seen.known = known._replace(gauges={**known.gauges, **plan.gauges})
 
     async def _pass(self, one: _Pass) -> PassResult:
@@ -179,6 +182,7 @@ class PendingService:
         within = one.within is not None
         run = pending.PassRun(number, one.trigger, one.actor, result, within)
         number, done = await self._store.write(pending.apply, plan, known, run)
+        self.on_change()
         if number is not None:
             stats = RunStats(done)
             with bound_contextvars(run_id=number, trigger=one.trigger.value):

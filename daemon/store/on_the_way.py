@@ -82,7 +82,7 @@ def _found(
         f"requests.{name}" if name in there else f"NULL AS {name}" for name in (*_COLUMNS, *_GAUGES)
     ]
     rows = connection.execute(
-        f"SELECT {', '.join(names)}, followed FROM sync_pending JOIN requests"
+        f"SELECT {', '.join(names)}, followed FROM sync_pending CROSS JOIN requests"
         " ON requests.id = request_id AND requests.created_at = sync_pending.created_at"
         f" WHERE {term} ORDER BY {_ORDER} LIMIT ?",
         (*given, limit),

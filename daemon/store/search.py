@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sqlite3
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from daemon.reasons import Kind
@@ -19,11 +22,44 @@ _FEW: Final = 10
 _DIGITS: Final = 19
 
 
-class FoundTitle(NamedTuple):
-    """A row of the tracker.
+class Sort(StrEnum):
+    """Orders of a list of titles."""
+
+    NEWEST = "newest"
+    TITLE = "title"
+    YEAR = "year"
+
+
+_ORDER: Final = {
+    Sort.NEWEST: "requests.id DESC",
+    Sort.TITLE: "title COLLATE NOCASE, requests.id",
+    Sort.YEAR: "year DESC, requests.id DESC",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TitleFilter:
+    """Which rows; what is empty does not narrow.
 
     Attributes:
-        by: what of it was looked for, e.g. "title" or "TMDB id".
+        text: a part of the title, a year, or any id.
+        problems: only such that need somebody, or are missing.
+    """
+
+    text: str = ""
+    media_type: str = ""
+    state: str = ""
+    library: str = ""
+    problems: bool = False
+    sort: Sort = Sort.NEWEST
+
+
+class TitleRow(NamedTuple):
+    """A row of a list of titles.
+
+    Attributes:
+        by: what of it was looked for, e.g. `TMDB id`; "" where nothing was.
+        problem: somebody has to see to it, or it is missing.
     """
 
     id: int
@@ -31,18 +67,29 @@ class FoundTitle(NamedTuple):
     media_type: str
     state: str
     year: int | None
+    library: str | None
     by: str
+    problem: bool
 
 
-_COLUMNS: Final = ", ".join(FoundTitle._fields[:-1])
+_COLUMNS: Final = ", ".join(f"requests.{name}" for name in TitleRow._fields[:5])
 _IDS: Final = (
-    ("id = :number", "request number"),
+    ("requests.id = :number", "request number"),
     ("tmdb_id = :number", "TMDB id"),
     ("tvdb_id = :number", "TVDB id"),
     ("lower(imdb_id) = :text", "IMDb id"),
     ("lower(replace(jellyfin_id, '-', '')) = :hex", "Jellyfin id"),
+    ("jellyseerr_id = :number", "request number in Seerr"),
 )
 """Ids that may be looked for, the likeliest first."""
+
+_WITH_PROBLEMS: Final = (
+    "SELECT request_id FROM sync_absences"
+    " UNION SELECT row_id FROM sync_attention WHERE row_id NOT NULL"
+    f" UNION SELECT request_id FROM sync_decisions WHERE run_id = {history.LATEST}"
+    f" AND kind IN ('{Kind.CONFLICT}', '{Kind.SKIP}', '{Kind.DOUBLE}') AND request_id NOT NULL"
+)
+_NAME_AND_YEAR: Final = re.compile(r"(.+?)\s+\(?([0-9]{4})\)?")
 
 _LETTERS: Final = str.maketrans(
     {
@@ -67,27 +114,79 @@ def folded(text: object) -> str:
     return bare.translate(_LETTERS)
 
 
-def tracked(connection: sqlite3.Connection, text: str) -> list[FoundTitle]:
+def tracked(connection: sqlite3.Connection, text: str) -> list[TitleRow]:
     """The rows that a title or one of their ids means, the likeliest first."""
-    there = requests.columns(connection)
-    ids = [one for one in _IDS if "imdb_id" in there or "imdb_id" not in one[0]]
-    place = " ".join(f"WHEN {term} THEN {at}" for at, (term, _) in enumerate(ids))
+    return listed(connection, TitleFilter(text, sort=Sort.TITLE), 0, _MAX)
+
+
+def listed(
+    connection: sqlite3.Connection, wanted: TitleFilter, skip: int, limit: int
+) -> list[TitleRow]:
+    """Rows of the tracker, those that a text means most likely first."""
+    place, by, term, order = "0", [""], "1", _ORDER[wanted.sort]
+    if wanted.text:
+        means = [*_means(connection)]
+        whens = " ".join(f"WHEN {one} THEN {at}" for at, (one, _) in enumerate(means))
+        place, by = f"CASE {whens} END", [name for _, name in means]
+        term = f"({' OR '.join(one for one, _ in means)})"
+        order = f"place, folded(title) = :folded DESC, {order}"
+    narrowed = {
+        "requests.media_type = :kind": wanted.media_type,
+        "requests.state = :state": wanted.state,
+        "sync_titles.library = :library": wanted.library,
+        f"requests.id IN ({_WITH_PROBLEMS})": wanted.problems,
+    }
+    terms = " AND ".join([term, *(one for one, given in narrowed.items() if given)])
     rows = connection.execute(
-        f"SELECT {_COLUMNS}, CASE {place} ELSE {len(ids)} END AS place FROM requests"
-        f" WHERE {' OR '.join(term for term, _ in ids)} OR {_named(connection)}"
-        " ORDER BY place, folded(title) = :folded DESC, title LIMIT :most",
-        {**_wanted(text), "most": _MAX},
+        f"SELECT {_COLUMNS}, sync_titles.library, {place} AS place FROM requests"
+        " LEFT JOIN sync_titles ON sync_titles.request_id = requests.id"
+        f" WHERE {terms} ORDER BY {order} LIMIT :limit OFFSET :skip",
+        {
+            **(_wanted(wanted.text) if wanted.text else {}),
+            "kind": wanted.media_type,
+            "state": wanted.state,
+            "library": wanted.library,
+            "limit": limit,
+            "skip": skip,
+        },
+    ).fetchall()
+    troubled = _troubled(connection, [row[0] for row in rows])
+    return [TitleRow(*(*row, by[at], row[0] in troubled)) for *row, at in rows]
+
+
+def _troubled(connection: sqlite3.Connection, numbers: Sequence[int]) -> set[int]:
+    """Those of some rows that need somebody, or are missing."""
+    rows = connection.execute(
+        f"SELECT value FROM json_each(?) WHERE value IN ({_WITH_PROBLEMS})", (json.dumps(numbers),)
     )
-    by = [*(name for _, name in ids), "title"]
-    return [FoundTitle(*(*row, by[at])) for *row, at in rows]
+    return {number for (number,) in rows}
 
 
-def _named(connection: sqlite3.Connection) -> str:
+def libraries(connection: sqlite3.Connection) -> list[str]:
+    """The folders in which titles were seen."""
+    rows = connection.execute(
+        "SELECT DISTINCT library FROM sync_titles WHERE library NOT NULL ORDER BY library"
+    )
+    return [str(library) for (library,) in rows]
+
+
+def _means(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+    """What a text may mean, as a condition and in words; the likeliest first."""
+    there = requests.columns(connection)
+    for term, name in _IDS:
+        if "imdb_id" in there or "imdb_id" not in term:
+            yield term, name
+    yield f"year = :year AND {_named(connection, ':name')}", "title and year"
+    yield _named(connection), "title"
+    yield "year = :number", "year"
+
+
+def _named(connection: sqlite3.Connection, pattern: str = ":pattern") -> str:
     """The condition that a title holds the wanted text; plain letters need no function."""
     connection.create_function("folded", 1, folded, deterministic=True)
     return (
         "CASE WHEN length(title) = length(CAST(title AS BLOB)) THEN title ELSE folded(title) END"
-        " LIKE :pattern ESCAPE '\\'"
+        f" LIKE {pattern} ESCAPE '\\'"
     )
 
 
@@ -95,12 +194,15 @@ def _wanted(text: str) -> dict[str, Any]:
     """What is looked for, as each column has it."""
     number = int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else -1
     plain = folded(text) or text
+    named = _NAME_AND_YEAR.fullmatch(plain)
     return {
         "number": number,
         "text": text.lower(),
         "hex": text.replace("-", "").lower(),
         "folded": plain,
         "pattern": like(plain),
+        "name": like(named[1] if named else plain),
+        "year": int(named[2]) if named else -1,
     }
 
 

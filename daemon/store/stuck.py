@@ -12,9 +12,9 @@ from daemon.store.database import Transaction
 _FIELDS: Final = ", ".join(Attention._fields)
 _URGENCY: Final = {kind: at for at, kind in enumerate(ATTENTION_KINDS)}
 _STILL: Final = (
-    "row_id IS NULL OR row_id IN (SELECT requests.id FROM requests JOIN sync_pending"
-    " ON request_id = requests.id AND sync_pending.created_at = requests.created_at"
-    " WHERE state <> 'AVAILABLE')"
+    "row_id IS NULL OR EXISTS (SELECT 1 FROM sync_pending JOIN requests ON requests.id = request_id"
+    " AND requests.created_at = sync_pending.created_at"
+    " WHERE request_id = row_id AND state <> 'AVAILABLE')"
 )
 """Rows may have gone, or become available, since that pass."""
 

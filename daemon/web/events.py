@@ -24,7 +24,8 @@ async def events(call: PlainRequest) -> web.StreamResponse:
     """Progress as it happens, as server-sent events.
 
     First comes `snapshot`, which is what `GET /admin/sync` tells; or, after a Last-Event-ID whose
-    successors are all remembered, those. Then `started`, `progress` and `done`, each with its id,
+    successors are all remembered, those. Then `started`, `progress` and `done` of runs, and
+    `pending` where a title on its way has moved or come further, each with its id,
     and a comment where nothing happens for a while. A listener that does not keep up is dropped.
     """
     site, request = call.site, call.request

@@ -76,6 +76,7 @@ class Renderer:
             base=self.base,
             asset=self._asset,
             jellyfin=settings.jellyfin.public_url,
+            pending=settings.seerr is not None,
             radarr=settings.radarr and settings.radarr.public_url,
         )
         for state in view.STATES:

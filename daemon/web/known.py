@@ -56,13 +56,16 @@ class Id(NamedTuple):
     url: str | None = None
 
 
-def sources(facts: TitleFacts, seerr: str | None = None) -> list[Source]:
+def sources(facts: TitleFacts, jellyfin: str = "", seerr: str | None = None) -> list[Source]:
     """What the file knows of a title at each place, and what a service says while it is on its way.
 
     Args:
+        jellyfin: its address for people.
         seerr: the title's page there; None where there is none.
     """
     found = {one.name: one for one in _rows(facts)}
+    url = links.in_jellyfin(jellyfin, facts.tracked["jellyfin_id"])
+    found["Jellyfin"] = found["Jellyfin"]._replace(url=url)
     if seerr is not None:
         asked = facts.tracked.get("jellyseerr_id")
         found["Seerr"] = Source("Seerr", asked, "", "", None, seerr)

@@ -17,13 +17,14 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from daemon.domain import Outcome, Trigger
+from daemon.domain import MediaType, Outcome, RequestState, Trigger
 from daemon.reasons import Action
 from daemon.store.attention import Finding
 from daemon.store.audit import AuditEntry
 from daemon.store.history import Decision, Run
 from daemon.store.plans import Plan
 from daemon.store.rows import Timestamp
+from daemon.store.search import Sort
 from daemon.store.titles import TitleFacts
 from daemon.store.undo import Undone
 from daemon.triggers.queue import RunStatus
@@ -126,6 +127,18 @@ class TitleRef(RequestModel):
     """A row of the tracker, named in the address."""
 
     request_id: _Number
+
+
+class TitlesQuery(RequestModel):
+    """Which titles a list shows, and which page of it."""
+
+    q: Annotated[str, Field(max_length=200)] = ""
+    kind: Annotated[MediaType | None, Field(strict=False)] = None
+    state: Annotated[RequestState | None, Field(strict=False)] = None
+    library: Annotated[str, Field(max_length=4096)] = ""
+    problems: _Flag = False
+    sort: Annotated[Sort, Field(strict=False)] = Sort.NEWEST
+    page: Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(_whole)] = 1
 
 
 class InstanceRef(RequestModel):

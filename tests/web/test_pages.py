@@ -125,6 +125,7 @@ async def test_a_plain_user_sees_the_verdict_counts_and_titles_only(
         )
         assert re.findall("<button[^>]*>([^<]*)", answer.text) in (
             ["Log out"],
+            ["Log out", "Find"],
             ["Log out", "Search"],
         )
 
@@ -794,12 +795,44 @@ async def test_a_title_explains_itself(stand: Stand, alice: Person, bob: Person)
 async def test_titles_are_found(stand: Stand, alice: Person) -> None:
     """By a piece of the title, or a number."""
     await synced(stand)
-    assert "Metropolis 1927 film available" in words(await alice.get("/status/titles?q=polis"))
+    assert "Metropolis 1927 film" in words(await alice.get("/status/titles?q=polis"))
     assert "The Show" in words(await alice.get("/status/titles?q=2"))
-    assert "has “ zz ” in it. Reset" in words(await alice.get("/status/titles?q=zz"))
-    assert "Search, to see why" in words(await alice.get("/status/titles"))
+    assert "No tracked title fits “ zz ”. Reset" in words(await alice.get("/status/titles?q=zz"))
+    assert "1927 by its title and year film" in words(
+        await alice.get("/status/titles?q=metro+1927")
+    )
     for query, by in (("19", "TMDB id"), (METROPOLIS.jellyfin_id, "Jellyfin id")):
         assert f"by its {by}" in words(await alice.get(f"/status/titles?q={query}"))
+
+
+async def test_titles_are_a_list_that_is_filtered_sorted_and_paged(
+    stand: Stand, alice: Person, bob: Person
+) -> None:
+    """Without a search, too; folders and problems are for administrators."""
+    await synced(stand)
+
+    async def shown(query: str, person: Person = alice) -> list[str]:
+        text = (await person.get(f"/status/titles?{query}")).text
+        return re.findall('/titles/[0-9]+"><bdi class="title">([^<]+)<', text)
+
+    assert await shown("sort=title") == ["Metropolis", "The Show"]
+    assert await shown("") == ["The Show", "Metropolis"]
+    assert await shown("kind=MOVIE") == ["Metropolis"]
+    assert await shown("state=FAILED") == []
+    assert await shown("library=/media/movies") == ["Metropolis"]
+    assert await shown("library=/media/movies", bob) == ["The Show", "Metropolis"]
+    assert await shown("problems=true") == []
+    change(stand.file, "UPDATE requests SET id = id + 1000")
+    copied = "INSERT INTO requests (id, title, media_type, state, created_at, updated_at,"
+    copied += " state_changed_at) SELECT value, 'Film ' || value, 'MOVIE', 'APPROVED', '', '', ''"
+    change(stand.file, f"{copied} FROM json_each('{json.dumps([*range(1, 61)])}')")
+    first = await alice.get("/status/titles")
+    [more] = re.findall('rel="next" href="([^"]+)"', first.text)
+    second = await alice.get(f"/status/titles{more}")
+    assert "Film 1<" in second.text
+    assert "Film 1<" not in first.text
+    assert 'rel="prev"' in second.text
+    assert (await alice.get("/status/titles?sort=odd")).status == 400
 
 
 async def test_a_title_that_is_not_tracked_is_explained(

@@ -11,6 +11,7 @@ from daemon.web.frame import PageRequest, Renderer
 from daemon.web.login import Login
 from daemon.web.pages.attention import AttentionPages
 from daemon.web.pages.audit import AuditPages
+from daemon.web.pages.pending import PendingPages
 from daemon.web.pages.runs import RunPages
 from daemon.web.pages.status import StatusPages
 from daemon.web.pages.titles import TitlePages
@@ -41,7 +42,7 @@ def add(
 
     router = application.router
     status = StatusPages(site, frame, router)
-    for group in (RunPages, TitlePages, AttentionPages, AuditPages):
+    for group in (RunPages, TitlePages, PendingPages, AttentionPages, AuditPages):
         group(site, frame, router)
     login = Login(site, frame, sessions, failures, device_of(site.parts))
     get, post, base = router.add_get, router.add_post, frame.base

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from daemon.domain import Scope, Trigger
 from daemon.snapshot import LibraryFolder
-from daemon.store import attention, glance
+from daemon.store import attention, glance, on_the_way
 from daemon.store.glance import Dashboard
 from daemon.triggers.schedule import PAUSABLE, JobRun
 from daemon.web import hooks, view
@@ -20,6 +20,7 @@ from daemon.web.pages.base import Pages
 from daemon.web.problems import Problem
 
 _FEW: Final = 3
+_WAY: Final = 5
 _PLANNED: Final = 300
 _SOON: Final = 2.0
 
@@ -61,6 +62,7 @@ class StatusPages(Pages):
             verdict=view.verdict(facts),
             current_run=view.current_run(facts),
             glance=seen,
+            way=await parts.store.read(on_the_way.listed, _WAY + 1),
             sources=self._sources(seen) if visit.admin else [],
             needs=[one for one in view.grouped(found, _FEW) if one.kind != "held"],
             jobs=[*view.jobs(seen, schedule.jobs, self._due, sync)],

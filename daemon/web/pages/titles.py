@@ -8,17 +8,18 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from daemon.domain import RequestState
 from daemon.errors import ServiceError
 from daemon.report import links, words
 from daemon.report.explain import linked, of_untracked, sentences
 from daemon.store import glance, search, titles
 from daemon.store.glance import Wanted
-from daemon.store.search import Untracked
+from daemon.store.search import Sort, TitleFilter, Untracked
 from daemon.store.titles import TitleFacts
 from daemon.web import known
 from daemon.web.actions import look
 from daemon.web.frame import PageRequest
-from daemon.web.models import RunRef, TitleRef
+from daemon.web.models import RunRef, TitleRef, TitlesQuery
 from daemon.web.pages.base import Pages, read
 from daemon.web.problems import Problem
 
@@ -27,6 +28,7 @@ _PICTURE: Final = {
     "Content-Security-Policy": "default-src 'none'; sandbox",  # an SVG may hold a script
 }
 _NO_PICTURE: Final = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 3"/>'
+_ROWS: Final = 50
 _SOON: Final = 8.0
 _RECHECKED: Final = "rechecked"
 _TITLE: Final = "/status/titles/{request_id}"
@@ -42,15 +44,39 @@ class TitlePages(Pages):
         self._post(f"{_TITLE}/recheck", self._recheck)
 
     async def _titles(self, visit: PageRequest) -> web.StreamResponse:
-        text = visit.request.query.get("q", "").strip()[:200]
-        store = self._parts.store
-        found = await store.read(search.tracked, text) if text else []
-        others = await store.read(search.untracked, text) if text else []
-        told = [(one, [*of_untracked(_seen_by(visit, one))]) for one in others]
-        return self._page(visit, "titles.html", text=text, found=found, untracked=told)
+        filled = {name: value for name, value in visit.request.query.items() if value}
+        query = read(TitlesQuery, filled, 400)
+        wanted = TitleFilter(
+            query.q.strip(),
+            query.kind or "",
+            query.state or "",
+            query.library if visit.admin else "",
+            problems=query.problems and visit.admin,
+            sort=query.sort,
+        )
+        store, skip = self._parts.store, (query.page - 1) * _ROWS
+        found = await store.read(search.listed, wanted, skip, _ROWS + 1)
+        alone = wanted == TitleFilter(wanted.text) and wanted.text and query.page == 1
+        others = await store.read(search.untracked, wanted.text) if alone else []
+        given = query.model_dump(mode="json", exclude_defaults=True, exclude={"page"})
+        return self._page(
+            visit,
+            "titles.html",
+            text=wanted.text,
+            wanted=wanted,
+            given=given,
+            found=found[:_ROWS],
+            page=query.page,
+            more=len(found) > _ROWS,
+            states=[*RequestState],
+            sorts=[*Sort],
+            libraries=await store.read(search.libraries) if visit.admin else [],
+            untracked=[(one, [*of_untracked(_seen_by(visit, one))]) for one in others],
+        )
 
     async def _title(self, visit: PageRequest) -> web.StreamResponse:
         facts, settings = await self._facts(visit), self._parts.settings
+        jellyfin = settings.jellyfin.public_url
         public = settings.seerr.public_url if settings.seerr else None
         seerr = links.in_seerr(public, facts.tracked)
         return self._page(
@@ -58,8 +84,8 @@ class TitlePages(Pages):
             "title.html",
             facts=facts,
             because=[*sentences(facts, self._parts.service.removal)],
-            sources=known.sources(linked(facts, settings.instances), seerr),
-            ids=[*known.ids(facts, settings.jellyfin.public_url)],
+            sources=known.sources(linked(facts, settings.instances), jellyfin, seerr),
+            ids=[*known.ids(facts, jellyfin)],
             **await self._looked(visit),
         )
 

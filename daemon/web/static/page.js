@@ -88,7 +88,7 @@ function connect() {
   stream = new EventSource(events);
   stream.onopen = () => { live = true; lost(false); };
   stream.onerror = () => { live = false; lost(true); };
-  for (const kind of ["snapshot", "started", "done"]) stream.addEventListener(kind, renew);
+  for (const kind of ["snapshot", "started", "done", "pending"]) stream.addEventListener(kind, renew);
   stream.addEventListener("done", () => { if (find("note")) find("note").hidden = true; });
   stream.addEventListener("progress", (event) => progress(JSON.parse(event.data)));
 }
@@ -123,6 +123,9 @@ const KEYS = {
   "/": ["search", () => document.querySelector("[data-search]") || document.querySelector('nav a[href$="/titles"]')],
   r: ["to Sync now", () => find("sync-now")],
   d: ["to Preview, the dry run", () => find("dry-run")],
+  "g s": ["go to the status", () => document.querySelector('nav a[href$="/status"]')],
+  "g t": ["go to the titles", () => document.querySelector('nav a[href$="/titles"]')],
+  "g a": ["go to what needs attention", () => document.querySelector('nav a[href$="/attention"]')],
   "g r": ["go to the runs", () => document.querySelector('nav a[href$="/runs"]')],
 };
 let before = "";

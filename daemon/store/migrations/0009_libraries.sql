@@ -1,0 +1,1 @@
+CREATE INDEX sync_titles_library ON sync_titles (library);
