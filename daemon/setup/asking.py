@@ -109,9 +109,8 @@ class Asking:
             yield given, ""
         if section == "jellyfin":
             return
-        if finding.is_here(url):
-            for key, file in finding.keys(kind(section)):
-                yield key, f"; its key stands in {file}"
+        for key, file in finding.keys(kind(section), url):
+            yield key, f"; its key stands in {file}"
         while True:
             text = f"{label(section)}'s API key, from its Settings, General"
             yield self._questions.ask((section, "api_key"), text, secret=True), ""

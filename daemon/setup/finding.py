@@ -20,13 +20,16 @@ _DATA: Final = re.compile(r"[-/]data=(.+)")
 _LONGEST: Final = 1024 * 1024
 
 
-def keys(name: str, root: Path = Path("/")) -> Iterator[tuple[str, Path]]:
+def keys(name: str, url: str, root: Path = Path("/")) -> Iterator[tuple[str, Path]]:
     """The keys of programs on this machine, each with its file, as far as that may be read.
 
     Args:
         name: of the program, e.g. "radarr".
+        url: where it is meant to be; no key of this machine's goes to another one.
         root: where to look.
     """
+    if not is_here(url):
+        return
     for file in dict.fromkeys((*_usual(name, root), *_of_processes(name, root))):
         with suppress(OSError, ValueError, LookupError, TypeError):
             if file.is_file() and file.stat().st_size <= _LONGEST:
@@ -62,7 +65,7 @@ def _of_processes(name: str, root: Path) -> Iterator[Path]:
 
 
 def is_here(url: str) -> bool:
-    """Whether an address is this machine's own: only to such a key that was found is sent."""
+    """Whether an address is this machine's own."""
     parts = urlsplit(url)
     try:
         found = socket.getaddrinfo(parts.hostname, 0, type=socket.SOCK_DGRAM)

@@ -96,6 +96,21 @@ async def test_a_new_key_is_the_newest_of_our_name() -> None:
         assert await JellyfinConnect(client).key() is None
 
 
+async def test_of_several_keys_of_our_name_the_newest_counts() -> None:
+    """In whatever order they are listed; others' are none of ours."""
+    [key] = recorded("setup", "exchanges")["keys"]["body"]["Items"]
+    listed = [
+        ("c", "Other", "2027"),
+        ("b", "Library Sync", "2026-11"),
+        ("a", "Library Sync", "2025"),
+    ]
+    names = ("AccessToken", "AppName", "DateCreated")
+    items = [{**key, **dict(zip(names, one, strict=True))} for one in listed]
+    answer = reply(200, json.dumps({"Items": items}).encode())
+    async with Upstream([answer]) as server, http(server.url) as client:
+        assert await JellyfinConnect(client).key() == "b"
+
+
 async def test_the_plugin_is_known_by_its_id() -> None:
     """With dashes or without; a server without it has none of its status."""
     dashed = json.dumps([{"Id": "71552A5A-5C5C-4350-A2AE-EBE451A30173", "Status": "Restart"}])

@@ -11,6 +11,8 @@ from daemon.setup import services
 from daemon.setup.finding import is_here, keys, own_address
 from tests.setup.support import ADMIN, free_port, newcomer
 
+HERE = "http://127.0.0.1:7878"
+
 
 def program(root: Path, number: int, command: str, key: str) -> None:
     """A running program in a container, as the kernel shows it."""
@@ -27,7 +29,8 @@ def test_a_running_program_shows_where_its_key_is(tmp_path: Path) -> None:
     program(tmp_path, 11, "/app/sonarr/bin/Sonarr -data=/config", "bb22")
     program(tmp_path, 12, "/usr/bin/python3 radarr -data=/config", "cc33")
     file = tmp_path / "proc/10/root/config/config.xml"
-    assert [*keys("radarr", tmp_path)] == [("aa11", file)]
+    assert [*keys("radarr", HERE, tmp_path)] == [("aa11", file)]
+    assert [*keys("radarr", "http://192.0.2.1:7878", tmp_path)] == [], "it would leave the machine"
 
 
 def test_a_program_that_is_not_running(tmp_path: Path) -> None:
@@ -38,8 +41,8 @@ def test_a_program_that_is_not_running(tmp_path: Path) -> None:
     fifo = tmp_path / "var/lib/radarr/config.xml"
     fifo.parent.mkdir(parents=True)
     os.mkfifo(fifo)
-    assert [*keys("sonarr", tmp_path)] == [("dd44", usual)]
-    assert [*keys("radarr", tmp_path)] == []
+    assert [*keys("sonarr", HERE, tmp_path)] == [("dd44", usual)]
+    assert [*keys("radarr", HERE, tmp_path)] == []
 
 
 def test_seerr_keeps_its_key_with_many_others(tmp_path: Path) -> None:
@@ -49,7 +52,7 @@ def test_seerr_keeps_its_key_with_many_others(tmp_path: Path) -> None:
     file.write_text('{"jellyfin": {"apiKey": "no"}, "main": {"apiKey": "ee55=="}}')
     (tmp_path / "var/lib/seerr").mkdir(parents=True)
     (tmp_path / "var/lib/seerr/settings.json").write_text("[]")
-    assert [*keys("seerr", tmp_path)] == [("ee55==", file)]
+    assert [*keys("seerr", HERE, tmp_path)] == [("ee55==", file)]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +66,7 @@ def test_seerr_keeps_its_key_with_many_others(tmp_path: Path) -> None:
     ],
 )
 def test_which_addresses_are_this_machines(url: str, here: bool) -> None:
-    """To no other one a key that was found here is sent."""
+    """By name or number."""
     assert is_here(url) is here
 
 
