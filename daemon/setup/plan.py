@@ -12,10 +12,12 @@ from typing import Any, Final, Literal, NamedTuple
 from daemon.services.connect import APP, Document
 
 SWITCHES: Final = (
-    *("onDownload", "onUpgrade", "onImportComplete", "onRename"),
-    *("onMovieAdded", "onSeriesAdd"),
+    *("onGrab", "onDownload", "onUpgrade", "onImportComplete", "onRename"),
+    *("onMovieAdded", "onMovieDelete", "onMovieFileDelete", "onMovieFileDeleteForUpgrade"),
+    *("onSeriesAdd", "onSeriesDelete", "onEpisodeFileDelete", "onEpisodeFileDeleteForUpgrade"),
+    "onManualInteractionRequired",
 )
-"""Of what we are told; an application has those that it knows."""
+"""Of what webhooks are read for; an application has those that it knows."""
 
 USER: Final = "library-sync"
 HEADER: Final = "X-Library-Sync-Secret"

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from daemon.setup.plan import destination, notification, starred, webhooks, without_destination
+from daemon.services import webhooks as webhooks_read
+from daemon.setup.plan import (
+    SWITCHES,
+    destination,
+    notification,
+    starred,
+    webhooks,
+    without_destination,
+)
 from tests.setup.support import field_of
 from tests.upstream import recorded
 
@@ -27,25 +35,34 @@ def template(name: str = "radarr") -> dict[str, Any]:
     return dict(found)
 
 
+OURS = {"onGrab", "onDownload", "onUpgrade", "onRename", "onManualInteractionRequired"}
+MOVIES = {"onMovieAdded", "onMovieDelete", "onMovieFileDelete", "onMovieFileDeleteForUpgrade"}
+SERIES = {"onSeriesAdd", "onSeriesDelete", "onEpisodeFileDelete", "onEpisodeFileDeleteForUpgrade"}
+
+
 @pytest.mark.parametrize(
     ("application", "switches"),
-    [
-        ("radarr", {"onDownload", "onUpgrade", "onRename", "onMovieAdded"}),
-        ("sonarr", {"onDownload", "onUpgrade", "onImportComplete", "onRename", "onSeriesAdd"}),
-    ],
+    [("radarr", OURS | MOVIES), ("sonarr", OURS | SERIES | {"onImportComplete"})],
 )
 def test_a_webhook_that_is_not_there_is_added(application: str, switches: set[str]) -> None:
     """From the template, with the switches that the application has; others' are not ours."""
     entries = said(f"{application}_notifications")
     change = notification(entries, template(application), URL, "", "s3cret")
-    assert change.verb == "add"
-    assert {name for name, value in change.document.items() if value is True} & {
-        name for name in change.document if name.startswith("on")
-    } == switches
-    assert change.document["name"] == "Library Sync"
-    assert "presets" not in change.document
-    values = {name: field_of(dict(change.document), name) for name in ("url", "method", "password")}
+    document = dict(change.document)
+    on = {name for name, value in document.items() if name.startswith("on") and value}
+    assert (change.verb, on) == ("add", switches)
+    assert document["name"] == "Library Sync"
+    assert "presets" not in document
+    values = {name: field_of(document, name) for name in ("url", "method", "password")}
     assert values == {"url": URL, "method": 1, "password": "s3cret"}
+
+
+def test_every_webhook_that_is_read_is_switched_on() -> None:
+    """An import is sent under three switches, and a file that is replaced under a second one."""
+    named = {f"on{kind}" for kind in webhooks_read._COMING | webhooks_read._MOVING}
+    assert named <= {*SWITCHES}
+    others = {"onUpgrade", "onImportComplete"} | {f"{name}ForUpgrade" for name in named}
+    assert {*SWITCHES} <= named | others
 
 
 def test_one_that_is_there_as_it_is_saved_differs_in_nothing() -> None:
