@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import pty
+import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,40 +82,74 @@ async def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
         assert me.services.calls("jellyfin") == []
 
 
-async def test_a_password_is_not_echoed(tmp_path: Path) -> None:
-    """At a real terminal; what is typed there shows, but for what is secret."""
-    async with newcomer(tmp_path) as me:
-        me.config.write_text(json.dumps({**me.services.sections(), "http": me.answers["http"]}))
-        document = json.loads(me.config.read_text())
-        del document["jellyfin"]["api_key"]
-        me.config.write_text(json.dumps(document))
-        ours, theirs = pty.openpty()
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "daemon", "--config", str(me.config), "setup"),
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            cwd=tmp_path,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        )
-        os.close(theirs)
-        seen = b""
-        for question, typed in (
-            (b"(database)", ""),
-            (b"(jellyfin.user)", ADMIN["user"]),
-            (b"(jellyfin.password)", ADMIN["password"]),
-        ):
-            while question not in seen:
-                seen += await asyncio.to_thread(os.read, ours, 4096)
-            await asyncio.sleep(0.1)  # until what is typed is not echoed any more
-            os.write(ours, f"{typed}\n".encode())
-        while b"Next: " not in seen:
-            seen += await asyncio.to_thread(os.read, ours, 4096)
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+@dataclass
+class Terminal:
+    """A process at a real terminal."""
+
+    process: asyncio.subprocess.Process
+    end: int
+    seen: bytes = b""
+
+    async def shows(self, text: bytes) -> None:
+        """Wait until it shows something new."""
+        while text not in self.seen:
+            self.seen += await asyncio.to_thread(os.read, self.end, 4096)
+        await asyncio.sleep(0.1)  # until what is typed is not echoed any more
+
+    def type(self, text: str) -> None:
+        """Type something."""
+        os.write(self.end, text.encode())
+
+
+@contextlib.asynccontextmanager
+async def terminal(me: Newcomer) -> AsyncIterator[Terminal]:
+    """The command, given at a terminal; what is shown there is all that it says."""
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "daemon", "--config", str(me.config), "setup"),
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=me.folder,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown = Terminal(process, ours)
+    try:
+        yield shown
+    finally:
         os.close(ours)
-        me.said += seen.decode().splitlines()
-    assert b"admin-password" not in seen
+        me.said += shown.seen.decode().splitlines()
+
+
+async def test_a_password_is_not_echoed(tmp_path: Path) -> None:
+    """What is typed there shows, but for what is secret."""
+    async with newcomer(tmp_path) as me:
+        sections = {**me.services.sections(), "http": me.answers["http"]}
+        sections["jellyfin"] = {"url": me.services.jellyfin_url}
+        me.config.write_text(json.dumps(sections))
+        async with terminal(me) as shown:
+            await shown.shows(b"(database)")
+            shown.type("\n")
+            await shown.shows(b"(jellyfin.user)")
+            shown.type(f"{ADMIN['user']}\n")
+            await shown.shows(b"(jellyfin.password)")
+            shown.type(f"{ADMIN['password']}\n")
+            await shown.shows(b"Next: ")
+            assert await asyncio.wait_for(shown.process.wait(), 10) == 0
+    assert b"(jellyfin.user): admin" in shown.seen
+
+
+async def test_ctrl_c_at_a_question(tmp_path: Path) -> None:
+    """It ends at once, and without a trace of the program."""
+    async with newcomer(tmp_path) as me:
+        me.config.write_text(json.dumps({"jellyfin": {"url": "http://127.0.0.1:1"}}))
+        async with terminal(me) as shown:
+            await shown.shows(b"(jellyfin.url)")
+            shown.process.send_signal(signal.SIGINT)
+            assert await asyncio.wait_for(shown.process.wait(), 10) == 130
+    assert b"Traceback" not in shown.seen
 
 
 async def test_no_secret_is_in_the_log(tmp_path: Path, command: Command) -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from daemon.errors import SettingsError
-from daemon.settings import Key
+from daemon.settings import Key, load
 from daemon.setup.files import Place, edited
 from tests.hosts import STRANGER
 
@@ -41,6 +41,20 @@ def test_values_are_set_and_all_else_stays(text: str) -> None:
     assert edited(after, VALUES) == after
     comments = [line for line in text.splitlines() if "#" in line]
     assert all(one.partition("#")[2] in after for one in comments)
+
+
+def test_the_installed_file_is_edited_as_well(tmp_path: Path) -> None:
+    """All that it explains stays, and the daemon takes it."""
+    shipped = (Path(__file__).parents[2] / "config.yaml").read_text("utf-8")
+    more: dict[Key, str] = {("radarr", "url"): "http://r", ("http", "host"): "0.0.0.0"}  # noqa: S104
+    text = edited(shipped, {**VALUES, **more})
+    assert text is not None
+    comments = [line.partition("#")[2] for line in shipped.splitlines() if "#" in line]
+    assert [one for one in comments if one not in text] == []
+    (tmp_path / "config.yaml").write_text(text)
+    keys = {f"LIBRARY_SYNC__{name}__API_KEY": "k" for name in ("JELLYFIN", "RADARR")}
+    settings = load(tmp_path / "config.yaml", keys)
+    assert (settings.jellyfin.url, settings.http.host) == ("http://a:1", "0.0.0.0")  # noqa: S104
 
 
 @pytest.mark.parametrize("value", ["a b", "it's", "8765", "x: y", "#x", "é", "off", "C:"])
