@@ -72,7 +72,7 @@ async def open_pending(settings: Settings) -> AsyncIterator[PendingService]:
         StoreError: the file cannot be used.
     """
     if settings.seerr is None:
-        raise SettingsError("seerr is not configured, and it alone tells what is requested")
+        raise SettingsError("seerr is not configured, and requests come from Seerr only")
     async with open_store(settings.database) as store, open_services(settings) as services:
         policy, health = pending_policy(settings), Health(services.meters)
         yield PendingService(services, store, ArrCache(services), policy, health)

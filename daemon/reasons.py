@@ -51,15 +51,15 @@ class Count(_Worded):
     ADDED = "added", "added"
     FILLED = "filled", "filled in"
     REFRESHED = "refreshed", "refreshed"
-    RELINKED = "relinked", "linked anew"
-    PROMOTED = "promoted", "requested, and available now"
+    RELINKED = "relinked", "relinked"
+    PROMOTED = "promoted", "now available"
     REMOVED = "removed", "removed"
     MERGED = "merged", "merged into another row of the same title"
-    HELD = "held", "held until an admin approves"
+    HELD = "held", "on hold until an admin approves"
     WATCHED = "watched", "missing, waiting for more evidence"
-    AWAITED = "awaited", "requested, so added"
-    MOVED = "moved", "further on their way"
-    WITHDRAWN = "withdrawn", "withdrawn, as their request is gone"
+    AWAITED = "awaited", "added because requested"
+    MOVED = "moved", "moved on"
+    WITHDRAWN = "withdrawn", "withdrawn because the request is gone"
     CONFLICTS = "conflicts", "in conflict"
     WITHOUT_IDS = "without_ids", "added without any provider id"
     SKIPPED = "skipped", "left as they are"
@@ -69,21 +69,31 @@ UPDATED = (Count.FILLED, Count.REFRESHED, Count.RELINKED)
 """What is one number where there is no room for each."""
 
 
-class Group(_Worded):
-    """A tab on the page of a run, in their order; the words are those of an empty one."""
+class Group(StrEnum):
+    """A tab on the page of a run, in order: its code, its label, and the text when it is empty."""
 
-    ADDED = "added", "Nothing was added."
-    CHANGED = "changed", "Nothing was changed."
-    AVAILABLE = "available", "No requested title became available."
-    GONE = "gone", "Nothing was removed."
-    MERGED = "merged", "No row was merged into another one."
-    HELD = "held", "Nothing was held."
-    RESTORED = "restored", "Nothing was taken back of this run."
-    LINKED = "linked", "No link was replaced."
-    UNMATCHED = "unmatched", "Every title was matched."
-    DOUBLES = "doubles", "No title has more than one row of Library Sync's."
-    SKIPPED = "skipped", "No title was left out."
-    ERROR = "error", "Nothing went wrong."
+    label: str
+    words: str
+
+    def __new__(cls, code: str, label: str, words: str) -> Self:
+        """A member whose value is its code."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.label, member.words = label, words
+        return member
+
+    ADDED = "added", "added", "Nothing was added."
+    CHANGED = "changed", "changed", "Nothing was changed."
+    AVAILABLE = "available", "now available", "No requested title became available."
+    GONE = "gone", "removed", "Nothing was removed."
+    MERGED = "merged", "merged", "No rows were merged."
+    HELD = "held", "on hold", "Nothing is on hold."
+    RESTORED = "restored", "undone", "Nothing in this run was undone."
+    LINKED = "linked", "relinked", "No link was replaced."
+    UNMATCHED = "unmatched", "without clear ids", "Every title was matched."
+    DOUBLES = "doubles", "duplicate rows", "No title has more than one row added by Library Sync."
+    SKIPPED = "skipped", "left out", "No title was left out."
+    ERROR = "error", "errors", "Nothing went wrong."
 
 
 class FindingKind(_Worded):
@@ -91,23 +101,23 @@ class FindingKind(_Worded):
 
     HELD = "held", "held"
     SERVER = "server", "another server"
-    PROBLEM = "problem", "went wrong"
+    PROBLEM = "problem", "problems"
     BLOCKED = "blocked", "blocked on its way"
     STUCK = "stuck", "stuck on its way"
-    LEAVING = "leaving", "waiting to be gone"
-    IDENTIFIED = "identified", "another title by now"
+    LEAVING = "leaving", "missing, not yet removed"
+    IDENTIFIED = "identified", "now another title"
     CONFLICT = "conflict", "sources disagree"
     DOUBLE = "double", "tracked twice"
     UNLINK_HELD = "unlink_held", "ids kept for now"
     LEFT_OUT = "left_out", "deleted in the dashboard"
     NEVER_SEEN = "never_seen", "never seen"
     NOT_UNDERSTOOD = "not_understood", "not understood"
-    UNKNOWN = "unknown", "not told whether it is there"
+    UNKNOWN = "unknown", "availability unknown"
     NOTHING_TO_PLAY = "nothing_to_play", "nothing to play"
-    WAITING = "waiting", "not told whether all is there"
+    WAITING = "waiting", "completeness unknown"
     INCOMPLETE = "incomplete", "incomplete"
-    BEING_READ = "being_read", "unmatched"
-    WITHOUT_IDS = "without_ids", "missing ids"
+    BEING_READ = "being_read", "without ids yet"
+    WITHOUT_IDS = "without_ids", "without ids"
     DUPLICATES = "duplicates", "duplicates"
     OTHER = "other", "other"
 
@@ -176,29 +186,25 @@ class Reason(StrEnum):
     )
     ADD_WITHOUT_IDS = Meaning(
         "available_without_ids",
-        "in the library and not tracked, so added; no provider knows it",
+        "in the library and not tracked, so added; without any provider id",
         kind=Kind.ADD,
         counts=(Count.ADDED, Count.WITHOUT_IDS),
         groups=(Group.ADDED, Group.UNMATCHED),
         audit="titles.added",
     )
-    PROMOTE = _update(
-        "promote", "requested, and available now", Count.PROMOTED, Group.AVAILABLE, "changed state"
-    )
+    PROMOTE = _update("promote", "now available", Count.PROMOTED, Group.AVAILABLE, "changed state")
     RELINK = _update(
         "relink",
-        "linked anew, as an id was proven wrong",
+        "relinked because an id was proven wrong",
         Count.RELINKED,
         Group.LINKED,
         "replaced link",
     )
-    REFRESH = _update(
-        "refresh", "brought up to date with newer texts", Count.REFRESHED, Group.CHANGED
-    )
+    REFRESH = _update("refresh", "texts updated", Count.REFRESHED, Group.CHANGED)
     FILL = _update("fill", "missing values filled in", Count.FILLED, Group.CHANGED)
     REMOVE = Meaning(
         "gone_from_the_library",
-        "gone from the library, so removed",
+        "missing from the library, so removed",
         kind=Kind.REMOVE,
         counts=(Count.REMOVED,),
         groups=(Group.GONE,),
@@ -233,7 +239,7 @@ class Reason(StrEnum):
     )
     WITHDRAW = Meaning(
         "request_gone",
-        "its request is gone, so withdrawn",
+        "withdrawn because the request is gone",
         kind=Kind.REMOVE,
         counts=(Count.WITHDRAWN,),
         groups=(Group.GONE,),
@@ -242,7 +248,7 @@ class Reason(StrEnum):
     )
     GIVE_WAY = Meaning(
         "on_its_way_twice",
-        "on its way as another row, so removed",
+        "removed because another row is on its way",
         kind=Kind.REMOVE,
         counts=(Count.MERGED,),
         groups=(Group.MERGED,),
@@ -253,7 +259,7 @@ class Reason(StrEnum):
         "its item in Jellyfin was another title by then",
         FindingKind.IDENTIFIED,
         "its item in Jellyfin is another title by now",
-        "correct the item in Jellyfin, or confirm that the row is this title by now",
+        "correct the item in Jellyfin, or confirm that the row is now this title",
         Action.CONFIRM,
         kind=Kind.CONFLICT,
         counts=(Count.CONFLICTS,),
@@ -292,9 +298,9 @@ class Reason(StrEnum):
     )
     UNLINK_HELD = Meaning(
         "unlink_held",
-        "id of Radarr or Sonarr gone with many others, kept for now",
+        "Radarr or Sonarr id gone together with many others, kept for now",
         FindingKind.UNLINK_HELD,
-        "its id of Radarr or Sonarr would be taken away, with many others",
+        "its Radarr or Sonarr id would be unlinked, with many others",
         "nothing if that list comes back; else have the id taken away",
         Action.UNLINK,
     )
@@ -316,14 +322,14 @@ class Reason(StrEnum):
     )
     NOT_UNDERSTOOD = Meaning(
         "row_not_understood",
-        "tracked in a way that is not understood, so left alone",
+        "row not understood, so left alone",
         FindingKind.NOT_UNDERSTOOD,
         "the tracker's row has a state, type or id that is not known",
         "upgrade library-sync, or correct the row",
     )
     AVAILABILITY_UNKNOWN = Meaning(
         "availability_unknown",
-        "not told whether there is anything to play",
+        "unknown whether there is anything to play",
         FindingKind.UNKNOWN,
         "whether there is anything to play of it could not be told",
         "nothing, it is looked at again; if it stays, see to the problems here, and Jellyfin's log",
@@ -339,7 +345,7 @@ class Reason(StrEnum):
     )
     EARLIER_STATE = Meaning(
         "tracked_in_an_earlier_state",
-        "requested, not told whether all of that is there",
+        "requested, unknown whether it is complete",
         FindingKind.WAITING,
         "it was requested, and whether all of that is there could not be told",
         "nothing, it is looked at again; if it stays, see to what the brackets name",
@@ -354,7 +360,7 @@ class Reason(StrEnum):
     )
     SCAN_IN_PROGRESS = Meaning(
         "still_read_by_jellyfin",
-        "still being read by Jellyfin",
+        "still being scanned by Jellyfin",
         FindingKind.BEING_READ,
         "Jellyfin has no ids for it yet",
         "nothing, it is looked at again; if it stays, identify it in Jellyfin",
@@ -363,8 +369,8 @@ class Reason(StrEnum):
     )
     ALREADY_RIGHT = Meaning("already_right", "already right")
     DUPLICATE = Meaning("duplicate", "further copies of a title")
-    ADDED_CONCURRENTLY = Meaning("tracked_meanwhile", "tracked by somebody else meanwhile")
-    HELD = Meaning("held", "held until an admin approves", counts=(Count.HELD,))
+    ADDED_CONCURRENTLY = Meaning("tracked_meanwhile", "added by somebody else in the meantime")
+    HELD = Meaning("held", "on hold until an admin approves", counts=(Count.HELD,))
     WATCHED = Meaning("watched", "missing, waiting for more evidence", counts=(Count.WATCHED,))
     NOT_IN_LIBRARY = Meaning("not_in_the_library", "requested, not in the library yet")
 

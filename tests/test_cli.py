@@ -207,7 +207,7 @@ async def test_a_pass_needs_no_daemon(
         moved = await shell("sync", "--pending")
         assert moved.code == 0
         assert moved.out.splitlines()[0].startswith("In sync: 1 titles on their way, ")
-        assert "         1  further on their way" in moved.out.splitlines()
+        assert "         1  moved on" in moved.out.splitlines()
         again = await shell("sync", "--pending", "--json")
         assert (again.code, json.loads(again.out)["run_id"]) == (0, None)
         listed = (await shell("runs")).out.splitlines()[1:]
@@ -413,7 +413,7 @@ async def test_a_held_plan_is_shown_with_its_run(shell: Shell, services: Pretend
     services.world.radarr_knows(Movie.named("Other", 2000, {"Tmdb": "9000"}))
     held = await shell("sync")
     assert held.code == 4
-    assert "held until an admin approves" in held.out
+    assert "on hold until an admin approves" in held.out
     said = (await shell("runs", "2")).out.splitlines()
     at = said.index("Held (open):")
     assert said[at + 1].split() == ["kind", "media_type", "title", "request_id", "why"]

@@ -142,7 +142,7 @@ _HELD: Final = {
         "approve or discard plan {}; if a disk is away, bring it back instead",
     ),
     HeldKind.UNLINK: (
-        "its id of Radarr or Sonarr would be taken away",
+        "its Radarr or Sonarr id would be unlinked",
         "approve or discard plan {}; if that list is to come back, let it come back first",
     ),
 }

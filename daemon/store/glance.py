@@ -143,7 +143,8 @@ class RunView(NamedTuple):
         rows: the wanted ones of the group; `more` is where the rest of them begins.
         plan: the plan that it held, without its titles; None if it held none.
         kept: whether the decisions are not forgotten yet.
-        undoable: titles that can be taken back, by action; those that were already are not in it.
+        undoable: how many titles can still be undone, by action.
+        cancelled_by: who cancelled the run; None if nobody did.
     """
 
     run: Run
@@ -154,6 +155,7 @@ class RunView(NamedTuple):
     plan: PlanSummary | None
     kept: bool
     undoable: dict[str, int]
+    cancelled_by: str | None
 
 
 def glance(connection: sqlite3.Connection) -> Dashboard:
@@ -217,7 +219,16 @@ def view(connection: sqlite3.Connection, run_id: int, wanted: Wanted) -> RunView
     rows = read(connection, run, replace(wanted, group=group, limit=wanted.limit + 1))
     shown = page(rows, wanted.limit, lambda one: one.seq)
     kept, undoable = history.keeps(connection, run_id), _undoable(connection, run_id)
-    return RunView(run, counts, group, *shown, plan, kept, undoable)
+    cancelled_by = _cancelled_by(connection, run_id)
+    return RunView(run, counts, group, *shown, plan, kept, undoable, cancelled_by)
+
+
+def _cancelled_by(connection: sqlite3.Connection, run_id: int) -> str | None:
+    row = connection.execute(
+        "SELECT actor_name FROM sync_audit WHERE target = ? AND action = 'run.cancelled'",
+        (f"run {run_id}",),
+    ).fetchone()
+    return row[0] if row else None
 
 
 def _counts(connection: sqlite3.Connection, run: Run) -> dict[Group, int]:

@@ -78,7 +78,7 @@ async def _close(call: ApiRequest[RunRef, RequestModel], state: PlanState) -> No
     age = parts.settings.removal.hold_for
     event = call.event(f"plan.{state.value}", f"plan {number}", number)
     if not await parts.store.write(plans.settle, number, state, event, age):
-        raise Problem(409, f"the plan of run {number} does not wait any more")
+        raise Problem(409, f"the plan of run {number} is no longer open")
 
 
 class Done(NamedTuple):
@@ -112,9 +112,9 @@ async def settled(call: ApiRequest[Any, Any], verb: str, kind: str, target: str)
     """
     finding = await _finding(call, verb, kind, target)
     if finding is None or verb not in _VERBS:
-        raise Problem(409, "This is not found any more. Nothing was done.")
+        raise Problem(409, "This finding no longer exists. Nothing was done.")
     if verb not in _ALWAYS and verb != finding.action:
-        raise Problem(409, "This cannot be done about it. Nothing was done.")
+        raise Problem(409, "This action does not apply here. Nothing was done.")
     return await _VERBS[verb](call, finding)
 
 
@@ -182,7 +182,7 @@ async def _confirm(call: ApiRequest[Any, Any], finding: Finding) -> Done:
 
 async def _track_again(call: ApiRequest[Any, Any], finding: Finding) -> Done:
     if (log := await call.site.parts.store.read(search.deletion, finding)) is None:
-        raise Problem(409, "The tracker has no such deletion in its log. Nothing was done.")
+        raise Problem(409, "The tracker's log has no such deletion. Nothing was done.")
     reason = f"{finding.title}: {finding.what}"
     event = call.event("tracking.resumed", finding.target, reason=reason)
     await _keep(call, "track_again", str(log), event)

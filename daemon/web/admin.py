@@ -50,7 +50,7 @@ async def sync(call: ApiRequest[models.SyncQuery, models.SyncBody]) -> web.Strea
 
 async def _passed(call: ApiRequest[models.SyncQuery, models.SyncBody]) -> web.StreamResponse:
     if (watch := call.site.parts.pending) is None:
-        raise Problem(409, "seerr is not configured, and it alone tells what is requested")
+        raise Problem(409, "seerr is not configured, and requests come from Seerr only")
     done = await watch.look(Trigger.ADMIN, call.actor)
     await call.record("sync.asked", "titles on their way", done.run_id)
     return reply(done.as_dict())
@@ -156,7 +156,7 @@ async def cancel(call: ApiRequest[models.RunRef, models.RequestModel]) -> web.St
         raise _unknown(number)
     document = ticket and ticket.status
     if not parts.worker.cancel(number):
-        raise Problem(409, f"run {number} is neither going nor waiting")
+        raise Problem(409, f"run {number} is neither running nor queued")
     await call.record("run.cancelled", f"run {number}", number)
     return reply(document, 202)
 

@@ -245,7 +245,7 @@ class AdminAuth:
 def refuse_other_sites(request: web.Request) -> None:
     """A page of another site cannot make a browser speak for its user."""
     if request.headers.get("Sec-Fetch-Site", "").lower() in _OTHER_SITES:
-        raise Problem(403, "pages of other sites may not ask for this")
+        raise Problem(403, "cross-site requests are not allowed")
 
 
 def _proof(request: web.Request) -> tuple[str, str]:

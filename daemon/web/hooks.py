@@ -39,7 +39,7 @@ async def further_arr(call: ApiRequest[InstanceRef, RequestModel]) -> web.Stream
     senders = {settings.http.base_path + one.hook: one.label for one in settings.instances}
     if path not in senders:
         known = ", ".join(senders) or "none"
-        raise Problem(404, f"no instance of this name is configured; there are {known}")
+        raise Problem(404, f"no instance of this name is configured; configured are {known}")
     return _moved(call, senders[path])
 
 

@@ -126,7 +126,7 @@ class Login:
         form = await self._frame.form(request) or {}
         name, password = form.get("user", ""), form.get("password", "")
         if not name or max(len(name), len(password)) > _LONGEST:
-            raise Problem(400, "Type your name and your password of Jellyfin.")
+            raise Problem(400, "Enter your Jellyfin name and password.")
         async with self._asking:
             self._limit(request, Credential.PASSWORD)
             bearer = await self._accounts.log_in(name, password, self._device)

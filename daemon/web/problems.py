@@ -123,12 +123,12 @@ def _problem(error: Exception) -> Problem:
         case Problem():
             return error
         case web.HTTPRequestEntityTooLarge():
-            return Problem(413, "the body is larger than any that is meant for here", close=True)
+            return Problem(413, "the body is too large", close=True)
         case web.HTTPException():
             allow = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
             return Problem(error.status, _REASONS.get(error.status, error.reason), headers=allow)
         case web.RequestPayloadError():
-            return Problem(400, "the body is not sent as its headers say", close=True)
+            return Problem(400, "the body does not match its headers", close=True)
         case StoreError():
             return unavailable(str(error))
         case ServiceError():

@@ -227,7 +227,7 @@ def _query(model: type[_Model], request: web.Request) -> _Model:
     given = dict(request.match_info)
     for name, value in request.query.items():
         if name in given:
-            raise Problem(400, f"{name[:64]} is given twice")
+            raise Problem(400, f"{name[:64]} is given more than once")
         given[name] = value
     try:
         return model.model_validate(given)

@@ -39,46 +39,46 @@ ICON_OF: Final = {
 KINDS: Final = {
     "full": "full sync",
     "library": "sync of one library",
-    "hinted": "look at single titles",
+    "hinted": "check of single titles",
 }
 _TRIGGERS: Final = {
     "start": "the daemon's start",
     "interval": "the schedule",
-    "quick": "the quick look",
-    "retry": "another try",
+    "quick": "the quick check",
+    "retry": "a retry",
     "webhook": "a webhook",
     "cli": "the command line",
 }
 _NOTES: Final = {
-    "asked": "Run {} begins now.",
-    "queued": "A run is going. Run {} begins after it, and sees what is so then.",
-    "cancelled": "Run {} is being stopped. What it has written stays.",
-    "approved": "Approved. A full sync looks once more, and does what still is to be done.",
-    "discarded": "Discarded. Nothing was changed, and these titles stay as they are.",
-    "paused": "Paused, until it is resumed or the daemon restarts.",
-    "resumed": "Resumed. It comes again when it is due.",
-    "ignored": "Ignored, until its reason changes. It is kept under “ignored”.",
-    "restored": "It counts again.",
-    "rechecked": "Run {} looks at this title.",
-    "merging": "Run {} makes one row of them, if they are still one title.",
-    "confirmed": "Confirmed. Run {} goes by that.",
-    "removing": "Run {} looks once more, and removes it if it is still missing.",
-    "unlinking": "Run {} looks once more, and takes the id away if it is still gone.",
-    "tracking": "Run {} adds it again, if it is still in the library.",
-    "already": "That was sent already. Nothing was done twice.",
+    "asked": "Run {} is starting.",
+    "queued": "Another run is in progress. Run {} is queued and starts after it.",
+    "cancelled": "Cancelling run {}. What it has already written stays.",
+    "approved": "Approved. A full sync checks once more and does what still applies.",
+    "discarded": "Discarded. Nothing was changed; these titles stay as they are.",
+    "paused": "Paused until it is resumed or the daemon restarts.",
+    "resumed": "Resumed. It runs when it is next due.",
+    "ignored": "Ignored until its reason changes. It is listed under “ignored”.",
+    "restored": "No longer ignored.",
+    "rechecked": "Run {} is rechecking this title.",
+    "merging": "Run {} merges them into one row if they are still one title.",
+    "confirmed": "Confirmed. Run {} applies it.",
+    "removing": "Run {} checks once more and removes it if it is still missing.",
+    "unlinking": "Run {} checks once more and removes the id if it is still gone.",
+    "tracking": "Run {} adds it again if it is still in the library.",
+    "already": "This form was already sent. Nothing was done twice.",
 }
 _RULES: Final = {
-    "complete": ("The library was read to its end", "{value}", "{limit}"),
-    "idle": ("Jellyfin was not at work on its library", "{value}", "{limit}"),
-    "titles": ("Jellyfin lists titles", "{value}", "at least {limit}"),
+    "complete": ("The library was read completely", "{value}", "{limit}"),
+    "idle": ("Jellyfin was not scanning", "{value}", "{limit}"),
+    "titles": ("Titles that Jellyfin lists", "{value}", "at least {limit}"),
     "unusable": ("Records that may be any title", "{value}", "at most {limit}"),
-    "trusted": ("The server is the known one, and its key sees everything", "{value}", "{limit}"),
+    "trusted": ("The server is the known one and its key sees everything", "{value}", "{limit}"),
     "mode": ("Removal mode", "{value}", "{limit}"),
     "evidence": ("Missing from {about}", "{value} of {limit} titles", "all of them"),
     "listed": ("{about} is listed by Jellyfin", "{value}", "{limit}"),
     "share": ("Missing in {about}", "{value}", "at most {limit}"),
-    "total": ("Missing of all titles", "{value}", "at most {limit}"),
-    "week": ("Removed in seven days, with those of this run", "{value}", "at most {limit}"),
+    "total": ("Missing, of all titles", "{value}", "at most {limit}"),
+    "week": ("Removed in seven days, including this run", "{value}", "at most {limit}"),
 }
 """The rules of the removal guard: what each is about, what was found, and what lets titles go."""
 _DOUBTS: Final = frozenset({"listed", "share", "total", "week", "unusable", "trusted"})
@@ -140,8 +140,7 @@ def verdict(facts: Facts) -> Verdict:
 def _verdict(facts: Facts) -> Verdict:
     plan, full = facts.glance.plan, facts.glance.full
     if plan is not None:
-        words = f"Held: {would(plan)}. Nothing was."
-        return Verdict("held", words, " · ".join(plan.reasons[:2]))
+        return Verdict("held", on_hold(plan), " · ".join(plan.reasons[:2]))
     if facts.running is not None:
         return Verdict("running", f"Running: {KINDS[facts.running.scope.kind]}")
     if full is None:
@@ -151,6 +150,13 @@ def _verdict(facts: Facts) -> Verdict:
     return _degraded(facts, full) or _missing(full) or Verdict("ok", f"In sync: {_titles(full)}")
 
 
+def on_hold(plan: PlanSummary) -> str:
+    """What a held plan keeps waiting, in one line."""
+    kinds = ((plan.removals, "removal"), (plan.unlinks, "unlinked id"))
+    parts = " and ".join(count(number, noun) for number, noun in kinds if number)
+    return f"{parts} on hold; nothing was {'removed' if plan.removals else 'unlinked'}"
+
+
 def would(plan: PlanSummary) -> str:
     """What a held plan would do, in numbers."""
     removals, unlinks = plan.removals, plan.unlinks
@@ -158,8 +164,8 @@ def would(plan: PlanSummary) -> str:
         return f"{count(removals, 'title')} would be removed"
     links = f"{count(unlinks, 'id')} of Radarr or Sonarr"
     if not removals:
-        return f"{links} would be taken away"
-    return f"{count(removals, 'title')} would be removed, and {links} taken away"
+        return f"{links} would be unlinked"
+    return f"{count(removals, 'title')} would be removed, and {links} unlinked"
 
 
 def _missing(full: Run) -> Verdict | None:
@@ -181,7 +187,7 @@ def _degraded(facts: Facts, full: Run) -> Verdict | None:
         verb = "is" if len(away) == 1 else "are"
         return Verdict("partial", f"Degraded: {names} {verb} away", _first(o.problem for o in away))
     if full.outcome == "interrupted":
-        return Verdict("partial", "The last sync was interrupted", "The next one does the rest.")
+        return Verdict("partial", "The last sync was interrupted", "The next one will do the rest.")
     checked = moment(facts.glance.checked)
     if checked is not None and facts.now - checked > 2 * facts.every:
         late = span((facts.now - checked).total_seconds())
@@ -312,7 +318,7 @@ class Ended(NamedTuple):
 
 
 class JobView(NamedTuple):
-    """What is done by itself: how it went the last times, and when it comes next.
+    """Scheduled jobs: how it went the last times, and when it comes next.
 
     Attributes:
         plan: when it comes, in words.
@@ -339,9 +345,9 @@ def jobs(
     """Each job, as it stands."""
     plans = {
         "full": ("Full sync", _every(sync.every)),
-        "quick": ("Quick look", _every(sync.quick)),
-        "webhook": ("Webhooks", "when one comes"),
-        "housekeeping": ("Housekeeping", "every night, and at the start"),
+        "quick": ("Quick check", _every(sync.quick)),
+        "webhook": ("Webhooks", "on arrival"),
+        "housekeeping": ("Housekeeping", "nightly and at startup"),
     }
     for name, (title, plan) in plans.items():
         job = schedule.get(name)
@@ -456,11 +462,11 @@ def guarded(run: Run) -> Guarded | None:
 
 def _guarded(result: Mapping[str, Any], rules: Mapping[str, Mapping[str, Any]]) -> str:
     if result["kind"] != "full":
-        return "Only a part was looked at, which cannot show that any title is gone."
+        return "Only part of the library was read, so nothing could be judged missing."
     if not rules:
-        return "The run ended before it could show what is missing. Nothing was removed."
+        return "The run ended before it could tell what is missing. Nothing was removed."
     if "evidence" not in rules:
-        return "What is missing could not be judged, so that nothing could be removed."
+        return "It could not be determined what is missing, so nothing could be removed."
     if not (missing := rules["evidence"]["limit"]):
         return "Nothing was missing."
     parts = [f"{result[name]:,} {name}" for name in ("removed", "held", "watched") if result[name]]

@@ -133,7 +133,7 @@ async def test_a_held_plan_is_reviewed_approved_and_undone(
         await alice.sync()
         site.world.library_offline("Movies")
         await alice.sync()
-        await alice.sees("Held: 31 titles would be removed. Nothing was.")
+        await alice.sees("31 removals on hold; nothing was removed")
         await alice.shot("held-dark")
         await alice.page.get_by_role("link", name="Review").click()
         await alice.sees("31 titles held")
@@ -148,9 +148,9 @@ async def test_a_held_plan_is_reviewed_approved_and_undone(
         assert rows(site.file, TITLES) == [(9,)]
         await alice.go("/status/runs/3")
         await alice.page.get_by_role("link", name="Undo this run").click()
-        await alice.sees("31 removed titles will be as before")
+        await alice.sees("31 removed titles will be restored")
         await alice.page.get_by_role("button", name="Undo run 3").click()
-        await alice.sees("31 titles of 31 taken back")
+        await alice.sees("31 titles of 31 undone")
         assert rows(site.file, TITLES) == [(40,)]
         await alice.page.go_back()
         await alice.page.reload()
@@ -298,7 +298,7 @@ async def test_titles_that_would_break_a_page(browser: Browser, tmp_path: Path) 
         await alice.sync()
         site.world.library_offline("Movies")
         await alice.sync()
-        await alice.sees("Held: 5 titles")
+        await alice.sees("5 removals on hold")
         paths = ["/status", "/status/runs/1", "/status/runs/2", "/status/attention"]
         paths += [f"/status/titles/{number}" for number in range(1, 6)]
         for path in (*paths, "/status/titles?q=t", "/status/audit", "/status/runs"):

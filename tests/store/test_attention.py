@@ -172,5 +172,5 @@ async def test_what_is_held_says_what_would_become_of_it(store: Store) -> None:
     ]
     assert [one.what for one in told[:2]] == [
         "it would be removed: its disk is away",
-        "its id of Radarr or Sonarr would be taken away: 29 of 30",
+        "its Radarr or Sonarr id would be unlinked: 29 of 30",
     ]

@@ -24,6 +24,6 @@ async def test_the_demo_tells_its_story(tmp_path: Path) -> None:
     )
     said, complaints = await process.communicate()
     assert (process.returncode, complaints) == (0, b"")
-    told = ["In sync:", "Held:", "linked anew", "removed", "brings Detour back"]
+    told = ["In sync:", "Held:", "relinked", "removed", "brings Detour back"]
     assert [words for words in told if words not in said.decode()] == []
     assert rows(kept, "SELECT COUNT(*) FROM requests") == [(42,)]

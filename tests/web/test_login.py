@@ -168,7 +168,7 @@ async def test_a_half_filled_form_asks_nobody(
 ) -> None:
     """Neither does one that is far too long."""
     answer = await person.post("/login", await person.token("/login"), **fields)
-    assert (answer.status, "Type your name" in words(answer)) == (400, True)
+    assert (answer.status, "Enter your Jellyfin name" in words(answer)) == (400, True)
     assert [call.path for call in stand.services.calls("jellyfin")] == []
 
 

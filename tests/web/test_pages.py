@@ -136,7 +136,7 @@ async def test_a_plain_user_sees_the_verdict_counts_and_titles_only(
 async def test_before_the_first_run_there_is_something_to_do(alice: Person) -> None:
     """The empty state says what, and that it changes nothing."""
     said = words(await alice.get())
-    for text in ("Never synced", "that changes nothing", "No run yet", "No open issues"):
+    for text in ("Never synced", "nothing is changed", "No run yet", "No open issues"):
         assert text in said
 
 
@@ -148,14 +148,14 @@ async def test_the_status_tells_how_things_stand(stand: Stand, alice: Person) ->
     expected = (
         "In sync: 2 titles",
         "Full sync every 6 h ok just now",
-        "Quick look every 5 min not since the start",
-        "Webhooks when one comes never",
+        "Quick check every 5 min not since startup",
+        "Webhooks on arrival never",
         "+2 ~0 \N{MINUS SIGN}0",
         "in 6 h Pause the full sync",
         "Run 1, ok, 2 added",
         "Jellyfin 10.11.11 Answers",
         "2 titles in the last sync",
-        "None since the start",
+        "None since startup",
         "Metropolis film",
     )
     assert [text for text in expected if text not in said] == []
@@ -183,7 +183,7 @@ async def test_a_disk_that_radarr_cannot_reach_is_said(stand: Stand, alice: Pers
     await synced(stand)
     answer = words(await alice.get())
     assert "Radarr 6.0.3.10276" in answer
-    assert "It cannot reach /media/movies; see whether that disk is there." in answer
+    assert "It cannot reach /media/movies; check whether that disk is mounted." in answer
 
 
 async def test_folders_that_cannot_be_asked_for_are_no_gap(stand: Stand, alice: Person) -> None:
@@ -288,16 +288,16 @@ async def test_a_quick_look_says_what_it_came_to(stand: Stand, alice: Person) ->
         assert led(sent) == (303, "/status?said=looked")
         return words(await alice.get("/status?said=looked"))
 
-    assert "Quick look: nothing to compare with until a full sync" in await look()
+    assert "Quick check: nothing to compare with until a full sync" in await look()
     await synced(stand)
-    assert "Quick look: nothing has changed." in await look()
+    assert "Quick check: nothing has changed." in await look()
     stand.services.world.remove(METROPOLIS.jellyfin_id)
-    assert "Quick look: a full sync is needed: run 2." in await look()
+    assert "Quick check: a full sync is needed: run 2." in await look()
     await until(lambda: not stand.parts.worker.running)
     stand.services.fault("jellyfin", Fault(status=404, times=None))
     said = await look()
-    assert "Quick look: Jellyfin at http" in said
-    assert "Quick look every 5 min failed just now Jellyfin at http" in said
+    assert "Quick check: Jellyfin at http" in said
+    assert "Quick check every 5 min failed just now Jellyfin at http" in said
     assert len(await stand.audited("quick.asked")) == 4
 
 
@@ -394,11 +394,11 @@ async def test_a_run_that_goes_is_shown_and_can_be_cancelled(stand: Stand, alice
     assert led(behind) == (303, "/status?said=queued&run=2")
     answer = await alice.get()
     for text in (
-        *("Running: full sync", "by admin", "Run 2 waits", "asking the services"),
+        *("Running: full sync", "by admin", "Run 2 is queued", "asking the services"),
         "Jellyfin waiting, 1 call so far",
     ):
         assert text in words(answer)
-    assert "has not begun" in words(await alice.get("/status/runs/2"))
+    assert "has not started" in words(await alice.get("/status/runs/2"))
     for number in (2, 1):
         cancelled = await alice.post(f"/status/runs/{number}/cancel", await alice.token())
         assert led(cancelled) == (303, f"/status?said=cancelled&run={number}")
@@ -426,7 +426,7 @@ async def test_a_preview_that_failed_says_nothing_of_titles(stand: Stand, alice:
     stand.services.fault("jellyfin", Fault(status=401, times=None))
     await alice.send("/status", "/status/sync", what="dry")
     said = words(await alice.get("/status/preview"))
-    assert "could not be read, so nothing can be said" in said
+    assert "could not be read, so there is nothing to preview" in said
     assert ("a sync would do" in said, "Nothing would change" in said) == (False, False)
 
 
@@ -434,7 +434,7 @@ async def test_an_address_that_is_nearly_right_is_helped(alice: Person) -> None:
     """One slash more leads on, and a filter that fits nothing is named."""
     assert led(await alice.get("/status/")) == (303, "/status")
     answer = await alice.get("/status/audit?run_id=abc")
-    assert (answer.status, "what is given as run_id fits none" in words(answer)) == (400, True)
+    assert (answer.status, "run_id is not valid" in words(answer)) == (400, True)
 
 
 async def test_a_way_to_sync_that_there_is_not_begins_nothing(stand: Stand, alice: Person) -> None:
@@ -460,7 +460,7 @@ async def test_a_plan_is_approved_behind_one_page_that_says_what_will_go(
     stale = await alice.get(path)
     assert (stale.status, "was approved by admin" in words(stale)) == (409, True)
     again = await alice.post(path, await alice.token())
-    assert (again.status, "does not wait any more" in words(again)) == (409, True)
+    assert (again.status, "is no longer open" in words(again)) == (409, True)
     assert len(await stand.audited("plan.approved")) == 1
 
 
@@ -478,9 +478,9 @@ async def test_a_run_is_undone_title_by_title(stand: Stand, alice: Person) -> No
     """The page says how many; afterwards which, and there is nothing left to undo."""
     number = await removed(stand)
     path = f"/status/runs/{number}/undo"
-    assert "1 removed title will be as before" in words(await alice.get(path))
+    assert "1 removed title will be restored" in words(await alice.get(path))
     done = await alice.post(path, await alice.token(path))
-    assert (done.status, "1 title of 1 taken back" in words(done)) == (200, True)
+    assert (done.status, "1 title of 1 undone" in words(done)) == (200, True)
     assert rows(stand.file, TITLES) == [("Metropolis",), ("The Show",)]
     nothing = await alice.get(path)
     assert (nothing.status, "nothing to undo" in words(nothing)) == (409, True)
@@ -616,7 +616,7 @@ async def test_runs_are_narrowed_by_result_trigger_and_day(
         assert [str(run["id"]) for run in document["runs"]] == found
     query = "outcome=failed&trigger=cli&since=2026-11-01&until=2026-11-02"
     said = words(await bob.get(f"/status/runs?{query}"))
-    expected = "No run fits: ended failed, begun by the command line, from 2026-11-01, "
+    expected = "No matching run: ended failed, started by the command line, from 2026-11-01, "
     expected += "to 2026-11-02. Reset"
     assert (expected in said, "JSON" in said) == (True, False)
 
@@ -653,7 +653,7 @@ async def test_a_run_reports_on_its_removal_guard(stand: Stand, alice: Person, b
     await synced(stand)
     first = words(await alice.get("/status/runs/1"))
     assert "Removal guard Nothing was missing." in first
-    assert "The library was read to its end yes yes passes" in first
+    assert "The library was read completely yes yes passes" in first
     assert "Removal mode guarded guarded passes" in first
     stand.services.world.remove(METROPOLIS.jellyfin_id)
     await synced(stand)
@@ -673,10 +673,10 @@ async def test_a_run_says_why_nothing_could_be_judged(stand: Stand, alice: Perso
     stand.services.fault("jellyfin", Fault("/System/Info/Public", status=500, times=None))
     await synced(stand)
     for number, text in (
-        (1, "could not be judged, so that nothing could be removed."),
-        (1, "not at work on its library no yes holds Jellyfin was at work on its library"),
-        (2, "Only a part was looked at, which cannot show that any title is gone."),
-        (3, "The run ended before it could show what is missing."),
+        (1, "It could not be determined what is missing"),
+        (1, "not scanning no yes holds Jellyfin was at work on its library"),
+        (2, "Only part of the library was read, so nothing could be judged missing."),
+        (3, "The run ended before it could tell what is missing."),
     ):
         assert text in words(await alice.get(f"/status/runs/{number}"))
 
@@ -732,8 +732,8 @@ async def test_what_was_taken_back_of_a_run_is_in_it(stand: Stand, alice: Person
     path = f"/status/runs/{number}"
     await alice.post(f"{path}/undo", await alice.token(f"{path}/undo"))
     said = words(await alice.get(f"{path}?show=restored"))
-    assert "restored 1" in said
-    assert re.search("Metropolis film taken back .{1,20} by admin", said)
+    assert "undone 1" in said
+    assert re.search("Metropolis film undone .{1,20} by admin", said)
 
 
 async def ended(stand: Stand, result: dict[str, Any]) -> None:
@@ -747,7 +747,7 @@ async def test_a_run_can_be_searched(stand: Stand, alice: Person) -> None:
     await synced(stand)
     found = words(await alice.get("/status/runs/1?show=added&q=METRO"))
     assert ("Metropolis" in found, "The Show" in found) == (True, False)
-    assert "Nothing under added has “ zz ” in it. Reset" in words(
+    assert "Nothing under added matches “ zz ”. Reset" in words(
         await alice.get("/status/runs/1?q=zz")
     )
 
@@ -777,7 +777,7 @@ async def test_a_run_links_to_itself_as_json(stand: Stand, alice: Person) -> Non
     """The API takes the login of the page; what is held is in it, too."""
     number = await held(stand)
     page = (await alice.get(f"/status/runs/{number}")).text
-    [link] = re.findall('href="([^"]*)">The same as JSON<', page)
+    [link] = re.findall('href="([^"]*)">View as JSON<', page)
     document = json.loads((await alice.get(link)).text)
     assert document["id"] == number
     assert [one["title"] for one in document["plan"]["titles"]] == ["Metropolis"]
@@ -797,7 +797,7 @@ async def test_titles_are_found(stand: Stand, alice: Person) -> None:
     await synced(stand)
     assert "Metropolis 1927 film" in words(await alice.get("/status/titles?q=polis"))
     assert "The Show" in words(await alice.get("/status/titles?q=2"))
-    assert "No tracked title fits “ zz ”. Reset" in words(await alice.get("/status/titles?q=zz"))
+    assert "No title matches “ zz ”. Reset" in words(await alice.get("/status/titles?q=zz"))
     assert "1927 by its title and year film" in words(
         await alice.get("/status/titles?q=metro+1927")
     )
@@ -858,7 +858,7 @@ async def test_the_audit_is_read_in_pages_and_narrowed(stand: Stand, alice: Pers
         assert text in said
     narrowed = words(await alice.get("/status/audit?action=session.opened"))
     assert ("session.opened" in narrowed, "titles.added" in narrowed) == (True, False)
-    assert "No event fits. Reset" in words(await alice.get("/status/audit?target=request+99"))
+    assert "No matching event. Reset" in words(await alice.get("/status/audit?target=request+99"))
     paged = await alice.get("/status/audit?limit=2")
     [more] = re.findall('href="(/status/audit[?][^"]*before[^"]*)"', paged.text)
     assert "session.opened" in words(await alice.get(more.replace("&amp;", "&")))

@@ -167,7 +167,7 @@ async def test_a_body_over_64_kib_is_413(stand: Stand) -> None:
     ):
         status, head, body = await raw(stand, sent)
         assert (status, "application/problem+json" in head) == (413, True)
-        assert "larger" in body
+        assert "too large" in body
 
 
 async def test_a_half_sent_body_is_408(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ async def test_a_merge_is_shown_with_its_run(stand: Stand, alice: Person) -> Non
     assert "merged 2" in said
     assert "merged into another row of the same title" in said
     assert "tracked more than once" in words(await alice.get("/status/runs/2?show=doubles"))
-    assert "2 merged rows will be as before" in words(await alice.get("/status/runs/3/undo"))
+    assert "2 merged rows will be restored" in words(await alice.get("/status/runs/3/undo"))
     assert "2 merged" in words(await alice.get("/status/runs"))
 
 
@@ -191,7 +191,7 @@ async def test_a_deletion_that_cannot_be_found_is_not_overruled(stand: Stand) ->
 
 
 async def unlinked(stand: Stand) -> int:
-    """Radarr was set up anew; the run that holds what would be taken away."""
+    """Radarr was set up anew; the run that holds what would be unlinked."""
     for film in FILMS:
         stand.services.world.add_movie(film)
         stand.services.world.radarr_knows(film)
@@ -212,14 +212,12 @@ async def test_a_plan_tells_what_it_would_take_away(stand: Stand, alice: Person)
     assert {one["kind"] for one in plan["titles"]} == {"unlink"}
     assert await found(stand, "unlink_held") == []
     whats = {one["what"].partition(":")[0] for one in await found(stand, "held")}
-    assert whats == {"its id of Radarr or Sonarr would be taken away"}
+    assert whats == {"its Radarr or Sonarr id would be unlinked"}
     said = words(await alice.get(f"/status/runs/{number}?show=held"))
-    assert "12 ids of Radarr or Sonarr would be taken away." in said
-    assert "Held: 12 ids of Radarr or Sonarr would be taken away. Nothing was." in words(
-        await alice.get()
-    )
+    assert "12 ids of Radarr or Sonarr would be unlinked." in said
+    assert "12 unlinked ids on hold; nothing was unlinked" in words(await alice.get())
     asked = words(await alice.get(f"/status/runs/{number}/approve"))
-    assert "12 ids of Radarr or Sonarr will be taken away" in asked
+    assert "12 ids of Radarr or Sonarr will be unlinked" in asked
     assert ("will be removed" in asked, "Approve 12 changes" in asked) == (False, True)
 
 
@@ -251,7 +249,7 @@ async def test_the_buttons_of_the_page_do_the_same(stand: Stand, alice: Person) 
     assert re.findall('value="(merge[^"]*)"', text) == ["merge double request 1"]
     path = "/status/attention"
     sent = await alice.post(path, await alice.token(path), do="merge double request 1")
-    assert "Run 3 makes one row of them" in words(await alice.get(sent.headers["Location"]))
+    assert "Run 3 merges them into one row" in words(await alice.get(sent.headers["Location"]))
     await idle(stand)
     assert rows(stand.file, "SELECT id FROM requests WHERE media_type = 'MOVIE'") == [(1,)]
     [event] = await stand.audited("merge.approved")
@@ -264,9 +262,9 @@ async def test_what_cannot_be_done_is_refused(stand: Stand) -> None:
     finding = await doubled(stand)
     for do in ("remove", "confirm", "track_again", "unlink"):
         answer = await settle(stand, finding, do)
-        assert (answer.status, "cannot be done" in answer.detail) == (409, True)
+        assert (answer.status, "does not apply here" in answer.detail) == (409, True)
     unknown = await settle(stand, {**finding, "target": "request 9"})
-    assert (unknown.status, "not found any more" in unknown.detail) == (409, True)
+    assert (unknown.status, "no longer exists" in unknown.detail) == (409, True)
     assert (await settle(stand, finding, "burn")).status == 400
     assert len(rows(stand.file, "SELECT 1 FROM sync_runs")) == 2
 

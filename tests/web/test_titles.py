@@ -60,8 +60,8 @@ async def test_what_is_ignored_counts_nowhere_until_it_is_restored(
 ) -> None:
     """Not on the pages, not in the API; both steps are in the audit, with who and from where."""
     await without_ids(stand)
-    assert "missing ids" in words(await alice.get())
-    assert "Ignored, until its reason changes" in await does(alice, "ignore without_ids request 1")
+    assert "without ids" in words(await alice.get())
+    assert "Ignored until its reason changes" in await does(alice, "ignore without_ids request 1")
     assert (await counted(stand), await counted(stand, "?ignored=true")) == ([], ["without_ids"])
     assert "No open issues" in words(await alice.get())
     said = words(await alice.get(ATTENTION))
@@ -122,7 +122,7 @@ async def test_a_recheck_is_a_look_at_that_title_alone(stand: Stand, alice: Pers
     """The run is named, asked for in the admin's name, and audited."""
     await without_ids(stand)
     before = listings(stand)
-    assert "Run 2 looks at this title" in await does(alice, "recheck without_ids request 1")
+    assert "Run 2 is rechecking this title" in await does(alice, "recheck without_ids request 1")
     await until(lambda: stand.parts.worker.last and stand.parts.worker.last.run_id == 2)
     assert listings(stand) == before
     assert await counted(stand) == []
@@ -250,7 +250,7 @@ async def test_a_recheck_says_why_nothing_is_there(stand: Stand, alice: Person) 
     stand.services.world.movies[METROPOLIS.jellyfin_id] = film
     dashed = str(UUID(METROPOLIS.jellyfin_id)).upper()
     change(stand.file, "UPDATE requests SET jellyfin_id = ? WHERE id = 1", dashed)
-    assert "1 not told whether there is anything to play" in await rechecked(alice, 1)
+    assert "1 unknown whether there is anything to play" in await rechecked(alice, 1)
     change(stand.file, "UPDATE requests SET jellyfin_id = ? WHERE id = 2", "f" * 32)
     assert "Jellyfin has nothing under this id." in await rechecked(alice, 2)
     change(stand.file, "UPDATE requests SET jellyfin_id = NULL WHERE id = 2")
@@ -275,7 +275,7 @@ async def test_a_recheck_that_waits_is_a_link_to_its_run(stand: Stand, alice: Pe
     number = await stand.parts.store.write(history.begin, Trigger.ADMIN, ACTOR)
     for waiting in (number, number + 1):
         said = words(await alice.get(f"{TITLE}?said=rechecked&run={waiting}"))
-        assert f"Run {waiting} looks at this title" in said
+        assert f"Run {waiting} is rechecking this title" in said
         assert f"What run {waiting} found" not in said
 
 

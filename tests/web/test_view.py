@@ -24,7 +24,7 @@ from tests.builders import NOW, an_item, our_request, planned
 
 HOUR = timedelta(hours=1)
 EMPTY = Dashboard([], None, None, None, [], {})
-MIXED = "Held: 3 titles would be removed, and 1 id of Radarr or Sonarr taken away. Nothing was."
+MIXED = "3 removals and 1 unlinked id on hold; nothing was removed"
 PLAN = PlanSummary(
     *(7, "open", NOW.isoformat(), None, None, 312, 312, 0),
     reasons=["nothing is left of /films", "b", "c"],
@@ -153,7 +153,7 @@ def away(name: str) -> dict[str, ServiceHealth]:
             facts(full("interrupted")),
             "partial",
             "The last sync was interrupted",
-            "The next one does the rest.",
+            "The next one will do the rest.",
         ),
         (
             facts(full(watched=3, guard=[{**GUARD[2], "why": ""}])),
@@ -177,13 +177,13 @@ def away(name: str) -> dict[str, ServiceHealth]:
         (
             facts(running=ticket(), glance=EMPTY._replace(plan=PLAN)),
             "held",
-            "Held: 312 titles would be removed. Nothing was.",
+            "312 removals on hold; nothing was removed",
             "nothing is left of /films · b",
         ),
         (
             facts(glance=EMPTY._replace(plan=PLAN._replace(removals=0, unlinks=312))),
             "held",
-            "Held: 312 ids of Radarr or Sonarr would be taken away. Nothing was.",
+            "312 unlinked ids on hold; nothing was unlinked",
             "nothing is left of /films · b",
         ),
         (
@@ -379,17 +379,17 @@ def test_findings_are_counted_by_kind() -> None:
     grouped = [*view.grouped(found, 2)]
     assert [(one.name, one.number, len(one.rows)) for one in grouped] == [
         ("sources disagree", 3, 2),
-        ("waiting to be gone", 1, 1),
+        ("missing, not yet removed", 1, 1),
     ]
 
 
 @pytest.mark.parametrize(
     ("code", "run", "said"),
     [
-        ("asked", "7", "Run 7 begins now."),
-        ("asked", "<b>", "Run  begins now."),
+        ("asked", "7", "Run 7 is starting."),
+        ("asked", "<b>", "Run  is starting."),
         ("<b>", "7", ""),
-        ("already", "", "That was sent already. Nothing was done twice."),
+        ("already", "", "This form was already sent. Nothing was done twice."),
     ],
 )
 def test_a_note_says_only_what_is_known(code: str, run: str, said: str) -> None:

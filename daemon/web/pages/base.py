@@ -64,6 +64,4 @@ def read(model: type[_Model], given: Mapping[str, str], status: int) -> _Model:
         return model.model_validate({k: v for k, v in given.items() if k in model.model_fields})
     except ValidationError as error:
         names = " and ".join(str(flaw["loc"][0]) for flaw in error.errors())
-        raise Problem(
-            status, f"There is nothing here: what is given as {names} fits none."
-        ) from None
+        raise Problem(status, f"There is nothing here: {names} is not valid.") from None

@@ -111,7 +111,9 @@ class RunPages(Pages):
             return found
         waiting = self._parts.worker.waiting
         if waiting is not None and waiting.number == number:
-            raise Problem(404, f"Run {number} has not begun: it waits for the one that is going.")
+            raise Problem(
+                404, f"Run {number} has not started: it is queued behind the current run."
+            )
         raise Problem(404, f"There is no run {number}.")
 
 

@@ -84,7 +84,7 @@ class StatusPages(Pages):
         if not (visit.admin and self._look and visit.request.query.get("said") == "looked"):
             return {}
         words = self._look.result().words if self._look.done() else "Jellyfin has not answered yet"
-        return {"note": f"Quick look: {words}."}
+        return {"note": f"Quick check: {words}."}
 
     def _sources(self, glance: Dashboard) -> list[view.ServiceView]:
         result = (glance.full.result if glance.full else None) or {}
@@ -104,7 +104,7 @@ class StatusPages(Pages):
             await asyncio.wait({self._look}, timeout=_SOON)
             return self._frame.to("/status", said="looked")
         if what not in {"full", "library"}:
-            raise Problem(400, "There is no such way to sync. Nothing was done.")
+            raise Problem(400, "Unknown kind of sync. Nothing was done.")
         behind = worker.running is not None
         only = self._library(visit) if what == "library" else None
         ticket = worker.enqueue(Trigger.ADMIN, call.actor, Scope(library=only.id if only else None))
@@ -159,4 +159,4 @@ class StatusPages(Pages):
 def _pausable(visit: PageRequest) -> str:
     if (job := visit.form.get("job", "")) in PAUSABLE:
         return job
-    raise Problem(400, "There is no such job that can be paused.")
+    raise Problem(400, "No such job can be paused.")
