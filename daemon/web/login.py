@@ -1,4 +1,4 @@
-"""Logging in with Jellyfin's own name and password, or by Quick Connect; and out again."""
+"""Logging in with a Jellyfin account, by Quick Connect or with the admin token; and out again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from daemon.logs import logger
 from daemon.services.jellyfin_auth import QuickConnect, TokenOwner, TokenStatus
 from daemon.store import audit
 from daemon.store.audit import AuditEvent
-from daemon.web.auth import Credential, RateLimiter
+from daemon.web.auth import ADMIN_TOKEN, Credential, RateLimiter
 from daemon.web.frame import PageRequest, Renderer
 from daemon.web.problems import ACTOR, ADDRESS, ANONYMOUS, Problem
 from daemon.web.routes import Context
@@ -71,6 +71,7 @@ class Login:
         self, site: Context, frame: Renderer, sessions: Sessions, failures: RateLimiter, device: str
     ) -> None:
         self._parts = site.parts
+        self._admin_auth = site.admin_auth
         self._frame = frame
         self._sessions = sessions
         self._failures = failures
@@ -89,6 +90,10 @@ class Login:
     async def enter(self, request: web.Request) -> web.StreamResponse:
         """Log in with name and password, which are passed on and forgotten."""
         return await self._guarded(request, self._enter)
+
+    async def enter_with_token(self, request: web.Request) -> web.StreamResponse:
+        """Log in with the configured admin token; it works while Jellyfin is away."""
+        return await self._guarded(request, self._enter_with_token)
 
     async def begin(self, request: web.Request) -> web.StreamResponse:
         """Get a code; each costs Jellyfin something, so it counts like a failure."""
@@ -131,6 +136,14 @@ class Login:
             self._limit(request, Credential.PASSWORD)
             bearer = await self._accounts.log_in(name, password, self._device)
         return await self._let_in(request, bearer)
+
+    async def _enter_with_token(self, request: web.Request) -> web.StreamResponse:
+        form = await self._frame.form(request) or {}
+        if not self._admin_auth.is_admin_token(form.get("secret", "")):
+            self._limit(request, Credential.ADMIN_TOKEN)
+            self._failures.count(request[ADDRESS], Credential.ADMIN_TOKEN)
+            raise Problem(401, "This is not the admin token.")
+        return await self._opened(request, ADMIN_TOKEN, admin=True)
 
     async def _begin(self, request: web.Request) -> web.StreamResponse:
         await self._frame.form(request)
@@ -178,11 +191,18 @@ class Login:
         if bearer.standing in _DENIED:
             self._failures.count(request[ADDRESS], Credential.PASSWORD)
             raise Problem(401, _DENIED[bearer.standing])
-        request[ACTOR] = Actor("user", bearer.name)
         admin = bearer.standing is TokenStatus.ADMINISTRATOR
+        who = Actor("user", bearer.name)
+        return await self._opened(request, who, admin=admin, user_id=bearer.user_id)
+
+    async def _opened(
+        self, request: web.Request, actor: Actor, *, admin: bool, user_id: str = ""
+    ) -> web.StreamResponse:
+        """Somebody is logged in from now on; the page that they wanted follows."""
+        request[ACTOR] = actor
         await self._record(request, "session.opened", "administrator" if admin else "user")
         reply = self._frame.to(_next(request))
-        self._sessions.begin(request, reply, request[ACTOR], admin=admin, user_id=bearer.user_id)
+        self._sessions.begin(request, reply, actor, admin=admin, user_id=user_id)
         return reply
 
     async def _note(self, request: web.Request, problem: Problem) -> None:
@@ -201,7 +221,13 @@ class Login:
         visitor = self._sessions.anonymous_id(request)
         token = self._sessions.form(visitor)
         reply = self._frame.page(
-            request, "login.html", status=status, said=said, next=_next(request), login=token
+            request,
+            "login.html",
+            status=status,
+            said=said,
+            next=_next(request),
+            login=token,
+            has_admin_token=self._admin_auth.has_admin_token,
         )
         self._sessions.set_anonymous_cookie(request, reply, visitor)
         return reply

@@ -22,7 +22,7 @@ from tests.pretend import Fault
 from tests.pretend.jellyfin import ADMIN, VIEWER
 from tests.upstream import Upstream, http, reply
 from tests.web.people import Person, somebody, words
-from tests.web.support import AS_ADMIN, Stand, standing
+from tests.web.support import ADMIN_TOKEN, AS_ADMIN, Stand, standing
 
 ACCOUNT = {
     "Id": "a11ce",
@@ -107,6 +107,33 @@ async def test_wrong_passwords_are_limited(tmp_path: Path) -> None:
         assert len(await stand.audited("access.limited")) == 1
         stand.clock.seconds += 61
         assert (await person.log_in()).status == 303
+
+
+async def test_the_admin_token_lets_in_while_jellyfin_is_away(stand: Stand, person: Person) -> None:
+    """As an administrator who is asked about nowhere, and who is named in the audit."""
+    stand.services.fault("jellyfin", Fault(status=503, times=None))
+    assert (await person.log_in()).status == 503
+    action = "/login/token?next=%2Fstatus"
+    entered = await person.send("/login", action, secret=ADMIN_TOKEN)
+    assert (entered.status, entered.headers["Location"]) == (303, "/status")
+    stand.clock.seconds += 120
+    answer = await person.send("/status", "/status/pause", job="full")
+    assert answer.status == 303
+    [event] = await stand.audited("session.opened")
+    assert (event["actor_kind"], event["actor_name"]) == ("token", "admin token")
+
+
+async def test_a_wrong_admin_token_is_refused_and_limited(tmp_path: Path) -> None:
+    """And without a configured one there is no such form."""
+    async with standing(tmp_path, limits=Limits(failures=2)) as stand, somebody(stand) as person:
+        action = "/login/token?next=%2Fstatus"
+        for status in (401, 401, 429):
+            answer = await person.send("/login", action, secret="guess")
+            assert answer.status == status
+        assert (await person.send("/login", action, secret=ADMIN_TOKEN)).status == 303
+    (tmp_path / "other").mkdir()
+    async with standing(tmp_path / "other", admin_token=None) as stand, somebody(stand) as person:
+        assert "admin token" not in words(await person.get("/login"))
 
 
 async def test_the_password_goes_to_jellyfin_and_nowhere_else(

@@ -49,6 +49,7 @@ def add(
     post(f"{base}/logout", frame.handler(login.leave, admin=False))
     get(f"{base}/login", login.show)
     post(f"{base}/login", login.enter)
+    post(f"{base}/login/token", login.enter_with_token)
     get(f"{base}/login/quick", login.wait)
     post(f"{base}/login/quick", login.begin)
     get(f"{base}/status/static/{{name}}", frame.file)
