@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, TextIO, cast
 
 from daemon import __version__, errors, logs
+from daemon.apply import decisions
 from daemon.domain import Actor, Outcome, RemovalPolicy, Trigger
 from daemon.report import words
 from daemon.report.check import probe, run_checks
 from daemon.report.explain import linked, of_untracked, sentences
+from daemon.report.result import SyncResult
 from daemon.settings import Settings, load
 from daemon.store import (
     attention,
@@ -33,9 +35,9 @@ from daemon.store import (
     titles,
     undo,
 )
-from daemon.store.audit import AuditEntry
+from daemon.store.audit import AuditEntry, AuditEvent
 from daemon.store.history import Decision, Run
-from daemon.store.plans import Plan
+from daemon.store.plans import Plan, PlanState
 from daemon.store.titles import TitleFacts
 
 _log = logs.logger(__name__)
@@ -167,9 +169,7 @@ async def _sync(options: argparse.Namespace, settings: Settings) -> int:
         async with opening.open_sync(settings) as service:
             result = await service.run(Trigger.CLI, actor, publish=line)
     line.clear()
-    document = result.as_dict()
-    _emit(options, document, words.result(document))
-    return _OF_OUTCOME.get(result.outcome, Exit.FAILED)
+    return _told(options, result)
 
 
 async def _check(options: argparse.Namespace, settings: Settings) -> int:
@@ -297,13 +297,66 @@ def _because(facts: TitleFacts, by: str, policy: RemovalPolicy) -> Iterator[str]
     yield from sentences(facts, policy)
 
 
+async def _approve(options: argparse.Namespace, settings: Settings) -> int:
+    from daemon import opening  # noqa: PLC0415 - as above
+
+    event, age = _of_plan(options, PlanState.APPROVED), settings.removal.hold_for
+    async with opening.open_both(settings) as (store, service):
+        scope = await decisions.approve(store, options.id, event, age)
+        line = words.ProgressLine()
+        result = await service.run(Trigger.CLI, event.actor, scope, publish=line)
+    line.clear()
+    return _told(options, result)
+
+
+async def _discard(options: argparse.Namespace, settings: Settings) -> int:
+    event, age = _of_plan(options, PlanState.DISCARDED), settings.removal.hold_for
+    async with open_store(settings.database) as store:
+        await decisions.close(store, options.id, PlanState.DISCARDED, event, age)
+    _emit(options, {"run_id": options.id, "state": PlanState.DISCARDED}, ["Discarded."])
+    return Exit.DONE
+
+
+def _of_plan(options: argparse.Namespace, state: PlanState) -> AuditEvent:
+    actor = Actor("cli", _user())
+    return AuditEvent(f"plan.{state.value}", actor, options.id, f"plan {options.id}")
+
+
+async def _settle(options: argparse.Namespace, settings: Settings) -> int:
+    """Have something done about one finding, and a run or a pass see to it."""
+    from daemon import opening  # noqa: PLC0415 - as above
+
+    actor, result = Actor("cli", _user()), None
+    async with opening.open_both(settings) as (store, service):
+        found = await decisions.settle(store, service.removal, *options.do)
+        number = await store.read(history.next_number) if found.scope else None
+        event = AuditEvent(found.action, actor, number, found.target, found.reason or None)
+        await store.write(found.write, event)
+        if found.scope is not None:
+            result = await service.run(Trigger.CLI, actor, found.scope, number)
+        elif found.passes and service.passes is not None:
+            result = (await service.passes.run(Trigger.CLI, actor)).result
+    if result is not None:
+        return _told(options, result)
+    _emit(options, dict(zip(("do", "kind", "target"), options.do, strict=True)), ["Done."])
+    return Exit.DONE
+
+
+def _told(options: argparse.Namespace, result: SyncResult) -> int:
+    document = result.as_dict()
+    _emit(options, document, words.result(document))
+    return _OF_OUTCOME.get(result.outcome, Exit.FAILED)
+
+
 async def _attention(options: argparse.Namespace, settings: Settings) -> int:
+    if options.do:
+        return await _settle(options, settings)
     async with open_store_readonly(settings.database) as store:
         found = await store.read(
             attention.findings, settings.removal.policy, ignored=options.ignored
         )
-    names = ("kind", "title", "request", "what", "what to do")
-    lines = [(one.kind, one.title, one.request_id, one.what, one.todo) for one in found]
+    names = ("kind", "title", "target", "what", "what to do", "action")
+    lines = [(one.kind, one.title, one.target, one.what, one.todo, one.action) for one in found]
     nothing = "Nothing is ignored." if options.ignored else "No open issues."
     _emit(options, found, words.table(names, lines) if lines else [nothing])
     return Exit.DONE
@@ -401,14 +454,19 @@ def _parser() -> argparse.ArgumentParser:
     attention = command(
         "attention", _attention, "issues that need attention, and what to do about them"
     )
-    attention.add_argument("--ignored", action="store_true", help="what is ignored instead")
-    undo = command("undo", _undo, "take back what a run removed, merged, relinked or promoted")
-    undo.add_argument("id", type=_count, metavar="ID")
+    _add_attention_options(attention)
+    numbered = (
+        command("approve", _approve, "carry out the plan that a run put on hold"),
+        command("discard", _discard, "forget the plan that a run put on hold"),
+        command("undo", _undo, "take back what a run removed, merged, relinked or promoted"),
+    )
+    for one in numbered:
+        one.add_argument("id", type=_count, metavar="ID")
     backup = command("backup", _backup, "copy the tracker's file, also while it is in use")
     backup.add_argument("file", type=Path, metavar="FILE")
     command("healthcheck", _healthcheck, "ask a running daemon whether it is well")
     command("config", _config, "the merged configuration, secrets masked")
-    for answers in (sync, check, runs, audit, explain, attention, undo):
+    for answers in (sync, check, runs, audit, explain, attention, *numbered):
         answers.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser
 
@@ -418,6 +476,17 @@ def _add_sync_options(parser: argparse.ArgumentParser) -> None:
     way.add_argument("--dry-run", action="store_true", help="show the plan, write nothing")
     way.add_argument("--quick", action="store_true", help="only what Jellyfin has saved lately")
     way.add_argument("--pending", action="store_true", help="only titles on their way")
+
+
+def _add_attention_options(parser: argparse.ArgumentParser) -> None:
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--ignored", action="store_true", help="what is ignored instead")
+    way.add_argument(
+        "--do",
+        nargs=3,
+        metavar=("ACTION", "KIND", "TARGET"),
+        help="the action of one of them; or ignore, restore, recheck",
+    )
 
 
 def _add_setup_options(parser: argparse.ArgumentParser) -> None:

@@ -24,6 +24,18 @@ class SettingsError(DaemonError):
     kind = "settings"
 
 
+class RefusedError(DaemonError):
+    """What was asked for cannot be done."""
+
+    kind = "refused"
+
+
+class NotFoundError(RefusedError):
+    """What was asked for is not there."""
+
+    kind = "not_found"
+
+
 class StoreError(DaemonError):
     """The tracker's file cannot be used."""
 

@@ -37,13 +37,24 @@ async def open_sync(settings: Settings) -> AsyncIterator[SyncService]:
     Raises:
         StoreError: the file cannot be used.
     """
+    async with open_both(settings) as (_, service):
+        yield service
+
+
+@asynccontextmanager
+async def open_both(settings: Settings) -> AsyncIterator[tuple[Store, SyncService]]:
+    """The same, and the file itself, for whoever has to write what an admin decides.
+
+    Raises:
+        StoreError: the file cannot be used.
+    """
     async with open_store(settings.database) as store, open_services(settings) as services:
         await store.write(history.interrupt_stale)
         service = SyncService(services, store, options(settings))
         if settings.seerr is not None:
             arrs, policy = service.arrs, pending_policy(settings)
             service.passes = PendingService(services, store, arrs, policy, service.health)
-        yield service
+        yield store, service
 
 
 async def quick_look(settings: Settings, actor: Actor, publish: Publish) -> SyncResult:

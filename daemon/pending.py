@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple, Self
 
 from daemon.domain import Deletion, Fate, Ids, MediaType, RemovalPolicy, RequestState, Value
+from daemon.reasons import Action
 
 _IN_LIBRARY: Final = "see whether its folder belongs to a library of Jellyfin"
 
@@ -26,26 +27,35 @@ class Timer(NamedTuple):
     waited: timedelta = timedelta()
 
 
+_LOST_REQUESTS = "see whether Seerr lost its requests, or have it withdrawn"
+_RIGHT_SEERR = "see to its address, or confirm that it is the right Seerr by now"
+
+
 class AttentionKind(StrEnum):
     """What somebody may have to look at, the most urgent first, with what they are to do.
 
     Attributes:
         blocks: nothing goes on until somebody acts; otherwise it only takes long.
         grows: its sentence says how long it has been so.
+        action: what an admin can have done about it here; "" where that is nothing.
     """
 
     todo: str
     blocks: bool
     grows: bool
+    action: str
 
-    def __new__(cls, code: str, todo: str, blocks: bool = True, grows: bool = False) -> Self:
+    def __new__(
+        cls, code: str, todo: str, blocks: bool = True, grows: bool = False, action: str = ""
+    ) -> Self:
         """A member whose value is its code."""
         member = str.__new__(cls, code)
         member._value_ = code
-        member.todo, member.blocks, member.grows = todo, blocks, grows
+        member.todo, member.blocks, member.grows, member.action = todo, blocks, grows, action
         return member
 
-    WITHDRAWAL_HELD = "withdrawal_held", "see whether Seerr lost its requests, or approve it"
+    OTHER_SEERR = "other_seerr", _RIGHT_SEERR, True, False, Action.CONFIRM
+    WITHDRAWAL_HELD = "withdrawal_held", _LOST_REQUESTS, True, False, Action.WITHDRAW
     CLIENT_AWAY = "client_away", "bring the download client back"
     FAILED = "failed", "search for another release, or fetch it by hand"
     SEERR_FAILED = "seerr_failed", "retry the request in Seerr"

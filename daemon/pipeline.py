@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from daemon.domain import Ids, MediaType
 
+OTHER_SEERR = "this is another Seerr than before"
+
 
 class SeerrStatus(IntEnum):
     """The status of a request in Seerr; the values are its own numbers."""

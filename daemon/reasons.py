@@ -28,6 +28,7 @@ class Action(StrEnum):
     REMOVE = "remove"
     UNLINK = "unlink"
     TRACK_AGAIN = "track_again"
+    WITHDRAW = "withdraw"
     IGNORE = "ignore"
     RESTORE = "restore"
     RECHECK = "recheck"

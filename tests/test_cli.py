@@ -421,3 +421,63 @@ async def test_a_held_plan_is_shown_with_its_run(shell: Shell, services: Pretend
     document = json.loads((await shell("runs", "2", "--json")).out)
     assert {one["kind"] for one in document["plan"]["titles"]} == {"unlink"}
     assert json.loads((await shell("runs", "1", "--json")).out)["plan"] is None
+
+
+async def test_a_held_plan_is_approved_or_discarded_without_a_daemon(
+    shell: Shell, services: PretendServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the same rules as on the page, and with its audit event."""
+    await shell("sync")
+    services.world.radarr.clear()
+    services.world.radarr_knows(Movie.named("Other", 2000, {"Tmdb": "9000"}))
+    assert (await shell("sync")).code == 4
+    unknown = await shell("approve", "1")
+    assert (unknown.code, unknown.out) == (1, "")
+    assert "run 1 holds no plan" in unknown.err
+    approved = json.loads((await shell("approve", "2", "--json")).out)
+    assert (approved["run_id"], approved["outcome"]) == (3, "ok")
+    assert approved["relinked"] > 5
+    again = await shell("discard", "2")
+    assert (again.code, "is no longer open" in again.err) == (1, True)
+    films = sorted(services.world.movies)[:15]
+    for film in films:
+        services.world.remove(film)
+    monkeypatch.setenv("LIBRARY_SYNC__REMOVAL__GRACE", "0")
+    await shell("sync")
+    stopped = json.loads((await shell("sync", "--json")).out)
+    assert stopped["outcome"] == "held"
+    assert (await shell("discard", str(stopped["run_id"]))).out == "Discarded.\n"
+    told = rows(shell.database, "SELECT action, target, actor_kind FROM sync_audit")
+    assert ("plan.approved", "plan 2", "cli") in told
+    with held(shell.database):
+        assert (await shell("approve", "2")).code == 75
+
+
+async def test_something_is_done_about_a_finding_without_a_daemon(shell: Shell) -> None:
+    """Whatever the page offers, under the same words, and with its audit event."""
+    await shell("sync")
+
+    async def listed(*more: str) -> list[tuple[str, str]]:
+        found = json.loads((await shell("attention", "--json", *more)).out)
+        return [(one["kind"], one["target"]) for one in found]
+
+    [target] = [target for kind, target in await listed() if kind == "without_ids"]
+    ignored = await shell("attention", "--do", "ignore", "without_ids", target)
+    assert (ignored.code, ignored.out) == (0, "Done.\n")
+    assert ("without_ids", target) not in await listed()
+    assert await listed("--ignored") == [("without_ids", target)]
+    assert (await shell("attention", "--do", "restore", "without_ids", target)).code == 0
+    looked = json.loads(
+        (await shell("attention", "--do", "recheck", "without_ids", target, "--json")).out
+    )
+    assert (looked["run_id"], looked["kind"]) == (2, "hinted")
+    for wrong in (("merge", "without_ids", target), ("ignore", "nothing", "request 1")):
+        refused = await shell("attention", "--do", *wrong)
+        assert (refused.code, refused.out) == (1, "")
+        assert "Nothing was done." in refused.err
+    told = rows(shell.database, "SELECT action, target, run_id FROM sync_audit ORDER BY seq")
+    assert [one for one in told if one[1] == target][-3:] == [
+        ("finding.ignored", target, None),
+        ("finding.restored", target, None),
+        ("title.rechecked", target, 2),
+    ]

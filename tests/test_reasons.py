@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from daemon import reasons
+from daemon.apply import decisions
 from daemon.reasons import UNDONE, Action, Count, FindingKind, Group, Kind, Reason
 from daemon.report.result import RunStats, SyncResult
 from daemon.report.words import result
 from daemon.store import attention, glance
-from daemon.web import actions
 
 DECISIONS = Path(reasons.__file__).parents[1] / "docs/decisions.md"
 KEPT = [reason for reason in Reason if reason.kept]
@@ -69,8 +69,8 @@ def test_every_finding_of_a_decision_belongs_to_a_reason() -> None:
 
 
 def test_every_action_can_be_done() -> None:
-    """By the API and the page, which call one function for each; the manual tells what for."""
-    assert {*Action} == {*actions._VERBS}
+    """By one function for each, whoever asks for it; the manual tells what for."""
+    assert {*Action} == {*decisions._VERBS}
     lines = [line for line in DECISIONS.read_text("utf-8").splitlines() if line.startswith("| `")]
     for meaning in (reason.meaning for reason in Reason if reason.meaning.action):
         [line] = [line for line in lines if f"`{meaning.finding}`" in line.split("|")[1]]

@@ -19,6 +19,7 @@ from daemon.observe.hints import ArrCache
 from daemon.observe.sources import Problems, Services
 from daemon.pending import PendingRow, Questions
 from daemon.pipeline import (
+    OTHER_SEERR,
     ArrPipeline,
     ArrTitle,
     HistoryEvent,
@@ -157,7 +158,7 @@ class PipelineReader:
             except ServiceError as error:
                 return replace(seerr, distrust=str(error))
         if expected and self.seerr != expected:
-            return replace(seerr, distrust="this is another Seerr than before")
+            return replace(seerr, distrust=OTHER_SEERR)
         return seerr
 
     async def torrents(self, problems: Problems) -> TorrentReport | None:

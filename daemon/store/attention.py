@@ -130,6 +130,12 @@ def confirm(
     audit.append(transaction, event)
 
 
+def forget(transaction: Transaction, kind: str, event: AuditEvent) -> None:
+    """Forget what was said of a kind."""
+    transaction.execute("DELETE FROM sync_confirmed WHERE kind = ?", (kind,))
+    audit.append(transaction, event)
+
+
 def confirmed_server(connection: sqlite3.Connection) -> str | None:
     """Id of the Jellyfin that an admin, or the first run, took for the right one."""
     row = connection.execute("SELECT target FROM sync_confirmed WHERE kind = 'server'").fetchone()
@@ -208,6 +214,7 @@ def _call(group: Sequence[tuple[Attention, str]]) -> Finding:
         first.row_id,
         f"{said} (since {since} UTC)",
         "; ".join(dict.fromkeys(one.kind.todo for one in calls)),
+        action=next((one.kind.action for one in calls if one.kind.action), ""),
         request_ids=() if first.row_id is None else (first.row_id,),
         subject=number or " ".join(filter(None, (first.service, first.title))),
         reason=stuck.reasons(calls),

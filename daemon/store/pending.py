@@ -31,6 +31,7 @@ from daemon.pending import (
     TimelineEvent,
     Withdrawal,
 )
+from daemon.plan.pending.withdrawals import TIMER
 from daemon.reasons import Reason
 from daemon.store import audit, history, requests, stuck
 from daemon.store.clock import Moment
@@ -261,9 +262,22 @@ def _keep(transaction: Transaction, plan: PendingPlan, before: Known) -> None:
     transaction.executemany("DELETE FROM sync_pending WHERE request_id = ?", left)
     for number, one in plan.kept.items():
         _follow(transaction, number, before.ages[number], one, at)
+    _forget_approvals(transaction, plan)
     if [*plan.attention] != [*before.calls]:
         stuck.keep(transaction, plan.attention)
     show(transaction, plan, before)
+
+
+def _forget_approvals(transaction: Transaction, plan: PendingPlan) -> None:
+    """An approval holds for this loss of a request: not for a later one, nor for another row."""
+    found = [
+        (str(number),)
+        for number, one in plan.kept.items()
+        if not one.timers.keys() & {TIMER, "unknown"}
+    ]
+    of_rows = "DELETE FROM sync_confirmed WHERE kind = 'withdrawal' AND"
+    transaction.executemany(f"{of_rows} target = ?", found)
+    transaction.execute(f"{of_rows} CAST(target AS INTEGER) NOT IN (SELECT id FROM requests)")
 
 
 def show(transaction: Transaction, plan: PendingPlan, before: Known) -> None:

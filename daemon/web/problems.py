@@ -15,7 +15,7 @@ from aiohttp.web_request import BaseRequest
 from structlog.contextvars import bound_contextvars
 
 from daemon.domain import Actor
-from daemon.errors import DaemonError, ServiceError, StoreError
+from daemon.errors import DaemonError, NotFoundError, RefusedError, ServiceError, StoreError
 from daemon.logs import logger
 from daemon.web.address import Networks, address_of
 
@@ -37,6 +37,12 @@ _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+_STATUSES: Final = (
+    (NotFoundError, 404),
+    (RefusedError, 409),
+    (ServiceError, 502),
+    (DaemonError, 500),
+)
 _log = logger(__name__)
 
 
@@ -131,10 +137,9 @@ def _problem(error: Exception) -> Problem:
             return Problem(400, "the body does not match its headers", close=True)
         case StoreError():
             return unavailable(str(error))
-        case ServiceError():
-            return Problem(502, str(error))
         case DaemonError():
-            return Problem(500, str(error))
+            status = next(one for kind, one in _STATUSES if isinstance(error, kind))
+            return Problem(status, str(error))
         case _:
             _log.exception("http.failed")
             return Problem(500, _BROKEN)

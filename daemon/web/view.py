@@ -64,6 +64,7 @@ _NOTES: Final = {
     "confirmed": "Confirmed. Run {} applies it.",
     "removing": "Run {} checks once more and removes it if it is still missing.",
     "unlinking": "Run {} checks once more and removes the id if it is still gone.",
+    "withdrawing": "A pass checks once more and withdraws what is still gone.",
     "tracking": "Run {} adds it again if it is still in the library.",
     "already": "This form was already sent. Nothing was done twice.",
 }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from daemon.apply import decisions
 from daemon.apply.pending import PassResult, PendingService
 from daemon.apply.run import Options, SyncService
 from daemon.domain import RemovalPolicy, Trigger
@@ -29,6 +32,7 @@ from daemon.store.audit import AuditEvent
 from tests.builders import ACTOR, QUICK, change, configured, rows, synced
 from tests.pretend import Fault, PretendServices
 from tests.pretend.library import Movie
+from tests.pretend.pipeline import Wish
 from tests.running import a_world
 
 FILM = Movie.named("The Lodger", 1927, {"Tmdb": "2760", "Imdb": "tt0017075"})
@@ -289,6 +293,128 @@ async def test_a_restart_between_two_looks_changes_nothing(stand: Stand) -> None
         again = PendingService(services, stand.store, arrs, PendingPolicy(), health)
         await again.run(Trigger.ADMIN, ACTOR)
     assert stand.state() is None
+
+
+FILMS = [Movie.named(f"Film {at}", 1930 + at, {"Tmdb": f"{9000 + at}"}) for at in range(10)]
+GUARDED = RemovalPolicy()
+
+
+async def findings(stand: Stand) -> list[tuple[str, str, str]]:
+    """What needs somebody of titles on their way: kind, target, action."""
+    found = await stand.store.read(attention.findings, GUARDED)
+    return [(one.kind, one.target, one.action) for one in found if one.kind == "blocked"]
+
+
+async def decided(stand: Stand, verb: str, kind: str, target: str) -> str:
+    """Have something done about a finding; gives the action of its audit event."""
+    found = await decisions.settle(stand.store, GUARDED, verb, kind, target)
+    await stand.store.write(found.write, AuditEvent(found.action, ACTOR, target=found.target))
+    assert found.passes
+    return found.action
+
+
+async def lost(stand: Stand, *wishes: Wish) -> None:
+    """Requests that are gone for as long as it takes."""
+    for wish in wishes:
+        stand.services.pipeline.withdraw(wish)
+    for _ in range(2):
+        await stand.look()
+        later(stand.path, 300)
+
+
+async def test_many_requests_that_are_gone_at_once_wait_for_an_admin(stand: Stand) -> None:
+    """Seerr may have lost them; each is withdrawn by a word of its own, and by nothing else."""
+    wishes = [stand.services.pipeline.request(film) for film in FILMS]
+    await stand.look()
+    await lost(stand, *wishes)
+    assert (await stand.look()).run_id is None
+    held = await findings(stand)
+    assert [(kind, action) for kind, _, action in held] == [("blocked", "withdraw")] * 10
+    kind, target, action = held[0]
+    assert await decided(stand, action, kind, target) == "withdrawal.approved"
+    assert (await stand.look()).result.as_dict()["withdrawn"] == 1
+    left = "SELECT COUNT(*) FROM requests WHERE jellyseerr_id NOT NULL"
+    assert rows(stand.path, left) == [(9,)]
+    assert rows(stand.path, "SELECT COUNT(*) FROM deletion_logs") == [(1,)]
+    assert rows(stand.path, "SELECT * FROM sync_confirmed WHERE kind = 'withdrawal'") == []
+    assert len(await findings(stand)) == 9
+
+
+async def test_an_approval_is_over_once_the_request_is_back(stand: Stand) -> None:
+    """What is lost another time is another decision."""
+    pipeline = stand.services.pipeline
+    wishes = [pipeline.request(film) for film in FILMS]
+    await stand.look()
+    await lost(stand, *wishes)
+    kind, target, action = (await findings(stand))[0]
+    await decided(stand, action, kind, target)
+    pipeline.wishes.update({wish.number: wish for wish in wishes})
+    await stand.look()
+    assert await findings(stand) == []
+    await lost(stand, *wishes)
+    await stand.look()
+    assert len(await findings(stand)) == 10
+    assert rows(stand.path, "SELECT * FROM deletion_logs") == []
+
+
+async def test_an_approval_outlives_a_seerr_that_is_away(stand: Stand) -> None:
+    """It is carried out once Seerr says again that the request is gone."""
+    wishes = [stand.services.pipeline.request(film) for film in FILMS]
+    await stand.look()
+    await lost(stand, *wishes)
+    kind, target, action = (await findings(stand))[0]
+    await decided(stand, action, kind, target)
+    stand.services.fault("seerr", Fault(status=503, times=None))
+    await stand.look()
+    stand.services.mend("seerr")
+    for _ in range(2):
+        await stand.look()
+        later(stand.path, 300)
+    assert rows(stand.path, "SELECT COUNT(*) FROM deletion_logs") == [(1,)]
+
+
+async def test_another_seerr_withdraws_nothing_until_an_admin_says_that_it_is_right(
+    stand: Stand,
+) -> None:
+    """It knows none of the requests, and was perhaps only set up anew by mistake."""
+    wish = stand.services.pipeline.request(FILM)
+    await stand.look()
+    public = json.dumps({"vapidPublic": "another", "initialized": True}).encode()
+    stand.services.fault("seerr", Fault("/api/v1/settings/public", body=public, times=None))
+    await lost(stand, wish)
+    assert (await stand.look()).run_id is None
+    [(kind, target, action)] = await findings(stand)
+    assert (target, action, stand.state()) == ("Seerr", "confirm", "REQUESTED")
+    assert await decided(stand, action, kind, target) == "seerr.confirmed"
+    for _ in range(3):
+        await stand.look()
+        later(stand.path, 300)
+    assert (await findings(stand), stand.state()) == ([], None)
+    assert len(rows(stand.path, "SELECT * FROM sync_confirmed WHERE kind = 'seerr'")) == 1
+
+
+async def test_what_somebody_deleted_in_the_dashboard_stays_deleted(stand: Stand) -> None:
+    """Its request is still open; one that is made later is a new wish."""
+    wish = stand.services.pipeline.request(FILM)
+    wish.created_at -= timedelta(hours=2)
+    await stand.look()
+    change(
+        stand.path,
+        "INSERT INTO deletion_logs (title, media_type, tmdb_id, jellyseerr_id, is_anime, source,"
+        " deleted_by_username, status, initiated_at) VALUES (?, 'MOVIE', 2760, ?, 0, 'DASHBOARD',"
+        " 'carol', 'COMPLETE', ?)",
+        FILM.title,
+        wish.number,
+        (datetime.now(UTC) - timedelta(hours=1)).strftime("%Y-%m-%d %H:%M:%S"),
+    )
+    change(stand.path, "DELETE FROM requests WHERE title = ?", FILM.title)
+    for _ in range(2):
+        await stand.look()
+    assert stand.state() is None
+    stand.services.pipeline.withdraw(wish)
+    stand.services.pipeline.request(FILM)
+    await stand.look()
+    assert stand.state() == "REQUESTED"
 
 
 def later(path: Path, seconds: float) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from daemon.domain import RequestState
 from daemon.pending import Attention, AttentionKind, Followed, PendingRow, Timer
-from daemon.pipeline import Pipeline, SeerrRequest, SeerrStatus
+from daemon.pipeline import OTHER_SEERR, Pipeline, SeerrRequest, SeerrStatus
 from daemon.plan.pending.cases import Judgement
 from daemon.plan.pending.precedence import DOUBT, is_confirmed, seen
 from daemon.plan.pending.resting import WANTED
@@ -177,6 +177,9 @@ def _span(waited: timedelta) -> str:
 
 def of_services(pipeline: Pipeline, waiting: Iterable[PendingRow]) -> Iterator[Attention]:
     """What concerns a service as a whole, said once and not of each title."""
+    if pipeline.seerr.distrust == OTHER_SEERR:
+        sentence = f"{OTHER_SEERR}, so that nothing is withdrawn"
+        yield Attention(AttentionKind.OTHER_SEERR, "Seerr", sentence)
     kinds = {row.media_type for row in waiting}
     for arr in pipeline.arrs:
         if arr.media_type in kinds:

@@ -113,9 +113,10 @@ class TitlePages(Pages):
         """Have a run look at the title; the page tells what it found if that is soon."""
         facts = await self._facts(visit)
         number = facts.tracked["id"]
-        ticket = await look(self._call(visit), f"request {number}", facts.jellyfin_id)
-        await asyncio.wait({ticket.result}, timeout=_SOON)
-        return self._frame.to(f"/status/titles/{number}", said=_RECHECKED, run=ticket.number)
+        done = await look(self._call(visit), f"request {number}", facts.jellyfin_id)
+        if done.ticket is not None:
+            await asyncio.wait({done.ticket.result}, timeout=_SOON)
+        return self._frame.to(f"/status/titles/{number}", said=_RECHECKED, run=done.run_id)
 
     async def _facts(self, visit: PageRequest) -> TitleFacts:
         given = visit.request.match_info["request_id"]
