@@ -1,8 +1,13 @@
-"""How often generated tests are tried: the same examples in every run, and no clock to fail by."""
+"""What holds for all tests: the same generated examples in each run, no clock, and a Ctrl-C."""
 
 from __future__ import annotations
+
+import signal
 
 from hypothesis import settings
 
 settings.register_profile("tests", max_examples=150, deadline=None, derandomize=True)
 settings.load_profile("tests")
+
+# A shell has its background jobs ignore it, and so would the processes that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)

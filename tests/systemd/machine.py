@@ -86,7 +86,7 @@ class Machine:
         return self.say("systemctl", "show", "--value", f"--property={name}", unit)
 
 
-def eventually(condition: Callable[[], object], seconds: float = 30) -> bool:
+def eventually(condition: Callable[[], object], seconds: float = 120) -> bool:
     """Whether something comes true in time."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -14,8 +14,6 @@ from tests.systemd.machine import HERE, ROOT, SYSTEMD, call
 
 _INSTALL = SYSTEMD / "install"
 
-pytestmark = pytest.mark.timeout(180)  # the first test installs the program
-
 
 def _files(root: Path) -> dict[str, tuple[int, float]]:
     """Every file outside the program, and what would tell a change."""

@@ -14,8 +14,6 @@ import pytest
 
 from tests.systemd.machine import SYSTEMD, Machine, eventually
 
-pytestmark = pytest.mark.timeout(180)  # the first test installs the program and boots
-
 _UNIT = "library-sync.service"
 _CREDENTIALS = f"/run/credentials/{_UNIT}"
 _PYTHON = "/opt/library-sync/bin/python"

@@ -155,7 +155,7 @@ async def test_progress_arrives_while_it_happens(site: Site) -> None:
     """A run that goes on is told of before it ends."""
     site.services.fault("jellyfin", Fault("/System/Info", stall=60))
     async with (
-        asyncio.timeout(15),
+        asyncio.timeout(45),
         site.client.get(f"{site.url}{_BASE}/admin/sync/events") as reply,
     ):
         await _told_of(reply, "snapshot")

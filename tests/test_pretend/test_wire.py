@@ -121,21 +121,21 @@ async def test_a_cleanly_cut_body_looks_whole(services: PretendServices, encodin
 
 async def test_a_stalled_answer_comes_late(services: PretendServices) -> None:
     """A stall delays the real answer, and nobody else's."""
-    services.fault("jellyfin", Fault("/Items", stall=0.2))
+    services.fault("jellyfin", Fault("/Items", stall=1))
     started = time.monotonic()
     late = asyncio.create_task(ask(services, "jellyfin", MOVIES))
     await ask(services, "jellyfin", "/health")
-    others = time.monotonic() - started
 
+    assert not late.done()
     assert (await late).status == 200
-    assert others < 0.2 <= time.monotonic() - started
+    assert time.monotonic() - started >= 1
 
 
 async def test_a_body_can_stall_in_the_middle(services: PretendServices) -> None:
     """A stall together with a cut comes after the bytes that are let through."""
     services.fault("jellyfin", Fault("/Items", cut=20, stall=30))
     async with (
-        ClientSession(timeout=ClientTimeout(sock_read=0.1)) as session,
+        ClientSession(timeout=ClientTimeout(sock_read=1)) as session,
         session.get(
             services.jellyfin_url + MOVIES, headers=key_headers(services, "jellyfin")
         ) as reply,

@@ -82,7 +82,7 @@ async def test_the_status_is_told_in_plain_words_and_once(tmp_path: Path) -> Non
     """What goes on, and how the last run went; only when it changes."""
     async with working(tmp_path) as stand, beating(tmp_path, stand.worker) as (pulse, systemd):
         first = await collected(systemd, lambda messages: len(messages) >= 4)
-        stand.services.fault("jellyfin", Fault("/System/Info/Public", stall=4 * BEAT))
+        stand.services.fault("jellyfin", Fault("/System/Info/Public", stall=20 * BEAT))
         await stand.run()
         await stand.idle()
         messages = first + await collected(systemd, lambda messages: "Idle" in str(messages))

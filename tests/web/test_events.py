@@ -79,7 +79,7 @@ async def test_a_quiet_stream_shows_signs_of_life(tmp_path: Path) -> None:
 
 async def test_a_listener_that_does_not_read_is_dropped(tmp_path: Path) -> None:
     """Neither its queue nor its connection grows without end, and nobody else waits for it."""
-    async with standing(tmp_path, limits=Limits(drain=0.1)) as stand:
+    async with standing(tmp_path, limits=Limits(drain=1)) as stand:
         host, port = re.fullmatch(r"http://(.*):(\d+)", stand.url).groups()  # type: ignore[union-attr]
         reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
         token = AS_ADMIN["X-Jellyfin-Token"]
@@ -97,9 +97,8 @@ async def test_a_listener_that_does_not_read_is_dropped(tmp_path: Path) -> None:
             await until(lambda: stand.parts.feed.listeners == 1)
         rest = bytearray()
         with contextlib.suppress(ConnectionError):
-            async with asyncio.timeout(2):
-                while piece := await reader.read(65_536):
-                    rest += piece
+            while piece := await reader.read(65_536):
+                rest += piece
         assert not rest.endswith(b"0\r\n\r\n")  # cut off, not waited for until it took the end
         writer.close()
 

@@ -19,7 +19,7 @@ from tests.web.support import AS_CRON, Stand, standing
 OTHERWISE = {"GET /admin/sync/events", "GET /openapi.json"}
 CONFIG = {
     "headers": AS_CRON,
-    "request-timeout": 10,
+    "request-timeout": 100,
     "cache": {"enabled": False},
     "generation": {"max-examples": 25, "deterministic": True, "no-shrink": True},
     "phases": {"stateful": {"enabled": False}},

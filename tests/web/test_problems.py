@@ -174,8 +174,7 @@ async def test_a_half_sent_body_is_408(tmp_path: Path) -> None:
     """It is waited for shortly only, and the connection is closed."""
     async with standing(tmp_path, limits=Limits(body=0.05)) as stand:
         sent = f"POST /admin/sync HTTP/1.1\r\nHost: x\r\n{CRON}Content-Length: 9\r\n\r\n{{".encode()
-        async with asyncio.timeout(2):
-            status, head, body = await raw(stand, sent)
+        status, head, body = await raw(stand, sent)
     assert (status, "application/problem+json" in head) == (408, True)
     assert "in time" in body
 
@@ -227,7 +226,7 @@ async def test_a_client_that_hangs_up_is_one_line_and_no_mistake(
     _, writer = await asyncio.open_connection(host, int(port))
     head = f"POST /admin/sync HTTP/1.1\r\nHost: x\r\n{CRON}Content-Length: 9\r\n\r\n{{"
     writer.write(head.encode())
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.5)
     writer.transport.abort()
     await until(lambda: lines("http.request"))
     [line] = lines("http.request")
