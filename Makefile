@@ -5,7 +5,7 @@ BARE := build/bare
 PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test torture check bench pictures lock install clean
+.PHONY: demo test torture mutants check bench pictures lock install clean
 demo: $(VENV)/.runtime  ## see it work: a pretend media library, the real daemon; OPTIONS=--once ends it
 	PYTHONPATH=. $(PY) -m tests.pretend $(OPTIONS)
 
@@ -14,6 +14,9 @@ test: $(VENV)/.dev  ## run the tests, but those of torture
 
 torture: $(VENV)/.dev  ## what is promised, tried very often: kills, garbage, random worlds, a long life
 	$(PY) -m pytest tests/torture
+
+mutants: $(VENV)/.dev  ## spoil each guard, one after the other, and see that a test notices
+	PYTHONPATH=. $(PY) tests/mutants.py
 
 check: $(VENV)/.dev  ## format, lint, types, import contracts
 	$(PY) -m ruff format --check .
