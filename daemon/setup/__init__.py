@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -183,5 +184,6 @@ def _last_words(place: Place, wanted: Wanted, *, running: bool) -> Iterator[str]
     elif running:
         yield "Next: end the Library Sync that runs, and start it again"
     else:
+        program = "library-sync" if shutil.which("library-sync") else f"{sys.executable} -m daemon"
         option = "" if place.config == Path("config.yaml") else f"--config {place.config} "
-        yield f"Next: library-sync {option}run"
+        yield f"Next: {program} {option}run"

@@ -134,6 +134,8 @@ class Telling:
             self._place.note(section, url)
         await arr.save(change.document)
         if not arrivals.take(url):
+            if change.verb == "add":
+                await self._without_webhook(arr.http, url)
             what = "the test of its webhook arrived at another machine"
             hint = "check that this is the address of this machine"
             raise WrongServiceError(arr.http.service, url, what, hint=hint)
