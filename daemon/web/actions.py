@@ -21,9 +21,9 @@ from daemon.web.routes import ApiRequest, reply
 
 
 async def approve(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
-    """Let a held plan be carried out: its titles removed, its ids of Radarr or Sonarr taken away.
+    """Approve a held plan: its titles are removed, its Radarr or Sonarr ids unlinked.
 
-    Only as far as that still is to be done: a full run begins, which looks at the library as it is
+    Only what still applies is done: a full run starts and checks the library as it is
     now; the reply names it.
     """
     parts, age = call.site.parts, call.site.parts.settings.removal.hold_for
@@ -34,7 +34,7 @@ async def approve(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
 
 
 async def discard(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
-    """Forget a held plan; the same titles are not held again until they change."""
+    """Discard a held plan; the same titles are not held again until they change."""
     parts, number, state = call.site.parts, call.query.run_id, PlanState.DISCARDED
     age = parts.settings.removal.hold_for
     await decisions.close(parts.store, number, state, _of_plan(call, state), age)
@@ -47,9 +47,9 @@ def _of_plan(call: ApiRequest[RunRef, RequestModel], state: PlanState) -> AuditE
 
 
 async def undo(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
-    """Take back what a run removed, merged, relinked and promoted.
+    """Undo what a run removed, merged, relinked and promoted.
 
-    Each title by itself: one whose row has changed since stays as it is, and says why.
+    Titles are undone one by one: one whose row has changed since is left as it is, with a reason.
     """
     return reply(models.UndoneRun(call.query.run_id, await take_back(call)))
 
@@ -69,10 +69,10 @@ async def take_back(call: ApiRequest[RunRef, RequestModel]) -> list[Undone]:
 
 
 class Done(NamedTuple):
-    """What was done.
+    """The outcome of an action.
 
     Attributes:
-        said: the short name of the note that the page shows.
+        said: the code of the note shown on the page.
         ticket: of the run that sees to it; None where none has to.
     """
 
@@ -86,9 +86,9 @@ class Done(NamedTuple):
 
 
 async def settle(call: ApiRequest[RequestModel, SettleBody]) -> web.StreamResponse:
-    """Have something done about one finding of `GET /admin/attention`.
+    """Act on one finding of `GET /admin/attention`.
 
-    Where a run has to see to it, the reply is 202 and names that run.
+    If a run is needed, the reply is 202 and names it.
     """
     asked = call.body
     done = await settled(call, asked.do, asked.kind, asked.target)

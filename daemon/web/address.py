@@ -13,9 +13,9 @@ _IPV6_PREFIX = 64
 
 
 def address_of(request: web.Request, trusted: Networks) -> str:
-    """The right-most address of the way here that is no trusted proxy.
+    """The right-most address of the proxy chain that is not a trusted proxy.
 
-    What stands further left in X-Forwarded-For was written by whoever is not trusted.
+    Entries further left in X-Forwarded-For come from untrusted clients.
     """
     nearest = _parsed(request.remote or "")
     hops = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
@@ -29,7 +29,7 @@ def address_of(request: web.Request, trusted: Networks) -> str:
 
 
 def rate_limit_key(address: str) -> str:
-    """What one client has all of: an IPv4 address, or a /64 of IPv6."""
+    """The key for rate limits: an IPv4 address, or the /64 of an IPv6 address."""
     parsed = _parsed(address)
     if not isinstance(parsed, IPv6Address):
         return address

@@ -1,4 +1,4 @@
-"""What an administrator asks for: runs and dry runs, their history, titles and the audit."""
+"""The admin API: runs and dry runs, their history, titles and the audit."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def _looked(call: ApiRequest[models.SyncQuery, models.SyncBody]) -> web.St
 
 
 async def _result(site: Context, end: asyncio.Future[SyncResult | None], what: str) -> SyncResult:
-    """How a run ended; that is told to others, too, so that only the waiting may be cancelled."""
+    """How a run ended; shielded, since other callers wait for the same result."""
     closing = asyncio.ensure_future(site.closing.wait())
     try:
         waited: set[asyncio.Future[Any]] = {end, closing}
@@ -102,7 +102,7 @@ async def state(call: PlainRequest) -> web.StreamResponse:
 
 
 async def current(parts: Dependencies) -> models.SyncState:
-    """What is, was and will be, as `GET /admin/sync` tells it."""
+    """The last, running, waiting and next run, as in `GET /admin/sync`."""
     runs, _ = await parts.store.read(history.runs, None, 2)
     worker, next_run = parts.worker, parts.schedule.next_run
     return models.SyncState(
@@ -142,14 +142,14 @@ def _ticket(parts: Dependencies, number: int) -> QueuedRun | None:
 
 
 def _unwritten(ticket: QueuedRun) -> Run:
-    """What is known of a run that has no row yet."""
+    """A run that has no row yet."""
     live = ticket.status
     asked = (live.trigger, live.actor, live.started_at)
     return Run(ticket.number, *asked, ended_at=None, outcome=live.state, result=None)
 
 
 async def cancel(call: ApiRequest[models.RunRef, models.RequestModel]) -> web.StreamResponse:
-    """End a run that is going, after the batch in hand, or let one that waits never begin."""
+    """Cancel a run: a running one stops after its current batch, a queued one never starts."""
     number, parts = call.query.run_id, call.site.parts
     ticket = _ticket(parts, number)
     if ticket is None and await parts.store.read(history.run, number) is None:
@@ -175,7 +175,7 @@ async def title(call: ApiRequest[models.TitleRef, models.RequestModel]) -> web.S
 async def attention(
     call: ApiRequest[models.AttentionQuery, models.RequestModel],
 ) -> web.StreamResponse:
-    """What needs somebody now, the most urgent first, each with what to do."""
+    """Findings that need attention, the most urgent first, each with what to do."""
     parts = call.site.parts
     found = await parts.store.read(findings, parts.service.removal, ignored=call.query.ignored)
     return reply(models.Attention(found))

@@ -54,7 +54,7 @@ _log = logger(__name__)
 
 
 class Credential(Enum):
-    """What somebody proves with who they are; failures are counted for each by itself."""
+    """A kind of credential; failures are counted per kind."""
 
     ADMIN_TOKEN = auto()
     JELLYFIN_TOKEN = auto()
@@ -71,9 +71,9 @@ class _Minute:
 
 
 class RateLimiter:
-    """Failures by address and credential, in minutes that begin with the first.
+    """Limits failed attempts by address and credential, in windows of a minute.
 
-    The oldest are forgotten first, so that memory is bounded.
+    The oldest windows are dropped first, which bounds memory.
 
     Args:
         most: failures allowed per minute.
@@ -97,7 +97,7 @@ class RateLimiter:
         return max(0, math.ceil(minute.ends - self._now()))
 
     def limit(self, request: web.Request, credential: Credential) -> None:
-        """Refuse whoever has failed too often.
+        """Reject a client that has failed too often.
 
         Raises:
             Problem: 429.
@@ -106,7 +106,7 @@ class RateLimiter:
             raise Problem(429, "too many failures", headers={"Retry-After": str(wait)})
 
     def worth_noting(self, address: str, action: str) -> bool:
-        """Whether it is this address' first such refusal of the minute, and not one of a flood."""
+        """Whether this is the address' first such refusal of the minute, and not a flood."""
         if self._everybody.ends <= self._now():
             self._everybody = _Minute(self._now() + _MINUTE)
         minute = self._minute(address)
@@ -128,14 +128,14 @@ class RateLimiter:
 
 
 ADMIN_TOKEN: Final = Actor("token", "admin token")
-"""Whoever has the configured token."""
+"""The actor of the configured token."""
 
 
 class AdminAuth:
-    """Lets administrators in.
+    """Authenticates administrators.
 
     Args:
-        store: its audit is told of refusals.
+        store: refusals are recorded in its audit.
         cookie: the administrator who is logged in to the pages and reads.
     """
 
@@ -169,7 +169,7 @@ class AdminAuth:
         return self._own is not None and hmac.compare_digest(self._own, _digest(token))
 
     async def authenticate(self, request: web.Request) -> None:
-        """Let an administrator in; sets the request's actor.
+        """Authenticate an administrator; sets the request's actor.
 
         Raises:
             Problem: 401, 403 or 429, and 503 where Jellyfin cannot be asked.
@@ -197,7 +197,7 @@ class AdminAuth:
     def _refusal(
         self, request: web.Request, credential: Credential, status: TokenStatus
     ) -> Problem:
-        """A failure; once there were many, whoever comes with a right secret is let in still."""
+        """Count a failure; a correct secret is accepted even while the address is limited."""
         self._failures.limit(request, credential)
         self._failures.count(request[ADDRESS], credential)
         return Problem(*_VERDICTS[status], headers=_CHALLENGE)
@@ -231,7 +231,7 @@ class AdminAuth:
         return None
 
     async def _asked(self, token: str) -> TokenOwner:
-        """Whose token it is; a server that was away a moment ago is not asked by everybody."""
+        """The owner of a token; after a failure Jellyfin is left alone for a moment."""
         if self._now() >= self._down_until:
             try:
                 return await self._jellyfin.who_is(token)
@@ -256,13 +256,13 @@ class AdminAuth:
 
 
 def refuse_other_sites(request: web.Request) -> None:
-    """A page of another site cannot make a browser speak for its user."""
+    """Reject cross-site requests, by fetch metadata (CSRF)."""
     if request.headers.get("Sec-Fetch-Site", "").lower() in _OTHER_SITES:
         raise Problem(403, "cross-site requests are not allowed")
 
 
 def _proof(request: web.Request) -> tuple[str, str]:
-    """How somebody proves who they are, and with what; the way is "" if they do not."""
+    """The authentication scheme and the credential; the scheme is "" if there is none."""
     if (token := request.headers.get("X-Jellyfin-Token")) is not None:
         return "mediabrowser", token
     scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
@@ -273,12 +273,12 @@ def _proof(request: web.Request) -> tuple[str, str]:
 
 
 def _digest(token: str) -> bytes:
-    """Of equal length for all tokens; header values may hold bytes that are no text."""
+    """A digest of fixed length, for constant-time comparison; headers may hold any bytes."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
 class WebhookAuth:
-    """Lets senders of webhooks in, who carry the secret in a header and never in the address.
+    """Authenticates senders of webhooks by a secret in a header, never in the URL.
 
     Args:
         webhook: holds the secret; without one nobody is let in.
@@ -290,7 +290,7 @@ class WebhookAuth:
         self._failures = failures
 
     def authenticate(self, request: web.Request) -> None:
-        """Let a sender in: the secret is its own header, a bearer, or the password of Basic.
+        """Authenticate a sender: by its own header, a bearer token, or a Basic password.
 
         Raises:
             Problem: 401, 403 where no secret is configured, and 429.

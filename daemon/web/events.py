@@ -1,4 +1,4 @@
-"""Progress as server-sent events: what is, then what changes."""
+"""Progress as server-sent events: a snapshot, then changes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _HEADERS: Final = {"Content-Type": STREAM, "X-Accel-Buffering": "no"}
 
 
 async def events(call: PlainRequest) -> web.StreamResponse:
-    """Progress as it happens, as server-sent events.
+    """Progress as server-sent events.
 
-    First comes `snapshot`, which is what `GET /admin/sync` tells; or, after a Last-Event-ID whose
+    First comes `snapshot`, the reply of `GET /admin/sync`; or, after a Last-Event-ID whose
     successors are all remembered, those. Then `started`, `progress` and `done` of runs, and
     `pending` where a title on its way has moved or come further, each with its id,
     and a comment where nothing happens for a while. A listener that does not keep up is dropped.
@@ -54,7 +54,7 @@ async def events(call: PlainRequest) -> web.StreamResponse:
 
 
 def _last_seen(request: web.Request, boot: str) -> int:
-    """The id of the last event that a returning listener saw; -1 if it is none of this process."""
+    """The id of the last event a returning listener saw; -1 if of another process."""
     given = re.fullmatch(rf"{boot}-(\d{{1,18}})", request.headers.get("Last-Event-ID", ""))
     return int(given[1]) if given else -1
 
@@ -64,10 +64,10 @@ def _written(event: Event, boot: str) -> str:
 
 
 async def _confirmed(call: PlainRequest, last: float) -> float:
-    """When it was last seen that the listener is an administrator; at most a minute ago.
+    """When the listener was last confirmed as an administrator, at most a minute ago.
 
     Raises:
-        Problem: they are not any more, or that cannot be told.
+        Problem: they no longer are, or it cannot be confirmed.
     """
     now = call.site.parts.monotonic()
     if now < last + _CONFIRM_EVERY:

@@ -1,4 +1,4 @@
-"""What all pages share: their frame, who sees them, their forms, and how they say it failed."""
+"""What all pages share: layout, access, forms, and error pages."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _OLD_FORM: Final = (
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """One request of somebody who is logged in; the form is empty unless it was sent."""
+    """A request of a logged-in person; the form is empty unless one was submitted."""
 
     request: web.Request
     session: Session
@@ -55,7 +55,7 @@ class PageRequest:
 
     @property
     def admin(self) -> bool:
-        """Whether an administrator asks."""
+        """Whether the person is an administrator."""
         return self.session.admin
 
 
@@ -63,7 +63,7 @@ Answer = Callable[[PageRequest], Awaitable[web.StreamResponse]]
 
 
 class Renderer:
-    """Renders pages, and lets only those in who are logged in."""
+    """Renders pages for people who are logged in."""
 
     def __init__(self, site: Context, sessions: Sessions, rights: Rights) -> None:
         self._site = site
@@ -100,13 +100,13 @@ class Renderer:
         return web.Response(text=text, status=status, content_type="text/html", headers=_HEADERS)
 
     def to(self, path: str, **query: object) -> web.Response:
-        """Go on to another page."""
+        """Redirect to another page."""
         told = {name: value for name, value in query.items() if value}
         where = f"{self.base}{path}{'?' if told else ''}{urlencode(told)}"
         return web.Response(status=HTTPStatus.SEE_OTHER, headers={**_HEADERS, "Location": where})
 
     def handler(self, answer: Answer, *, admin: bool) -> Handler:
-        """What the router calls; every failure that is one of ours becomes a page."""
+        """The request handler; every known error becomes a page."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
@@ -137,10 +137,10 @@ class Renderer:
         return await answer(replace(visit, form=form))
 
     async def form(self, request: web.Request) -> dict[str, str] | None:
-        """A form that was sent; None if it was sent before.
+        """A submitted form; None if it was submitted before.
 
         Raises:
-            Problem: it is none, or none of ours for this browser.
+            Problem: it is not a form, or its CSRF token is invalid.
         """
         refuse_other_sites(request)
         if request.content_type != _FORM:
@@ -160,7 +160,7 @@ class Renderer:
         return form if verdict is Form.GOOD else None
 
     def landing(self, request: web.Request) -> str:
-        """Where a form leads that was sent already."""
+        """Where to go after a form that was already submitted."""
         for name, pages in (("run_id", "runs"), ("request_id", "titles")):
             if (number := request.match_info.get(name)) is not None:
                 return f"/status/{pages}/{number}"
@@ -185,9 +185,9 @@ class Renderer:
         return f"{self.base}/status/static/{name}?v={version}"
 
     def _to_login(self, request: web.Request) -> web.Response:
-        """Whoever comes by a link of another site brings no cookie; one more step, and it is there.
+        """SameSite=Strict cookies are missing on cross-site links, so the page reloads once.
 
-        A form leads to the login, too: what it was to do has to be said again.
+        A form leads to the login too, and has to be submitted again.
         """
         here = request.path_qs.removeprefix(self.base)
         if request.method != "POST" and request.headers.get("Sec-Fetch-Site") == "cross-site":
@@ -202,7 +202,7 @@ class Renderer:
 
 
 def _environment(**values: Any) -> jinja2.Environment:
-    """Escapes whatever it is given, and refuses a name that was not given."""
+    """The template environment: escapes all values and rejects undefined names."""
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("daemon.web"),
         autoescape=True,

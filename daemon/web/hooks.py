@@ -1,4 +1,4 @@
-"""Webhooks: taken at once, acted on later; and how they fare."""
+"""Webhooks: accepted at once and acted on later; their statistics."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def arr(call: PlainRequest) -> web.StreamResponse:
 
 
 async def further_arr(call: ApiRequest[InstanceRef, RequestModel]) -> web.StreamResponse:
-    """Take the same of a further instance: their webhooks do not tell which one sends them."""
+    """Take a webhook of a further instance; the path says which one, the body does not."""
     settings, path = call.site.parts.settings, call.request.path
     senders = {settings.http.base_path + one.hook: one.label for one in settings.instances}
     if path not in senders:
@@ -78,13 +78,13 @@ def _read(call: ApiRequest[Any, Any], understand: Callable[[bytes], _Note]) -> _
 
 
 async def state(call: PlainRequest) -> web.StreamResponse:
-    """What came in lately, and how long it took from a hint to its row."""
+    """Recent webhooks, and the latency from a hint to its row."""
     return reply(call.site.parts.hints.statistics.figures)
 
 
 @dataclass(frozen=True, slots=True)
 class HookTest:
-    """What came of a webhook to ourselves."""
+    """The result of a test webhook."""
 
     url: str
     good: bool
@@ -92,7 +92,7 @@ class HookTest:
 
 
 async def test(call: PlainRequest) -> web.StreamResponse:
-    """Send a webhook to ourselves through the address of senders, and tell what came of it."""
+    """Send a test webhook to this daemon's own public address and report the result."""
     return reply(await tested(call))
 
 

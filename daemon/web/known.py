@@ -1,4 +1,4 @@
-"""What a title's page says of each source: facts in, words and values out. Pure."""
+"""View models of a title's sources and ids. Pure."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _jellyfin(facts: TitleFacts) -> Source:
 
 
 def _confirmed(facts: TitleFacts) -> datetime | None:
-    """When it was last surely there: at a complete reading since it came, or a write for it."""
+    """When it was last known to be there: by a complete reading, or a write for it."""
     checked, came = moment(facts.checked), moment(facts.tracked["created_at"])
     times = [checked] if checked and came and came <= checked else []
     wrote = (one for one in facts.decisions if one.kind in {Kind.ADD, Kind.UPDATE})
@@ -130,7 +130,7 @@ def ids(facts: TitleFacts, jellyfin: str = "") -> Iterator[Id]:
 
 
 def _id(facts: TitleFacts, name: str) -> Id:
-    """Only what this program wrote has a source that is known."""
+    """An id; its source is known only if this program wrote it."""
     tracked, origin = facts.tracked, facts.origins.get(name)
     ours = tracked["requested_by"] == SYNC_USER
     if tracked[name] is None or not (origin or ours):

@@ -48,11 +48,11 @@ _Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(slots=True)
 class _Code:
-    """A login by code that somebody began.
+    """A Quick Connect login in progress.
 
     Attributes:
-        cookie: what their browser was given for it.
-        asked: when Jellyfin was asked last whether it is allowed, by the clock that never jumps.
+        cookie: the value given to the browser.
+        asked: when Jellyfin was last polled, by the monotonic clock.
     """
 
     begun: QuickConnect
@@ -61,10 +61,10 @@ class _Code:
 
 
 class Login:
-    """The pages of whoever is not logged in.
+    """The pages for people who are not logged in.
 
     Args:
-        device: our own name for Jellyfin's list of devices.
+        device: this daemon's name in Jellyfin's list of devices.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Login:
         return self._form(request, 200, _ENDED if ended else "")
 
     async def enter(self, request: web.Request) -> web.StreamResponse:
-        """Log in with name and password, which are passed on and forgotten."""
+        """Log in with name and password, which are passed on to Jellyfin and not kept."""
         return await self._guarded(request, self._enter)
 
     async def enter_with_token(self, request: web.Request) -> web.StreamResponse:
@@ -96,11 +96,11 @@ class Login:
         return await self._guarded(request, self._enter_with_token)
 
     async def begin(self, request: web.Request) -> web.StreamResponse:
-        """Get a code; each costs Jellyfin something, so it counts like a failure."""
+        """Request a code; it counts like a failure, since each creates state in Jellyfin."""
         return await self._guarded(request, self._begin)
 
     async def wait(self, request: web.Request) -> web.StreamResponse:
-        """The code, until somebody has allowed it; then the page that was wanted."""
+        """Show the code until it is approved, then the page that was requested."""
         return await self._guarded(request, self._wait)
 
     async def leave(self, visit: PageRequest) -> web.StreamResponse:
@@ -111,7 +111,7 @@ class Login:
         return reply
 
     async def _guarded(self, request: web.Request, answer: _Answer) -> web.StreamResponse:
-        """Every failure is the form again, with what happened above it."""
+        """Every failure shows the form again with a message above it."""
         try:
             return await answer(request)
         except Problem as problem:
@@ -172,7 +172,7 @@ class Login:
         return await self._let_in(request, bearer)
 
     async def _allowed(self, code: _Code) -> TokenOwner | None:
-        """Who has allowed it; Jellyfin is asked once a second, however often the page is loaded."""
+        """Who approved the code; Jellyfin is polled at most once a second."""
         now = self._parts.monotonic()
         if now < code.asked + 1:
             return None
@@ -212,7 +212,7 @@ class Login:
                 await self._record(request, action, problem.detail)
 
     async def _record(self, request: web.Request, action: str, reason: str) -> None:
-        """What was typed is not in it: people type passwords into the wrong field."""
+        """The typed name is not recorded: people type passwords into the wrong field."""
         actor, after = request.get(ACTOR, ANONYMOUS), {"address": request[ADDRESS]}
         event = AuditEvent(action, actor, target="page", reason=reason or None, after=after)
         await self._parts.store.write(audit.append, event)
@@ -234,6 +234,6 @@ class Login:
 
 
 def _next(request: web.Request) -> str:
-    """Where to go after the login: one of our own pages, whatever the address says."""
+    """Where to go after the login: always a page of this daemon (no open redirect)."""
     wanted = request.query.get("next", "")
     return wanted if _NEXT.fullmatch(wanted) else "/status"

@@ -1,4 +1,4 @@
-"""What machines ask for: whether it lives, whether it can work, and what it consists of."""
+"""Endpoints for machines: liveness, readiness, metrics and the API description."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def alive(_: PlainRequest) -> web.StreamResponse:
 
 
 async def ready(call: PlainRequest) -> web.StreamResponse:
-    """The tracker's file can be read, and Jellyfin answered when it was asked last."""
+    """The tracker's file can be read, and Jellyfin answered the latest request."""
     parts, reasons = call.site.parts, []
     try:
         parts.store.check_file()
@@ -39,7 +39,7 @@ async def ready(call: PlainRequest) -> web.StreamResponse:
 
 
 async def metrics(call: PlainRequest) -> web.StreamResponse:
-    """Figures for Prometheus; they name no title and no person, so that none has to log in."""
+    """Prometheus metrics; they name no title or person, so no login is needed."""
     body = await exposition(call.site.parts)
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 

@@ -1,4 +1,4 @@
-"""Figures for Prometheus, made of what is known elsewhere; nothing is counted here."""
+"""Prometheus metrics, collected from the other modules; nothing is counted here."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _Values = Iterable[tuple[Sequence[str], float]]
 
 
 class _Once(Collector):
-    """Hands families that are ready to one reading."""
+    """A collector of metric families that are already built."""
 
     def __init__(self, families: Iterable[Metric]) -> None:
         self._families = families
@@ -45,7 +45,7 @@ class _Once(Collector):
 
 
 async def exposition(parts: Dependencies) -> bytes:
-    """All figures in the text format; those of the tracker's file only if that can be read."""
+    """All metrics in the text format; those of the tracker's file only if it is readable."""
     registry = CollectorRegistry(auto_describe=False)
     families = [*_of_process(parts), *_of_services(parts), *_of_hooks(parts)]
     registry.register(_Once([*families, *await _of_file(parts.store, parts.counter)]))

@@ -1,4 +1,4 @@
-"""The shapes of requests and replies; requests are checked by them, and both described."""
+"""Models of requests and replies: requests are validated, both are described."""
 
 from __future__ import annotations
 
@@ -249,7 +249,7 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class TitleDetail(TitleFacts):
-    """The same, and why it is so, in sentences."""
+    """What is tracked of a title, and why, in sentences."""
 
     because: Sequence[str] = ()
 

@@ -1,4 +1,4 @@
-"""The API's description, made of the table that the router is made of."""
+"""The OpenAPI description, generated from the route table."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _parameters(route: Route) -> Iterator[dict[str, Any]]:
 
 
 def _plain(field: dict[str, Any]) -> dict[str, Any]:
-    """Without null: what stands in an address cannot be that, only absent."""
+    """The schema without null: a URL parameter can only be absent."""
     kinds = [kind for kind in field.pop("anyOf", ()) if kind.get("type") != "null"]
     schema = {**field, **(kinds[0] if kinds else {})}
     return {key: value for key, value in schema.items() if value is not None and key != "title"}

@@ -28,7 +28,7 @@ _REQUEST_ID: Final = web.RequestKey("REQUEST_ID", str)
 _GOOD_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _RETRY_SECONDS: Final = 5
 _GONE: Final = 499
-"""Of a request whose client did not wait for the reply; the word is of nginx."""
+"""Status of a request whose client disconnected; nginx calls it so."""
 _ASKED_BY_MACHINES: Final = ("/healthz", "/readyz", "/metrics")
 """Every few seconds, so that their lines would bury all others."""
 _BROKEN: Final = "something is broken here; the log tells more, under this id"
@@ -89,12 +89,12 @@ class Problem(Exception):  # noqa: N818  # it is the name of the document
 
 
 def unavailable(detail: str, **more: Any) -> Problem:
-    """What is asked for cannot be had now, but probably soon."""
+    """A 503: temporarily unavailable."""
     return Problem(503, detail, headers={"Retry-After": str(_RETRY_SECONDS)}, more=more)
 
 
 def request_middleware(trusted: Networks) -> Middleware:
-    """The outermost layer of every request that is proper HTTP; `trusted` are proxies."""
+    """The outermost middleware; `trusted` are the trusted proxies."""
 
     @web.middleware
     async def layer(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -167,7 +167,7 @@ def _log_request(request: web.Request, status: int, seconds: float) -> None:
 
 
 async def add_headers(request: web.Request, reply: web.StreamResponse) -> None:
-    """Give a reply the headers that all have, and strip headers that tell our versions."""
+    """Add the common headers to a reply and strip the version from `Server`."""
     for name, value in _HEADERS.items():
         reply.headers.setdefault(name, value)
     if (number := request.get(_REQUEST_ID)) is not None:  # refused by aiohttp before it came to us
@@ -176,7 +176,7 @@ async def add_headers(request: web.Request, reply: web.StreamResponse) -> None:
 
 
 class ProblemProtocol(web.RequestHandler):
-    """A connection whose garbage is answered as every other mistake is."""
+    """A connection that answers malformed HTTP with a problem document."""
 
     def handle_error(
         self,

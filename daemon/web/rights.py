@@ -1,4 +1,4 @@
-"""What people who are logged in may do now: Jellyfin is asked again once a minute."""
+"""What logged-in people may do: confirmed with Jellyfin once a minute."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _log = logger(__name__)
 
 
 class EndedError(Problem):
-    """Somebody asks who was logged in, and is not any more."""
+    """The session has expired."""
 
 
 class Rights:
-    """Who asks with a cookie, by rights that are at most a minute old.
+    """Authenticates sessions, with rights confirmed within the last minute.
 
-    While Jellyfin does not answer, whoever is logged in can go on reading, but not act.
+    While Jellyfin is down, people who are logged in can read but not act.
 
     Args:
         users: asks Jellyfin for all accounts, by their ids.
@@ -49,10 +49,10 @@ class Rights:
         self._ask_after = 0.0
 
     async def session(self, request: web.Request) -> Session | None:
-        """The login of whoever asks; None where there is none, or Jellyfin has ended it.
+        """The session of a request; None if there is none, or Jellyfin has ended it.
 
         Raises:
-            Problem: 503, Jellyfin cannot be asked whether they still may act.
+            Problem: 503, Jellyfin cannot confirm that they may still act.
         """
         session = self._sessions.find(request)
         if session is None or self._is_fresh(session):
@@ -65,7 +65,7 @@ class Rights:
         return self._sessions.find(request)
 
     async def administrator(self, request: web.Request) -> Actor | None:
-        """The administrator who reads with a cookie; browsers send it unasked, so only to read.
+        """The administrator of a session cookie, for reading only: browsers send it unasked.
 
         Raises:
             Problem: 401, the login has ended; 403, it is a plain user's. That is no attack.
@@ -83,7 +83,7 @@ class Rights:
         return not session.user_id or self._now() < session.confirmed + _GOOD_FOR
 
     async def _confirm(self) -> None:
-        """Ask once for everybody who is logged in."""
+        """Confirm the rights of all sessions with one request."""
         try:
             users = await self._users()
         except ServiceError as error:

@@ -1,4 +1,4 @@
-"""The table's columns: what a route takes, gives and demands, and how a request is read by that."""
+"""Routes: what each takes, returns and requires, and how its requests are parsed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _MAX_FLAWS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much patience there is; all times in seconds.
+    """Timeouts and limits; all times in seconds.
 
     Attributes:
         body: for a request's body to arrive.
@@ -52,7 +52,7 @@ class Limits:
         failures: allowed from one address in a minute.
         head: for the head of a request to arrive.
         connections: that may be open, in all.
-        connections_of_one: of one address that is no trusted proxy.
+        connections_of_one: from one address that is not a trusted proxy.
     """
 
     body: float = 10.0
@@ -66,7 +66,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """What the HTTP face shows and steers.
+    """What the web package depends on.
 
     Attributes:
         clock: the time now, aware UTC.
@@ -93,11 +93,11 @@ class Dependencies:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The parts, and what one application makes of them.
+    """The dependencies, and what one application adds to them.
 
     Attributes:
         closing: set when the application ends.
-        boot: tells this process' event ids from those of an earlier one.
+        boot: distinguishes this process' event ids from those of an earlier one.
         description: the OpenAPI document.
     """
 
@@ -111,7 +111,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest(Generic[_Query, _Body]):
-    """One request that was let in and understood."""
+    """One authenticated and parsed request."""
 
     site: Context
     request: web.Request
@@ -121,18 +121,18 @@ class ApiRequest(Generic[_Query, _Body]):
 
     @property
     def actor(self) -> Actor:
-        """Who asks."""
+        """Who sent the request."""
         return self.request[ACTOR]
 
     def event(
         self, action: str, target: str, run_id: int | None = None, reason: str | None = None
     ) -> AuditEvent:
-        """An audit event with the actor and the address, to be written with what it tells of."""
+        """An audit event with actor and address, for the transaction of the change it records."""
         after = {"address": self.request[ADDRESS]}
         return AuditEvent(action, self.actor, run_id, target, reason, after=after)
 
     def accepted(self, document: object, run_id: int) -> web.Response:
-        """The reply that a run sees to it, and where that can be followed."""
+        """A 202 reply that names the run and where to follow it."""
         where = f"{self.site.parts.settings.http.base_path}/admin/runs/{run_id}"
         return reply(document, 202, Location=where)
 
@@ -175,7 +175,7 @@ class Route:
         replies: by status, a model or another media type than JSON.
         problems: the statuses of its own problem documents.
         admin: only for administrators.
-        hook: for senders of webhooks, whose body is taken as it is.
+        hook: only for senders of webhooks; the body is passed on raw.
     """
 
     method: Literal["GET", "POST"]
@@ -197,7 +197,7 @@ class Route:
         return _taken(self.answer)[1]
 
     def handler(self, site: Context) -> Handler:
-        """What the router calls: lets in, reads, answers."""
+        """The request handler: authenticates, parses, answers."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
             if self.hook:

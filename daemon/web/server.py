@@ -78,7 +78,7 @@ class Connections:
         return any(parsed in network for network in self._trusted)
 
     def _refuse(self, address: str) -> None:
-        """One line a minute tells of a flood, however many connections it has."""
+        """Refuse a connection; logged at most once a minute."""
         self._refused += 1
         if self._now() >= self._tell_at:
             _log.warning("http.connections_refused", refused=self._refused, source_ip=address)
@@ -96,7 +96,7 @@ class Connection(ProblemProtocol):
         self._requests = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take it, if there are not too many already."""
+        """Accept the connection, unless there are too many."""
         address = str((transport.get_extra_info("peername") or ("unknown",))[0])
         if not self._connections.admit(address):
             if isinstance(transport, asyncio.Transport):
@@ -107,7 +107,7 @@ class Connection(ProblemProtocol):
         self._expect_a_head()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Make place for another one."""
+        """Release the connection's slot."""
         if self._address is None:
             return
         self._connections.release(self._address)
@@ -115,7 +115,7 @@ class Connection(ProblemProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read on; what comes between two requests begins a head."""
+        """Receive data; the first bytes after a request begin the next head."""
         if self._address is None:
             return
         if not self._requests and self._deadline is None:
@@ -124,7 +124,7 @@ class Connection(ProblemProtocol):
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """A head has arrived; what becomes of its request takes as long as it takes."""
+        """A head has arrived; its request has no deadline here."""
         self._stop_waiting()
         self._requests += 1
         try:
@@ -144,7 +144,7 @@ class Connection(ProblemProtocol):
 
 @web.middleware
 async def while_served(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Tell the connection that one of its requests is being answered."""
+    """Middleware: tell the connection that a request is being answered."""
     connection = request.protocol
     if not isinstance(connection, Connection):
         return await handler(request)

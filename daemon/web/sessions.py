@@ -1,4 +1,4 @@
-"""Who is logged in to the pages, kept in memory, and the tokens of their forms."""
+"""Sessions of the pages, kept in memory, and the CSRF tokens of their forms."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ HOURS: Final = 12
 _MAX: Final = 512
 _MAX_FORMS: Final = 64
 _MARK: Final = "s."
-"""Begins the cookie of whoever is logged in, so that one which has ended can be told."""
+"""Prefix of a session cookie, which tells an expired session from no session."""
 
 
 class Form(Enum):
-    """What a form's token says."""
+    """The result of checking a form's CSRF token."""
 
     GOOD = auto()
     USED = auto()
@@ -35,13 +35,13 @@ class Form(Enum):
 
 @dataclass(slots=True)
 class Session:
-    """Somebody who is logged in.
+    """One login.
 
     Attributes:
-        user_id: of their account in Jellyfin; "" for whoever has none.
-        ends: seconds of the clock that never jumps, as all times here.
+        user_id: of their Jellyfin account; "" if they have none.
+        ends: seconds of the monotonic clock, as all times here.
         confirmed: when Jellyfin last said what they may do.
-        sent: numbers of the forms that were sent already; below `oldest` none is taken any more.
+        sent: numbers of the forms already submitted; those below `oldest` are rejected.
     """
 
     actor: Actor
@@ -53,7 +53,7 @@ class Session:
     oldest: int = 0
 
     def take(self, number: int) -> Form:
-        """Take a form that is ours, once."""
+        """Accept a form once."""
         if number in self.sent:
             return Form.USED
         if number < self.oldest:
@@ -66,10 +66,10 @@ class Session:
 
 
 class Sessions:
-    """The logins of one daemon; they end with it.
+    """The sessions of one daemon; they end with it.
 
     Args:
-        device: tells this daemon from others on the same host, which share its cookies.
+        device: distinguishes this daemon from others on the same host, which share cookies.
         path: below which the cookie is sent.
     """
 
@@ -82,7 +82,7 @@ class Sessions:
         self._open: OrderedDict[bytes, Session] = OrderedDict()
 
     def find(self, request: web.Request) -> Session | None:
-        """Whoever asks, if they are logged in."""
+        """The session of a request, if there is one."""
         key = _digest(self._value(request))
         session = self._open.get(key)
         if session is not None and session.ends <= self._now():
@@ -91,7 +91,7 @@ class Sessions:
         return session
 
     def ended(self, request: web.Request) -> bool:
-        """Whether somebody asks who was logged in, and is not any more."""
+        """Whether the request carries an expired session."""
         return self._value(request).startswith(_MARK) and self.find(request) is None
 
     def begin(
@@ -103,7 +103,7 @@ class Sessions:
         admin: bool,
         user_id: str = "",
     ) -> None:
-        """Log somebody in; their earlier cookie is worth nothing any more."""
+        """Log somebody in; their earlier cookie becomes invalid."""
         self.forget(request)
         value, now = _MARK + secrets.token_urlsafe(32), self._now()
         self._open[_digest(value)] = Session(actor, admin, user_id, now + HOURS * 3600, now)
@@ -117,22 +117,22 @@ class Sessions:
         reply.del_cookie(self.cookie, path=self._path)
 
     def of_users(self) -> list[Session]:
-        """The logins of people who have an account in Jellyfin."""
+        """The sessions of people with a Jellyfin account."""
         return [session for session in self._open.values() if session.user_id]
 
     def forget(self, request: web.Request) -> None:
-        """End the login of whoever asks, if they have one."""
+        """End the session of a request, if there is one."""
         self._open.pop(_digest(self._value(request)), None)
 
     def anonymous_id(self, request: web.Request) -> str:
-        """What tells a browser from others before anybody is logged in; made if there is none."""
+        """The anonymous id of a browser that is not logged in; created if there is none."""
         value = self._value(request)
         return value if value and not value.startswith(_MARK) else secrets.token_urlsafe(24)
 
     def set_anonymous_cookie(
         self, request: web.Request, reply: web.StreamResponse, visitor: str
     ) -> None:
-        """Let a browser keep that."""
+        """Store the anonymous id in the browser."""
         self._set(request, reply, visitor)
 
     def begin_code(self, request: web.Request, reply: web.StreamResponse, name: str) -> str:
@@ -145,21 +145,21 @@ class Sessions:
         return value
 
     def owns_code(self, request: web.Request, name: str, value: str) -> bool:
-        """Whether it is the browser that was given that."""
+        """Whether the browser holds the cookie of this code."""
         given = request.cookies.get(f"{self.cookie}_{name}", "")
         return hmac.compare_digest(_bytes(given), _bytes(value))
 
     def form(self, owner: str) -> str:
-        """A token for one form, which will come with the cookie of its owner."""
+        """A CSRF token for one form of a cookie's owner."""
         number = str(next(self._numbers))
         return f"{number}.{self._sign(number, owner)}"
 
     def form_of(self, request: web.Request) -> str:
-        """A token for one form of whoever is logged in."""
+        """A CSRF token for one form of a session."""
         return self.form(self._value(request))
 
     def check_form(self, request: web.Request, token: str) -> Form:
-        """Whether a form is one of ours for this browser, and was not sent before."""
+        """Check a form's CSRF token against the browser and against reuse."""
         number, _, signature = token.partition(".")
         owner = self._value(request)
         fits = hmac.compare_digest(_bytes(signature), _bytes(self._sign(number, owner)))
@@ -189,16 +189,16 @@ class Sessions:
 
 
 def _is_https(request: web.Request) -> bool:
-    """What a stranger claims here makes only their own cookie stricter."""
+    """A forged header can only make the client's own cookie stricter."""
     said = (request.headers.get("X-Forwarded-Proto", ""), request.headers.get("Origin", ""))
     return request.secure or any(one.strip().lower().startswith("https") for one in said)
 
 
 def _digest(value: str) -> bytes:
-    """The cookies themselves are not kept."""
+    """Only digests of cookies are kept."""
     return hashlib.sha256(_bytes(value)).digest()
 
 
 def _bytes(text: str) -> bytes:
-    """A browser, or whoever plays one, may send bytes that are no text."""
+    """A client may send bytes that are not text."""
     return text.encode("utf-8", "surrogateescape")

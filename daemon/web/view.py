@@ -1,4 +1,4 @@
-"""What the pages say: facts in, plain words and values for the templates out. Pure."""
+"""View models: facts in, plain words and values for the templates out. Pure."""
 
 from __future__ import annotations
 
@@ -93,14 +93,14 @@ _UNITS: Final = ((2 * 86_400, 86_400, "days"), (3600, 3600, "h"), (60, 60, "min"
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that the verdict is made of.
+    """What the overall status is derived from.
 
     Attributes:
-        stuck: seconds since the run that is going moved.
+        stuck: seconds since the current run made progress.
         every: the pause between two full runs.
         paused: no full run begins by schedule.
         asked: what each service was asked so far.
-        calls_before: the same, when the run that is going began.
+        calls_before: what each had been asked when the current run started.
     """
 
     now: datetime
@@ -116,7 +116,7 @@ class Facts:
 
 
 class Verdict(NamedTuple):
-    """How things stand, in one line.
+    """The overall status in one line.
 
     Attributes:
         state: one of `STATES`.
@@ -130,7 +130,7 @@ class Verdict(NamedTuple):
 
 
 def verdict(facts: Facts) -> Verdict:
-    """The one that matters most now; that the full sync is paused goes with each."""
+    """The most important status; it also says if the full sync is paused."""
     found = _verdict(facts)
     if not facts.paused:
         return found
@@ -170,7 +170,7 @@ def would(plan: PlanSummary) -> str:
 
 
 def _missing(full: Run) -> Verdict | None:
-    """Titles that were not in the library, though nothing waits for an admin."""
+    """The status if titles are missing but no plan is held."""
     result = full.result or {}
     if not (number := result.get("watched", 0) + result.get("held", 0)):
         return None
@@ -224,7 +224,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CurrentRun(RunStatus):
-    """A run that waits or is going, for people.
+    """The running or queued run, for people.
 
     Attributes:
         what: it does, and `why`.
@@ -244,7 +244,7 @@ class CurrentRun(RunStatus):
 
 
 def current_run(facts: Facts) -> CurrentRun | None:
-    """The run that is going, and the one that waits for it; None while there is neither."""
+    """The running run and the queued one; None if there is neither."""
     ticket = facts.running or facts.waiting
     if ticket is None:
         return None
@@ -265,7 +265,7 @@ def current_run(facts: Facts) -> CurrentRun | None:
 
 
 def _cells(facts: Facts) -> Iterator[Cell]:
-    """How far each service has got in this run; what came of it shows once all were asked."""
+    """How far each service has got in this run."""
     asking = facts.running is not None and facts.running.progress.phase is Phase.ASKING
     for name, health in facts.services.items():
         now, before = (which.get(name, CallStats()) for which in (facts.asked, facts.calls_before))
@@ -283,7 +283,7 @@ def _cells(facts: Facts) -> Iterator[Cell]:
 
 
 def _stuck(facts: Facts, phase: Phase) -> str:
-    """What a run that has not moved for a minute waits for; "" while it moves."""
+    """What a run without progress for a minute waits for; "" while it progresses."""
     if facts.stuck <= _STUCK:
         return ""
     slow = [name for name, meter in facts.asked.items() if meter.waiting]
@@ -296,7 +296,7 @@ def _place(place: int, at: int) -> str:
 
 
 def _ends(facts: Facts, ticket: QueuedRun) -> datetime | None:
-    """When it will probably have ended: as the latest like it did."""
+    """Estimated end, from the latest run of the same kind."""
     if ticket.started_at is None:
         return None
     kind = ticket.scope.kind
@@ -307,7 +307,7 @@ def _ends(facts: Facts, ticket: QueuedRun) -> datetime | None:
 
 
 class Ended(NamedTuple):
-    """How a job went once; a run has a number and counts."""
+    """One execution of a job; a run has a number and counts."""
 
     at: str | datetime | None
     outcome: str
@@ -324,7 +324,7 @@ class JobView(NamedTuple):
     Attributes:
         plan: when it comes, in words.
         lasted: seconds of the last times, the newest last.
-        spark: the same as the points of a line.
+        spark: these lengths as points of a line.
     """
 
     name: str
@@ -343,7 +343,7 @@ def jobs(
     due: Callable[[str], datetime | None],
     sync: Sync,
 ) -> Iterator[JobView]:
-    """Each job, as it stands."""
+    """All jobs with their current state."""
     plans = {
         "full": ("Full sync", _every(sync.every)),
         "quick": ("Quick check", _every(sync.quick)),
@@ -388,7 +388,7 @@ def spark(seconds: Sequence[float]) -> str:
 
 
 class ServiceView(NamedTuple):
-    """A service: how it is, and what the latest full run saw of it.
+    """A service: its health, and what the latest full run saw of it.
 
     Attributes:
         latency: seconds a call.
@@ -418,7 +418,7 @@ def source(health: ServiceHealth, result: Mapping[str, Any]) -> ServiceView:
 
 
 def cause(trigger: str, actor: str) -> str:
-    """Who or what a run came from."""
+    """Who or what triggered a run."""
     return actor if trigger == "admin" else _TRIGGERS.get(trigger, trigger)
 
 
@@ -446,7 +446,7 @@ class RuleView(NamedTuple):
 
 
 class Guarded(NamedTuple):
-    """What the removal guard made of a run, and of what rules that comes."""
+    """The removal guard's report of a run, and its rules."""
 
     words: str
     rules: list[RuleView]
@@ -488,7 +488,7 @@ def _plain(value: object) -> str:
 
 
 def note(code: str, run: str) -> str:
-    """What was just done, by its short name in an address; "" for any other name."""
+    """The note for a code in the URL; "" for an unknown code."""
     number = run if run.isascii() and run.isdigit() and len(run) < len(str(2**63)) else ""
     return _NOTES.get(code, "").format(number)
 
@@ -503,7 +503,7 @@ class FindingGroup(NamedTuple):
 
 
 def grouped(findings: Iterable[Finding], most: int) -> Iterator[FindingGroup]:
-    """What needs somebody, by its kind: how many, and the first few."""
+    """Findings by kind: how many, and the first few."""
     kinds: dict[FindingKind, list[Finding]] = {}
     for finding in findings:
         kinds.setdefault(finding.kind, []).append(finding)
@@ -512,7 +512,7 @@ def grouped(findings: Iterable[Finding], most: int) -> Iterator[FindingGroup]:
 
 
 def moment(text: Value | datetime) -> datetime | None:
-    """A time as the file has it, where it is one; one without a zone is UTC."""
+    """A time as stored in the file, UTC unless it has a zone; None if it is not a time."""
     try:
         found = text if isinstance(text, datetime) else datetime.fromisoformat(str(text))
     except ValueError:
@@ -529,7 +529,7 @@ def span(seconds: float) -> str:
 
 
 def ago(then: datetime, now: datetime) -> str:
-    """How far away a moment is, the coming ones included."""
+    """How long ago a moment is, or how far ahead."""
     seconds = (now - then).total_seconds()
     if abs(seconds) < 10:  # noqa: PLR2004  # seconds that nobody cares about
         return "just now" if seconds >= 0 else "in a moment"

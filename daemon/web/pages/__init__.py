@@ -1,4 +1,4 @@
-"""The pages for people, of the file alone; they work while every service is down."""
+"""The pages; they read only the file, so they work while every service is down."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from daemon.web.sessions import Sessions
 
 
 def device_of(parts: Dependencies) -> str:
-    """This daemon's own name for other programs, the same after every start."""
+    """This daemon's stable device name."""
     file = str(parts.settings.database.resolve())
     return hashlib.sha256(f"library-sync {file}".encode()).hexdigest()[:32]
 

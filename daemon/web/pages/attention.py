@@ -1,4 +1,4 @@
-"""What needs somebody, and what they do about it."""
+"""The attention page and its actions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX: Final = 100
 
 
 class AttentionPages(Pages):
-    """The page of what needs somebody."""
+    """The attention page."""
 
     def _serve(self) -> None:
         self._get(_PATH, self._listed, admin=True)

@@ -1,4 +1,4 @@
-"""Who did what, when and why."""
+"""The audit page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every group of pages is made with: the frame, the parts, and how an address is read."""
+"""The base of every group of pages: renderer, dependencies, URL parsing."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class Pages:
         return read(RunRef, {"run_id": visit.request.match_info["run_id"]}, 404).run_id
 
     def _call(self, visit: PageRequest, run_id: int | None = None) -> ApiRequest[Any, RequestModel]:
-        """The same request as the API takes it."""
+        """The request as the API's handlers take it."""
         query = RequestModel() if run_id is None else RunRef(run_id=run_id)
         return ApiRequest(self._site, visit.request, query, RequestModel())
 
 
 def read(model: type[_Model], given: Mapping[str, str], status: int) -> _Model:
-    """An address's values, as far as the model knows them.
+    """The URL's values that the model knows.
 
     Raises:
         Problem: of that status; they make no sense.

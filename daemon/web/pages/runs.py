@@ -1,4 +1,4 @@
-"""The history of runs, one of them, and what can be done to it."""
+"""The pages of runs, and the actions on a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How things stand, and what an administrator can do about it at once."""
+"""The status page and its actions."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class StatusPages(Pages):
         return schedule.next_run if job == "full" else schedule.next_of(job)
 
     def _looked(self, visit: PageRequest) -> dict[str, Any]:
-        """The note on the quick look that was asked for, for whoever comes from there."""
+        """The note about the quick check that was just requested."""
         if not (visit.admin and self._look and visit.request.query.get("said") == "looked"):
             return {}
         words = self._look.result().words if self._look.done() else "Jellyfin has not answered yet"
@@ -130,7 +130,7 @@ class StatusPages(Pages):
         return self._frame.to("/status", said="resumed")
 
     async def _previewed(self) -> dict[str, Any] | None:
-        """What is shown of a dry run; the whole plan of a large library would stay in memory."""
+        """The shown part of a dry run; a large library's whole plan would stay in memory."""
         ended = await asyncio.shield(self._parts.worker.preview())
         if ended is None:
             return None
@@ -149,7 +149,7 @@ class StatusPages(Pages):
         return self._page(visit, "hook.html", outcome=await hooks.tested(self._call(visit)))
 
     async def close(self, _: web.Application) -> None:
-        """Give up what goes on."""
+        """Cancel background tasks."""
         for task in (self._dry_run, self._look):
             if task is not None:
                 task.cancel()

@@ -90,7 +90,7 @@ class TitlePages(Pages):
         )
 
     async def _looked(self, visit: PageRequest) -> dict[str, Any]:
-        """What the run has found that was asked to look at the title, once it has ended."""
+        """What the recheck found, once its run has ended."""
         if not visit.admin or visit.request.query.get("said") != _RECHECKED:
             return {"run": None}
         number = read(RunRef, {"run_id": visit.request.query.get("run", "")}, 400).run_id
@@ -110,7 +110,7 @@ class TitlePages(Pages):
         return web.Response(body=body, content_type=kind, headers=_PICTURE)
 
     async def _recheck(self, visit: PageRequest) -> web.StreamResponse:
-        """Have a run look at the title; the page tells what it found if that is soon."""
+        """Enqueue a recheck of the title; the page shows the result if it is ready soon."""
         facts = await self._facts(visit)
         number = facts.tracked["id"]
         done = await look(self._call(visit), f"request {number}", facts.jellyfin_id)
