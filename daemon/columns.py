@@ -17,7 +17,7 @@ class Known(Protocol):
 
     @property
     def full(self) -> LibraryItem:
-        """The same with its long texts."""
+        """The canonical copy with its long texts."""
 
     @property
     def ids(self) -> Ids:

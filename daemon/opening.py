@@ -43,7 +43,7 @@ async def open_sync(settings: Settings) -> AsyncIterator[SyncService]:
 
 @asynccontextmanager
 async def open_both(settings: Settings) -> AsyncIterator[tuple[Store, SyncService]]:
-    """The same, and the file itself, for whoever has to write what an admin decides.
+    """Like `open_sync`, and the store, to write an admin's decisions.
 
     Raises:
         StoreError: the file cannot be used.

@@ -219,7 +219,7 @@ class Removal(_Part):
 
     @property
     def policy(self) -> RemovalPolicy:
-        """The same for the planner."""
+        """This section as the planner's policy."""
         return RemovalPolicy(
             mode=self.mode,
             sightings=self.sightings,

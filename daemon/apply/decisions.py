@@ -1,4 +1,4 @@
-"""What an administrator decides about held plans and about what needs attention.
+"""An administrator's decisions about held plans and findings.
 
 The page, the API and the command line call these functions, so that each decision means the same
 everywhere. They see to nothing themselves: they say which run does, and what the audit is told.
@@ -30,7 +30,7 @@ def _record(transaction: Transaction, event: AuditEvent) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What follows from a decision.
+    """The outcome of a decision.
 
     Attributes:
         said: the short name of what was done.
@@ -53,7 +53,7 @@ _Verb = Callable[[Store, Finding], Awaitable[Decided]]
 
 
 async def approve(store: Store, number: int, event: AuditEvent, age: timedelta) -> Scope:
-    """Let a held plan be carried out, as far as that still is to be done: by a full run.
+    """Approve a held plan; a full run carries out what still applies.
 
     Raises:
         NotFoundError: the run holds no plan.
@@ -72,7 +72,7 @@ def _rows(held: Iterable[HeldTitle], kind: HeldKind) -> frozenset[int]:
 async def close(
     store: Store, number: int, state: PlanState, event: AuditEvent, age: timedelta
 ) -> None:
-    """Settle a held plan; the same titles are not held again until they change.
+    """Discard a held plan; the same titles are not held again until they change.
 
     Raises:
         NotFoundError: the run holds no plan.
@@ -85,7 +85,7 @@ async def close(
 
 
 async def settle(store: Store, policy: RemovalPolicy, verb: str, kind: str, target: str) -> Decided:
-    """What follows from what somebody wants to be done about a finding.
+    """Act on a finding.
 
     Raises:
         RefusedError: it is not found any more, or that cannot be done about it.
@@ -101,7 +101,7 @@ async def settle(store: Store, policy: RemovalPolicy, verb: str, kind: str, targ
 async def _finding(
     store: Store, policy: RemovalPolicy, verb: str, kind: str, target: str
 ) -> Finding | None:
-    """Only what is ignored can be restored; both can be looked at."""
+    """The finding; only ignored ones can be restored, both can be rechecked."""
     for ignored in {"restore": (True,), "recheck": (False, True)}.get(verb, (False,)):
         for one in await store.read(attention.findings, policy, ignored=ignored):
             if (one.kind, one.target) == (kind, target):
@@ -139,7 +139,7 @@ async def _recheck(store: Store, finding: Finding) -> Decided:
 
 
 def look(target: str, jellyfin_id: str | None) -> Decided:
-    """What follows from the wish that one title is looked at.
+    """Recheck one title.
 
     Raises:
         RefusedError: Jellyfin has no id for it.
@@ -150,7 +150,7 @@ def look(target: str, jellyfin_id: str | None) -> Decided:
 
 
 def _for_a_run(said: str, action: str, scope: Callable[[frozenset[int]], Scope]) -> _Verb:
-    """A run does it, to the rows that the finding is about."""
+    """Enqueue a run for the rows of the finding."""
 
     async def decide(_: Store, finding: Finding) -> Decided:
         rows = frozenset(finding.request_ids)
@@ -169,7 +169,7 @@ async def _withdraw(_: Store, finding: Finding) -> Decided:
 
 
 async def _confirm(store: Store, finding: Finding) -> Decided:
-    """That a server is the right one by now, or that a row is another title."""
+    """Confirm that a server is the right one, or that a row is now another title."""
     about = (finding.target, finding.what)
     if finding.kind == FindingKind.SERVER:
         write = _kept("server", finding.subject.removeprefix("server "), only=True)
@@ -180,7 +180,7 @@ async def _confirm(store: Store, finding: Finding) -> Decided:
 
 
 def _forget_seerr(transaction: Transaction, event: AuditEvent) -> None:
-    """The one that the next pass meets is taken for the right one."""
+    """The next Seerr that answers becomes the known one."""
     attention.forget(transaction, "seerr", event)
 
 

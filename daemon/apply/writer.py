@@ -138,7 +138,7 @@ class Pictures:
         self._policy = policy
 
     async def of(self, plan: Plan, stats: RunStats) -> Plan:
-        """The same plan, its additions with their posters; many are added without."""
+        """A plan with the posters of its additions, unless they are many."""
         adds = [one for one in plan.decisions if isinstance(one, Add) and one.item.poster is None]
         if not adds:
             return plan

@@ -32,7 +32,7 @@ def sentences(facts: TitleFacts, policy: RemovalPolicy) -> Iterator[str]:
 
 
 def linked(facts: TitleFacts, instances: Iterable[Instance]) -> TitleFacts:
-    """The same facts, with the address of the title in each instance that has it."""
+    """The facts, with the URL of the title in each instance that has it."""
     urls = {
         one.label: APPLICATIONS[one.kind].link(one.public_url, facts.tracked) for one in instances
     }

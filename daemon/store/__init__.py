@@ -1,4 +1,4 @@
-"""The tracker's file: what is read of it and written to it, each query and change one function.
+"""The tracker's file: each query and each change is one function.
 
 `Store` runs them: `await store.read(query, ...)` on one snapshot, `await store.write(change, ...)`
 as one transaction. No SQL or column format leaves here.
@@ -35,9 +35,9 @@ async def open_store(
     moment: Callable[[], Moment] = SYSTEM.moment,
     busy_budget: float = BUSY_BUDGET,
 ) -> AsyncIterator[Store]:
-    """The tracker's file, made if it is absent, held for this process alone.
+    """Open the tracker's file, created if absent and locked for this process.
 
-    A file that somebody else made is copied once before it is written to for the first time.
+    A file made by another program is copied once before the first write.
 
     Raises:
         AlreadyRunningError: another process holds it.
@@ -67,11 +67,11 @@ def _prepare(transaction: Transaction) -> None:
 async def open_store_readonly(
     path: Path, *, immutable: bool = True, foreign: bool = False
 ) -> AsyncIterator[Store]:
-    """The tracker's file for reading only, beside a running daemon if need be.
+    """Open the tracker's file read-only, also while a daemon is running.
 
     Args:
         immutable: make no file beside it, as SQLite would; not for what takes long, like a copy.
-        foreign: it may be a file without the tables of this version of the program.
+        foreign: the tables of this version of the program may be absent.
 
     Raises:
         StoreError: there is no such file, or it cannot be read.

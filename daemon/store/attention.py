@@ -1,4 +1,4 @@
-"""What needs somebody, and what of it somebody has chosen to ignore."""
+"""Findings that need attention, and which of them are ignored."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NEVER_IGNORED: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that needs, or may soon need, somebody.
+    """Something that needs, or may soon need, attention.
 
     Attributes:
         request_id: the tracked row, if it is about one alone.
@@ -59,7 +59,7 @@ class Finding:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The same, and how version 1.0 named it."""
+        """The target, and how version 1.0 named it."""
         return (self.target,) if self.jellyfin_id is None else (self.target, self._item)
 
     @property
@@ -75,9 +75,9 @@ class Finding:
 def findings(
     connection: Connection, policy: RemovalPolicy, *, ignored: bool = False
 ) -> list[Finding]:
-    """What needs somebody now, the most urgent first, each kind capped; or what is ignored of it.
+    """The open findings, most urgent first, each kind capped; or the ignored ones.
 
-    Whatever is ignored counts again once it is found for another reason.
+    An ignored finding counts again once its reason changes.
     """
     rows = connection.execute("SELECT kind, target, reason FROM sync_ignored").fetchall()
     known, most = {(*row,) for row in rows}, _MAX + len(rows)
@@ -120,7 +120,7 @@ def unignore(transaction: Transaction, finding: Finding, event: AuditEvent) -> N
 def confirm(
     transaction: Transaction, kind: str, target: str, event: AuditEvent, *, only: bool = False
 ) -> None:
-    """Keep what an admin has said; `only` replaces all that was said of that kind."""
+    """Store an admin's confirmation; `only` replaces earlier ones of that kind."""
     if only:
         transaction.execute("DELETE FROM sync_confirmed WHERE kind = ?", (kind,))
     transaction.execute(
@@ -137,7 +137,7 @@ def forget(transaction: Transaction, kind: str, event: AuditEvent) -> None:
 
 
 def confirmed_server(connection: sqlite3.Connection) -> str | None:
-    """Id of the Jellyfin that an admin, or the first run, took for the right one."""
+    """Id of the known Jellyfin server, set by the first run or an admin."""
     row = connection.execute("SELECT target FROM sync_confirmed WHERE kind = 'server'").fetchone()
     return None if row is None else str(row[0])
 
@@ -164,7 +164,7 @@ def _held(connection: sqlite3.Connection) -> Iterator[Finding]:
 
 
 def _server(connection: sqlite3.Connection) -> Iterator[Finding]:
-    """Another Jellyfin than before, unless an admin has said since that it is the right one."""
+    """Another Jellyfin server than the known one, unless confirmed since."""
     number, result = _latest(connection, *history.DECIDED)
     server = str(result.get("server") or "")
     right = confirmed_server(connection)
@@ -179,7 +179,7 @@ def _server(connection: sqlite3.Connection) -> Iterator[Finding]:
 
 
 def _unread(connection: sqlite3.Connection) -> list[Finding]:
-    """What the latest full run met that was not as it should be, the broken items among it."""
+    """Problems of the latest full run, including broken items."""
     number, result = _latest(connection, *history.DECIDED, Outcome.FAILED)
     details = result.get("error_details", ())
     if not result.get("server_known", True):  # which is a finding of its own
@@ -222,7 +222,7 @@ def _call(group: Sequence[tuple[Attention, str]]) -> Finding:
 
 
 def _copies(connection: sqlite3.Connection) -> list[Finding]:
-    """How many items the latest full run passed over; which ones is not kept."""
+    """How many duplicate items the latest full run skipped."""
     number, result = _latest(connection, *history.DECIDED)
     copies = result.get("skip_reasons", {}).get(Reason.DUPLICATE, 0)
     what = f"items in Jellyfin that are further copies of tracked titles: {copies:,}"
@@ -231,13 +231,13 @@ def _copies(connection: sqlite3.Connection) -> list[Finding]:
 
 
 def _latest(connection: sqlite3.Connection, *outcomes: Outcome) -> tuple[int, dict[str, Any]]:
-    """The latest full run that ended like that, and its result; 0 and nothing before the first."""
+    """The latest full run with these outcomes, and its result; 0 and {} if there is none."""
     run = history.latest_full(connection, *outcomes)
     return (run.id, run.result or {}) if run else (0, {})
 
 
 def _leaving(connection: Connection, policy: RemovalPolicy) -> Iterator[Finding]:
-    """What is missing and waits for more evidence; what is held waits for an admin instead."""
+    """Titles that are missing and wait for more evidence, except held ones."""
     rows = connection.execute(
         f"SELECT requests.title, requests.id, {', '.join(evidence.COLUMNS[2:])}"
         " FROM sync_absences JOIN sync_titles USING (request_id)"
@@ -272,7 +272,7 @@ _NAME: Final = "(SELECT title FROM requests WHERE id = request_id)"
 
 
 class _Row(NamedTuple):
-    """A decision that somebody has to look at; `tracked` is the title of its row by now."""
+    """A decision that needs attention; `tracked` is the current title of its row."""
 
     reason: str
     media_type: str | None
@@ -287,7 +287,7 @@ _COLUMNS: Final = ", ".join((*_Row._fields[:-1], _NAME))
 
 
 def _decided(connection: sqlite3.Connection, most: int) -> list[Finding]:
-    """What the latest full run could not settle."""
+    """Open decisions of the latest full run."""
     rows = connection.execute(
         f"SELECT {_COLUMNS} FROM ("
         "SELECT *, ROW_NUMBER() OVER (PARTITION BY reason ORDER BY title) AS place"

@@ -1,4 +1,4 @@
-"""The audit: who changed what, when and why; append-only, and chained by hashes.
+"""The audit: who changed what, when and why; append-only and hash-chained.
 
 A changed or missing row breaks the chain at its place. A tail that was cut off leaves a sound
 chain, which is why every event also becomes a log line with its hash once it is committed.
@@ -28,7 +28,7 @@ APPROVED: Final = "approved by an admin"
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """One thing that was done.
+    """One audit event.
 
     Attributes:
         action: a stable dotted word, e.g. "title.fill".
@@ -48,7 +48,7 @@ class AuditEvent:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which events are wanted; None does not narrow.
+    """A filter of events; None matches all.
 
     Attributes:
         actor: the actor's name.
@@ -69,7 +69,7 @@ EVERY_EVENT: Final = AuditFilter()
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Who did what, when and why; all but the last two is what its hash is made of."""
+    """A stored event; its hash covers all but the last two fields."""
 
     seq: int
     at: Timestamp
@@ -93,7 +93,7 @@ _SELECT: Final = f"SELECT {', '.join(_ALL)} FROM sync_audit"
 
 
 class ChainCheck(NamedTuple):
-    """What a check of the chain found.
+    """The result of verifying the chain.
 
     Attributes:
         events: how many were checked.
@@ -107,7 +107,7 @@ class ChainCheck(NamedTuple):
 
 
 def taken_since(connection: sqlite3.Connection, since: datetime, action: str) -> int:
-    """How many rows this was done to since then without an admin's word, and not taken back."""
+    """How many rows had this done since then, unapproved by an admin and not undone."""
     [removed] = connection.execute(
         "SELECT COUNT(*) FROM sync_audit AS gone WHERE action = ? AND at >= ?"
         " AND IFNULL(reason, '') NOT LIKE ? AND NOT EXISTS ("
@@ -159,7 +159,7 @@ def verify(connection: sqlite3.Connection) -> ChainCheck:
 
 
 def after(connection: sqlite3.Connection, seq: int, limit: int) -> list[AuditEntry]:
-    """The events above a `seq`, the oldest first."""
+    """The events after a `seq`, oldest first."""
     rows = connection.execute(f"{_SELECT} WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
     return [_entry(row) for row in rows]
 
@@ -170,7 +170,7 @@ def events(
     limit: int = 50,
     wanted: AuditFilter = EVERY_EVENT,
 ) -> Page[AuditEntry]:
-    """The newest events that are wanted, the newest first, beginning below a `seq`."""
+    """The newest matching events below a `seq`, newest first."""
     condition, given = where(
         {
             "seq < ?": before,

@@ -1,4 +1,4 @@
-"""The time: what people can set, and how much has surely passed."""
+"""Clocks: the wall clock, and a lower bound of elapsed time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Moment(NamedTuple):
-    """A point in time, so that what passed since another one can be told safely.
+    """A point in time that yields a lower bound of the time elapsed since another.
 
     Attributes:
         boot: names the uptime that `monotonic` counts in.
@@ -26,7 +26,7 @@ class Moment(NamedTuple):
     wall: float
 
     def elapsed_since(self, earlier: Moment) -> float:
-        """Lower bound of the seconds passed; never more than did."""
+        """A lower bound of the seconds elapsed since an earlier moment."""
         wall = self.wall - earlier.wall
         steady = self.monotonic - (earlier.monotonic if self.boot == earlier.boot else 0.0)
         return max(0.0, min(wall, steady))
@@ -34,9 +34,9 @@ class Moment(NamedTuple):
 
 @lru_cache(1)
 def _boot(file: Path) -> tuple[str, float]:
-    """What names this boot, and where its time begins.
+    """The id of this boot, and the offset of its clock.
 
-    A process that cannot tell which boot it is in counts from its own start.
+    A process that cannot read the boot id counts from its own start.
     """
     try:
         boot = file.read_text(encoding="ascii").strip()
@@ -46,13 +46,13 @@ def _boot(file: Path) -> tuple[str, float]:
 
 
 def moment(boot_id: Path = _BOOT_ID) -> Moment:
-    """This moment, in the boot that a file names."""
+    """The current moment."""
     boot, begin = _boot(boot_id)
     return Moment(boot, time.monotonic() - begin, time.time())
 
 
 class Clock(NamedTuple):
-    """Tells the time: aware and in UTC, and as a moment."""
+    """The time: aware in UTC, and as a moment."""
 
     now: Callable[[], datetime]
     moment: Callable[[], Moment]

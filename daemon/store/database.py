@@ -44,16 +44,16 @@ def batched(values: Sequence[_T], size: int = 2000) -> Iterator[Sequence[_T]]:
 
 
 class Connection(sqlite3.Connection):
-    """A connection that knows the time; queries get it."""
+    """A connection with a clock, passed to queries."""
 
     clock = SYSTEM
 
 
 class Transaction(Connection):
-    """The writing connection, as the function that is one transaction gets it.
+    """The writing connection, passed to the function that is one transaction.
 
     Attributes:
-        passes: rows that were added beside a run; SQLite tells of other connections' only.
+        passes: rows added by passes during a run; `data_version` shows other connections only.
     """
 
     passes = 0
@@ -63,14 +63,14 @@ class Transaction(Connection):
         self._hooks: list[Callable[[], None]] = []
 
     def after_commit(self, hook: Callable[[], None]) -> None:
-        """Have something done in the event loop once this transaction is committed.
+        """Run a hook in the event loop after the commit.
 
-        It is done even if the caller is cancelled meanwhile, and never after a rollback.
+        It runs even if the caller is cancelled, and never after a rollback.
         """
         self._hooks.append(hook)
 
     def run(self, change: Callable[[Transaction], _T]) -> tuple[_T, list[Callable[[], None]]]:
-        """Run one transaction; returns its result, and what is to be done now."""
+        """Run one transaction; returns its result and the hooks to run."""
         self._hooks = []
         self.execute("BEGIN IMMEDIATE")
         try:
@@ -86,7 +86,7 @@ class Transaction(Connection):
 class Store:
     """Reads and writes one file; made by `opened`.
 
-    Whatever it is asked raises StoreError where the file cannot be used, and StoreBusyError where
+    Every method raises StoreError if the file cannot be used, and StoreBusyError if
     another program held its lock for longer than the budget.
 
     Attributes:
@@ -116,7 +116,7 @@ class Store:
         *args: _P.args,
         **options: _P.kwargs,
     ) -> _T:
-        """Run a function as one transaction; it ends whole even if the caller is cancelled."""
+        """Run a function as one transaction, shielded from cancellation of the caller."""
         stop = asyncio.Event()
         work = self._committed(lambda transaction: change(transaction, *args, **options), stop)
         task = asyncio.ensure_future(work)
@@ -134,38 +134,38 @@ class Store:
         *args: _P.args,
         **options: _P.kwargs,
     ) -> _T:
-        """Run a function that only reads, on one snapshot of the file."""
+        """Run a read-only function on one snapshot of the file."""
         with _translate_errors(self._path):
             return await _in_thread(
                 self._reader, _snapshot, lambda connection: query(connection, *args, **options)
             )
 
     def check_file(self) -> None:
-        """See that what the configured path names is the file that is open.
+        """Check that the configured path still names the open file.
 
         Raises:
-            FileReplacedError: it is another one, or none: what is written here is lost.
+            FileReplacedError: it names another file, or none: writes would be lost.
         """
         if self._file is not None:
             self._file.check()
 
     async def copy_to(self, target: Path) -> None:
-        """Copy the file as it is now, whole or not at all, with SQLite's backup interface."""
+        """Copy the file atomically with SQLite's backup API."""
         with _translate_errors(target):
             await _in_thread(self._reader, _backup, (self._path, target))
 
     async def backup(self, target: Path) -> None:
-        """Copy the file as it is now to where there is none."""
+        """Copy the file to a path that must not exist."""
         if is_there(target):
             raise StoreError(f"{target} is there already")
         await self.copy_to(target)
 
     async def copy_beside(self, suffix: str, *, once: bool = False) -> None:
-        """Copy the file as it is now to one beside it.
+        """Copy the file to one next to it.
 
         Args:
-            suffix: what the copy's name has behind the file's.
-            once: leave a copy that is there already; otherwise it is replaced.
+            suffix: appended to the file's name.
+            once: keep an existing copy; otherwise it is replaced.
         """
         target = self._path.with_name(self._path.name + suffix)
         if not (once and target.exists()):
@@ -185,7 +185,7 @@ class Store:
     async def _while_busy(
         self, function: Callable[..., _T], argument: object, stop: asyncio.Event
     ) -> _T:
-        """Run a function in the writer's thread, again while another program holds the lock."""
+        """Run a function in the writer's thread, with retries while the file is locked."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._budget
         while True:
@@ -222,7 +222,7 @@ def _snapshot(connection: Connection, query: Callable[[Connection], _T]) -> _T:
 
 
 def _backup(connection: sqlite3.Connection, files: tuple[Path, Path]) -> None:
-    """What has the target's name is whole, whenever the process may die."""
+    """Write to a temporary name first, so that the target is always complete."""
     original, target = files
     part = target.with_name(target.name + ".part")
     mode = stat.S_IMODE(original.stat().st_mode)
@@ -272,12 +272,12 @@ def _store_error(path: Path, error: sqlite3.Error) -> StoreError:
 
 
 def quick_check(connection: sqlite3.Connection) -> str:
-    """What SQLite's own quick check of the file says; "ok" if all is well."""
+    """The result of SQLite's quick check; "ok" if there are no errors."""
     return str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
 
 
 def data_version(connection: sqlite3.Connection) -> int:
-    """A number that changes when another connection has written to the file."""
+    """A number that changes whenever another connection writes to the file."""
     return int(connection.execute("PRAGMA data_version").fetchone()[0])
 
 
@@ -299,7 +299,7 @@ async def opened(
     budget: float = BUSY_BUDGET,
     file: HeldFile | None = None,
 ) -> AsyncIterator[Store]:
-    """The file open for reading and writing, made if it is not there."""
+    """Open the file for reading and writing; it is created if absent."""
     async with (
         _connected(path, "rwc", Transaction, clock) as writer,
         _connected(path, "rw", Connection, clock) as reader,
@@ -313,7 +313,7 @@ async def opened(
 
 @contextlib.asynccontextmanager
 async def opened_readonly(path: Path, *, immutable: bool = True) -> AsyncIterator[Store]:
-    """The file open for reading only; no byte of it changes and no file is made beside it.
+    """Open the file read-only; nothing in it changes and no file is created next to it.
 
     SQLite makes files beside a WAL database even to read it, unless told that nobody else has it
     open. Without a `-wal` file nobody has; but somebody may open it later, so that what takes

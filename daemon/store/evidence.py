@@ -1,4 +1,4 @@
-"""What we have seen ourselves: titles in the library, and how long some have been missing.
+"""Evidence: which titles were seen in the library, and how long some are missing.
 
 Only what changes is written: a title once when it is first seen, and a row a reading for what is
 missing. Time is counted so that a clock that jumps can only delay a removal.
@@ -30,7 +30,7 @@ COLUMNS = (
 
 
 def columns(connection: sqlite3.Connection) -> Sequence[str] | None:
-    """`COLUMNS` as this file has them; None if it never met this program."""
+    """`COLUMNS` as this file has them; None if this program never wrote to it."""
     known = {name for _, name, *_ in connection.execute("PRAGMA table_info(sync_absences)")}
     if not known:
         return None
@@ -39,7 +39,7 @@ def columns(connection: sqlite3.Connection) -> Sequence[str] | None:
 
 
 def absence(values: Sequence[object], now: Moment) -> Absence | None:
-    """What `COLUMNS` say after the first two."""
+    """The absence described by all but the first two of `COLUMNS`."""
     sightings, waited, since, away, *then = values
     if sightings is None:
         return None
@@ -49,7 +49,7 @@ def absence(values: Sequence[object], now: Moment) -> Absence | None:
 
 
 def note(transaction: Transaction, found: Evidence) -> None:
-    """Keep what a reading says of the rows as a whole."""
+    """Store the evidence of one reading."""
     saw(transaction, found.seen)
     _returned(transaction, found.returned)
     _missed(transaction, found.missed)
@@ -77,7 +77,7 @@ def _returned(transaction: Transaction, rows: Sequence[int]) -> None:
 
 
 def _missed(transaction: Transaction, found: Sequence[Missed]) -> None:
-    """Note one more complete reading that did not show these rows."""
+    """Count one more complete reading without these rows."""
     at, moment = transaction.clock.now(), transaction.clock.moment()
     transaction.executemany(
         "INSERT OR REPLACE INTO sync_absences"
@@ -98,6 +98,6 @@ def _missed(transaction: Transaction, found: Sequence[Missed]) -> None:
 
 
 def forget(transaction: Transaction, request_id: int) -> None:
-    """Forget a row, so that it has to be seen again before it can be missed."""
+    """Forget a row's evidence: it must be seen again before it can be missing."""
     for table in ("sync_titles", "sync_absences", "sync_instance_ids"):
         transaction.execute(f"DELETE FROM {table} WHERE request_id = ?", (request_id,))

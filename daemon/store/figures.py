@@ -16,14 +16,14 @@ _BOUNDS: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, math.inf)
 
 
 class Figures(NamedTuple):
-    """What the file comes to.
+    """Totals of the file.
 
     Attributes:
         titles: how many, by media type and state in the tracker's own words.
         ended: how many runs, by trigger and outcome.
-        within: of those that came to their own end, how many took at most so many seconds.
-        seconds: what these took together.
-        last_good: when the latest good full run ended; looks at single titles prove little.
+        within: of runs that were not interrupted, how many took at most so many seconds.
+        seconds: their total duration.
+        last_good: when the latest successful full run ended.
     """
 
     titles: Mapping[tuple[str, str], int]
@@ -34,7 +34,7 @@ class Figures(NamedTuple):
 
 
 class Counter:
-    """Counts them, again only after somebody has written."""
+    """Caches the totals until somebody writes to the file."""
 
     def __init__(self) -> None:
         self._version = -1

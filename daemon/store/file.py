@@ -1,4 +1,4 @@
-"""The tracker's file on its disk: where it may not lie, and who holds it.
+"""The tracker's file on disk: where it must not lie, and its lock.
 
 SQLite keeps what was written last in files beside it, `-wal` and `-shm`. Under another name, in
 another mount or on another machine they are not found, and what they hold is lost.
@@ -34,7 +34,7 @@ _NETWORK: Final = (
 
 @dataclass(frozen=True, slots=True)
 class HeldFile:
-    """A file that this process has for itself.
+    """A file that this process has locked.
 
     Attributes:
         path: under which it was opened.
@@ -45,7 +45,7 @@ class HeldFile:
     identity: tuple[int, int]
 
     def check(self) -> None:
-        """See that the path is this file still.
+        """Check that the path still names this file.
 
         Raises:
             FileReplacedError: it is another one, or none.
@@ -60,14 +60,14 @@ class HeldFile:
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[HeldFile]:
-    """Hold the file for this process, made if it is absent; its death frees it.
+    """Lock the file for this process, creating it if absent; the lock ends with the process.
 
-    The file itself is locked, so that it does not matter by which name another process comes.
-    Closing the descriptor would release SQLite's own locks, so that it is kept to the end.
+    The file itself is locked, whatever path another process uses.
+    Closing the descriptor would release SQLite's own locks, so it stays open to the end.
 
     Raises:
         AlreadyRunningError: another process holds it.
-        StoreError: it must not be worked on where it lies, or cannot be opened.
+        StoreError: it lies where SQLite would lose data, or cannot be opened.
     """
     refuse_place(path)
     try:
@@ -124,7 +124,7 @@ def refuse_place(path: Path, mounts: str | None = None) -> None:
 
 
 def _mounts(text: str) -> Iterator[tuple[Path, str]]:
-    """Mount points and the kinds of their file systems; of several at one place the last counts."""
+    """Mount points and their file system types; the last one mounted at a path counts."""
     for line in text.splitlines():
         _, point, kind, *_ = line.split()
         yield Path(_ESCAPED.sub(lambda octal: chr(int(octal[1], 8)), point)), kind
@@ -138,12 +138,12 @@ def _text() -> str:
 
 
 def of_system(path: Path, error: OSError) -> StoreError:
-    """What the system's complaint about a file, or the directory around it, means."""
+    """Translate an OSError about a file or its directory."""
     if error.errno in _NO_SPACE:
         return full(path, error.strerror)
     return StorePermissionError(f"cannot open or write {path}: {error.strerror}")
 
 
 def full(path: Path, reason: object) -> DiskFullError:
-    """The error of a disk that takes no more."""
+    """The error for a full disk."""
     return DiskFullError(f"the disk of {path} is full or broken: {reason}; make room there")

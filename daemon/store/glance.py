@@ -1,4 +1,4 @@
-"""What the pages show of the file, each read by an index: a page costs the same at any size."""
+"""Queries of the pages, each by an index: a page costs the same at any size."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _TAKEN_BACK: Final = "title.undone"
 
 
 class PlanSummary(NamedTuple):
-    """A plan in numbers: so many titles, of which some would be removed and others lose an id."""
+    """A held plan in numbers: titles, of which some would be removed, others unlinked."""
 
     run_id: int
     state: str
@@ -52,7 +52,7 @@ class PlanSummary(NamedTuple):
 
     @property
     def waits(self) -> bool:
-        """Whether an admin may still settle it."""
+        """Whether the plan is still open."""
         return self.state == PlanState.OPEN
 
 
@@ -66,15 +66,15 @@ class AddedTitle(NamedTuple):
 
 
 class Dashboard(NamedTuple):
-    """How things stand.
+    """What the status page shows.
 
     Attributes:
         lines: the newest runs, the newest first.
-        full: the latest full run that came to an end of its own, with its result.
-        checked: when the library was last read as a whole, as ISO text.
+        full: the latest full run that has ended, with its result.
+        checked: when the library was last read completely, as ISO text.
         plan: the plan that waits.
         recently_added: the titles that were added last.
-        jobs: the newest runs that have ended, by job: full runs, and those that webhooks began.
+        jobs: the newest finished runs by job: full runs, and those started by webhooks.
     """
 
     lines: list[Line]
@@ -105,13 +105,13 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One title of a run's page; what of it does not apply is left out.
+    """One title on a run's page; fields that do not apply are None.
 
     Attributes:
         tmdb_id: of a film that Radarr has, which its pages know it by.
-        changes: by column, what it was and became.
-        would: what would have become of a title that was held.
-        by: who took back what was done to it; `at` is when.
+        changes: by column, the values before and after.
+        would: what the plan would do to a held title.
+        by: who undid the change; `at` is when.
     """
 
     seq: int
@@ -159,7 +159,7 @@ class RunView(NamedTuple):
 
 
 def glance(connection: sqlite3.Connection) -> Dashboard:
-    """How things stand now."""
+    """What the status page shows now."""
     newest = history.lines(connection, limit=STRIP).rows
     waiting = plans.open_plan(connection)
     ends = (*history.DECIDED, Outcome.FAILED, Outcome.INTERRUPTED)
@@ -205,7 +205,7 @@ def _recently_added(connection: sqlite3.Connection, run_ids: Iterable[int]) -> l
 
 
 def view(connection: sqlite3.Connection, run_id: int, wanted: Wanted) -> RunView | None:
-    """One run as far as it is wanted; None if there is no such run."""
+    """One run, filtered; None if there is no such run."""
     run = history.run(connection, run_id)
     if run is None:
         return None
@@ -232,7 +232,7 @@ def _cancelled_by(connection: sqlite3.Connection, run_id: int) -> str | None:
 
 
 def _counts(connection: sqlite3.Connection, run: Run) -> dict[Group, int]:
-    """How many there are of each group, but for what is held."""
+    """How many titles each group has, except the held ones."""
     found = connection.execute(
         "SELECT reason, COUNT(*) FROM sync_decisions WHERE run_id = ? GROUP BY reason", (run.id,)
     )
@@ -270,7 +270,7 @@ def _held(connection: sqlite3.Connection, run: Run, wanted: Wanted) -> list[Entr
 
 
 def _restored(connection: sqlite3.Connection, run: Run, wanted: Wanted) -> list[Entry]:
-    """What was taken back of a run; the audit has it."""
+    """What was undone of a run, from the audit."""
     rows = connection.execute(
         "SELECT done.seq, COALESCE(title, done.target), media_type, id, done.actor_name, done.at"
         " FROM sync_audit AS done LEFT JOIN requests"
@@ -287,7 +287,7 @@ def _restored(connection: sqlite3.Connection, run: Run, wanted: Wanted) -> list[
 
 
 def _errors(_: sqlite3.Connection, run: Run, wanted: Wanted) -> list[Entry]:
-    """What could not be read or used, in sentences."""
+    """The errors of a run."""
     told = enumerate((run.result or {}).get("error_details", ()), 1)
     fits = [(seq, text) for seq, text in told if wanted.text.lower() in text.lower()]
     rows = [Entry(seq, Group.ERROR, text) for seq, text in fits if seq > wanted.after]
@@ -297,7 +297,7 @@ def _errors(_: sqlite3.Connection, run: Run, wanted: Wanted) -> list[Entry]:
 def _changes(
     connection: sqlite3.Connection, run_id: int, entries: Iterable[Entry]
 ) -> dict[int | None, dict[str, tuple[Any, Any]]]:
-    """By request, what each column was and became; the audit has it."""
+    """By request, each column before and after, from the audit."""
     targets = [f"request {one.request_id}" for one in entries if one.kind == Kind.UPDATE]
     if not targets:
         return {}

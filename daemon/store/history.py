@@ -1,4 +1,4 @@
-"""The history of runs: how each went, and what it decided that somebody may ask about."""
+"""The history of runs: how each went, and the decisions worth keeping."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run of the history; its result is as it told it itself, None before its end."""
+    """A run in the history; its result is None until it ends."""
 
     id: int
     trigger: str
@@ -88,7 +88,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A run and its counts, those of `BRIEF`, of errors and of all titles that were read."""
+    """A run with its counts: those of `BRIEF`, errors, and titles read."""
 
     id: int
     trigger: str
@@ -101,7 +101,7 @@ class Line:
 
 
 class RunFilter(NamedTuple):
-    """Which runs; None does not narrow.
+    """A filter of runs; None matches all.
 
     Attributes:
         since: begun not before this, aware UTC.
@@ -144,7 +144,7 @@ def begin(
     pictures: bool = False,
     number: int | None = None,
 ) -> int:
-    """Note that a run has begun; returns its number, the given one if there is one.
+    """Record that a run has started; returns its number, the given one if there is one.
 
     One that is still open, because the disk was too full to note its end, is closed; but a pass
     over titles on their way, which begins and ends in one transaction, may meet a run at work.
@@ -180,7 +180,7 @@ def finish(
     result: dict[str, Any],
     *events: AuditEvent,
 ) -> None:
-    """Note how a run ended, and its audit event."""
+    """Record how a run ended, with its audit event."""
     counts = [result.get(name, 0) for name in ("added", "updated", "unpictured")]
     transaction.execute(
         "UPDATE sync_runs SET ended_at = ?, outcome = ?, added = ?, updated = ?, unpictured = ?,"
@@ -192,7 +192,7 @@ def finish(
 
 
 def interrupt_stale(transaction: Transaction) -> list[int]:
-    """Close the runs that a dead process left open; returns their numbers.
+    """Close the runs left open by a crashed process; returns their numbers.
 
     Such a run crashed before it recorded whether it added titles without asking for their pictures.
     """
@@ -221,7 +221,7 @@ def prune(transaction: Transaction) -> bool:
 
 
 async def housekeep(store: Store) -> None:
-    """What is good for the file now and then: forget old details, renew the statistics."""
+    """Prune old details and refresh SQLite's statistics."""
     while await store.write(prune):
         pass
     await store.write(_renew_statistics)
@@ -233,16 +233,16 @@ def _renew_statistics(transaction: Transaction) -> None:
 
 
 def keeps(connection: sqlite3.Connection, run_id: int) -> bool:
-    """Whether the decisions of a run are not forgotten yet."""
+    """Whether the decisions of a run are still kept."""
     found = connection.execute(f"SELECT COALESCE(MAX(id), 0), {LATEST} FROM sync_runs")
     newest, latest = found.fetchone()
     return bool(run_id > newest - _KEPT or run_id == latest)
 
 
 def pictures_wanted(connection: sqlite3.Connection) -> bool:
-    """Whether the listing should say which titles have a poster, which makes it dearer.
+    """Whether the listing should include posters, which makes it more expensive.
 
-    That is so as long as no run has asked, and after a run that added many without asking.
+    True until a run has asked for them, and after a run that added many without.
     """
     [since] = connection.execute(
         "SELECT COALESCE(MAX(id), 0) FROM sync_runs WHERE pictures = 1 AND outcome = ?",
@@ -260,7 +260,7 @@ def runs(
     limit: int = 50,
     wanted: RunFilter = EVERY_RUN,
 ) -> Page[Run]:
-    """The newest of the wanted runs, the newest first, beginning below a number."""
+    """The newest matching runs below a number, newest first."""
     condition, given = wanted.where(before)
     found = connection.execute(
         f"SELECT {columns(Run)} FROM sync_runs WHERE {condition} ORDER BY id DESC LIMIT ?",
@@ -275,13 +275,13 @@ def lines(
     limit: int = 50,
     wanted: RunFilter = EVERY_RUN,
 ) -> Page[Line]:
-    """The same with their counts alone."""
+    """The newest of the wanted runs, with their counts only."""
     condition, given = wanted.where(before)
     return page(_lines(connection, condition, (*given, limit + 1)), limit, lambda one: one.id)
 
 
 def ended(connection: sqlite3.Connection, limit: int, column: str, value: str) -> list[Line]:
-    """The newest runs that have ended, of one kind or trigger."""
+    """The newest finished runs of one kind or trigger."""
     return _lines(connection, f"{column} = ? AND ended_at NOT NULL", (value, limit))
 
 
@@ -311,7 +311,7 @@ def run(connection: sqlite3.Connection, run_id: int) -> Run | None:
 def decisions(
     connection: sqlite3.Connection, run_id: int, after: int = 0, limit: int = 200
 ) -> Page[Decision]:
-    """The kept decisions of a run in order, beginning above a `seq`; a limit of -1 is none."""
+    """The kept decisions of a run after a `seq`, in order; a limit of -1 means no limit."""
     found = connection.execute(
         f"SELECT {columns(Decision)} FROM sync_decisions WHERE run_id = ? AND seq > ?"
         " ORDER BY seq LIMIT ?",
@@ -322,9 +322,9 @@ def decisions(
 
 
 def latest_full(connection: sqlite3.Connection, *outcomes: Outcome) -> Run | None:
-    """The latest full run that ended like that; None if there is none.
+    """The latest full run with one of these outcomes; None if there is none.
 
-    By one seek for each outcome: a plain ORDER BY would walk over all the runs in between.
+    One index seek per outcome: a plain ORDER BY would scan all the runs in between.
     """
     seek = "(SELECT MAX(id) FROM sync_runs WHERE kind = 'full' AND outcome = ?)"
     found = connection.execute(f"SELECT {', '.join(seek for _ in outcomes)}", outcomes)
@@ -333,9 +333,9 @@ def latest_full(connection: sqlite3.Connection, *outcomes: Outcome) -> Run | Non
 
 
 def read_as_a_whole(connection: sqlite3.Connection) -> str | None:
-    """When the library was last read so that what was not shown was not there.
+    """When the library was last read completely, so that absence was proven.
 
-    A good run was such a reading; one that is partial only if the removal guard found so.
+    A successful run was such a reading; a partial one only if the removal guard says so.
     """
     good = latest_full(connection, Outcome.OK, Outcome.HELD)
     partial = connection.execute(

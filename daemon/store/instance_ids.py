@@ -1,4 +1,4 @@
-"""The numbers of titles in further instances of Radarr and Sonarr, kept beside the tracker's rows.
+"""Ids of titles in further instances of Radarr and Sonarr, kept outside the tracker's rows.
 
 A row holds the number of the primary instance alone, since the tracker deletes files by it. A row's
 age goes with its number: the tracker gives numbers of rows again.
@@ -37,7 +37,7 @@ def known(
 
 
 def note(transaction: Transaction, ids: Iterable[InstanceId]) -> None:
-    """Keep numbers, and drop those that are gone."""
+    """Store ids, and drop those that are gone."""
     for one in ids:
         if one.number is None:
             transaction.execute(

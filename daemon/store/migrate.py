@@ -1,4 +1,4 @@
-"""Brings our own tables up to date; the file's `user_version` belongs to whoever owns the file."""
+"""Migrates our own tables; the file's `user_version` belongs to the tracker."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def migrations() -> list[Migration]:
 
 
 def version(connection: sqlite3.Connection) -> int | None:
-    """The number of the last step taken; None in a file that never met this program."""
+    """The number of the last step; None if this program never wrote to the file."""
     known = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'sync_migrations'"
     if connection.execute(known).fetchone() is None:
         return None
@@ -42,7 +42,7 @@ def is_current(connection: sqlite3.Connection) -> bool:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Take the steps that are missing, inside the caller's transaction.
+    """Apply the missing steps inside the caller's transaction.
 
     Raises:
         SchemaMismatchError: a newer program has written to this file.

@@ -1,4 +1,4 @@
-"""Rows of titles on their way: what is kept of them between passes, and what a pass writes.
+"""Rows of titles on their way: state kept between passes, and what a pass writes.
 
 What a pass decides goes into one transaction, and each row is looked at there again: the tracker's
 webhooks write the same rows.
@@ -70,11 +70,11 @@ class Known(NamedTuple):
 
 
 class PassRun(NamedTuple):
-    """The run that a pass is written down as, if it changes anything.
+    """The run under which a pass is recorded, if it changes anything.
 
     Attributes:
         within: it is a run that is going, and that ends with this pass.
-        result: tells how it went, by its number and how much was done.
+        result: makes its result from its number and the counts.
     """
 
     number: int | None
@@ -184,7 +184,7 @@ def _memory(connection: Connection) -> PendingMemory:
 
 
 def confirmed_seerr(connection: Connection) -> str:
-    """What tells the Seerr that is taken for the right one; "" before the first pass."""
+    """The identity of the known Seerr; "" before the first pass."""
     found = connection.execute("SELECT target FROM sync_confirmed WHERE kind = 'seerr'").fetchone()
     return "" if found is None else str(found[0])
 
@@ -198,7 +198,7 @@ def is_written(plan: PendingPlan) -> bool:
 def apply(
     transaction: Transaction, plan: PendingPlan, before: Known, run: PassRun
 ) -> tuple[int | None, Counter[Reason]]:
-    """Write what a pass has decided; a run's row only where there is anything to tell.
+    """Write what a pass has decided; it is a run only if it changes anything.
 
     Returns:
         The number of the run, and how much was done, by its reason.
@@ -231,7 +231,7 @@ def needs_keeping(plan: PendingPlan, before: Known) -> bool:
 
 
 def _is_news(number: int, now: Followed, was: Followed, before: Known) -> bool:
-    """A timer that goes on is none, but for once an hour."""
+    """Whether a timer needs writing: a running one only once an hour."""
     if before.counted.get(number, 0.0) >= _COUNTED_ANEW:
         return True
     return _without_time(now) != _without_time(was)
@@ -281,7 +281,7 @@ def _forget_approvals(transaction: Transaction, plan: PendingPlan) -> None:
 
 
 def show(transaction: Transaction, plan: PendingPlan, before: Known) -> None:
-    """Write how far downloads have come; that is no event, and nobody did it."""
+    """Write the progress of downloads, without an event or an audit entry."""
     columns = requests.columns(transaction)
     names = [name for name in _GAUGES if name in columns]
     for number, gauges in _gauges(plan, before) if len(names) == len(_GAUGES) else ():
@@ -302,7 +302,7 @@ def _follow(
 
 
 def bring_back(transaction: Transaction, number: int, kept: Mapping[str, str]) -> None:
-    """Follow a row again whose withdrawal was taken back; it then stays for good."""
+    """Follow a row again after its withdrawal was undone; it is never withdrawn again."""
     followed = replace(followed_of(kept["followed"]), restored=True)
     at = transaction.clock.moment()
     _follow(transaction, number, kept["created_at"], followed, at)
@@ -323,7 +323,7 @@ class _Writer(Writer):
         self._transaction = transaction
 
     def write(self, plan: PendingPlan) -> None:
-        """Make room first: a title has one row on its way at a time."""
+        """Write the plan, removals first: a title has one row on its way at a time."""
         for one in plan.gives_way:
             self._give_way(one)
         for withdrawal in plan.withdrawals:
@@ -335,7 +335,7 @@ class _Writer(Writer):
             self._begin(new)
 
     def _now_there(self, number: int) -> dict[str, Any] | None:
-        """A row, if it is as it was; the tracker may have moved it, or given its number away."""
+        """The row, if unchanged; the tracker may have moved it or reused its number."""
         rows = self._whole("requests", "id", number)
         state = self._states.get(number)
         if not rows or state is None:
@@ -384,7 +384,7 @@ class _Writer(Writer):
         self._audit(Reason.MOVE, change.row_id, details, before, after)
 
     def _begin(self, new: NewRow) -> None:
-        """Give a request its row, unless somebody else did so meanwhile."""
+        """Insert a row for a request, unless somebody else has in the meantime."""
         if self._is_tracked(new):
             self._overtaken += 1
             return

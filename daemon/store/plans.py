@@ -1,4 +1,4 @@
-"""Held removals: plans that change nothing until an admin approves them."""
+"""Held plans, which change nothing until an admin approves them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from daemon.store.rows import columns, values
 
 
 class PlanState(StrEnum):
-    """What became of a held plan."""
+    """The state of a held plan."""
 
     OPEN = "open"
     APPROVED = "approved"
@@ -31,7 +31,7 @@ class PlanState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HeldTitle:
-    """A title that would be removed, or would lose its id of Radarr or Sonarr, and why not yet."""
+    """A title that would be removed or unlinked, and why it is held."""
 
     request_id: int
     media_type: str
@@ -45,7 +45,7 @@ class HeldTitle:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Changes that wait, or waited, for an admin."""
+    """A held plan: changes that wait, or waited, for an admin."""
 
     run_id: int
     state: str
@@ -57,7 +57,7 @@ class Plan:
 
     @property
     def waits(self) -> bool:
-        """Whether an admin may still settle it."""
+        """Whether the plan is still open."""
         return self.state == PlanState.OPEN
 
 
@@ -80,7 +80,7 @@ _PLAN: Final = columns(Plan, "titles")
 
 
 async def hold(store: Store, run_id: int, held: Sequence[Held], age: timedelta) -> int | None:
-    """Keep a plan, unless the same titles are waiting already or were discarded.
+    """Hold a plan, unless the same titles are already held or were discarded.
 
     Its titles are written a few thousand at a time, and only then may it be approved.
 
@@ -89,7 +89,7 @@ async def hold(store: Store, run_id: int, held: Sequence[Held], age: timedelta) 
         age: after which a plan is stale.
 
     Returns:
-        The run whose plan waits for an admin now; None if none does.
+        The run whose plan is open now; None if none is.
     """
     mark = await asyncio.to_thread(_fingerprint, held)
     latest = await store.write(_current, age)
@@ -145,7 +145,7 @@ def _entry(run_id: int, held: Held, at: datetime) -> tuple[Any, ...]:
 def settle(
     transaction: Transaction, run_id: int, state: PlanState, event: AuditEvent, age: timedelta
 ) -> bool:
-    """Close a plan that waits, by the actor of an event; False if it does not, or is stale by now.
+    """Close an open plan as the actor of an event; False if it is not open, or stale.
 
     Args:
         age: after which a plan is stale.
@@ -163,7 +163,7 @@ def settle(
 
 
 def _expire(connection: sqlite3.Connection, at: datetime, age: timedelta) -> None:
-    """Let an old plan go stale; the next run makes a new one from what is so then."""
+    """Mark an old plan as stale; the next run makes a new one."""
     connection.execute(
         "UPDATE sync_plans SET state = ?, settled_at = ? WHERE state = ? AND at < ?",
         (PlanState.STALE.value, at.isoformat(), PlanState.OPEN.value, (at - age).isoformat()),
@@ -204,7 +204,7 @@ def titles(connection: sqlite3.Connection, run_id: int, limit: int) -> list[Held
 
 
 def open_plan(connection: sqlite3.Connection) -> int | None:
-    """The run whose plan waits for an admin; None if none does."""
+    """The run whose plan is open; None if none is."""
     latest = _latest(connection)
     return latest.run_id if latest is not None and latest.waits else None
 
@@ -222,7 +222,7 @@ def _settle_open(connection: sqlite3.Connection, state: PlanState, at: datetime)
 
 
 def _fingerprint(held: Sequence[Held]) -> str:
-    """The same for the same set of rows."""
+    """A fingerprint of the held rows, independent of their order."""
     marks = sorted(
         (one.request.id, "" if one.kind is HeldKind.REMOVE else one.kind) for one in held
     )

@@ -1,4 +1,4 @@
-"""The tracker's tables: their shape, their column formats, and what is read of them."""
+"""The tracker's tables: their schema, column formats, and queries."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _OTHER_SERVICE: Final = {MediaType.MOVIE: "sonarr_id", MediaType.TV: "radarr_id"
 
 
 def refuse_foreign(connection: sqlite3.Connection) -> None:
-    """See that a file with tables is a tracker's.
+    """Check that a file with tables is a tracker's.
 
     Raises:
         SchemaMismatchError: it is the database of another program; its tables are named.
@@ -63,7 +63,7 @@ def refuse_foreign(connection: sqlite3.Connection) -> None:
 
 
 def create(connection: sqlite3.Connection) -> None:
-    """Make the tracker's tables where they are absent; what is there is never altered."""
+    """Create the tracker's tables if absent; existing ones are never altered."""
     script = (resources.files("daemon.store") / "tracker.sql").read_text(encoding="utf-8")
     tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     for statement in script.split(";\n"):
@@ -73,10 +73,10 @@ def create(connection: sqlite3.Connection) -> None:
 
 
 def check(connection: sqlite3.Connection) -> frozenset[str]:
-    """The columns of `requests`, after both tables proved to be of a shape that can be written.
+    """The columns of `requests`, after checking that both tables can be written.
 
     Raises:
-        SchemaMismatchError: a needed column is absent, or an unknown one insists on a value.
+        SchemaMismatchError: a needed column is absent, or an unknown one requires a value.
     """
     for table, needed in _NEEDED.items():
         shape = {row[1]: row for row in connection.execute(f"PRAGMA table_info({table})")}
@@ -89,12 +89,12 @@ def check(connection: sqlite3.Connection) -> frozenset[str]:
 
 
 def columns(connection: sqlite3.Connection, table: str = "requests") -> frozenset[str]:
-    """The names of a table's columns; none where there is no such table."""
+    """The names of a table's columns; empty if there is no such table."""
     return frozenset(row[1] for row in connection.execute(f"PRAGMA table_info({table})"))
 
 
 def moment(value: datetime) -> str:
-    """A moment as the tracker writes it: UTC without saying so, or its pages break."""
+    """A time in the tracker's format: UTC without an offset, which its pages require."""
     utc = value if value.tzinfo is UTC else value.astimezone(UTC)
     return utc.isoformat(" ", "microseconds").removesuffix("+00:00")
 
@@ -126,7 +126,7 @@ def tracked(
 
 
 class _Reader:
-    """Turns rows of the tracker into values; keeps what it met that it does not understand."""
+    """Converts rows of the tracker to values, and collects what it does not understand."""
 
     def __init__(
         self, columns: frozenset[str], now: Moment, remembered: Sequence[str] | None
@@ -175,7 +175,7 @@ class _Reader:
         return f" WHERE {' OR '.join(terms)}", lists
 
     def rows(self, values: tuple[Any, ...]) -> Iterator[TrackedRequest]:
-        """The row; twice if its media type is not understood, so that it hides both titles."""
+        """The row; twice if its media type is unknown, so that it protects both titles."""
         number, media_type, state, tmdb, tvdb, imdb, item, *rest = values
         radarr_id, sonarr_id, asked, episodes, ours, *rest = rest
         texts, (poster, *rest) = rest[: len(REFRESHED)], rest[len(REFRESHED) :]
@@ -207,7 +207,7 @@ class _Reader:
             )
 
     def _names(self, media_type: MediaType, nulls: tuple[int, ...]) -> frozenset[str]:
-        """Rows share few patterns of NULLs, so the sets are shared too."""
+        """Interned sets: rows share few patterns of NULLs."""
         key = (media_type, nulls)
         if key not in self._missing:
             names = {name for name, null in zip(self._fillable, nulls, strict=True) if null}
@@ -216,7 +216,7 @@ class _Reader:
 
 
 def _qualified(column: str) -> str:
-    """Our tables have columns of the same names."""
+    """A qualified name: our own tables share column names."""
     return f"requests.{column}" if column in {"id", "created_at"} else column
 
 
@@ -226,7 +226,7 @@ def _present(name: str, columns: frozenset[str]) -> str:
 
 
 def seasons(text: object) -> frozenset[int] | None:
-    """Requested seasons, written as 1 or 1,2,3; None if that is not what stands there."""
+    """Requested seasons, written as 1 or 1,2,3; None if malformed."""
     if text is None or text == "":
         return _NO_SEASONS
     parts = str(text).split(",")
@@ -239,12 +239,12 @@ _NO_SEASONS: Final = frozenset[int]()
 
 
 def _are_ids(*values: object) -> bool:
-    """The first version of the tracker wrote an empty text for an id that is not known."""
+    """SQL for ids that are set: the tracker's first version wrote "" for an unknown id."""
     return all(value is None or value == "" or isinstance(value, int) for value in values)
 
 
 def positive(value: object) -> int | None:
-    """A number as an id; None where it is none."""
+    """A positive number as an id; None otherwise."""
     return value if isinstance(value, int) and value > 0 else None
 
 
@@ -257,7 +257,7 @@ _STATES: Final[dict[object, RequestState]] = {member.value: member for member in
 
 
 def understood(media_type: object, state: object) -> tuple[MediaType | None, RequestState | None]:
-    """What a row's words mean; None where the tracker has a word that is not known."""
+    """A row's media type and state; None for an unknown word."""
     return _MEDIA_TYPES.get(media_type), _STATES.get(state)
 
 
@@ -267,7 +267,7 @@ def _not_understood(number: int, media_type: object, state: object) -> ItemError
 
 
 def deletions(connection: Connection) -> list[Deletion]:
-    """Titles whose latest deletion was made in the tracker's dashboard, the newest first.
+    """Titles whose latest deletion was in the tracker's dashboard, newest first.
 
     The app deletes through Radarr and Sonarr what it has their ids for, and says so in an event of
     each; without one of those the title was only taken off its list.
@@ -305,13 +305,13 @@ def deletions(connection: Connection) -> list[Deletion]:
 
 
 def has_table(connection: sqlite3.Connection, name: str) -> bool:
-    """Whether the file has a table; one that is only looked at may be of an older version."""
+    """Whether the file has a table; a file opened read-only may be of an older version."""
     known = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
     return connection.execute(known, (name,)).fetchone() is not None
 
 
 def _age(at: object, now: datetime) -> timedelta:
-    """How long ago that was; nothing where it lies ahead or is not understood."""
+    """How long ago that was; zero if it is in the future or malformed."""
     try:
         then = datetime.fromisoformat(str(at))
     except ValueError:
@@ -324,7 +324,7 @@ def _age(at: object, now: datetime) -> timedelta:
 
 
 class ConcurrentRow(NamedTuple):
-    """A row that somebody else has made while a run was going on."""
+    """A row added by another program during a run."""
 
     media_type: MediaType
     ids: Ids
@@ -332,7 +332,7 @@ class ConcurrentRow(NamedTuple):
 
 
 class Last(NamedTuple):
-    """The last row: its number, and what tells it from a later row that was given that number."""
+    """The last row: its number, and what distinguishes it from a later row reusing it."""
 
     id: int = 0
     media_type: str = ""
@@ -344,9 +344,9 @@ class Last(NamedTuple):
 
 
 def newcomers(connection: sqlite3.Connection, last: Last) -> list[ConcurrentRow]:
-    """The rows after what was the last one; all of them where that is not there any more.
+    """The rows after a known last row; all rows if that one is gone.
 
-    SQLite gives the numbers of the last rows again once these are deleted.
+    SQLite reuses the numbers of the last rows once they are deleted.
     """
     above = last.id if _row_at(connection, "id = ?", last.id) == last else 0
     names = f"media_type, tmdb_id, tvdb_id, {_present('imdb_id', columns(connection))}, jellyfin_id"

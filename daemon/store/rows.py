@@ -1,4 +1,4 @@
-"""Rows of the file as typed values, and pages of them."""
+"""Typed rows, and pages of them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Timestamp = Annotated[str, WithJsonSchema({"type": "string", "format": "date-tim
 
 
 class Page(NamedTuple, Generic[_T]):
-    """Some of many rows.
+    """A page of rows.
 
     Attributes:
-        next: where the rest begins; None if this is all.
+        next: the cursor of the next page; None if this is the last.
     """
 
     rows: list[_T]
@@ -30,24 +30,24 @@ class Page(NamedTuple, Generic[_T]):
 
 
 def page(found: list[_T], limit: int, key: Callable[[_T], int]) -> Page[_T]:
-    """A page of rows, of which one more than `limit` was asked for."""
+    """A page of rows, from a query for one more than `limit`."""
     rows = found[:limit]
     return Page(rows, key(rows[-1]) if rows and len(found) > limit else None)
 
 
 def where(terms: Mapping[str, object]) -> tuple[str, list[object]]:
-    """The condition that all terms hold whose value is not None, and these values."""
+    """A WHERE clause of the terms whose value is not None, and those values."""
     given = {term: value for term, value in terms.items() if value is not None}
     return " AND ".join(given) or "1", [*given.values()]
 
 
 def columns(kind: type[DataclassInstance], *but: str) -> str:
-    """The columns of a query that has a value's fields by their names."""
+    """A query's columns, one per field of a type."""
     return ", ".join(one.name for one in fields(kind) if one.name not in but)
 
 
 def values(kind: type[_Row], rows: Iterable[Sequence[Any]]) -> list[_Row]:
-    """A value for each row of such a query."""
+    """A value for each row."""
     return [kind(*row) for row in rows]
 
 
@@ -57,12 +57,12 @@ def first(kind: type[_Row], rows: Iterable[Sequence[Any]]) -> _Row | None:
 
 
 def extended(kind: type[_Row], value: DataclassInstance, **more: Any) -> _Row:
-    """The same value with more fields."""
+    """A value extended by more fields."""
     return kind(**{one.name: getattr(value, one.name) for one in fields(value)}, **more)
 
 
 def document(value: object) -> object:
-    """A value as JSON has it; for `json.dumps`, which asks for what it does not know."""
+    """A value for JSON; the `default` of `json.dumps`."""
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     return str(value)

@@ -1,4 +1,4 @@
-"""Finding titles, tracked or not: by name without case and accents, or by any of their ids."""
+"""Search for titles, tracked or not: by name, ignoring case and accents, or by any id."""
 
 from __future__ import annotations
 
@@ -108,14 +108,14 @@ _LETTERS: Final = str.maketrans(
 
 
 def folded(text: object) -> str:
-    """A text without case and accents, however its letters are composed."""
+    """A text folded for comparison: no case, no accents, in one Unicode form."""
     apart = unicodedata.normalize("NFKD", str(text or "").casefold())
     bare = "".join(letter for letter in apart if not unicodedata.combining(letter))
     return bare.translate(_LETTERS)
 
 
 def tracked(connection: sqlite3.Connection, text: str) -> list[TitleRow]:
-    """The rows that a title or one of their ids means, the likeliest first."""
+    """The rows that match a title or an id, best matches first."""
     return listed(connection, TitleFilter(text, sort=Sort.TITLE), 0, _MAX)
 
 
@@ -182,7 +182,7 @@ def _means(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
 
 
 def _named(connection: sqlite3.Connection, pattern: str = ":pattern") -> str:
-    """The condition that a title holds the wanted text; plain letters need no function."""
+    """A condition that a title contains the text; ASCII needs no function."""
     connection.create_function("folded", 1, folded, deterministic=True)
     return (
         "CASE WHEN length(title) = length(CAST(title AS BLOB)) THEN title ELSE folded(title) END"
@@ -191,7 +191,7 @@ def _named(connection: sqlite3.Connection, pattern: str = ":pattern") -> str:
 
 
 def _wanted(text: str) -> dict[str, Any]:
-    """What is looked for, as each column has it."""
+    """The search text in each column's format."""
     number = int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS else -1
     plain = folded(text) or text
     named = _NAME_AND_YEAR.fullmatch(plain)
@@ -207,7 +207,7 @@ def _wanted(text: str) -> dict[str, Any]:
 
 
 def like(text: str) -> str:
-    """A pattern for whatever holds the text; a backslash is its escape."""
+    """A LIKE pattern that contains the text, escaped by backslashes."""
     for sign in ("\\", "%", "_"):
         text = text.replace(sign, "\\" + sign)
     return f"%{text}%"
@@ -228,7 +228,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """The run of ours that removed a row, and why."""
+    """The run that removed a row, and why."""
 
     run_id: int
     reason: str | None
@@ -250,7 +250,7 @@ class DeletedTitle:
 
 @dataclass(frozen=True, slots=True)
 class Untracked:
-    """A title without a row; what runs said of it, and how it was deleted, where that is known."""
+    """A title without a row: the last decision about it, and its deletion, if known."""
 
     title: str
     media_type: str | None
@@ -260,7 +260,7 @@ class Untracked:
 
 
 def untracked(connection: sqlite3.Connection, text: str) -> list[Untracked]:
-    """Titles without a row that a text means."""
+    """Titles without a row that match a text."""
     found: dict[tuple[object, ...], Untracked] = {}
     for left in _left_out(connection, text):
         found.setdefault(_key(left), Untracked(*_named_by(left), decision=left))
@@ -280,7 +280,7 @@ def _key(one: LeftOut | DeletedTitle) -> tuple[object, ...]:
 
 
 def _left_out(connection: sqlite3.Connection, text: str) -> Iterator[LeftOut]:
-    """What the latest full run left out, in which no row was meant."""
+    """What the latest full run left out, apart from decisions about rows."""
     rows = connection.execute(
         f"SELECT {columns(LeftOut)} FROM sync_decisions JOIN sync_runs ON sync_runs.id = run_id"
         f" WHERE run_id = {history.LATEST}"
@@ -297,7 +297,7 @@ def _left_out(connection: sqlite3.Connection, text: str) -> Iterator[LeftOut]:
 
 
 def _deleted(connection: sqlite3.Connection, text: str) -> Iterator[DeletedTitle]:
-    """What the tracker's own log tells of titles that have no row any more, the newest first."""
+    """Entries of the tracker's deletion log without a row, newest first."""
     there = requests.columns(connection, "deletion_logs")
     if not {"source", "media_type", "initiated_at", "tmdb_id", "tvdb_id"} <= there:
         return
@@ -326,7 +326,7 @@ def _tracked(connection: sqlite3.Connection, media_type: str | None, *ids: objec
 
 
 def _removal(connection: sqlite3.Connection, log: int) -> Removal | None:
-    """Who left this entry in the log, if it was a run of ours."""
+    """The run that wrote this entry of the log, if one did."""
     rows = connection.execute(
         "SELECT run_id, reason FROM sync_audit WHERE action = 'title.removed'"
         " AND json_extract(after, '$.deletion_log_id') = ? ORDER BY at DESC LIMIT 1",
@@ -336,7 +336,7 @@ def _removal(connection: sqlite3.Connection, log: int) -> Removal | None:
 
 
 def deletion(connection: Connection, finding: Finding) -> int | None:
-    """The entry of the tracker's log by which a title of the library is left out."""
+    """The entry of the deletion log that keeps a title of the library out."""
     logs = [one for one in requests.deletions(connection) if one.media_type == finding.media_type]
     item, name = finding.jellyfin_id, folded(finding.title)
     by_item = (one.id for one in logs if item and one.jellyfin_id == item)

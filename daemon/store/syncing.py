@@ -1,4 +1,4 @@
-"""What a run decides by, and the writing of what it has decided, a batch in each transaction."""
+"""What a run reads from the file, and how it writes its decisions, batch by batch."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _WEEK: Final = timedelta(days=7)
 
 
 class Tracked(NamedTuple):
-    """What the tracker holds now, and what of it is not understood.
+    """The tracker's rows, and what of them is not understood.
 
     Attributes:
         deletions: made in the tracker's dashboard.
         removed_lately: rows that were removed in the last seven days without an admin's word.
-        server: id of the Jellyfin that an admin, or the first run, took for the right one.
+        server: id of the known Jellyfin server, set by the first run or an admin.
         instance_ids: by instance beside the primary ones, the number of each row's title there.
     """
 
@@ -52,7 +52,7 @@ class Tracked(NamedTuple):
 
 @dataclass(slots=True)
 class ConcurrentWrites:
-    """What others have written since a plan's rows were read; without an argument, since ever.
+    """Detects concurrent writes since a plan's rows were read; by default, since ever.
 
     Attributes:
         version: of the data, and of what other parts of this program wrote, at the last look.
@@ -65,7 +65,7 @@ class ConcurrentWrites:
     newcomers: list[requests.ConcurrentRow] = field(default_factory=list)
 
     def look(self, transaction: Transaction) -> list[requests.ConcurrentRow]:
-        """One question a batch, and only where somebody else has written since the last one."""
+        """The rows added by others; queried only if somebody has written since."""
         version = (data_version(transaction), transaction.passes)
         if version != self.version:
             self.newcomers += requests.newcomers(transaction, self.last)
@@ -75,7 +75,7 @@ class ConcurrentWrites:
 
 
 def concurrent_writes(transaction: Transaction) -> ConcurrentWrites:
-    """To be asked for before the rows are read; only the writing connection can tell."""
+    """Start watching, before the rows are read, on the writing connection."""
     version = (data_version(transaction), transaction.passes)
     return ConcurrentWrites(version, requests.last_row(transaction))
 
@@ -112,11 +112,11 @@ def apply(
     """Write a batch of decisions: rows, timeline, audit and history.
 
     Args:
-        since: the rows that they were decided by were read; what was added later is left alone.
-        on_commit: gets the result, even if the caller is cancelled meanwhile and does not.
+        since: started before the decisions' rows were read; rows added later are left alone.
+        on_commit: gets the result even if the caller is cancelled.
 
     Returns:
-        How much was done, by its reason.
+        How many of each reason were done.
     """
     since = since or ConcurrentWrites()
     writer = Writer(transaction, run_id, actor, since.look(transaction))
@@ -136,7 +136,7 @@ def apply(
 def remove(
     transaction: Transaction, run_id: int, actor: Actor, rows: Sequence[Absent]
 ) -> Counter[Reason]:
-    """Remove rows that are still as they were."""
+    """Remove rows that have not changed since they were read."""
     writer = Writer(transaction, run_id, actor)
     for row in rows:
         writer.remove(row.request, _why(row))
@@ -146,14 +146,14 @@ def remove(
 def merge(
     transaction: Transaction, run_id: int, actor: Actor, rows: Sequence[int]
 ) -> Counter[Reason]:
-    """Make one row of several of ours."""
+    """Merge several rows added by this program into one."""
     writer = Writer(transaction, run_id, actor)
     writer.merge(rows)
     return writer.record()
 
 
 def note_doubles(transaction: Transaction, run_id: int, doubles: Sequence[tuple[int, ...]]) -> None:
-    """Keep in the history which rows of ours are one title."""
+    """Record which rows added by this program are one title."""
     history.note(transaction, run_id, [_double(transaction, rows) for rows in doubles])
 
 
@@ -186,7 +186,7 @@ def _attention(decisions: Iterable[Decision]) -> Iterable[Decided]:
 
 
 def _named(connection: sqlite3.Connection, one: Decided) -> Decided:
-    """An entry about a request without an item is called as its row is."""
+    """The title of an entry; without an item, its row's."""
     if one.title or one.request_id is None:
         return one
     row = connection.execute(

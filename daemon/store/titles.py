@@ -1,4 +1,4 @@
-"""What the file knows of one row: its own story, and where its values come from."""
+"""What the file knows of one row: its history, and where its values come from."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ _OF_ANOTHER: Final = (
 
 
 class _Birth(NamedTuple):
-    """Where a row's own story begins; its number may have been another title's before.
+    """Where a row's own history begins; its number may have been reused.
 
     Attributes:
         seq: of the audit; what is above it is the row's.
         run_id: of the first run that may have decided about it.
-        at: nothing from before it is the row's, as ISO text.
+        at: when it begins, as ISO text.
     """
 
     seq: int = 0
@@ -57,7 +57,7 @@ class _Birth(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """How often, and for how many hours at least, complete readings did not show a title."""
+    """In how many complete readings, and for how many hours at least, a title is missing."""
 
     sightings: int
     waited_hours: float
@@ -68,7 +68,7 @@ class InstanceTitle:
     """A Radarr or Sonarr that has a title; the primary one goes by its service's own name.
 
     Attributes:
-        number: the instance's own; it says nothing of any other instance.
+        number: the instance's own id, meaningless for any other instance.
         url: of the title there, for people.
     """
 
@@ -119,7 +119,7 @@ class SeasonCount:
 
 @dataclass(frozen=True, slots=True)
 class TimelineEvent:
-    """What the tracker's own timeline has of a title."""
+    """An entry of the tracker's timeline."""
 
     timestamp: str
     service: str
@@ -166,7 +166,7 @@ class TitleFacts:
 
 
 def facts(connection: Connection, request_id: int) -> TitleFacts | None:
-    """Everything that the file knows of one row; None if there is no such row."""
+    """Everything known about one row; None if there is no such row."""
     there = requests.columns(connection)
     names = [name for name in _TITLE if name in there]
     row = connection.execute(
@@ -204,7 +204,7 @@ def facts(connection: Connection, request_id: int) -> TitleFacts | None:
 def _instances(
     connection: sqlite3.Connection, request_id: int, tracked: Mapping[str, Value]
 ) -> Iterator[InstanceTitle]:
-    """Which Radarrs and Sonarrs have it, the primary ones first, whose numbers the row holds."""
+    """The instances that have it, the primary ones (whose ids the row holds) first."""
     for name in ("Radarr", "Sonarr"):
         if (number := tracked.get(f"{name.lower()}_id")) is not None:
             yield InstanceTitle(name, number)
@@ -213,9 +213,9 @@ def _instances(
 
 
 def _birth(connection: sqlite3.Connection, request_id: int, tracked: Mapping[str, Value]) -> _Birth:
-    """By its addition where we made it; by its own age where the tracker did.
+    """From its addition if we added it, else from its own creation time.
 
-    A row of ours is as old as its file says, which may be long before it was made.
+    The creation time of a row that we added is its file's, often long before.
     """
     gone, added = _gone(connection, request_id), _added(connection, request_id)
     made = "" if tracked["requested_by"] == SYNC_USER else _iso(tracked["created_at"])
@@ -223,7 +223,7 @@ def _birth(connection: sqlite3.Connection, request_id: int, tracked: Mapping[str
 
 
 def _gone(connection: sqlite3.Connection, number: int) -> _Birth:
-    """Behind the latest removal of a row of this number that was not taken back."""
+    """After the latest removal of a row of this number that was not undone."""
     marks = ", ".join("?" * len(GONE))
     rows = connection.execute(
         f"SELECT seq, run_id, action FROM sync_audit WHERE target = ? AND (action IN ({marks})"
@@ -244,7 +244,7 @@ def _gone(connection: sqlite3.Connection, number: int) -> _Birth:
 
 
 def _added(connection: sqlite3.Connection, number: int) -> _Birth:
-    """At the latest addition of a row of this number; one event tells of a whole batch."""
+    """At the latest addition of a row of this number; one event covers a whole batch."""
     row = connection.execute(
         "SELECT seq, run_id FROM sync_audit WHERE action = 'titles.added' AND EXISTS"
         " (SELECT 1 FROM json_each(after, '$.request_ids') WHERE value = ?)"
@@ -255,7 +255,7 @@ def _added(connection: sqlite3.Connection, number: int) -> _Birth:
 
 
 def _iso(text: object) -> str:
-    """A time of the tracker's as the audit writes it; "" where it is none."""
+    """A time of the tracker in the audit's format; "" if it is not a time."""
     try:
         found = datetime.fromisoformat(str(text))
     except ValueError:
@@ -267,7 +267,7 @@ def _iso(text: object) -> str:
 def _decisions(
     connection: sqlite3.Connection, request_id: int, tracked: Mapping[str, Value], birth: _Birth
 ) -> list[PastDecision]:
-    """What runs decided about the row, or about its item as a whole."""
+    """Decisions about the row or its item."""
     rows = connection.execute(
         "SELECT run_id, sync_decisions.kind, reason, details, started_at, outcome"
         " FROM sync_decisions JOIN sync_runs ON sync_runs.id = run_id"
@@ -290,7 +290,7 @@ def _history(connection: sqlite3.Connection, request_id: int, birth: _Birth) -> 
 def _origins(
     connection: sqlite3.Connection, request_id: int, tracked: Mapping[str, Value], birth: _Birth
 ) -> dict[str, Origin]:
-    """By column, the run that wrote the value that stands there now, as far as that is known."""
+    """By column, the run that wrote its current value, if known."""
     rows = connection.execute(
         "SELECT run_id, at, after FROM sync_audit WHERE target = ? AND seq > ? AND at >= ?"
         " AND after NOT NULL ORDER BY seq DESC LIMIT ?",

@@ -1,4 +1,4 @@
-"""Takes back what a run did and what can be taken back, from what the audit kept of before.
+"""Undoes a run's changes, from the previous values kept in the audit.
 
 Each title by itself: where the row is not as that run left it any more, it stays as it is.
 """
@@ -26,12 +26,12 @@ _CHILDREN: Final = ("timeline_events", "episodes")
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """What became of one title.
+    """The result of undoing one title.
 
     Attributes:
         target: the row, e.g. "request 12".
-        done: it is as it was before.
-        why: why not, or under which number it came back, in plain words.
+        done: it was restored.
+        why: why not, or its new number, in plain words.
         moved_to: the row's new number, if the tracker has given the old one to another title.
     """
 
@@ -44,11 +44,11 @@ class Undone:
 
 
 class _RefusedError(Exception):
-    """The row is not as that run left it; the text says how."""
+    """The row has changed since the run; the text says how."""
 
 
 async def undo_run(store: Store, run_id: int, actor: Actor) -> list[Undone]:
-    """Take back what can be taken back of a run, the newest first, title by title."""
+    """Undo a run, newest change first, title by title."""
     done: list[Undone] = []
     below: int | None = _NEWEST
     while below is not None:
@@ -110,14 +110,14 @@ def _restore(
     *,
     alone: bool,
 ) -> tuple[str, int]:
-    """Put a removed row back with its children; it has to be seen again before it can be missed.
+    """Restore a removed row with its children; it must be seen again to become missing.
 
-    Returns its title and its number, which is a new one where the old one was given away.
+    Returns its title and its number, a new one if the old one was reused.
 
     Args:
-        was: what stood of it in each table.
-        became: what was written in its place.
-        alone: no other row of its title may be there.
+        was: its rows by table.
+        became: what was written instead.
+        alone: refuse if its title has another row.
     """
     [row] = was["requests"]
     if alone:
@@ -147,7 +147,7 @@ def _refuse_if_tracked(connection: sqlite3.Connection, row: Mapping[str, Any]) -
 def _revert(
     connection: sqlite3.Connection, number: int, was: dict[str, Any], became: dict[str, Any]
 ) -> str:
-    """Give a changed row the values back that it had."""
+    """Restore a changed row's previous values."""
     episodes, event = was.pop("episodes", []), became.pop("event_id", None)
     names = _known(connection, "requests", was)
     found = connection.execute(
@@ -175,7 +175,7 @@ def _revert(
 
 
 def _insert(connection: sqlite3.Connection, table: str, row: Mapping[str, Any]) -> int:
-    """Put a row back, under a new number where another one has its number now."""
+    """Insert a row again, under a new number if its own is taken."""
     names = _known(connection, table, row)
     if connection.execute(f"SELECT 1 FROM {table} WHERE id = ?", (row["id"],)).fetchone():
         names.remove("id")
@@ -187,6 +187,6 @@ def _insert(connection: sqlite3.Connection, table: str, row: Mapping[str, Any]) 
 
 
 def _known(connection: sqlite3.Connection, table: str, row: Mapping[str, Any]) -> list[str]:
-    """Those of a kept row's columns that the table has now."""
+    """The kept columns that the table still has."""
     columns = {name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")}
     return [name for name in row if name in columns]

@@ -1,4 +1,4 @@
-"""Writes decisions to the tracker's tables as the tracker itself would, each beside its audit."""
+"""Writes decisions to the tracker's tables as the tracker would, each with its audit event."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Writer:
     """Writes decisions of a run.
 
     Args:
-        newcomers: rows that somebody else has made since the plan was.
+        newcomers: rows added by others since the plan was made.
     """
 
     def __init__(
@@ -71,10 +71,10 @@ class Writer:
         self._overtaken = 0
 
     def record(self, *others: Decided) -> Counter[Reason]:
-        """Keep in history and audit what was done, and what else was decided.
+        """Record what was done and decided, in history and audit.
 
         Returns:
-            How much was done, by its reason.
+            How many of each reason were done.
         """
         history.note(self._connection, self._run_id, (*self._decided, *others))
         audit.append(self._connection, *self._events)
@@ -98,7 +98,7 @@ class Writer:
     def add(self, adds: Sequence[Add]) -> list[tuple[int, Add]]:
         """Insert the titles that are still untracked, with their timeline events.
 
-        One audit event tells of all of them, or a first run would pay for a hash a title.
+        One audit event covers all of them: a first run must not compute a hash per title.
         """
         if self._newcomers:
             adds = [add for add in adds if not self._tracked_meanwhile(add.item)]
@@ -124,7 +124,7 @@ class Writer:
         return numbered
 
     def update(self, update: Update) -> None:
-        """Write one title's values where they still hold; other people's values never change."""
+        """Write one title's values if they still apply; values of others never change."""
         values = {**update.fills, **update.replaces}
         values |= {name: new for name, (_, new) in update.relinks.items()}
         columns = [name for name in values if name in self._columns]
@@ -146,7 +146,7 @@ class Writer:
     def _changes(
         self, update: Update, row: dict[str, Any], values: dict[str, Value]
     ) -> dict[str, Value]:
-        """What still is to be written, against the row as it is now."""
+        """The changes that still apply to the row as it is now."""
         changes: dict[str, Value] = {}
         for name in row.keys() & values.keys() & self._columns:
             old, new = row[name], values[name]
@@ -171,7 +171,7 @@ class Writer:
         )
 
     def _promoted(self, number: int) -> tuple[list[list[Any]], int]:
-        """The tracker sets all episodes of an available series; returns what they were before."""
+        """Set all episodes available, as the tracker does; returns their previous states."""
         episodes = self._connection.execute(
             "SELECT id, state FROM episodes WHERE request_id = ?", (number,)
         ).fetchall()
@@ -188,9 +188,9 @@ class Writer:
         return [list(episode) for episode in episodes], int(cursor.lastrowid or 0)
 
     def remove(self, gone: TrackedRequest, why: str) -> None:
-        """Remove a row the tracker's own way: a deletion log, then its children, then itself.
+        """Remove a row as the tracker does: deletion log, children, then the row.
 
-        One that is not as it was when that was decided stays.
+        A row that has changed since the decision stays.
         """
         row = self._whole("requests", "id", gone.id)
         if row and _still(row[0], gone):
@@ -199,7 +199,7 @@ class Writer:
             self._audit(Reason.REMOVE, gone.id, why, before, after)
 
     def merge(self, numbers: Sequence[int]) -> None:
-        """Leave the first of several rows of one title, if all of them are still ours."""
+        """Keep the first of several rows of one title, if all are still managed by us."""
         first, *others = sorted(numbers)
         rows = {number: self._whole("requests", "id", number) for number in (first, *others)}
         if not all(row and row[0]["requested_by"] == SYNC_USER for row in rows.values()):
@@ -210,7 +210,7 @@ class Writer:
             self._audit(Reason.MERGE, number, why, before, after)
 
     def _taken_out(self, reason: Reason, row: Mapping[str, Any]) -> dict[str, Any]:
-        """What stood of a row in all tables, from which it is gone now."""
+        """Delete a row from all tables; returns what they held."""
         number = row["id"]
         about = (row["media_type"], row["title"], row["jellyfin_id"], number)
         self._decided.append(Decided(reason, *about))
@@ -230,10 +230,10 @@ class Writer:
     def _log_deletion(
         self, row: Mapping[str, Any], why: str, source: str = "JELLYFIN", told_by: str = "jellyfin"
     ) -> int:
-        """Nothing is deleted anywhere else, which the events say for each service.
+        """Write the deletion log; its events say that nothing was deleted in any service.
 
         Args:
-            source: the tracker's word for whoever did it.
+            source: the tracker's word for the origin.
             told_by: the service that says so.
         """
         now = moment(self._now)
@@ -268,7 +268,7 @@ class Writer:
         return number
 
     def _next_id(self) -> int:
-        """Past every number that an orphan names: it would show on the new title."""
+        """The next number, above any orphan's, which would otherwise attach to the new row."""
         [number] = self._connection.execute(
             "SELECT MAX((SELECT COALESCE(MAX(id), 0) FROM requests),"
             " (SELECT COALESCE(MAX(request_id), 0) FROM timeline_events),"
@@ -286,7 +286,7 @@ class Writer:
         return False
 
     def _row_of(self, update: Update, columns: list[str]) -> dict[str, Any] | None:
-        """The row as it is now; None if it is gone, is another title, or is not ours any more."""
+        """The row as it is now; None if it is gone, another title, or no longer managed."""
         item = update.item
         always = ["id", "media_type", "requested_by", "state", *_known(item).keys() & self._columns]
         always += ["state_changed_at", "updated_at"] + ["available_at"] * self._has_available_at
@@ -305,14 +305,14 @@ class Writer:
 
 
 def _marks(media_type: MediaType, ids: Ids, item: str | None) -> Iterator[_Mark]:
-    """What two rows of one title can share."""
+    """The ids by which two rows can be one title."""
     for place, value in enumerate((*ids, item)):
         if value is not None:
             yield media_type, place, value
 
 
 def _known(item: LibraryItem) -> dict[str, Value]:
-    """What may identify the item's row, the strongest first."""
+    """The ids that may identify the item's row, strongest first."""
     ids = item.ids
     return {
         "tmdb_id": ids.tmdb,
@@ -323,7 +323,7 @@ def _known(item: LibraryItem) -> dict[str, Value]:
 
 
 def _is_of(row: Mapping[str, Any], update: Update) -> bool:
-    """Numbers of deleted rows are given again, so the strongest id that both have must agree.
+    """Row numbers are reused, so the strongest id that both have must agree.
 
     An id that the update replaces must be the one that it replaces.
     """
@@ -342,7 +342,7 @@ def _same(stored: object, expected: Value) -> bool:
 
 
 def _still(row: Mapping[str, Any], gone: TrackedRequest) -> bool:
-    """Whether a row is what it was: the tracker may have changed it, or used its number anew."""
+    """Whether a row is unchanged: the tracker may have modified it, or reused its number."""
     return (
         row["state"] == RequestState.AVAILABLE.value
         and row["media_type"] == gone.media_type.value

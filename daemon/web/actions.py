@@ -55,7 +55,7 @@ async def undo(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
 
 
 async def take_back(call: ApiRequest[RunRef, RequestModel]) -> list[Undone]:
-    """The same, shared by the API and the page.
+    """Shared by the API and the page.
 
     Raises:
         Problem: 404, there is no such run.
@@ -97,7 +97,7 @@ async def settle(call: ApiRequest[RequestModel, SettleBody]) -> web.StreamRespon
 
 
 async def settled(call: ApiRequest[Any, Any], verb: str, kind: str, target: str) -> Done:
-    """The same, shared by the API and the page.
+    """Shared by the API and the page.
 
     Raises:
         RefusedError: it is not found any more, or that cannot be done about it.

@@ -97,7 +97,7 @@ async def test(call: PlainRequest) -> web.StreamResponse:
 
 
 async def tested(call: PlainRequest) -> HookTest:
-    """The same, shared by the API and the page.
+    """Shared by the API and the page.
 
     Raises:
         Problem: 409, webhooks are not set up.

@@ -263,7 +263,7 @@ class Attention:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of a held plan."""
+    """The state of a held plan."""
 
     run_id: int
     state: str
