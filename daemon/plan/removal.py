@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import NamedTuple
 
 from daemon.domain import (
@@ -214,14 +215,21 @@ def _mode(policy: RemovalPolicy) -> Rule:
 
 
 def _evidence(eligible: int, absent: int, policy: RemovalPolicy) -> Rule:
-    hours = policy.grace.total_seconds() / 3600
     readings = f"{policy.sightings} complete reading{'s' if policy.sightings > 1 else ''}"
     why = (
         f"{absent - eligible} of {absent} titles wait for more evidence"
         if eligible < absent
         else ""
     )
-    return Rule("evidence", eligible, absent, f"{readings}, {hours:g} h", why)
+    return Rule("evidence", eligible, absent, f"{readings}, {_in_words(policy.grace)}", why)
+
+
+def _in_words(time: timedelta) -> str:
+    """In the largest unit that it has at least one of."""
+    seconds = time.total_seconds()
+    units = ((3600, "h"), (60, "min"))
+    size, name = next(((size, name) for size, name in units if seconds >= size), (1, "s"))
+    return f"{seconds / size:g} {name}"
 
 
 def _library(

@@ -14,23 +14,35 @@ from daemon.domain import (
     HeldKind,
     Ids,
     Plan,
+    Policy,
     RemovalMode,
     RemovalPolicy,
     RequestState,
     Rule,
     Skip,
     TrackedRequest,
+    Tracker,
     value_hash,
 )
 from daemon.observe.library import Library
 from daemon.observe.sources import Problems
 from daemon.opening import open_services
+from daemon.plan import plan
 from daemon.plan.removal import proof
 from daemon.reasons import Reason
 from daemon.services.jellyfin import JellyfinClient, ListingContext
 from daemon.settings import Settings
 from daemon.snapshot import Reading, Snapshot
-from tests.builders import COMPLETE, QUICK, SCANNING, a_request, an_item, jellyfin_id, planned
+from tests.builders import (
+    COMPLETE,
+    QUICK,
+    SCANNING,
+    a_request,
+    a_snapshot,
+    an_item,
+    jellyfin_id,
+    planned,
+)
 from tests.plan.support import (
     DISK,
     about,
@@ -750,3 +762,20 @@ def test_a_plan_without_an_absence_removes_nothing() -> None:
     assert not only(Absent, planned([an_item()], []))
     assert not only(Absent, planned([], []))
     assert not planned([], [], reading=Snapshot().reading).held
+
+
+@pytest.mark.parametrize(
+    ("grace", "words"),
+    [
+        (timedelta(hours=24), "2 complete readings, 24 h"),
+        (timedelta(minutes=90), "2 complete readings, 1.5 h"),
+        (timedelta(minutes=10), "2 complete readings, 10 min"),
+        (timedelta(seconds=2), "2 complete readings, 2 s"),
+    ],
+)
+def test_the_evidence_that_it_takes_is_told_in_words(grace: timedelta, words: str) -> None:
+    """In a unit that people would use."""
+    policy = Policy("", RemovalPolicy(grace=grace))
+    made = plan(a_snapshot(an_item()), Tracker(), policy)
+    [rule] = [rule for rule in made.guard if rule.name == "evidence"]
+    assert rule.about == words
