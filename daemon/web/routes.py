@@ -236,11 +236,12 @@ def _query(model: type[_Model], request: web.Request) -> _Model:
 
 
 async def _body(model: type[_Model], request: web.Request | None, seconds: float) -> _Model:
-    if request is None or not request.can_read_body:
-        return model()
-    if request.content_type != _JSON:
-        raise Problem(415, f"a body must be {_JSON}, and its Content-Type must say so", close=True)
-    text = await _text(request, seconds)
+    text = b""
+    if request is not None and request.can_read_body:
+        if request.content_type != _JSON:
+            wanted = f"a body must be {_JSON}, and its Content-Type must say so"
+            raise Problem(415, wanted, close=True)
+        text = await _text(request, seconds)
     try:
         return model.model_validate_json(text or b"{}")
     except ValidationError as error:

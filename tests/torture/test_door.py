@@ -1,4 +1,4 @@
-"""Garbage at the HTTP door is refused, and the site serves on."""
+"""What comes in by HTTP: garbage is refused, and whatever is allowed is answered as promised."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from yarl import URL
 from daemon.web import Limits
 from tests.torture.promises import promise
 from tests.web.support import ADMIN_TOKEN, HOOK_SECRET, Stand, standing
+from tests.web.test_openapi import attack
 
 REQUESTS = 2_000
 AT_ONCE = 25
+EXAMPLES_EACH = 50
 IMPATIENT = Limits(failures=10**6, head=0.2, body=0.2)
 HEADS = [
     "GET /status HTTP/1.1\r\nHost: x\r\nCookie: library-sync=0123456789\r\n\r\n",
@@ -73,3 +75,15 @@ async def test_garbage(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None
         assert (await stand.ask("GET", "/admin/runs")).status == 200
     assert {400, 401} < {*statuses} <= {0, 200, 202, 204, 303, *range(400, 500)}
     assert [record.msg for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+@promise(
+    "Whatever the API's description allows or forbids is answered as it says",
+    f"each operation's corner cases and {EXAMPLES_EACH} requests at random",
+)
+async def test_the_api(tmp_path: Path) -> None:
+    """Good requests are taken, bad ones refused, and every reply has its shape."""
+    async with standing(tmp_path, limits=Limits(failures=10**6)) as stand:
+        asked, found = await asyncio.to_thread(attack, stand.url, EXAMPLES_EACH)
+    assert found == []
+    assert asked.total() > 1_000

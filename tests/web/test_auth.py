@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import inspect
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from daemon.errors import ServiceError
 from daemon.services.http import ServiceHttp
 from daemon.services.jellyfin_auth import JellyfinAuth, TokenOwner, TokenStatus
 from daemon.store import history
+from daemon.web import auth, login, machines, sessions
 from daemon.web.auth import Credential, RateLimiter
 from tests.pretend import Fault
 from tests.pretend.jellyfin import ADMIN, VIEWER
@@ -23,6 +27,7 @@ RECORDED = json.loads(
 )
 WRONG = {"X-Jellyfin-Token": "0" * 32}
 LATER = 61
+COMPARING = [inspect.getsource(module) for module in (auth, login, machines, sessions)]
 
 
 @pytest.mark.parametrize(
@@ -265,3 +270,14 @@ async def test_a_disabled_administrator_is_none() -> None:
     async with Upstream([reply(200, body)]) as upstream:
         with pytest.raises(ServiceError):
             await JellyfinAuth(ServiceHttp("Jellyfin", upstream.url, {})).who_is("ab12")
+
+
+def test_secrets_are_compared_in_constant_time() -> None:
+    """Nothing that is or was made of one meets `==`, whose time tells how much of it is right."""
+    compared = [
+        ast.unparse(node)
+        for source in COMPARING
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq)
+    ]
+    assert [one for one in compared if re.search("digest|sign|secret|token|_own", one)] == []

@@ -63,6 +63,12 @@ async def test_a_wrong_body_is_400_and_starts_nothing(
     assert await stand.audited("sync.asked", "sync.previewed") == []
 
 
+async def test_a_missing_body_is_400_where_one_is_needed(stand: Stand) -> None:
+    """As is an empty object."""
+    answer = await stand.ask("POST", "/admin/attention", AS_CRON)
+    assert (answer.status, "do: Field required" in answer.detail) == (400, True)
+
+
 @pytest.mark.parametrize(
     "address",
     [
