@@ -1,4 +1,4 @@
-"""Lets `python -m daemon` do what the command does."""
+"""Runs the command line for `python -m daemon`."""
 
 import sys
 

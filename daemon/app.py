@@ -35,7 +35,7 @@ class Serving(Protocol):
     """A part of the daemon that works in the background until it is cancelled."""
 
     async def serve(self) -> None:
-        """Work."""
+        """Run forever."""
 
 
 async def run(
@@ -44,11 +44,11 @@ async def run(
     ready: Callable[[str], None] = lambda _: None,
     notifier: Notifier | None = None,
 ) -> None:
-    """Run the daemon until `stop` is set; `ready` hears the address once everything is up.
+    """Run the daemon until `stop` is set; `ready` gets the URL once everything is up.
 
     Raises:
         DaemonError: it cannot start.
-        ExceptionGroup: one of its parts died.
+        ExceptionGroup: a background task failed.
     """
     _log.info("daemon.starting")
     notifier = notifier or Notifier()
@@ -80,7 +80,7 @@ async def run(
 def assemble(
     settings: Settings, store: Store, services: Services, next_run: int, notifier: Notifier
 ) -> tuple[Dependencies, tuple[Serving, ...]]:
-    """Build the daemon: what the web shows and steers, and what serves in the background."""
+    """Build the daemon: the web's dependencies, and the background tasks."""
     feed, health = Feed(), Health(services.meters)
     service = SyncService(services, store, options(settings), health)
     worker = Worker(service, feed, next_run)
@@ -133,7 +133,7 @@ async def _housekeeping(store: Store) -> str:
 
 @asynccontextmanager
 async def _first_of_ours() -> AsyncIterator[None]:
-    """Out of a group of errors, the one that a person can do something about."""
+    """Raise the DaemonError inside an exception group, if there is one."""
     try:
         yield
     except BaseExceptionGroup as group:

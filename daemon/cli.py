@@ -48,7 +48,7 @@ _EXPLAINED: Final = 5
 
 
 class Exit(IntEnum):
-    """What the exit codes mean; the higher ones are those of sysexits.h."""
+    """Exit codes; the higher ones are those of sysexits.h."""
 
     DONE = 0
     FAILED = 1
@@ -106,7 +106,7 @@ def _code(error: errors.DaemonError) -> Exit:
 
 
 def _configure_logs(settings: Settings, stream: TextIO) -> None:
-    """The daemon logs to stdout; a command to stderr, and little where a person watches."""
+    """The daemon logs to stdout, a command to stderr, and sparingly on a terminal."""
     watched = stream is sys.stderr and stream.isatty() and settings.log.level == "info"
     logs.configure(
         format=settings.log.format,
@@ -224,7 +224,7 @@ def _run_page(run: Run, kept: Sequence[Decision], plan: Plan | None) -> Iterable
 
 
 def _plan_table(plan: Plan) -> Iterable[str]:
-    """What a run held: rows to be removed, and such to lose their id of Radarr or Sonarr."""
+    """What a run held: rows to be removed or unlinked."""
     names = ("kind", "media_type", "title", "request_id", "why")
     yield ""
     yield f"Held ({plan.state}):"
@@ -246,9 +246,9 @@ async def _audit(options: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _follow(settings: Settings, events: list[AuditEntry], *, as_json: bool) -> NoReturn:
-    """Print events a line each, the oldest first, and the new ones as they come; until Ctrl-C.
+    """Print events one per line, oldest first, then new ones until Ctrl-C.
 
-    The file is opened anew each time: who only looks may be shown it as it was then.
+    The file is reopened each time: an immutable view never changes.
     """
     seq = 0
     while True:
@@ -399,7 +399,7 @@ def _user() -> str:
 
 
 def _emit(options: argparse.Namespace, document: object, lines: Iterable[str] = ()) -> None:
-    """Answer a machine with a document, and a person with lines."""
+    """Print a JSON document with `--json`, else lines."""
     _print([_json(document)] if options.json else lines)
 
 

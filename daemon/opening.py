@@ -1,4 +1,4 @@
-"""What commands and the daemon open alike: the tracker's file, the clients, and what uses both."""
+"""What commands and the daemon open alike: the tracker's file and the clients."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _Entered = Callable[[str, str, dict[str, str], RetryPolicy], Awaitable[ServiceHt
 
 @asynccontextmanager
 async def open_sync(settings: Settings) -> AsyncIterator[SyncService]:
-    """A service that can run, with the tracker's file held for this process.
+    """A service for runs, with the tracker's file locked for this process.
 
     Raises:
         StoreError: the file cannot be used.
@@ -58,7 +58,7 @@ async def open_both(settings: Settings) -> AsyncIterator[tuple[Store, SyncServic
 
 
 async def quick_look(settings: Settings, actor: Actor, publish: Publish) -> SyncResult:
-    """Look at what Jellyfin has saved since the latest full run, without a daemon.
+    """Check what Jellyfin has saved since the latest full run, without a daemon.
 
     Raises:
         ServiceError: Jellyfin cannot be asked.
@@ -76,10 +76,10 @@ async def quick_look(settings: Settings, actor: Actor, publish: Publish) -> Sync
 
 @asynccontextmanager
 async def open_pending(settings: Settings) -> AsyncIterator[PendingService]:
-    """A service that can make passes, with the tracker's file held for this process.
+    """A service for passes, with the tracker's file locked for this process.
 
     Raises:
-        SettingsError: there is no Seerr, which alone tells what is requested.
+        SettingsError: Seerr is not configured.
         StoreError: the file cannot be used.
     """
     if settings.seerr is None:
@@ -91,7 +91,7 @@ async def open_pending(settings: Settings) -> AsyncIterator[PendingService]:
 
 @asynccontextmanager
 async def open_preview(settings: Settings) -> AsyncIterator[SyncService]:
-    """A service that can only preview; no file is made or changed."""
+    """A service for dry runs only; no file is created or changed."""
     async with AsyncExitStack() as stack:
         store: Store | None = None
         if is_there(settings.database):

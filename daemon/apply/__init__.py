@@ -1,1 +1,1 @@
-"""One run from begin to end: observe, plan, write."""
+"""One run from start to end: observe, plan, write."""

@@ -33,11 +33,11 @@ class Decided:
     """The outcome of a decision.
 
     Attributes:
-        said: the short name of what was done.
+        said: the code of what was done.
         action: of its audit event, as are `target` and `reason`.
-        scope: of the run that sees to it; None where none has to.
-        passes: a pass over titles on their way sees to it.
-        write: writes what is to be kept, with its audit event.
+        scope: of the run that carries it out; None if none is needed.
+        passes: a pass over titles on their way carries it out.
+        write: stores the decision with its audit event.
     """
 
     said: str
@@ -57,7 +57,7 @@ async def approve(store: Store, number: int, event: AuditEvent, age: timedelta) 
 
     Raises:
         NotFoundError: the run holds no plan.
-        RefusedError: its plan does not wait any more.
+        RefusedError: its plan is no longer open.
     """
     plan = await store.read(plans.one, number)
     await close(store, number, PlanState.APPROVED, event, age)
@@ -76,7 +76,7 @@ async def close(
 
     Raises:
         NotFoundError: the run holds no plan.
-        RefusedError: its plan does not wait any more.
+        RefusedError: its plan is no longer open.
     """
     if await store.read(plans.one, number) is None:
         raise NotFoundError(f"run {number} holds no plan")
@@ -88,7 +88,7 @@ async def settle(store: Store, policy: RemovalPolicy, verb: str, kind: str, targ
     """Act on a finding.
 
     Raises:
-        RefusedError: it is not found any more, or that cannot be done about it.
+        RefusedError: the finding is gone, or the action does not apply to it.
     """
     finding = await _finding(store, policy, verb, kind, target)
     if finding is None or verb not in _VERBS:

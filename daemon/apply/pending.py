@@ -42,9 +42,9 @@ class PassResult:
 
     Attributes:
         run_id: its number in the history; None where nothing changed.
-        attention: what somebody may have to do.
+        attention: what needs attention.
         moving: something is being grabbed, downloaded or imported.
-        imported: titles that were imported, and that Jellyfin may show by now.
+        imported: titles that were imported and that Jellyfin may show now.
     """
 
     result: SyncResult
@@ -55,14 +55,14 @@ class PassResult:
     imported: frozenset[Imported] = frozenset()
 
     def as_dict(self) -> dict[str, Any]:
-        """As it is told to people and machines."""
+        """The result as JSON."""
         told = [{**one._asdict(), "kind": one.kind.value} for one in self.attention]
         return {**self.result.as_dict(), "run_id": self.run_id, "attention": told}
 
 
 @dataclass(slots=True)
 class _Seen:
-    """What the latest pass saw, for the progress until the next one."""
+    """What the latest pass saw, for progress updates until the next one."""
 
     pipeline: Pipeline
     known: pending.Known
@@ -70,7 +70,7 @@ class _Seen:
 
 @dataclass(slots=True)
 class _Pass:
-    """What one pass carries with it."""
+    """The state of one pass."""
 
     trigger: Trigger
     actor: Actor
@@ -81,16 +81,16 @@ class _Pass:
 
 
 class PendingService:
-    """Makes passes; they may go on beside a run, but not beside each other.
+    """Makes passes, one at a time; they may overlap with a run.
 
     Args:
-        known: what Radarr and Sonarr were last seen to hold.
-        health: told how the services answered.
-        number: gives the number of a run; None leaves that to the file.
+        known: the cached contents of Radarr and Sonarr.
+        health: updated with how the services answered.
+        number: allocates a run's number; None leaves that to the file.
 
     Attributes:
         last: how the latest pass ended; None before the first.
-        on_change: called when something was written that people see.
+        on_change: called after a visible change was written.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class PendingService:
             return self.last
 
     async def progress(self) -> None:
-        """Show how far downloads have come since the latest pass; nothing is decided."""
+        """Update the progress of downloads, without deciding anything."""
         async with self._turn:
             if self._seen is None:
                 return
@@ -218,7 +218,7 @@ class PendingService:
         return SyncResult(stats.outcome, stats, number, round(seconds * 1000), calls, "pending")
 
     def _note_health(self, one: _Pass) -> None:
-        """A service that was asked and left no gap behind is well."""
+        """Mark services as up that were asked and did not fail."""
         bad = {gap.service: gap for gap in one.problems.gaps if gap.of_service}
         for name, meter in self._services.meters.items():
             if name in bad:

@@ -1,4 +1,4 @@
-"""What Jellyfin has saved lately, and whether to read all of the library for it."""
+"""What Jellyfin has saved recently, and whether that takes a full run."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ MAX_SAVED: Final = 20_000
 
 
 def is_much(saved: Saved) -> bool:
-    """Whether to read the whole library costs less than to ask for each title."""
+    """Whether reading the whole library is cheaper than asking for each title."""
     return saved.total > MAX_SAVED or len(saved.ids) > MAX_HINTS
 
 
 async def saved_since_full_run(jellyfin: JellyfinClient, store: Store) -> Scope | None:
-    """What a run has to look at that follows the latest full one; None where that is nothing.
+    """The scope of a run for what was saved since the latest full run; None if nothing was.
 
-    Losses are not seen: only a process that saw what was there before could tell.
+    Losses are not detected: that takes the counts of an earlier reading.
 
     Raises:
         ServiceError: Jellyfin cannot be asked.

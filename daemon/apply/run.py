@@ -69,7 +69,7 @@ Publish = Callable[[Progress], None]
 
 
 def _ignore_progress(_: Progress) -> None:
-    """Nobody follows the progress of this run."""
+    """Discard progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,11 @@ class Options:
 
     Attributes:
         public_url: where people's browsers reach Jellyfin, without a slash at its end.
-        page_size: titles a reply of Jellyfin.
-        batch_size: titles a transaction.
+        page_size: titles per reply of Jellyfin.
+        batch_size: titles per transaction.
         removal: what it takes to remove a title.
         plan_age: after which a held plan is stale.
-        configuration: a short word that is another one for every other configuration.
+        configuration: a fingerprint of the settings.
     """
 
     public_url: str
@@ -94,11 +94,11 @@ class Options:
 
 
 class Baseline(NamedTuple):
-    """What the library was like when it was last read.
+    """The state of the library when it was last read.
 
     Attributes:
         date: the server's own clock then, aware UTC.
-        counts: None where the server did not tell.
+        counts: None if the server did not say.
     """
 
     date: datetime
@@ -107,7 +107,7 @@ class Baseline(NamedTuple):
 
 @dataclass(slots=True)
 class _Run:
-    """What one run carries with it."""
+    """The state of one run."""
 
     stats: RunStats
     writer: PlanWriter | DryRun
@@ -123,7 +123,7 @@ class _Run:
     problems: Problems = field(default_factory=Problems)
 
     def count_problems(self) -> None:
-        """Count what was met on the way; what comes later is met anew."""
+        """Count the problems so far and start collecting again."""
         self.stats.gaps.extend(self.problems.gaps)
         self.stats.defects.extend(self.problems.defects)
         self.problems = Problems()
@@ -135,22 +135,22 @@ class _Run:
 
 
 class SyncService:
-    """Keeps the tracker true to the library; its caller sees to it that runs do not overlap.
+    """Keeps the tracker true to the library; the caller must not let runs overlap.
 
     Args:
         store: the tracker's file; None stands for a tracker without any row, for dry runs only.
-        health: told how the services answered.
+        health: updated with how the services answered.
 
     Attributes:
         health: how the services answered last.
-        calls_before: what each service had been asked when the latest run began.
+        calls_before: each service's call statistics when the latest run started.
         libraries: those that Jellyfin had at the latest full reading; none before.
         server_id: of the Jellyfin that was read last; None before.
         arrs: what Radarr and Sonarr were last seen to hold.
         upgrades: titles whose file makes way for a better one.
         baseline: of the last full reading; None before the first.
         passes: what a full run ends with; None without a Seerr, which tells what is requested.
-        rescan_wanted: the last full reading met a library at work, and should be done again.
+        rescan_wanted: the last full reading was made during a scan and should be repeated.
         cancel_requested: set to cancel the current run.
         ending: the current run is being recorded and cannot be cancelled any more.
     """
@@ -197,10 +197,10 @@ class SyncService:
     ) -> SyncResult:
         """Reconcile once, and write what was decided; without a scope, all of it.
 
-        `publish` hears of progress after what it tells of was committed.
+        `publish` gets progress after each commit.
 
         Raises:
-            StoreError: not even the run's own row could be written.
+            StoreError: the run's own row could not be written.
         """
         store, scope = self._writable(), scope or Scope()
         store.check_file()
@@ -254,7 +254,7 @@ class SyncService:
         self._note_health(run)
 
     async def _follow_up(self, run: _Run, number: int, trigger: Trigger, actor: Actor) -> None:
-        """Look at what is on its way: what the run has promoted is not any more."""
+        """End a full run with a pass: what it promoted is no longer on its way."""
         if self.passes is None or run.scope.kind != "full" or run.stats.failure is not None:
             return
         try:
@@ -309,7 +309,7 @@ class SyncService:
     async def _snapshot(
         self, run: _Run, seen: Sources, tracked: Tracked, problems: Problems
     ) -> Snapshot:
-        """The library as it is now, and whether the server was at work meanwhile."""
+        """The library as it is now, and whether the server was scanning."""
         jellyfin = self._services.jellyfin
         self._publish_progress(run, Phase.READING)
         known = await asyncio.to_thread(_comparable, tracked.rows)
@@ -351,7 +351,7 @@ class SyncService:
             run.stats.gaps.append(SourceFailure(JELLYFIN, DISTRUSTED, reading.distrust))
 
     async def _carry_out(self, run: _Run, snapshot: Snapshot, tracked: Tracked) -> None:
-        """Plan in a thread, so that the loop answers meanwhile, and write what was planned."""
+        """Plan in a thread, which keeps the event loop responsive, and write the plan."""
         run.done, run.total = 0, None
         self._publish_progress(run, Phase.FINISHING)
         tracker = Tracker(
@@ -378,7 +378,7 @@ class SyncService:
         await _release_memory(decided.decisions)
 
     async def _replaced(self, run: _Run, snapshot: Snapshot, tracked: Tracked) -> frozenset[int]:
-        """Rows that are missing only because a better file takes the place of theirs."""
+        """Rows that are missing only because their file is being upgraded."""
         if not snapshot.reading.proves_absence:
             return frozenset()
         there = {item.jellyfin_id for item in snapshot.items}
@@ -396,7 +396,7 @@ class SyncService:
     async def _remember(
         self, seen: Sources, reading: Reading, date: datetime | None, known: str | None
     ) -> None:
-        """Only what was acted on may spare a later run its work."""
+        """Keep the baseline and caches, but only of what this run acted on."""
         self.arrs.remember(seen.reports)
         self._places = Places(seen.activity.locations)
         if date is not None:
@@ -408,9 +408,9 @@ class SyncService:
             await store.write(attention.confirm, "server", server, event, only=True)
 
     async def _hinted(self, run: _Run, hints: frozenset[str]) -> None:
-        """Only what was hinted at; it proves nothing about what else is absent.
+        """Observe hinted titles only; that proves nothing about the absence of others.
 
-        Whether the server scans is not asked, so that titles without ids wait as in a scan.
+        Scanning is assumed instead of asked for, so titles without ids wait.
         """
         problems, around = run.problems, ListingContext(self._places)
         tracked = Tracked([], [])
@@ -452,20 +452,20 @@ class SyncService:
         self._publish_progress(run, Phase.FINISHING)
 
     def _publish_progress(self, run: _Run, phase: Phase) -> None:
-        """Tell how many titles are read, then how many decisions are settled."""
+        """Publish how many titles are read, then how many decisions are done."""
         run.entered.setdefault(phase, time.monotonic())
         told = (run.stats, run.problems)
         errors = sum(len(one.gaps) + len(one.defects) for one in told)
         run.publish(Progress(phase, run.done, run.total, errors))
 
     def _judge(self, run: _Run, reading: Reading, rows: Sequence[TrackedRequest]) -> None:
-        """What the reading as a whole says of its own worth."""
+        """Judge how far the reading can be trusted."""
         if reading.complete and reading.titles == 0 and any(row.is_available for row in rows):
             detail = "Jellyfin lists no title, though some are tracked; is its storage there?"
             run.stats.gaps.append(SourceFailure(JELLYFIN, IMPLAUSIBLE, detail))
 
     def _note_health(self, run: _Run) -> None:
-        """A service that was asked and left no gap behind is well."""
+        """Mark services as up that were asked and did not fail."""
         failure = (run.stats.failure,) if run.stats.failure else ()
         bad = {gap.service: gap for gap in (*run.stats.gaps, *failure) if gap.of_service}
         for name, meter in self._meters().items():
@@ -475,7 +475,7 @@ class SyncService:
                 self.health.good(name, run.versions.get(name, ""))
 
     async def _end(self, run: _Run, outcome: Outcome, number: int, actor: Actor) -> SyncResult:
-        """Note how the run ended: in the history, in the audit, and in one line of the log."""
+        """Record how the run ended: in the history, in the audit, and in one log line."""
         self.ending = True
         result = self._result(run, outcome, number)
         document = result.as_dict()
@@ -506,14 +506,14 @@ class SyncService:
         )
 
     def _meters(self) -> dict[str, CallStats]:
-        """A reading of every service's meter."""
+        """A snapshot of every service's call statistics."""
         return {name: replace(meter) for name, meter in self._services.meters.items()}
 
 
 def _comparable(rows: Sequence[TrackedRequest]) -> Mapping[str, TrackedRequest]:
-    """By Jellyfin id, the rows whose texts need not be kept in memory where they are the same.
+    """By Jellyfin id, the rows whose texts need not be kept in memory if unchanged.
 
-    Not of an item that several rows of ours name, nor of a title of which any row lacks a text:
+    Not of an item named by several managed rows, nor of a title of which any row lacks a text:
     that has to be at hand.
     """
     hungry: set[tuple[object, ...]] = set()
@@ -537,7 +537,7 @@ def _identities(row: TrackedRequest) -> list[tuple[object, object]]:
 
 
 async def _release_memory(*lists: object) -> None:
-    """Forget what long lists hold in pieces: all at once would stop the loop for 0.1 s."""
+    """Free long lists in pieces: all at once would block the event loop for 0.1 s."""
     for values in lists:
         while isinstance(values, list) and values:
             del values[-_PIECE:]
@@ -554,9 +554,9 @@ async def _shutdown_deadline() -> AsyncIterator[None]:
 
 @contextmanager
 def _gc_paused() -> Iterator[None]:
-    """Looking for garbage among a hundred thousand rows stops the loop for a tenth of a second.
+    """Pause garbage collection, which would block the event loop for a tenth of a second.
 
-    A run makes no cycles, so that there is nothing to be found.
+    A run creates no cycles, so there is nothing to collect.
     """
     gc.disable()
     try:
@@ -566,7 +566,7 @@ def _gc_paused() -> Iterator[None]:
 
 
 def _flat(document: dict[str, Any]) -> dict[str, Any]:
-    """The result as fields of one log line: no lists, and the calls by their service."""
+    """The result as flat fields of one log line, calls by service."""
     line = {key: value for key, value in document.items() if not isinstance(value, list | dict)}
     del line["run_id"], line["version"]  # which every line has
     for service, calls in document["calls"].items():

@@ -1,4 +1,4 @@
-"""Writes a plan in batches, counts what became of it, and tells of it."""
+"""Writes a plan in batches, counts what was written, and logs it."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class PlanWriter:
     """Writes the plan of one run.
 
     Args:
-        run: its number, and who asked for it.
+        run: its number and its actor.
         stats: counts what was written.
         plan_age: after which a held plan is stale.
 
     Attributes:
-        since: to be set before the rows are read that the plan is made by.
+        since: must be set before the plan's rows are read.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class PlanWriter:
         self.since = ConcurrentWrites()
 
     async def write(self, plan: Plan, texts: Texts, wrote: Callable[[int], None]) -> None:
-        """Write all of it, the removals last; `wrote` hears of decisions after their commit.
+        """Write the plan, removals last; `wrote` gets the number of committed decisions.
 
         Raises:
             StoreError: a batch could not be written, or the file could not be copied before.
@@ -116,14 +116,14 @@ def _full(decision: Decision, texts: Texts) -> Decision:
 
 
 class DryRun:
-    """Collects what would be written, for a run that writes nothing."""
+    """Stands in for the `PlanWriter` of a dry run: counts and keeps the plan."""
 
     def __init__(self, stats: RunStats) -> None:
         self._stats = stats
         self.entries: list[dict[str, Any]] = []
 
     async def write(self, plan: Plan, _: Texts, wrote: Callable[[int], None]) -> None:
-        """Note all that would be."""
+        """Keep the plan."""
         writes = (one.reason for one in plan.decisions if one.reason.meaning.audit)
         self._stats.counts.update(writes)
         self.entries.extend(planned(plan))
@@ -153,7 +153,7 @@ class Pictures:
         return replace(plan, decisions=decisions)
 
     async def _asked(self, adds: Sequence[Add], stats: RunStats) -> dict[str, str | None]:
-        """By Jellyfin id; what the answer leaves out is asked again by a later run."""
+        """Posters by Jellyfin id; a later run asks again for those missing in the answer."""
         try:
             with error_boundary(self._jellyfin):
                 found = await self._jellyfin.look_up([add.item.jellyfin_id for add in adds], Page())
@@ -164,7 +164,7 @@ class Pictures:
 
 
 def log_decisions(decisions: Iterable[Decision]) -> None:
-    """One line of the log for each, for whoever looks for a reason."""
+    """Log each decision at debug level."""
     if not _log.isEnabledFor(logging.DEBUG):
         return
     for decision in decisions:

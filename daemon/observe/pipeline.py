@@ -92,7 +92,7 @@ class PipelineReader:
 
     Args:
         services: that are configured.
-        known: what Radarr and Sonarr were last seen to hold.
+        known: the cached contents of Radarr and Sonarr.
         clock: aware UTC.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Titles whose file makes way for a better one: Radarr and Sonarr delete the old file first."""
+"""Titles whose file is being upgraded: Radarr and Sonarr delete the old file first."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _UPGRADE: Final = "upgrade"
 
 
 class Upgrades:
-    """What webhooks have told of files that are being replaced, and what the histories tell.
+    """Upgrades in progress, known from webhooks and histories.
 
     Args:
-        clock: seconds of a clock that does not jump.
+        clock: monotonic seconds.
     """
 
     def __init__(self, services: Services, clock: Callable[[], float] = time.monotonic) -> None:
@@ -33,7 +33,7 @@ class Upgrades:
         self._noted: dict[tuple[MediaType, Ids], float] = {}
 
     def note(self, media_type: MediaType, ids: Ids) -> None:
-        """A webhook says that a file of a title was deleted for a better one."""
+        """A webhook reported that a title's file was deleted for an upgrade."""
         self._forget()
         if len(self._noted) < _MAX_NOTED:
             self._noted[media_type, ids] = self._clock()
@@ -44,7 +44,7 @@ class Upgrades:
         instance_ids: Mapping[str, Mapping[int, int]],
         problems: Problems,
     ) -> frozenset[int]:
-        """Those of the missing rows that may be missing for that alone.
+        """The missing rows that may be missing only because of an upgrade.
 
         Args:
             instance_ids: by instance beside the primary ones, each row's number there.
@@ -71,7 +71,7 @@ class Upgrades:
         return frozenset(found)
 
     async def _numbers(self, arr: ArrClient, problems: Problems) -> frozenset[int]:
-        """An instance's numbers of titles that lost a file for a better one lately."""
+        """An instance's ids of titles with a recent upgrade."""
         since = (arr.http.date or datetime.now(UTC)) - _BELIEVED
         client = ArrQueueClient(arr.http, arr.media_type)
         history = await problems.optional(client.history(since))

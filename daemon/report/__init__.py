@@ -1,1 +1,1 @@
-"""What people and machines are told."""
+"""What people and machines are told: results, words, progress, health, notifications."""

@@ -1,4 +1,4 @@
-"""Looks at everything the daemon depends on; says in plain words what is wrong and what to do."""
+"""Checks everything the daemon depends on, and says what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OK = 200
 
 
 class CheckResult(NamedTuple):
-    """What was found of one thing."""
+    """The result of one check."""
 
     thing: str
     good: bool
@@ -32,7 +32,7 @@ class CheckResult(NamedTuple):
 
 
 async def run_checks(services: Services, database: Path) -> AsyncIterator[CheckResult]:
-    """Everything in order: the services, the clock, the file."""
+    """Check the services, the clock and the file, in this order."""
     for one in services:
         yield await _asked(one)
     for application in APPLICATIONS.values():
@@ -65,7 +65,7 @@ def _clock(theirs: datetime | None) -> CheckResult:
 
 
 async def check_file(path: Path) -> CheckResult:
-    """Of a file that is there, SQLite's own check; of one that is not, whether it can be made."""
+    """Run SQLite's quick check on the file, or check that it can be created."""
     where = f"{path} (SQLite {sqlite3.sqlite_version})"
     try:
         refuse_place(path)
@@ -98,7 +98,7 @@ def _refuse_unwritable(*places: Path) -> None:
 
 
 async def probe(url: str) -> tuple[bool, str]:
-    """Whether a running daemon says that it is ready, and what it says."""
+    """Whether a running daemon is ready, and its message."""
     timeout = aiohttp.ClientTimeout(total=_PATIENCE)
     try:
         async with (

@@ -1,4 +1,4 @@
-"""Why a title is tracked as it is, in sentences."""
+"""Explains in sentences why a title is tracked as it is."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BY_WORD: Final = "It is removed if an admin approves that plan, and it is still
 
 
 def sentences(facts: TitleFacts, policy: RemovalPolicy) -> Iterator[str]:
-    """What is so, why, and what would change it."""
+    """The title's state, why it is so, and what would change it."""
     tracked = facts.tracked
     yield f"{tracked['title']} is {tracked['state']} as request {tracked['id']}."
     yield from _latest(facts)
@@ -41,7 +41,7 @@ def linked(facts: TitleFacts, instances: Iterable[Instance]) -> TitleFacts:
 
 
 def of_untracked(known: Untracked) -> Iterator[str]:
-    """Why a title has no row, as far as that is known."""
+    """Why a title has no row, if known."""
     yield f"{known.title} is not tracked."
     if (deletion := known.deletion) is not None:
         yield _deleted(deletion)
@@ -70,7 +70,7 @@ def _decided(decision: PastDecision | LeftOut) -> str:
 
 
 def _latest(facts: TitleFacts) -> Iterator[str]:
-    """What was done to it last, or that it was taken back."""
+    """The last change, or that it was undone."""
     decision, undone = next(iter(facts.decisions), None), _undone(facts)
     if undone is None or (decision and decision.run_id != undone.run_id):
         if decision is not None:
@@ -98,7 +98,7 @@ def _pending(facts: TitleFacts) -> Iterator[str]:
 
 
 def _undone(facts: TitleFacts) -> PastEvent | None:
-    """The event that took back what was done to it last; None if that still holds."""
+    """The event that undid the last change; None if it was not undone."""
     latest = next(iter(facts.history), None)
     return latest if latest is not None and latest.action == "title.undone" else None
 

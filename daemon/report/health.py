@@ -1,4 +1,4 @@
-"""How each service is doing: one log line when it goes, one when it is back, none in between."""
+"""Health of the services: one log line when one goes down, one when it recovers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _log = logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ServiceHealth:
-    """What is known of one service.
+    """The health of one service.
 
     Attributes:
         up: whether its latest answer was good; None before the first.
-        since: when that began.
-        last_ok: when it answered well last.
+        since: when it last changed.
+        last_ok: when it last answered well.
         problem: the latest failure in plain words, with what to do; "" while it is up.
     """
 
@@ -36,7 +36,7 @@ class Health:
     """The health of all configured services.
 
     Attributes:
-        changed: called when a service goes, and when it is back.
+        changed: called when a service goes down or recovers.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Health:
         self._keep(before, bad, self._clock())
 
     def _keep(self, before: ServiceHealth, after: ServiceHealth, now: datetime) -> None:
-        """Keep it, and tell of a change; that a service answers from the start is none."""
+        """Store it and notify of a change; a first good answer is not a change."""
         turned = after.up is not before.up
         self.services[after.name] = replace(after, since=now) if turned else after
         if turned and not (before.up is None and after.up):

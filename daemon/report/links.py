@@ -1,4 +1,4 @@
-"""Where people find a title elsewhere: at the providers of its ids, and in the services."""
+"""Links to a title at the providers of its ids and in the services."""
 
 from __future__ import annotations
 

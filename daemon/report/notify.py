@@ -25,7 +25,7 @@ _GOOD: Final = range(200, 300)
 
 
 class Message(NamedTuple):
-    """What people are told."""
+    """A notification."""
 
     title: str
     text: str
@@ -38,7 +38,7 @@ class _Request(NamedTuple):
 
 
 def payload(shape: str, url: str, message: Message) -> _Request:
-    """A message as a receiver of a certain kind wants it.
+    """A message in the receiver's format.
 
     ntfy takes JSON at its root with the topic in it, which the address ends in; Gotify and Apprise
     name title and text alike otherwise; Discord has one text.
@@ -56,10 +56,10 @@ def payload(shape: str, url: str, message: Message) -> _Request:
 
 
 class Notifications:
-    """Sends what is worth sending.
+    """Sends notifications.
 
     Args:
-        page: the address of the status page, which messages name.
+        page: the URL of the status page, used in messages.
     """
 
     def __init__(self, settings: Notify, page: str) -> None:
@@ -70,7 +70,7 @@ class Notifications:
         self._failed = 0
 
     def began(self, kind: str) -> None:
-        """A run has begun."""
+        """A run has started."""
         if kind == "full":
             self._ping("/start")
 
@@ -98,7 +98,7 @@ class Notifications:
             self._notify(f"{service.name} is away", service.problem)
 
     async def serve(self) -> None:
-        """Send, one after the other, forever."""
+        """Send queued messages one by one, forever."""
         timeout = aiohttp.ClientTimeout(total=_PATIENCE)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             while True:
@@ -132,7 +132,7 @@ class Notifications:
 
 
 async def _send(session: aiohttp.ClientSession, request: _Request) -> None:
-    """The address may hold a token, so that no error may name it."""
+    """Send one request; its URL may hold a token, so no error may contain it."""
     method = "GET" if request.body is None else "POST"
     try:
         async with session.request(

@@ -1,4 +1,4 @@
-"""What is going on, told to whoever listens; a slow listener is dropped, never waited for."""
+"""Publishes progress events; a slow subscriber is dropped, never waited for."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run is.
+    """The progress of a run.
 
     Attributes:
-        done: titles decided and, where something was to be written, written.
-        total: titles that the library will bring; None while that is unknown.
-        errors: what is known so far to have gone wrong.
+        done: titles read, or decisions written.
+        total: how many there will be; None while unknown.
+        errors: problems so far.
     """
 
     phase: Phase
@@ -39,12 +39,12 @@ class Progress:
 
 
 class Event(NamedTuple):
-    """One thing that happened.
+    """One event.
 
     Attributes:
-        id: grows by one with each event.
+        id: a sequence number.
         kind: "progress", "started", "done" and the like.
-        data: what is to be told: a dictionary for JSON, or a dataclass.
+        data: the payload: a dictionary for JSON, or a dataclass.
     """
 
     id: int
@@ -54,13 +54,13 @@ class Event(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class Subscription:
-    """One listener's place; `dropped` once it was too slow or the feed was closed."""
+    """One subscriber; `dropped` once it was too slow or the feed was closed."""
 
     queue: asyncio.Queue[Event | None] = field(default_factory=lambda: asyncio.Queue(_QUEUED))
     dropped: bool = False
 
     async def events(self, heartbeat: float) -> AsyncIterator[Event | None]:
-        """Events until the listener is dropped; None where none has come for so many seconds."""
+        """Events until the subscriber is dropped; None as a heartbeat after so many seconds."""
         while not (self.dropped and self.queue.empty()):
             try:
                 async with asyncio.timeout(heartbeat):
@@ -74,7 +74,7 @@ class Subscription:
 
 
 class Feed:
-    """Hands events to all listeners; remembers the latest for those that were away shortly."""
+    """Publishes events to all subscribers; keeps the latest for replay after a reconnect."""
 
     def __init__(self) -> None:
         self._latest: deque[Event] = deque(maxlen=_REPLAYED)
@@ -89,11 +89,11 @@ class Feed:
 
     @property
     def listeners(self) -> int:
-        """How many listen."""
+        """The number of subscribers."""
         return len(self._listeners)
 
     def publish(self, kind: str, data: dict[str, Any]) -> None:
-        """Tell everybody; returns at once."""
+        """Publish an event without waiting."""
         self._id += 1
         event = Event(self._id, kind, data)
         self._latest.append(event)
@@ -101,14 +101,14 @@ class Feed:
             self._give(listener, event)
 
     def since(self, last_id: int) -> list[Event] | None:
-        """The events after one that was seen; None if they are not all remembered."""
+        """The events after an id; None if they are no longer all kept."""
         missed = [event for event in self._latest if event.id > last_id]
         whole = 0 <= last_id <= self._id and len(missed) == self._id - last_id
         return missed if whole else None
 
     @contextmanager
     def subscription(self) -> Iterator[Subscription]:
-        """A subscription, from now on."""
+        """Subscribe from now on."""
         listener = Subscription()
         if self._closed:
             self._drop(listener)

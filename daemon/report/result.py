@@ -1,4 +1,4 @@
-"""What a run came to: its counts while it goes, its result when it ends."""
+"""A run's statistics while it runs, and its result when it has ended."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class RunStats:
     """The counts of one run.
 
     Attributes:
-        counts: what was decided, and what was written, by its reason.
+        counts: decisions, and what was written, by reason.
         unpictured: titles that were added without asking whether they have a poster.
-        waiting_plan: the run whose held removals wait for an admin.
+        waiting_plan: the run whose plan is open.
         listed: by service, how many titles Radarr and Sonarr have.
         folders_away: by service, the root folders that Radarr and Sonarr cannot reach.
-        early: Jellyfin ids of titles that were not there to watch yet, the first few.
-        guard: what the removal guard looked at; empty where it did not come to that.
+        early: Jellyfin ids of titles that cannot be played yet, the first few.
+        guard: the rules of the removal guard; empty if it was not reached.
         server: id of the Jellyfin that answered; "" where none did.
-        server_known: whether it is the one that is taken for the right one.
+        server_known: whether it is the known one.
     """
 
     counts: Counter[Reason] = field(default_factory=Counter)
@@ -51,7 +51,7 @@ class RunStats:
         return sum(of_it)
 
     def count(self, plan: domain.Plan) -> None:
-        """Count what was decided; what is written is counted once it is."""
+        """Count a plan's decisions, apart from those counted when written."""
         self.counts.update(one.reason for one in plan.decisions if _is_settled(one))
         self.counts.update([Reason.HELD] * len(plan.held))
         self.early.update(islice(_early(plan.decisions), _MAX_EARLY))
@@ -64,7 +64,7 @@ class RunStats:
 
     @property
     def outcome(self) -> domain.Outcome:
-        """Partial as soon as anything could not be read, or an item had to be left out."""
+        """The outcome: partial if anything could not be read or an item was left out."""
         if self.failure is not None:
             return domain.Outcome.FAILED
         if self.waiting_plan is not None:
@@ -73,7 +73,7 @@ class RunStats:
         return domain.Outcome.PARTIAL if self.gaps or lost else domain.Outcome.OK
 
     def problems(self) -> list[str]:
-        """Everything that went wrong, in sentences."""
+        """All problems, in sentences."""
         failure = [self.failure] if self.failure else []
         gaps = [gap.detail for gap in (*failure, *self.gaps) if gap.kind != domain.SCANNING]
         return [*gaps, *(str(defect) for defect in self.defects)]
@@ -84,11 +84,11 @@ class SyncResult:
     """How a run ended.
 
     Attributes:
-        run_id: its number; None for a dry run, which leaves no trace.
-        calls: by service, the exchanges, the bytes after decompression and the seconds of waiting.
+        run_id: its number; None for a dry run.
+        calls: by service, requests, bytes after decompression and seconds of waiting.
         plan: what a dry run would write.
-        configuration: a short word that is another one for every other configuration.
-        phases: the seconds that each took, in their order.
+        configuration: a fingerprint of the settings.
+        phases: the seconds that each took, in order.
     """
 
     outcome: domain.Outcome
@@ -103,7 +103,7 @@ class SyncResult:
     phases: dict[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """The result as it is told to people and machines; the first five keys are a contract."""
+        """The result as JSON; the first five keys are a contract with the tracker."""
         stats, problems = self.stats, self.stats.problems()
         counts = {count.value: stats[count] for count in Count}
         document: dict[str, Any] = {
@@ -142,14 +142,14 @@ class SyncResult:
 
 
 def nothing_new(seconds: float) -> SyncResult:
-    """Of a quick look that found no reason for a run."""
+    """The result of a quick check that found nothing to do."""
     return SyncResult(domain.Outcome.OK, RunStats(), None, round(seconds * 1000), {}, "quick")
 
 
 def _is_settled(decision: domain.Decision) -> bool:
-    """Whether nothing is to be written for it, and no admin to be asked.
+    """Whether the decision needs neither a write nor an admin.
 
-    What is said of a request alone is no item of the library that was passed over.
+    Decisions about a request alone are not skipped items of the library.
     """
     if isinstance(decision, domain.Skip):
         return decision.item is not None
@@ -157,7 +157,7 @@ def _is_settled(decision: domain.Decision) -> bool:
 
 
 def _early(decisions: Iterable[domain.Decision]) -> Iterator[str]:
-    """The items that have to be looked at again, since not all of them can be told yet."""
+    """Jellyfin ids of items to check again soon, since they are not complete yet."""
     for one in decisions:
         retried = one.reason.meaning.retried or (isinstance(one, domain.Update) and one.undecided)
         if retried and not isinstance(one, domain.Absent) and one.item is not None:
@@ -170,13 +170,13 @@ def _capped(problems: list[str]) -> list[str]:
 
 
 def _capped_rules(rules: Iterable[domain.Rule]) -> list[dict[str, Any]]:
-    """Those that hold come first, so that of many none of them is left out."""
+    """The rules as JSON, capped; those that hold a removal come first."""
     holding_first = sorted(rules, key=lambda rule: not rule.why)
     return [rule._asdict() for rule in holding_first[:_MAX_RULES]]
 
 
 def planned(plan: domain.Plan) -> Iterator[dict[str, Any]]:
-    """A plan as a dry run tells it: what would be written, held or left to a person."""
+    """A dry run's plan as JSON: what would be written, held, or needs a person."""
     for one in plan.decisions:
         if isinstance(one, domain.Add):
             yield {"decision": Kind.ADD.value, **_about(one.item)}

@@ -1,4 +1,4 @@
-"""Results as people like to read them on a terminal."""
+"""Results formatted for a terminal."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def result(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def passed(document: Mapping[str, Any]) -> Iterator[str]:
-    """A pass over titles on their way, and what somebody may have to do, line by line."""
+    """A pass's result and what needs attention, line by line."""
     yield from result(document)
     for one in document["attention"]:
         about = f"{one['title']}: " if one["title"] else ""
@@ -49,7 +49,7 @@ def _counts(document: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
 
 
 def looked(document: Mapping[str, Any]) -> Iterator[str]:
-    """What a run found that looked at one title, and at its copies."""
+    """What a recheck of one title and its copies found."""
     if not document["total_scanned"] and document["outcome"] == Outcome.OK:
         yield "Jellyfin has nothing under this id."
     yield from (f"{number:,} {words}" for number, words in _counts(document))
@@ -57,7 +57,7 @@ def looked(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def problems(details: Sequence[str]) -> Iterator[str]:
-    """What went wrong, the first few."""
+    """The first few problems."""
     if details:
         yield "Needs attention:"
     yield from (f"  - {detail}" for detail in details[:_MAX_PROBLEMS])
@@ -66,7 +66,7 @@ def problems(details: Sequence[str]) -> Iterator[str]:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
-    """Columns as wide as what is in them."""
+    """A table with columns as wide as their cells."""
     cells = [[plain(value) for value in row] for row in (headings, *rows)]
     widths = [max(len(row[place]) for row in cells) for place in range(len(headings))]
     for row in cells:
@@ -74,20 +74,20 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator
 
 
 def plain(value: object) -> str:
-    """A value as one line of text; titles come from outside and must not steer the terminal."""
+    """A value as one printable line: titles must not contain terminal control codes."""
     text = "" if value is None else str(value)
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 class ProgressLine:
-    """One line on a terminal that is written over and over; nothing where there is no terminal."""
+    """A progress line that overwrites itself; silent without a terminal."""
 
     def __init__(self, stream: TextIO = sys.stderr) -> None:
         self._stream = stream
         self._shown = stream.isatty()
 
     def __call__(self, progress: Progress) -> None:
-        """Show where the run is."""
+        """Show the progress."""
         if self._shown:
             of = f" of {progress.total:,}" if progress.total is not None else ""
             count = f": {progress.done:,}{of}" if progress.done else ""
@@ -95,12 +95,12 @@ class ProgressLine:
             self._stream.flush()
 
     def clear(self) -> None:
-        """Leave the line empty for what comes next."""
+        """Clear the line."""
         if self._shown:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
 
 
 def count(number: int, noun: str) -> str:
-    """A number of things."""
+    """A number with its noun, in singular or plural."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

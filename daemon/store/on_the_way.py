@@ -1,4 +1,4 @@
-"""What people see of titles on their way: where each is, since when, and who says what of it."""
+"""Titles on their way, for people: state, since when, and what each service says."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _ORDER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class OnTheWay:
-    """A title that was requested, and is not in the library yet.
+    """A requested title that is not in the library yet.
 
     Attributes:
-        since: when it came into its state.
-        why: what there is to say about the state.
+        since: when it entered its state.
+        why: a note on the state.
         progress: from 0 to 1; None where nothing is downloaded.
         speed: such as `4.8 MB/s`, as the tracker has it; `left` such as `2m 20s`.
         said: what each service says of it.
@@ -54,7 +54,7 @@ class OnTheWay:
 
 
 def listed(connection: sqlite3.Connection, limit: int = -1) -> list[OnTheWay]:
-    """All of them, what moves first; a limit of -1 is none."""
+    """All titles on their way, moving ones first; a limit of -1 means no limit."""
     calls: dict[int | None, list[str]] = {}
     for call, _ in stuck.standing(connection):
         calls.setdefault(call.row_id, []).append(f"{call.service}: {call.sentence}")
@@ -62,7 +62,7 @@ def listed(connection: sqlite3.Connection, limit: int = -1) -> list[OnTheWay]:
 
 
 def of_row(connection: sqlite3.Connection, request_id: int) -> OnTheWay | None:
-    """One of them; None if this row is not followed."""
+    """One title on its way; None if the row is not followed."""
     told = [
         f"{call.service}: {call.sentence}" for call, _ in stuck.standing(connection, request_id)
     ]

@@ -1,4 +1,4 @@
-"""What the latest pass over titles on their way called a person for; it outlives the process."""
+"""Findings of the latest pass over titles on their way, kept across restarts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STILL: Final = (
 
 
 def known(connection: sqlite3.Connection) -> list[Attention]:
-    """All of it, as that pass said it."""
+    """All findings of the latest pass."""
     rows = connection.execute(f"SELECT {_FIELDS} FROM sync_attention ORDER BY seq")
     return [_call(*row) for row in rows]
 
@@ -28,10 +28,10 @@ def known(connection: sqlite3.Connection) -> list[Attention]:
 def standing(
     connection: sqlite3.Connection, request_id: int | None = None
 ) -> list[tuple[Attention, str]]:
-    """What is still to be done, the most urgent first, each with the time since when it is so.
+    """Open findings, most urgent first, each with the time since when it holds.
 
     Args:
-        request_id: only what is about this row; None for all.
+        request_id: only findings about this row; None for all.
     """
     of_row = "" if request_id is None else " AND row_id = ?"
     rows = connection.execute(
@@ -47,7 +47,7 @@ def _call(kind: str, *rest: Any) -> Attention:
 
 
 def keep(transaction: Transaction, calls: Sequence[Attention]) -> None:
-    """Replace what was said before; what goes on keeps its time, however it is put by now."""
+    """Replace the findings; those that continue keep their time, even if reworded."""
     now = transaction.clock.now().isoformat(timespec="seconds")
     rows = transaction.execute(f"SELECT {_FIELDS}, since FROM sync_attention").fetchall()
     since = {_subject(_call(*row)): at for *row, at in rows}
@@ -63,5 +63,5 @@ def _subject(one: Attention) -> tuple[object, ...]:
 
 
 def reasons(calls: Iterable[Attention]) -> str:
-    """What has to stay the same for somebody to go on ignoring it: not how long it has been so."""
+    """The reason by which a finding stays ignored: without how long it has lasted."""
     return "; ".join(one.kind if one.kind.grows else f"{one.kind}: {one.sentence}" for one in calls)

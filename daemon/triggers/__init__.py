@@ -1,1 +1,1 @@
-"""When runs happen: the schedule, hints, the quick check, and the queue in which they wait."""
+"""When runs happen: schedule, debounced hints, quick check, and the run queue."""

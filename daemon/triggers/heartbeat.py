@@ -20,7 +20,7 @@ _STUCK: Final = 1200.0
 
 
 class Notifier:
-    """Sends notifications to systemd's socket; does nothing where systemd did not ask for them.
+    """Sends sd_notify messages; does nothing if systemd did not ask for them.
 
     Args:
         environ: where NOTIFY_SOCKET and WATCHDOG_USEC are looked up.
@@ -33,23 +33,23 @@ class Notifier:
 
     @property
     def watchdog_seconds(self) -> float | None:
-        """How often systemd wants to hear from the watchdog at the least; None if not at all."""
+        """The interval of systemd's watchdog; None if disabled."""
         return int(self._watchdog) / 1e6 if self._watchdog.isdecimal() else None
 
     def ready(self, status: str) -> None:
-        """Say that the daemon serves now."""
+        """Notify that the daemon is ready."""
         self._send(f"READY=1\nSTATUS={status}")
 
     def status(self, status: str) -> None:
-        """Say in plain words what the daemon is doing."""
+        """Set systemd's status text."""
         self._send(f"STATUS={status}")
 
     def alive(self) -> None:
-        """Say that the daemon is not stuck."""
+        """Ping systemd's watchdog."""
         self._send("WATCHDOG=1")
 
     def stopping(self) -> None:
-        """Say that the daemon is about to end."""
+        """Notify that the daemon is stopping."""
         self._send("STOPPING=1\nSTATUS=Stopping")
 
     def _send(self, message: str) -> None:
@@ -64,10 +64,10 @@ class Notifier:
 
 
 class Heartbeat:
-    """Beats until it is cancelled.
+    """Measures the event loop's lag and pings systemd.
 
     Attributes:
-        lag: seconds by which the latest beat was late.
+        lag: seconds by which the latest heartbeat was late.
     """
 
     def __init__(self, worker: Worker, notifier: Notifier) -> None:
@@ -77,7 +77,7 @@ class Heartbeat:
         self.lag = 0.0
 
     async def serve(self) -> None:
-        """Beat, forever."""
+        """Run forever."""
         loop = asyncio.get_running_loop()
         every = min(_INTERVAL, (self._notifier.watchdog_seconds or _INTERVAL) / 4)
         while True:

@@ -1,4 +1,4 @@
-"""Gathers hints until it is quiet, then asks for one run; looks again where it was too early.
+"""Debounces hints into runs, and retries titles that are not complete yet.
 
 Hints live in memory only: a lost one costs latency, and every start begins with a full run.
 """
@@ -40,11 +40,11 @@ _MAX_IMPORTS: Final = 2_000
 
 @dataclass(frozen=True, slots=True)
 class RetryDelays:
-    """When to look again for what is not there to watch yet, all in seconds.
+    """When to check again for what cannot be played yet, in seconds.
 
     Attributes:
-        again: between looks at a title that was hinted at; the last one again and again.
-        after_import: after an import, when Jellyfin is looked at for it.
+        again: delays between checks of a hinted title; the last one repeats.
+        after_import: when Jellyfin is checked after an import.
     """
 
     again: tuple[float, ...] = (10.0, 30.0, 90.0, 270.0, 600.0)
@@ -55,13 +55,13 @@ class RetryDelays:
 
 
 def due(first: float, last: float, quiet: float, at_most: float) -> float:
-    """When hints are acted on: once it was quiet, and never later than that after the first."""
+    """When debounced hints are due: `quiet` after the last, `at_most` after the first."""
     return min(last + quiet, first + at_most)
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookStats:
-    """How webhooks fare."""
+    """Statistics of webhooks."""
 
     state: str
     last_at: str | None
@@ -74,12 +74,12 @@ class WebhookStats:
 
 @dataclass(slots=True)
 class WebhookCounter:
-    """What came in. Times are seconds of a clock that does not jump, but for `last_at`.
+    """Counts webhooks. Times are monotonic seconds, except `last_at`.
 
     Attributes:
-        kinds: how often each kind came, by the hour, of the last day.
-        totals: how often each kind came since the start.
-        lags: from a hint to its run's end, in seconds, beyond the time that hints are gathered.
+        kinds: counts by kind for each hour of the last day.
+        totals: counts by kind since startup.
+        lags: seconds from a hint to its run's end, without the debounce delay.
     """
 
     last_at: datetime | None = None
@@ -102,7 +102,7 @@ class WebhookCounter:
 
     @property
     def figures(self) -> WebhookStats:
-        """What is told of them to people and machines."""
+        """The statistics as a value."""
         lags = sorted(self.lags)
         worst = lags[math.ceil(len(lags) * 0.99) - 1] if lags else None
         return WebhookStats(
@@ -144,7 +144,7 @@ class HintDebouncer:
         self._delays = delays or RetryDelays()
 
     def add(self, note: LibraryEvent) -> bool:
-        """Take a hint; False if another Jellyfin sent it."""
+        """Add a hint; False if it is from another Jellyfin server."""
         self.statistics.count(note.kind)
         ours = self._service.server_id
         if ours and note.server and note.server != ours:
@@ -156,13 +156,13 @@ class HintDebouncer:
         return True
 
     def on_import(self, event: ImportEvent) -> None:
-        """Take the news that a title was imported: look for it until Jellyfin has it."""
+        """A title was imported: check for it until Jellyfin has it."""
         if len(self._imports) < _MAX_IMPORTS:
             self._imports[event] = (time.monotonic() + self._delays.after_import[0], 0)
             self._wakeup.set()
 
     async def serve(self) -> None:
-        """Ask for runs as hints fall due, forever."""
+        """Enqueue runs as hints become due, forever."""
         while True:
             wait = self._next() - time.monotonic()
             with suppress(TimeoutError):
@@ -184,7 +184,7 @@ class HintDebouncer:
         self._wakeup.set()
 
     def _next(self) -> float:
-        """When something is due; far away while nothing is."""
+        """When something is next due; infinity if nothing is."""
         if self._busy:
             return min((when for when, _ in self._imports.values()), default=float("inf"))
         gathered = due(self._first, self._last, self._quiet, self._at_most)
@@ -192,7 +192,7 @@ class HintDebouncer:
         return min([*moments, *([gathered] if self._hints else [])], default=float("inf"))
 
     def _enqueue_due(self, now: float) -> None:
-        """Look at what is due, a few hundred at a time: one run at a time, and all in the end."""
+        """Enqueue a run for what is due, at most a few hundred titles, one run at a time."""
         if self._busy:
             return
         if self._hints and now >= due(self._first, self._last, self._quiet, self._at_most):
@@ -221,7 +221,7 @@ class HintDebouncer:
         ids: frozenset[str],
         looks: Mapping[str, int],
     ) -> None:
-        """What was not there to watch yet is looked at again, ever less often, until it is."""
+        """Schedule retries, with backoff, for titles that cannot be played yet."""
         self._busy = False
         self._wakeup.set()
         if done.cancelled() or done.exception() or (result := done.result()) is None:
@@ -252,9 +252,9 @@ class HintDebouncer:
             await self._quick()
 
     async def _has_arrived(self, event: ImportEvent) -> bool:
-        """Whether nobody waits for it any more; one season that is there is not another one.
+        """Whether all requests of the title are available; one season does not stand for another.
 
-        A copy that a further instance has imported is not there before its number is kept.
+        A further instance's import has arrived once its id is stored.
         """
         item = LibraryItem("", event.media_type, "", ids=event.ids)
         tracked = await self._store.read(syncing.tracked, [item])

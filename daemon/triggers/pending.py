@@ -1,4 +1,4 @@
-"""When titles on their way are looked at: often while something moves, at once on a webhook."""
+"""When passes run: often while something is moving, at once on a webhook."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _log = logger(__name__)
 
 
 class PendingWatch:
-    """Asks for passes for as long as the daemon lives.
+    """Runs passes over titles on their way.
 
     Args:
         idle: between two passes while nothing moves.
-        on_import: told of imports, so that Jellyfin is looked at.
+        on_import: called with imports, so that Jellyfin is checked.
     """
 
     def __init__(
@@ -48,11 +48,11 @@ class PendingWatch:
         self._reported: dict[tuple[MediaType, Ids], datetime] = {}
 
     def hint(self) -> None:
-        """Something has happened to a title on its way, or may have."""
+        """Request a pass soon."""
         self._hinted.set()
 
     async def serve(self) -> None:
-        """Look, and wait until the next look is due, forever."""
+        """Run passes when due, forever."""
         while True:
             hinted = self._hinted.is_set()
             self._hinted.clear()
@@ -64,7 +64,7 @@ class PendingWatch:
             await self._wait(last)
 
     async def look(self, trigger: Trigger, actor: Actor) -> PassResult:
-        """Make a pass now; Jellyfin is looked at for what was imported since the one before.
+        """Make a pass now, and report what was imported since the one before.
 
         Raises:
             StoreError: the tracker's file could not be read or written.
@@ -74,7 +74,7 @@ class PendingWatch:
         return last
 
     def _report(self, last: PassResult) -> None:
-        """Hand each import over once; one that a service cannot tell of just now was told."""
+        """Report each import once, also if a service is temporarily down."""
         for media_type, ids, at in last.imported:
             latest, before = at or _LONG_AGO, self._reported.get((media_type, ids))
             if before is None or latest > before:
@@ -85,7 +85,7 @@ class PendingWatch:
             self._reported = {one: at for one, at in self._reported.items() if one in there}
 
     async def _wait(self, last: PassResult | None) -> None:
-        """Wait for the next pass; meanwhile downloads show how far they have come."""
+        """Wait for the next pass, updating the progress of downloads."""
         due = time.monotonic() + (self._every if last and last.moving else self._idle)
         step = self._progress if last and last.downloading else self._idle
         while (left := due - time.monotonic()) > 0:

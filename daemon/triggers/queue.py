@@ -1,6 +1,6 @@
-"""The one place where runs and dry runs happen: one at a time, and one of each waiting for all.
+"""The run queue: single-flight, with one queued run and one dry run shared by all callers.
 
-Joining the running one would be wrong: it may have read the library before what the caller means.
+Callers never join the running one: it may have read the library before their change.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from daemon.store.rows import Timestamp
 
 _log = logger(__name__)
 _MIN_INTERVAL: Final = 0.2
-"""Seconds between two pieces of news of one phase; what a thousand listeners are told costs."""
+"""Minimum seconds between two progress events of a phase."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """A run that waits or is going."""
+    """A queued or running run."""
 
     run_id: int
     state: Literal["waiting", "running"]
@@ -43,12 +43,12 @@ class RunStatus:
 
 @dataclass(eq=False, slots=True)
 class QueuedRun:
-    """A run that was asked for.
+    """A queued run.
 
     Attributes:
-        number: the run's, also before it begins.
-        started_at: when it began; None while it waits.
-        result: comes when it has ended; None in it means that it was stopped before it could tell.
+        number: the run's, allocated before it starts.
+        started_at: when it started; None while queued.
+        result: set when it has ended; None if it was cancelled without a result.
     """
 
     number: int
@@ -61,7 +61,7 @@ class QueuedRun:
 
     @property
     def status(self) -> RunStatus:
-        """The run as it is told to people and machines."""
+        """The run's public status."""
         progress, began = self.progress, self.started_at
         return RunStatus(
             run_id=self.number,
@@ -78,10 +78,10 @@ class QueuedRun:
 
 
 class Worker:
-    """Runs what is asked for.
+    """Executes queued runs.
 
     Args:
-        feed: told what happens, after it was committed.
+        feed: gets events after their commit.
 
     Attributes:
         on_start: called with each run's kind.
@@ -103,7 +103,7 @@ class Worker:
         self.on_end: list[Callable[[SyncResult], None]] = []
 
     def enqueue(self, trigger: Trigger, actor: Actor, scope: Scope = Scope()) -> QueuedRun:
-        """A run that begins after this call; shared with whoever asked since the last one began."""
+        """The next run, shared by all callers since the current one started."""
         if self.waiting is None:
             future = asyncio.get_running_loop().create_future()
             self.waiting = QueuedRun(self.take_number(), trigger, actor, scope, future)
@@ -113,19 +113,19 @@ class Worker:
         return self.waiting
 
     def take_number(self) -> int:
-        """A number of the history for what is no run of this queue."""
+        """Allocate a run number for a pass."""
         self._next_number += 1
         return self._next_number - 1
 
     def preview(self) -> asyncio.Future[SyncResult | None]:
-        """The end of a dry run that begins after this call, shared like a run; None as there."""
+        """The result of the next dry run, shared by all callers; None if cancelled."""
         if self._preview is None:
             self._preview = asyncio.get_running_loop().create_future()
             self._wanted.set()
         return self._preview
 
     def cancel(self, number: int) -> bool:
-        """Stop a run, or let one that waits never begin; False if it is neither."""
+        """Cancel a running or queued run; False if it is neither."""
         if self.waiting is not None and self.waiting.number == number:
             _resolve(self.waiting.result, None)
             self.waiting = None
@@ -141,11 +141,11 @@ class Worker:
 
     @property
     def stuck_seconds(self) -> float:
-        """How long the run that is going has not moved; 0 while none is."""
+        """Seconds since the current run made progress; 0 if none is running."""
         return time.monotonic() - self._last_progress if self.running else 0.0
 
     def on_progress(self, progress: Progress) -> None:
-        """Told by the run, after what it tells of was committed."""
+        """Take a run's progress, after its commit."""
         self._last_progress = time.monotonic()
         if self.running is None:
             return
@@ -156,7 +156,7 @@ class Worker:
             self._feed.publish("progress", asdict(self.running.status))
 
     async def serve(self) -> None:
-        """Do the runs, until cancelled; the one that is going is then ended first."""
+        """Execute runs until cancelled; the current run then ends first."""
         try:
             while True:
                 await self._wanted.wait()
@@ -219,18 +219,18 @@ class Worker:
 def _resolve(
     asked: asyncio.Future[SyncResult | None], end: SyncResult | DaemonError | None
 ) -> None:
-    """Tell whoever waits; a waiter that was cancelled may have settled it by that."""
+    """Resolve a future, unless its waiter was cancelled."""
     if asked.done():
         return
     if isinstance(end, DaemonError):
         asked.set_exception(end)
-        asked.exception()  # whoever waits sees it; nobody has to wait
+        asked.exception()  # mark as retrieved: there may be no waiter
     else:
         asked.set_result(end)
 
 
 def _start_failed(ticket: QueuedRun, error: DaemonError) -> SyncResult:
-    """The end of a run of which not even its own row could be written."""
+    """The result of a run whose own row could not be written."""
     _log.error("run.start_failed", run=ticket.number, error_kind=error.kind, error=str(error))
     failure = SourceFailure("Tracker", error.kind, str(error))
     return _empty_result(ticket, Outcome.FAILED, RunStats(failure=failure))

@@ -1,4 +1,4 @@
-"""The quick check: two small calls that tell whether anything in the library has changed.
+"""The quick check: two small calls that detect changes of the library.
 
 It works as long as Jellyfin answers, also while a scan goes on and on: what was saved is looked at
 by its ids. Only what needs the whole list waits until the server is idle.
@@ -23,7 +23,7 @@ _SYSTEM: Final = Actor("system", "quick check")
 
 
 class QuickCheck:
-    """Asks for a run where one is worth it."""
+    """Enqueues a run if something has changed."""
 
     def __init__(self, jellyfin: JellyfinClient, service: SyncService, worker: Worker) -> None:
         self._jellyfin = jellyfin
@@ -31,9 +31,9 @@ class QuickCheck:
         self._worker = worker
 
     async def check(self) -> str:
-        """Look once, and say what it came to.
+        """Check once; returns the result in words.
 
-        Pointless while a run goes, or before the library was read.
+        Does nothing while a run is queued or running, or before the library was read.
 
         Raises:
             ServiceError: Jellyfin cannot be asked.
@@ -76,7 +76,7 @@ class QuickCheck:
 
 
 def _accounted_for(before: Counts, now: Counts, saved: Saved) -> bool:
-    """Whether what was saved accounts for what was gained; a loss is never accounted for."""
+    """Whether the saved items explain the new counts; a loss is never explained."""
     return all(
         old <= new <= old + arrived
         for old, new, arrived in zip(before, now, saved.counts, strict=True)

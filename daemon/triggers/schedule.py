@@ -1,4 +1,4 @@
-"""When to look: jobs that only ask for work, and a guard for a clock that jumps."""
+"""The schedule: jobs that only enqueue work, and a guard against clock changes."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ PAUSABLE: Final = ("full", "quick")
 """The jobs that can be paused."""
 
 Work = Callable[[], Awaitable[str]]
-"""What a job does; it says in words what that came to."""
+"""What a job does; returns its result in words."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobRun:
-    """What a job came to: since when, in how many seconds, in words, and whether it was well."""
+    """One execution of a job."""
 
     at: datetime
     seconds: float
@@ -71,11 +71,11 @@ class JobRun:
 
 @dataclass(slots=True)
 class Job:
-    """One of the jobs, since the start.
+    """A scheduled job.
 
     Attributes:
-        paused: until it is resumed; a start forgets that.
-        done: the latest times, the newest last; a full run's are in the history of runs.
+        paused: until it is resumed or the daemon restarts.
+        done: the latest executions, newest last; full runs are in the history instead.
     """
 
     work: Work
@@ -87,7 +87,7 @@ class Schedule:
     """The jobs of the daemon.
 
     Args:
-        delays: seconds before a run that failed is tried again; after the last, the same again.
+        delays: seconds before retries of a failed run; the last one repeats.
 
     Attributes:
         jobs: by name: full, quick, housekeeping.
@@ -121,7 +121,7 @@ class Schedule:
         self._add("housekeeping", _NIGHT)
 
     def start(self) -> None:
-        """Begin, with a full run at once where that is wanted."""
+        """Start, with a full run if configured."""
         self._scheduler.start()
         if self._sync.on_start:
             self._worker.enqueue(Trigger.START, _SYSTEM)
@@ -133,16 +133,16 @@ class Schedule:
 
     @property
     def next_run(self) -> datetime | None:
-        """When the next full run is due by itself; None before the start and after the stop."""
+        """When the next full run is scheduled; None if not running."""
         times = [self.next_of(name) for name in ("full", "retry")]
         return min((time for time in times if time), default=None)
 
     def next_of(self, name: str) -> datetime | None:
-        """When a job is due; None where it is not."""
+        """When a job is next due; None if it is not scheduled."""
         return getattr(self._scheduler.get_job(name), "next_run_time", None)
 
     async def run_job(self, name: str) -> JobRun:
-        """Do a job, now; what it came to is kept."""
+        """Run a job now and record the result."""
         job, at, began = self.jobs[name], self._clock(), time.monotonic()
         try:
             words, good = await job.work(), True
@@ -157,7 +157,7 @@ class Schedule:
         return done
 
     def pause(self, name: str) -> None:
-        """Let a job wait until it is resumed; a full run that was to be tried again, too."""
+        """Pause a job; pausing the full run also cancels its retry."""
         self.jobs[name].paused = True
         if self._scheduler.get_job(name):
             self._scheduler.pause_job(name)
@@ -165,15 +165,15 @@ class Schedule:
             self._cancel_retry()
 
     def resume(self, name: str) -> None:
-        """Let a job that was paused come again when it is due."""
+        """Resume a paused job."""
         self.jobs[name].paused = False
         if self._scheduler.get_job(name):
             self._scheduler.resume_job(name)
 
     def on_run_end(self, result: SyncResult) -> None:
-        """Told how a run ended: what can heal by itself is tried again before the interval.
+        """Schedule a retry after a transient failure.
 
-        A hinted run that failed has lost its hints, which a full one makes up for.
+        A failed hinted run has lost its hints, so a full run follows.
         """
         lost = result.outcome is Outcome.FAILED and not self._scheduler.get_job("retry")
         if result.kind != "full" and result.outcome in {Outcome.OK, Outcome.PARTIAL}:
@@ -188,9 +188,9 @@ class Schedule:
             self._retry_later(starting=failure is not None and failure.kind in _STARTING)
 
     def _retry_later(self, *, starting: bool) -> None:
-        """Try again soon while a service may be starting, then ever less often.
+        """Retry soon while a service may be starting, then with backoff.
 
-        A retry that is planned already is not put off by what somebody tried meanwhile.
+        An earlier retry that is already scheduled is never postponed.
         """
         now, planned = self._clock(), self.next_of("retry")
         self._failing_since = (self._failing_since or now) if starting else None
@@ -204,15 +204,15 @@ class Schedule:
         _log.debug("run.retry_scheduled", seconds=round((due - now).total_seconds()))
 
     def _on_jellyfin_up(self) -> None:
-        """Jellyfin answers: a run that waits for that need not wait any longer."""
+        """Bring a pending retry forward, since Jellyfin answers again."""
         if self._failing_since is not None and self.next_of("retry") is not None:
             self._failing_since = None
             self._scheduler.modify_job("retry", next_run_time=self._clock())
 
     async def serve(self) -> None:
-        """Watch the clock, forever.
+        """Watch for clock changes, forever.
 
-        A job waits for a moment of the wall clock: set back by hours, it would be late by hours.
+        Jobs wait for a wall-clock time: a clock set back by hours would delay them by hours.
         """
         loop = asyncio.get_running_loop()
         drift = time.time() - loop.time()
@@ -225,7 +225,7 @@ class Schedule:
             drift = now
 
     def clock_jumped(self) -> None:
-        """Let no job wait for longer than its interval from now."""
+        """Reschedule jobs that would wait longer than their interval."""
         now, pause = self._clock(), timedelta(seconds=self._delays[-1])
         longest = {"full": self._sync.every, "quick": self._sync.quick, "retry": pause}
         for name, every in longest.items():
@@ -253,7 +253,7 @@ def _every(every: timedelta) -> IntervalTrigger:
 
 
 def _failure_kinds(result: SyncResult) -> set[str]:
-    """What was missing, by the stable words for it; what passes ask is soon asked again anyway."""
+    """The kinds of a run's failures, except those of passes, which repeat soon anyway."""
     failure = [result.stats.failure] if result.stats.failure else []
     gaps = (gap for gap in result.stats.gaps if gap.service not in _ASKED_BY_PASSES)
     return {gap.kind for gap in (*gaps, *failure)}

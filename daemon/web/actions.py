@@ -100,7 +100,7 @@ async def settled(call: ApiRequest[Any, Any], verb: str, kind: str, target: str)
     """Shared by the API and the page.
 
     Raises:
-        RefusedError: it is not found any more, or that cannot be done about it.
+        RefusedError: the finding is gone, or the action does not apply to it.
     """
     parts = call.site.parts
     found = await decisions.settle(parts.store, parts.service.removal, verb, kind, target)
