@@ -106,6 +106,7 @@ class FindingKind(_Worded):
     BLOCKED = "blocked", "blocked on its way"
     STUCK = "stuck", "stuck on its way"
     LEAVING = "leaving", "missing, not yet removed"
+    KEPT = "kept", "missing, and kept"
     IDENTIFIED = "identified", "now another title"
     CONFLICT = "conflict", "sources disagree"
     DOUBLE = "double", "tracked twice"

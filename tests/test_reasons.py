@@ -63,7 +63,7 @@ def test_every_finding_of_a_decision_belongs_to_a_reason() -> None:
     """The others are of the file as a whole."""
     of_reasons = {reason.meaning.finding for reason in Reason} - {None}
     others = {FindingKind.HELD, FindingKind.SERVER, FindingKind.PROBLEM, FindingKind.LEAVING}
-    others |= {FindingKind.BLOCKED, FindingKind.STUCK}
+    others |= {FindingKind.BLOCKED, FindingKind.STUCK, FindingKind.KEPT}
     others |= {FindingKind.WITHOUT_IDS, FindingKind.DUPLICATES, FindingKind.OTHER}
     assert {*FindingKind} - others == of_reasons
 

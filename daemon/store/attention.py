@@ -14,6 +14,7 @@ from daemon.reasons import REASONS, Action, FindingKind, Kind, Meaning, Reason, 
 from daemon.store import audit, evidence, history, plans, stuck
 from daemon.store.audit import AuditEvent
 from daemon.store.database import Connection, Transaction
+from daemon.store.plans import HeldPart, PlanOf
 
 _MAX: Final = 100
 _NEVER_IGNORED: Final = frozenset(
@@ -87,6 +88,7 @@ def findings(
         *_unread(connection),
         *_on_the_way(connection),
         *_leaving(connection, policy),
+        *_kept(connection),
         *_decided(connection, most),
         *_without_ids(connection, most),
         *_copies(connection),
@@ -155,12 +157,33 @@ _HELD: Final = {
 
 
 def _held(connection: sqlite3.Connection) -> Iterator[Finding]:
-    if (run_id := plans.open_plan(connection)) is None:
+    """One for each library and reason of the plan that waits for an admin."""
+    plan = plans.standing(connection)
+    if plan is None or plan.kept:
         return
-    for one in plans.titles(connection, run_id, _MAX):
-        what, todo = _HELD[HeldKind(one.kind)]
-        told = f"{what}: {one.why}"
-        yield Finding(FindingKind.HELD, one.title, one.request_id, told, todo.format(run_id))
+    for part in plans.parts(connection, plan.run_id)[:_MAX]:
+        what, todo = _HELD[part.kind]
+        told = part.evidence.removeprefix(f"{part.subject} ")
+        told = f"{what}: {part.why}" if part.number == 1 else told
+        yield _of_part(FindingKind.HELD, plan, part, told, todo.format(plan.run_id))
+
+
+def _kept(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """What an admin keeps though it is missing."""
+    plan = plans.standing(connection)
+    if plan is None or not plan.kept:
+        return
+    since = f" since {plan.settled_at[:16]}" if plan.settled_at else ""
+    what = f"kept by {plan.settled_by}{since}, until others are missing, too"
+    for part in plans.parts(connection, plan.run_id)[:_MAX]:
+        if part.kind is HeldKind.REMOVE:
+            todo = "nothing; or bring back what is missing"
+            yield _of_part(FindingKind.KEPT, plan, part, what, todo)
+
+
+def _of_part(kind: FindingKind, plan: PlanOf, part: HeldPart, what: str, todo: str) -> Finding:
+    title, row = (part.title, part.first) if part.number == 1 else (part.subject, None)
+    return Finding(kind, title, row, what, todo, subject=f"plan {plan.run_id} {title}")
 
 
 def _server(connection: sqlite3.Connection) -> Iterator[Finding]:
@@ -237,16 +260,17 @@ def _latest(connection: sqlite3.Connection, *outcomes: Outcome) -> tuple[int, di
 
 
 def _leaving(connection: Connection, policy: RemovalPolicy) -> Iterator[Finding]:
-    """Titles that are missing and wait for more evidence, except held ones."""
+    """Titles that are missing and wait for more evidence, except held and kept ones."""
+    plan = plans.standing(connection)
     rows = connection.execute(
         f"SELECT requests.title, requests.id, {', '.join(evidence.COLUMNS[2:])}"
         " FROM sync_absences JOIN sync_titles USING (request_id)"
         " JOIN requests ON requests.id = sync_titles.request_id"
         " AND requests.created_at = sync_titles.created_at"
-        " WHERE NOT EXISTS (SELECT 1 FROM sync_held"
-        "  WHERE sync_held.run_id = ? AND sync_held.request_id = requests.id)"
+        " WHERE NOT EXISTS (SELECT 1 FROM sync_held WHERE sync_held.run_id = ?"
+        "  AND sync_held.request_id = requests.id AND (? OR kind = 'remove'))"
         " ORDER BY since LIMIT ?",
-        (plans.open_plan(connection), _MAX),
+        (plan and plan.run_id, bool(plan and not plan.kept), _MAX),
     )
     for title, number, *columns in rows:
         if (missing := evidence.absence(columns, connection.clock.moment())) is not None:

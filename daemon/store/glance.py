@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
-from daemon.domain import Outcome
+from daemon.domain import HeldKind, Outcome
 from daemon.reasons import UNDONE, Count, Group, Kind, Reason
 from daemon.store import history, plans
 from daemon.store.history import Line, Run
-from daemon.store.plans import PlanState
+from daemon.store.plans import HeldPart, PlanState
 from daemon.store.rows import page
 from daemon.store.search import like
 
@@ -49,6 +49,7 @@ class PlanSummary(NamedTuple):
     removals: int
     unlinks: int
     reasons: list[str]
+    parts: Sequence[HeldPart] = ()
 
     @property
     def waits(self) -> bool:
@@ -167,7 +168,7 @@ def glance(connection: sqlite3.Connection) -> Dashboard:
         lines=newest,
         full=history.latest_full(connection, *ends),
         checked=history.read_as_a_whole(connection),
-        plan=None if waiting is None else _plan(connection, waiting),
+        plan=None if waiting is None else plan(connection, waiting),
         recently_added=_recently_added(
             connection, [line.id for line in newest if line.counts[Count.ADDED]]
         ),
@@ -175,19 +176,19 @@ def glance(connection: sqlite3.Connection) -> Dashboard:
     )
 
 
-def _plan(connection: sqlite3.Connection, run_id: int) -> PlanSummary | None:
-    plan = plans.head(connection, run_id)
-    if plan is None:
+def plan(connection: sqlite3.Connection, run_id: int | None = None) -> PlanSummary | None:
+    """The plan of a run, or the one that waits; None if there is none."""
+    number = plans.open_plan(connection) if run_id is None else run_id
+    head = None if number is None else plans.head(connection, number)
+    if number is None or head is None:
         return None
-    rows = connection.execute(
-        "SELECT why, COUNT(*), SUM(kind = 'unlink') FROM sync_held WHERE run_id = ?"
-        " GROUP BY why ORDER BY 2 DESC",
-        (run_id,),
-    ).fetchall()
-    titles, unlinks = (sum(row[at] for row in rows) for at in (1, 2))
-    reasons, settled = [why for why, *_ in rows], (plan.settled_by, plan.settled_at)
-    counts = (titles, titles - unlinks, unlinks)
-    return PlanSummary(run_id, plan.state, plan.at, *settled, *counts, reasons)
+    parts = plans.parts(connection, number)
+    removals = sum(one.number for one in parts if one.kind is HeldKind.REMOVE)
+    titles = sum(one.number for one in parts)
+    reasons = [*dict.fromkeys(one.why for one in parts)]
+    settled = (head.settled_by, head.settled_at)
+    counts = (titles, removals, titles - removals)
+    return PlanSummary(number, head.state, head.at, *settled, *counts, reasons, parts)
 
 
 def _recently_added(connection: sqlite3.Connection, run_ids: Iterable[int]) -> list[AddedTitle]:
@@ -209,9 +210,9 @@ def view(connection: sqlite3.Connection, run_id: int, wanted: Wanted) -> RunView
     run = history.run(connection, run_id)
     if run is None:
         return None
-    plan = _plan(connection, run_id)
+    held = plan(connection, run_id)
     counts = _counts(connection, run)
-    counts[Group.HELD] = plan.titles if plan else 0
+    counts[Group.HELD] = held.titles if held else 0
     asked = (one for one in wanted.groups if one == wanted.group)
     nonempty = (one for one in wanted.groups if counts[one])
     group = next(asked, None) or next(nonempty, wanted.groups[0])
@@ -220,7 +221,7 @@ def view(connection: sqlite3.Connection, run_id: int, wanted: Wanted) -> RunView
     shown = page(rows, wanted.limit, lambda one: one.seq)
     kept, undoable = history.keeps(connection, run_id), _undoable(connection, run_id)
     cancelled_by = _cancelled_by(connection, run_id)
-    return RunView(run, counts, group, *shown, plan, kept, undoable, cancelled_by)
+    return RunView(run, counts, group, *shown, held, kept, undoable, cancelled_by)
 
 
 def _cancelled_by(connection: sqlite3.Connection, run_id: int) -> str | None:

@@ -308,6 +308,12 @@ def run(connection: sqlite3.Connection, run_id: int) -> Run | None:
     return next(map(_run, found), None)
 
 
+def folders_away(connection: sqlite3.Connection, run_id: int) -> dict[str, Sequence[str]]:
+    """By service, the folders that it could not reach in a run."""
+    found = run(connection, run_id)
+    return dict((found.result or {}).get("folders_away", {})) if found else {}
+
+
 def decisions(
     connection: sqlite3.Connection, run_id: int, after: int = 0, limit: int = 200
 ) -> Page[Decision]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
 from daemon.domain import Held, HeldKind
-from daemon.store import audit
+from daemon.store import audit, history
 from daemon.store.audit import AuditEvent
 from daemon.store.database import Store, Transaction, batched
 from daemon.store.rows import columns, values
@@ -59,6 +59,59 @@ class Plan:
     def waits(self) -> bool:
         """Whether the plan is still open."""
         return self.state == PlanState.OPEN
+
+
+_THINGS: Final = {"MOVIE": ("film", "films"), "TV": ("series", "series")}
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPart:
+    """What a plan holds of one library for one reason.
+
+    Attributes:
+        kind: what would become of it.
+        away: the Radarrs and Sonarrs that cannot reach its folder either.
+        title: of the first one, whose number is `first`.
+        counts: how many, by media type.
+    """
+
+    library: str | None
+    kind: HeldKind
+    why: str
+    first: int
+    title: str
+    counts: Mapping[str, int]
+    away: Sequence[str] = ()
+
+    @property
+    def number(self) -> int:
+        """How many titles that are."""
+        return sum(self.counts.values())
+
+    @property
+    def subject(self) -> str:
+        """What it is about, such as `31 films in /media/movies`, or the ids of these."""
+        told = [
+            f"{number:,} {_THINGS.get(kind, ('title', 'titles'))[number != 1]}"
+            for kind, number in sorted(self.counts.items())
+        ]
+        ids = "" if self.kind is HeldKind.REMOVE else "The ids of "
+        return f"{ids}{' and '.join(told)}{f' in {self.library}' if self.library else ''}"
+
+    @property
+    def state(self) -> str:
+        """What is so of it, and what was not done because of that."""
+        verb = "is" if self.number == 1 else "are"
+        if self.kind is HeldKind.UNLINK:
+            return f"{verb} gone from Radarr's or Sonarr's list. Nothing was unlinked."
+        away = f" {' and '.join(self.away)} cannot reach that folder either." if self.away else ""
+        return f"{verb} missing.{away} Nothing was removed."
+
+    @property
+    def evidence(self) -> str:
+        """All of it in sentences."""
+        why = f" {self.why[0].upper()}{self.why[1:]}" if self.why else ""
+        return f"{self.subject} {self.state}{why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,16 +235,52 @@ def head(connection: sqlite3.Connection, run_id: int) -> Plan | None:
     return next((Plan(*(*row, [])) for row in found), None)
 
 
-def of_row(connection: sqlite3.Connection, request_id: int) -> PlanOf | None:
-    """The latest plan, if it holds this row and is open, or was discarded and still counts."""
+def parts(connection: sqlite3.Connection, run_id: int) -> list[HeldPart]:
+    """What a plan holds, by library and reason, the most first."""
+    away = history.folders_away(connection, run_id)
+    rows = connection.execute(
+        "SELECT library, kind, why, media_type, MIN(request_id), title, COUNT(*) FROM sync_held"
+        " WHERE run_id = ? GROUP BY library, kind, why, media_type",
+        (run_id,),
+    )
+    found: dict[tuple[str | None, str, str], HeldPart] = {}
+    for library, kind, why, media_type, first, title, number in rows:
+        known = found.get((library, kind, why))
+        counts = {**(known.counts if known else {}), media_type: number}
+        names = [name for name, folders in away.items() if _covers(folders, library)]
+        part = HeldPart(library, HeldKind(kind), why, first, title, counts, names)
+        found[library, kind, why] = part
+    return sorted(found.values(), key=lambda one: -one.number)
+
+
+def _covers(folders: Sequence[str], library: str | None) -> bool:
+    """Whether a library lies in one of these folders, or one of them in it."""
+    paths = [f"{one.rstrip('/')}/" for one in folders]
+    place = f"{(library or '').rstrip('/')}/"
+    return library is not None and any(
+        one.startswith(place) or place.startswith(one) for one in paths
+    )
+
+
+def standing(connection: sqlite3.Connection) -> PlanOf | None:
+    """The plan that waits for an admin, or by which one keeps what is missing."""
     found = connection.execute(
         "SELECT run_id, state, settled_by, settled_at FROM sync_plans"
         " WHERE run_id = (SELECT MAX(run_id) FROM sync_plans) AND fingerprint <> ''"
-        " AND state IN (?, ?) AND EXISTS (SELECT 1 FROM sync_held"
-        " WHERE sync_held.run_id = sync_plans.run_id AND request_id = ?)",
-        (PlanState.OPEN.value, PlanState.DISCARDED.value, request_id),
+        " AND state IN (?, ?)",
+        (PlanState.OPEN.value, PlanState.DISCARDED.value),
     )
     return next((PlanOf(*row) for row in found), None)
+
+
+def of_row(connection: sqlite3.Connection, request_id: int) -> PlanOf | None:
+    """The same, if that plan is about this row."""
+    plan = standing(connection)
+    held = connection.execute(
+        "SELECT 1 FROM sync_held WHERE run_id = ? AND request_id = ?",
+        (plan and plan.run_id, request_id),
+    )
+    return plan if held.fetchone() else None
 
 
 def titles(connection: sqlite3.Connection, run_id: int, limit: int) -> list[HeldTitle]:

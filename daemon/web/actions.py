@@ -26,11 +26,16 @@ async def approve(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:
     Only what still applies is done: a full run starts and checks the library as it is
     now; the reply names it.
     """
+    ticket = await approved(call)
+    return call.accepted(ticket.status, ticket.number)
+
+
+async def approved(call: ApiRequest[RunRef, RequestModel]) -> QueuedRun:
+    """The same, shared by the API and the page; gives the run that does it."""
     parts, age = call.site.parts, call.site.parts.settings.removal.hold_for
     event = _of_plan(call, PlanState.APPROVED)
     scope = await decisions.approve(parts.store, call.query.run_id, event, age)
-    ticket = parts.worker.enqueue(Trigger.ADMIN, call.actor, scope)
-    return call.accepted(ticket.status, ticket.number)
+    return parts.worker.enqueue(Trigger.ADMIN, call.actor, scope)
 
 
 async def discard(call: ApiRequest[RunRef, RequestModel]) -> web.StreamResponse:

@@ -219,8 +219,8 @@ def _environment(**values: Any) -> jinja2.Environment:
         counts=[one for one in reasons.Count if one is not reasons.Count.SKIPPED],
         cause=view.cause,
         summary=view.summary,
-        would=view.would,
         duration=view.duration,
+        sentence=view.sentence,
         **values,
     )
     return made

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any, Final, NamedTuple
 
 from daemon.domain import Value
-from daemon.reasons import BRIEF, Count, FindingKind
+from daemon.reasons import BRIEF, Count, FindingKind, Reason
 from daemon.report.health import ServiceHealth
 from daemon.report.progress import Phase
 from daemon.report.words import count
@@ -53,8 +53,8 @@ _NOTES: Final = {
     "asked": "Run {} is starting.",
     "queued": "Another run is in progress. Run {} is queued and starts after it.",
     "cancelled": "Cancelling run {}. What it has already written stays.",
-    "approved": "Approved. A full sync checks once more and does what still applies.",
-    "discarded": "Discarded. Nothing was changed; these titles stay as they are.",
+    "approved": "Approved. Run {} checks once more and does what still applies.",
+    "discarded": "Kept. Nothing was changed; you are asked again if others are missing too.",
     "paused": "Paused until it is resumed or the daemon restarts.",
     "resumed": "Resumed. It runs when it is next due.",
     "ignored": "Ignored until its reason changes. It is listed under “ignored”.",
@@ -141,7 +141,7 @@ def verdict(facts: Facts) -> Verdict:
 def _verdict(facts: Facts) -> Verdict:
     plan, full = facts.glance.plan, facts.glance.full
     if plan is not None:
-        return Verdict("held", on_hold(plan), " · ".join(plan.reasons[:2]))
+        return Verdict("held", on_hold(plan))
     if facts.running is not None:
         return Verdict("running", f"Running: {KINDS[facts.running.scope.kind]}")
     if full is None:
@@ -156,17 +156,6 @@ def on_hold(plan: PlanSummary) -> str:
     kinds = ((plan.removals, "removal"), (plan.unlinks, "unlinked id"))
     parts = " and ".join(count(number, noun) for number, noun in kinds if number)
     return f"{parts} on hold; nothing was {'removed' if plan.removals else 'unlinked'}"
-
-
-def would(plan: PlanSummary) -> str:
-    """What a held plan would do, in numbers."""
-    removals, unlinks = plan.removals, plan.unlinks
-    if not unlinks:
-        return f"{count(removals, 'title')} would be removed"
-    links = f"{count(unlinks, 'id')} of Radarr or Sonarr"
-    if not removals:
-        return f"{links} would be unlinked"
-    return f"{count(removals, 'title')} would be removed, and {links} unlinked"
 
 
 def _missing(full: Run) -> Verdict | None:
@@ -415,6 +404,28 @@ def source(health: ServiceHealth, result: Mapping[str, Any]) -> ServiceView:
         listed=listed.get(name),
         away=result.get("folders_away", {}).get(name, ()),
     )
+
+
+_APART: Final = frozenset({Count.SKIPPED, Count.WITHOUT_IDS})
+
+
+def sentence(run: Run) -> str:
+    """What a run came to, in one sentence."""
+    took = duration(run)
+    if (result := run.result) is None:
+        return "It is going on." if run.outcome == "running" else "It left no result."
+    parts = [
+        f"{result[one]:,} {one.words}" for one in Count if result.get(one) and one not in _APART
+    ]
+    if number := result.get(Count.WITHOUT_IDS):
+        parts[0] += f", {number:,} of them without any id"
+    same = result.get("skip_reasons", {}).get(Reason.ALREADY_RIGHT, 0)
+    others = result.get("skipped", 0) - same
+    parts += [f"{same:,} unchanged"] if same else []
+    parts += [f"{others:,} left out"] if others > 0 else []
+    parts += [count(errors, "problem")] if (errors := result.get("errors")) else []
+    told = ", ".join(parts) or "nothing to do"
+    return f"{told[0].upper()}{told[1:]}{f', {span(took)}' if took is not None else ''}."
 
 
 def cause(trigger: str, actor: str) -> str:

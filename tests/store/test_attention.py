@@ -25,6 +25,7 @@ from daemon.reasons import Reason
 from daemon.store import Store, attention, audit, evidence, history, plans, syncing
 from daemon.store.attention import Finding
 from daemon.store.audit import AuditEvent
+from daemon.store.plans import PlanState
 from tests.builders import ACTOR, an_item, begun, change
 
 POLICY = RemovalPolicy()
@@ -174,3 +175,29 @@ async def test_what_is_held_says_what_would_become_of_it(store: Store) -> None:
         "it would be removed: its disk is away",
         "its Radarr or Sonarr id would be unlinked: 29 of 30",
     ]
+
+
+async def test_a_hold_is_one_card_for_a_library_with_its_evidence(store: Store) -> None:
+    """Nothing of it stands twice; and after an admin's word to keep it, nothing counts down."""
+    await films(store, "a", "b", "c")
+    rows = (await store.read(syncing.tracked)).rows
+    await store.write(evidence.note, Evidence([(row.id, "/films") for row in rows], [], []))
+    rows = (await store.read(syncing.tracked)).rows
+    run = await ran(store, folders_away={"Radarr": ["/films"], "Sonarr": ["/tv"]})
+    await store.write(
+        evidence.note, Evidence([], [], [Missed(row, library_away=False) for row in rows])
+    )
+    await plans.hold(store, run, [Held(row, "its disk is away") for row in rows[:2]], WEEK)
+    held, leaving = await store.read(attention.findings, POLICY)
+    assert (held.kind, held.title, held.request_id) == ("held", "2 films in /films", None)
+    assert held.what == (
+        "are missing. Radarr cannot reach that folder either. Nothing was removed. Its disk is away"
+    )
+    assert (leaving.kind, leaving.request_id) == ("leaving", 3)
+    event = AuditEvent("plan.discarded", ACTOR, run, f"plan {run}")
+    assert await store.write(plans.settle, run, PlanState.DISCARDED, event, WEEK)
+    leaving, kept = await store.read(attention.findings, POLICY)
+    assert (leaving.kind, leaving.request_id) == ("leaving", 3)
+    assert (kept.kind, kept.title) == ("kept", "2 films in /films")
+    assert kept.what.startswith(f"kept by {ACTOR.name} since 20")
+    assert kept.what.endswith(", until others are missing, too")

@@ -450,12 +450,14 @@ async def test_a_plan_is_approved_behind_one_page_that_says_what_will_go(
     """In numbers; the second time there is nothing to approve."""
     number = await held(stand)
     review = await alice.get(f"/status/runs/{number}?show=held")
-    assert "1 title held" in words(review)
+    assert "1 title on hold" in words(review)
     path = f"/status/runs/{number}/approve"
     assert "1 title will be removed" in words(await alice.get(path))
     token = await alice.token(path)
     approved = await alice.post(path, token)
-    assert led(approved) == (303, f"/status/runs/{number}?said=approved")
+    led_to = re.fullmatch("/status/runs/([0-9]+)[?]said=approved&run=([0-9]+)", led(approved)[1])
+    assert led_to, "the run that does it"
+    assert int(led_to[1]) == int(led_to[2]) > number
     assert led(await alice.post(path, token)) == (303, f"/status/runs/{number}?said=already")
     stale = await alice.get(path)
     assert (stale.status, "was approved by admin" in words(stale)) == (409, True)
@@ -471,7 +473,7 @@ async def test_a_plan_is_discarded_the_same_way(stand: Stand, alice: Person) -> 
     assert "1 title will stay tracked" in words(await alice.get(path))
     assert led(await alice.post(path, await alice.token(path)))[0] == 303
     assert rows(stand.file, TITLES) == [("Metropolis",), ("The Show",)]
-    assert "was discarded by admin" in words(await alice.get(f"/status/runs/{number}"))
+    assert "Kept by admin" in words(await alice.get(f"/status/runs/{number}"))
 
 
 async def test_a_run_is_undone_title_by_title(stand: Stand, alice: Person) -> None:
@@ -630,7 +632,7 @@ async def test_a_run_tells_what_it_did(stand: Stand, alice: Person) -> None:
     change(stand.file, "UPDATE requests SET tmdb_id = NULL, year = 1900 WHERE id = 1")
     await synced(stand)
     second = words(await alice.get("/status/runs/2"))
-    for text in ("changed 1", "tmdb_id nothing → 19", "Left as it is already right 1"):
+    for text in ("changed 1", "tmdb_id nothing → 19", "Left as it is: 1 title already right 1"):
         assert text in second
 
 
@@ -652,7 +654,7 @@ async def test_a_run_reports_on_its_removal_guard(stand: Stand, alice: Person, b
     """Each rule with what was found and what lets titles go, also where nothing was missing."""
     await synced(stand)
     first = words(await alice.get("/status/runs/1"))
-    assert "Removal guard Nothing was missing." in first
+    assert "Removal guard: Nothing was missing." in first
     assert "The library was read completely yes yes passes" in first
     assert "Removal mode guarded guarded passes" in first
     stand.services.world.remove(METROPOLIS.jellyfin_id)
@@ -869,7 +871,8 @@ async def test_what_needs_somebody_is_listed_by_kind(stand: Stand, alice: Person
     assert "No open issues" in words(await alice.get("/status/attention"))
     number = await held(stand)
     said = words(await alice.get("/status/attention?kind=held"))
-    assert f"approve or discard plan {number}" in said
+    assert "1 film in /media/movies is missing. Nothing was removed." in said
+    assert f"/status/runs/{number}/approve" in (await alice.get("/status/attention")).text
     assert "Nothing of this kind" in words(await alice.get("/status/attention?kind=odd"))
 
 

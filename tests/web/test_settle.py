@@ -211,11 +211,14 @@ async def test_a_plan_tells_what_it_would_take_away(stand: Stand, alice: Person)
     plan = (await stand.ask("GET", f"/admin/runs/{number}")).json["plan"]
     assert {one["kind"] for one in plan["titles"]} == {"unlink"}
     assert await found(stand, "unlink_held") == []
-    whats = {one["what"].partition(":")[0] for one in await found(stand, "held")}
-    assert whats == {"its Radarr or Sonarr id would be unlinked"}
+    [card] = await found(stand, "held")
+    assert card["title"] == "The ids of 12 films in /media/movies"
+    assert card["what"].startswith("are gone from Radarr's or Sonarr's list.")
+    assert card["request_id"] is None
     said = words(await alice.get(f"/status/runs/{number}?show=held"))
-    assert "12 ids of Radarr or Sonarr would be unlinked." in said
-    assert "12 unlinked ids on hold; nothing was unlinked" in words(await alice.get())
+    assert "list. Nothing was unlinked." in said
+    held = "12 unlinked ids on hold; nothing was unlinked"
+    assert held in words(await alice.get())
     asked = words(await alice.get(f"/status/runs/{number}/approve"))
     assert "12 ids of Radarr or Sonarr will be unlinked" in asked
     assert ("will be removed" in asked, "Approve 12 changes" in asked) == (False, True)

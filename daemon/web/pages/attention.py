@@ -6,7 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
-from daemon.store import attention
+from daemon.store import attention, glance, plans
 from daemon.store.attention import Finding
 from daemon.web import actions, view
 from daemon.web.frame import PageRequest
@@ -38,7 +38,12 @@ class AttentionPages(Pages):
             shown = [*view.grouped(ignored, _MAX)]
         aside = {"kind": _IGNORED, "name": _IGNORED, "number": len(ignored)}
         tabs = [*needs, aside] if ignored else needs
-        return self._page(visit, "attention.html", tabs=tabs, shown=shown, kind=kind)
+        store = self._parts.store
+        plan = await store.read(glance.plan)
+        held = await store.read(plans.titles, plan.run_id, _MAX) if plan else []
+        return self._page(
+            visit, "attention.html", tabs=tabs, shown=shown, kind=kind, plan=plan, held=held
+        )
 
     async def _done(self, visit: PageRequest) -> web.StreamResponse:
         verb, _, named = visit.form.get("do", "").partition(" ")

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import ValidationError
 
+from daemon.store.glance import Dashboard
+from daemon.web import view
 from daemon.web.frame import Answer, PageRequest, Renderer
 from daemon.web.models import RequestModel, RunRef
 from daemon.web.problems import Problem
@@ -44,6 +46,22 @@ class Pages:
         self, visit: PageRequest, name: str, *, status: int = 200, **values: Any
     ) -> web.Response:
         return self._frame.page(visit.request, name, status=status, **values)
+
+    def _facts(self, seen: Dashboard) -> view.Facts:
+        """All that says how things stand now."""
+        parts = self._parts
+        return view.Facts(
+            now=parts.clock(),
+            glance=seen,
+            running=parts.worker.running,
+            waiting=parts.worker.waiting,
+            services=parts.health.services,
+            stuck=parts.worker.stuck_seconds,
+            every=parts.settings.sync.every,
+            paused=parts.schedule.jobs["full"].paused,
+            asked=parts.services.meters,
+            calls_before=parts.service.calls_before,
+        )
 
     def _run_id(self, visit: PageRequest) -> int:
         return read(RunRef, {"run_id": visit.request.match_info["run_id"]}, 404).run_id

@@ -57,13 +57,17 @@ class RunPages(Pages):
 
     async def _run(self, visit: PageRequest) -> web.StreamResponse:
         number, query = self._run_id(visit), visit.request.query
+        if (waiting := self._parts.worker.waiting) is not None and waiting.number == number:
+            return self._page(visit, "waiting.html", number=number)
         show, text = query.get("show", ""), query.get("q", "")[:200]
         after = read(RunQuery, {"run_id": str(number), **query}, 400).after
         groups = (*Group,) if visit.admin else SHOWN
         found = await self._view(number, Wanted(show, text, after, _ROWS, groups))
+        running = view.current_run(self._facts(await self._parts.store.read(glance.glance)))
         return self._page(
             visit,
             "run.html",
+            current_run=running if running and running.run_id == number else None,
             found=found,
             groups=groups,
             guard=view.guarded(found.run),
@@ -94,8 +98,8 @@ class RunPages(Pages):
         return self._frame.to("/status", said="cancelled", run=self._run_id(visit))
 
     async def _approve(self, visit: PageRequest) -> web.StreamResponse:
-        await actions.approve(self._call(visit, number := self._run_id(visit)))
-        return self._frame.to(f"/status/runs/{number}", said="approved")
+        ticket = await actions.approved(self._call(visit, self._run_id(visit)))
+        return self._frame.to(f"/status/runs/{ticket.number}", said="approved", run=ticket.number)
 
     async def _discard(self, visit: PageRequest) -> web.StreamResponse:
         await actions.discard(self._call(visit, number := self._run_id(visit)))

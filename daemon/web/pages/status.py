@@ -43,19 +43,7 @@ class StatusPages(Pages):
         parts = self._parts
         seen, policy = await parts.store.read(glance.glance), parts.service.removal
         found = await parts.store.read(attention.findings, policy) if visit.admin else []
-        schedule, sync = parts.schedule, parts.settings.sync
-        facts = view.Facts(
-            now=parts.clock(),
-            glance=seen,
-            running=parts.worker.running,
-            waiting=parts.worker.waiting,
-            services=parts.health.services,
-            stuck=parts.worker.stuck_seconds,
-            every=sync.every,
-            paused=schedule.jobs["full"].paused,
-            asked=parts.services.meters,
-            calls_before=parts.service.calls_before,
-        )
+        schedule, sync, facts = parts.schedule, parts.settings.sync, self._facts(seen)
         return self._page(
             visit,
             "status.html",

@@ -75,7 +75,7 @@ class TitlePages(Pages):
         )
 
     async def _title(self, visit: PageRequest) -> web.StreamResponse:
-        facts, settings = await self._facts(visit), self._parts.settings
+        facts, settings = await self._title_facts(visit), self._parts.settings
         jellyfin = settings.jellyfin.public_url
         public = settings.seerr.public_url if settings.seerr else None
         seerr = links.in_seerr(public, facts.tracked)
@@ -101,7 +101,7 @@ class TitlePages(Pages):
 
     async def _poster(self, visit: PageRequest) -> web.StreamResponse:
         """Jellyfin's picture, handed on: a browser need not reach Jellyfin itself."""
-        facts = await self._facts(visit)
+        facts = await self._title_facts(visit)
         try:
             kind, body = await self._parts.services.jellyfin.poster(facts.jellyfin_id or "-")
         except ServiceError:
@@ -111,14 +111,14 @@ class TitlePages(Pages):
 
     async def _recheck(self, visit: PageRequest) -> web.StreamResponse:
         """Enqueue a recheck of the title; the page shows the result if it is ready soon."""
-        facts = await self._facts(visit)
+        facts = await self._title_facts(visit)
         number = facts.tracked["id"]
         done = await look(self._call(visit), f"request {number}", facts.jellyfin_id)
         if done.ticket is not None:
             await asyncio.wait({done.ticket.result}, timeout=_SOON)
         return self._frame.to(f"/status/titles/{number}", said=_RECHECKED, run=done.run_id)
 
-    async def _facts(self, visit: PageRequest) -> TitleFacts:
+    async def _title_facts(self, visit: PageRequest) -> TitleFacts:
         given = visit.request.match_info["request_id"]
         number = read(TitleRef, {"request_id": given}, 404).request_id
         if (facts := await self._parts.store.read(titles.facts, number)) is None:
