@@ -18,7 +18,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from daemon import __version__, reasons
-from daemon.errors import DaemonError
+from daemon.errors import DaemonError, NotFoundError, RefusedError
 from daemon.report import words
 from daemon.web import view
 from daemon.web.auth import refuse_other_sites
@@ -118,6 +118,10 @@ class Renderer:
             request[ACTOR] = session.actor
             try:
                 return await self._answered(PageRequest(request, session), answer, admin=admin)
+            except RefusedError as error:
+                return self.failed(
+                    request, 404 if isinstance(error, NotFoundError) else 409, str(error)
+                )
             except DaemonError as error:
                 return self.failed(request, 503, str(error) if session.admin else "")
             except Problem as problem:
