@@ -188,6 +188,35 @@ def events(
     return page([_entry(row) for row in rows], limit, lambda one: one.seq)
 
 
+class RowName(NamedTuple):
+    """What the row of an event is called; `request_id` is None where it is not there any more."""
+
+    title: str
+    year: int | None
+    request_id: int | None
+
+
+def names(connection: sqlite3.Connection, entries: Sequence[AuditEntry]) -> dict[str, RowName]:
+    """By target, what the rows of events are called, those that were removed included."""
+    found: dict[str, RowName] = {}
+    for one in entries:
+        target = one.target or ""
+        if not target.startswith("request ") or target in found:
+            continue
+        gone = ((one.before or {}).get("requests") or [None])[0]
+        row = connection.execute(
+            "SELECT title, year, id FROM requests WHERE id = ?",
+            (target.removeprefix("request "),),
+        ).fetchone()
+        if gone is not None:  # its number may be another title's by now
+            same = row is not None and row[0] == gone.get("title")
+            number = row[2] if same else None
+            found[target] = RowName(str(gone.get("title")), gone.get("year"), number)
+        elif row is not None:
+            found[target] = RowName(*row)
+    return found
+
+
 def _stamp(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).isoformat(timespec="microseconds")
 

@@ -13,6 +13,7 @@ import pytest
 
 from daemon import __version__
 from daemon.domain import Absent, Add, Fate, Held, Ids, Outcome, Scope, SourceFailure, Trigger
+from daemon.report import audited
 from daemon.store import history, plans, syncing
 from tests.answer import Answer
 from tests.builders import ACTOR, an_item, change, rows
@@ -856,14 +857,35 @@ async def test_the_audit_is_read_in_pages_and_narrowed(stand: Stand, alice: Pers
     """Who, what, when, before and after; an address of an attacker is in it as text."""
     await synced(stand)
     said = words(await alice.get("/status/audit"))
-    for text in ("session.opened by admin", "titles.added by somebody", "address 127.0.0.1"):
+    for text in (
+        "admin logged in to the page",
+        "somebody added 2 titles",
+        '"address": "127.0.0.1"',
+    ):
         assert text in said
     narrowed = words(await alice.get("/status/audit?action=session.opened"))
-    assert ("session.opened" in narrowed, "titles.added" in narrowed) == (True, False)
+    assert ("admin logged in" in narrowed, "somebody added" in narrowed) == (True, False)
     assert "No matching event. Reset" in words(await alice.get("/status/audit?target=request+99"))
     paged = await alice.get("/status/audit?limit=2")
     [more] = re.findall('href="(/status/audit[?][^"]*before[^"]*)"', paged.text)
-    assert "session.opened" in words(await alice.get(more.replace("&amp;", "&")))
+    assert "admin logged in" in words(await alice.get(more.replace("&amp;", "&")))
+
+
+async def test_the_audit_names_titles_and_offers_to_undo(stand: Stand, alice: Person) -> None:
+    """Also one that is gone; with a way back, and what it was for machines behind a fold."""
+    number = await removed(stand)
+    answer = await alice.get(f"/status/audit?run_id={number}")
+    assert "somebody removed Metropolis (1927)" in words(answer)
+    assert f'href="/status/runs/{number}/undo"' in answer.text
+    assert "all of it as JSON" in words(answer)
+
+
+def test_each_action_has_words() -> None:
+    """Those that the manual of events lists, and no other."""
+    text = (Path(__file__).parents[2] / "systemd/EVENTS.md").read_text("utf-8")
+    table = text[text.index("## Audit actions") : text.index("## Elastic Common")]
+    listed = re.findall("^[|] `([a-z]+[.][a-z_]+)` [|]", table, re.MULTILINE)
+    assert set(listed) == set(audited.ACTIONS)
 
 
 async def test_what_needs_somebody_is_listed_by_kind(stand: Stand, alice: Person) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from daemon.report import audited
 from daemon.store import audit
 from daemon.store.audit import AuditFilter
 from daemon.web.frame import PageRequest
@@ -23,4 +24,12 @@ class AuditPages(Pages):
         wanted = AuditFilter(**query.model_dump(exclude={"before", "limit"}))
         found = await self._parts.store.read(audit.events, query.before, query.limit, wanted)
         given.pop("before", None)
-        return self._page(visit, "audit.html", events=found.rows, more=found.next, given=given)
+        names = await self._parts.store.read(audit.names, found.rows)
+        return self._page(
+            visit,
+            "audit.html",
+            groups=audited.grouped(found.rows, names),
+            actions=audited.ACTIONS,
+            more=found.next,
+            given=given,
+        )
