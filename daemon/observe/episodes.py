@@ -1,7 +1,7 @@
-"""Finds out which series have something to play, and which requested episodes are there.
+"""Finds out which series can be played, and which requested episodes are present.
 
 A question about one series is never asked: see `JellyfinClient.episodes_of_season`. What a few
-questions about seasons do not find is no proof that it is not there; only a whole list is.
+questions about seasons do not find may still exist; only a complete list proves absence.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from daemon.snapshot import Episode, Episodes
 _MIN_QUESTIONS: Final = 30
 _MAX_QUESTIONS: Final = 100
 _EPISODES_A_QUESTION: Final = 120
-"""A question about a season costs the server as much as so many rows of a list (10.11.11)."""
+"""A question about one season costs the server as much as this many list rows (10.11.11)."""
 
 _UNREAD: Final = Episode(None)
 
 
 @dataclass(slots=True)
 class EpisodeReport:
-    """What was found out.
+    """The result.
 
     Attributes:
-        items: the same items; of each series it is said whether it is available.
-        episodes: by Jellyfin id, of the series that open requests ask for.
+        items: the given items, with `available` set for series.
+        episodes: by Jellyfin id, of series with open requests.
     """
 
     items: list[LibraryItem]
@@ -40,12 +40,12 @@ class EpisodeReport:
 
 @dataclass(slots=True)
 class EpisodeQuestions:
-    """Asks about the episodes of series, with few calls however many series there are.
+    """Asks about the episodes of series, with few calls for any number of series.
 
     Args:
-        counted: how many episodes the server has; 0 where that is not known.
-        library: id of the only library to look at; None means all.
-        certain: prove also what is not there, which takes one list of all episodes.
+        counted: how many episodes the server has; 0 if unknown.
+        library: id of the only library to read; None means all.
+        certain: prove absence too, which takes one list of all episodes.
     """
 
     jellyfin: JellyfinClient
@@ -61,13 +61,13 @@ class EpisodeQuestions:
         proven: Collection[str],
         known: Mapping[str, Sequence[Episode]] | None = None,
     ) -> EpisodeReport:
-        """Look at what matters of these items.
+        """Ask what is needed about these items.
 
         Args:
-            items: movies, and series of which it is not known whether they are available.
-            requests: those that may belong to them.
-            proven: ids of series that are known to have something to play.
-            known: episodes that were read already, by series; they count also before a scan has put
+            items: movies, and series of unknown availability.
+            requests: those that may belong to the items.
+            proven: ids of series known to be available.
+            known: episodes that were already read, by series; they count even before a scan has put
                 them into a season.
         """
         series = {
@@ -84,7 +84,7 @@ class EpisodeQuestions:
         requests: Iterable[TrackedRequest],
         known: Mapping[str, Sequence[Episode]],
     ) -> dict[str, Episodes]:
-        """What open requests need to know; which series are available is noted in `series`."""
+        """Episodes for open requests; availability is noted in `series`."""
         requests = [row for row in requests if row.media_type is MediaType.TV]
         wanted = open_series(series.values(), requests)
         unproven = {number for number, item in series.items() if not item.available}
@@ -114,7 +114,7 @@ class EpisodeQuestions:
         requests: Iterable[TrackedRequest],
         found: EpisodeList,
     ) -> None:
-        """Nothing was found of some; where that matters it must be certain."""
+        """Prove the absence of episodes of series where nothing was found."""
         watched = watched_series(series.values(), requests)
         asked = self._absent(watched, found) if self.certain and watched else None
         absent = await self.problems.optional(asked) if asked else None
@@ -136,7 +136,7 @@ class EpisodeQuestions:
         unproven: Collection[str],
         seasons: Mapping[str, Sequence[SeasonRef]],
     ) -> EpisodeList:
-        """The episodes of the seasons that matter; of all series where those are too many."""
+        """Episodes of the needed seasons, or of all series if those are too many."""
         keep = {*wanted, *unproven}
         series = {
             season.id: one
@@ -163,7 +163,7 @@ class EpisodeQuestions:
         return min(_MAX_QUESTIONS, max(_MIN_QUESTIONS, worth))
 
     async def _absent(self, watched: Collection[str], found: EpisodeList) -> frozenset[str]:
-        """Those of the series that certainly have nothing to play."""
+        """The series that certainly have nothing to play."""
         every = await self.jellyfin.episodes(watched, self.library)
         if not every.whole or every.unread:
             return frozenset()
@@ -182,7 +182,7 @@ def _matters(season: SeasonRef, others: Sequence[SeasonRef], asked: frozenset[in
 
 
 def _note_doubts(found: EpisodeList, series: Collection[str]) -> None:
-    """What says nothing yet, or was not read, may be of any series that was asked about."""
+    """Note unread rows, which may belong to any series that was asked about."""
     if not found.whole:
         found.partial.update(series)
     for one in series if found.unread else ():

@@ -1,4 +1,4 @@
-"""Observes the titles that were hinted at and their copies, with as few calls as that takes."""
+"""Observes hinted titles and their copies, with few calls."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from daemon.services.jellyfin import MAX_IDS, JellyfinClient, ListingContext, Pa
 from daemon.snapshot import Episode, Reading, Report, Snapshot
 
 _MAX_FILMS = 5
-"""Films that Radarr is asked for one by one."""
+"""Up to this many films Radarr is asked one by one."""
 
 _MAX_UNPROVEN = 5
-"""Series that are proven one by one; for more there is one list of all first episodes."""
+"""Series that are proven one by one; beyond that one list of first episodes is read."""
 
 _SONARR_REST = 60.0
 _SONARR_SHARE = 20.0
@@ -27,15 +27,15 @@ _SONARR_SHARE = 20.0
 took: it costs a large Sonarr up to 18 s, so that this keeps it busy for a twentieth at the most."""
 
 Tracked = Callable[[Sequence[LibraryItem]], Awaitable[Sequence[TrackedRequest]]]
-"""Gives the requests that may belong to items."""
+"""Returns the requests that may belong to items."""
 
 
 @dataclass(slots=True)
 class _Found:
-    """What was found of the ids that were asked for.
+    """What was found for the requested ids.
 
     Attributes:
-        answered: those of them whose answer was whole.
+        answered: the ids whose answer was complete.
     """
 
     asked: set[str] = field(default_factory=set)
@@ -56,8 +56,8 @@ async def look(
 ) -> Snapshot:
     """The hinted movies and series and the copies that their requests name.
 
-    An episode stands for its series, and proves it. What is no id is passed over: of ids that it
-    cannot read Jellyfin makes a question for all. `copies` are the other items of titles, by their
+    An episode stands for its series, and proves it. Malformed ids are skipped: for ids that it
+    cannot parse, Jellyfin returns everything. `copies` are the other items of titles, by their
     ids, as they were known last.
 
     Raises:
@@ -128,7 +128,7 @@ async def _proven(
 
 
 class ArrCache:
-    """What Radarr and Sonarr were last seen to hold; a hint need not ask for their lists."""
+    """Caches the lists of Radarr and Sonarr, which hinted runs use instead of reading them."""
 
     def __init__(self, services: Services, clock: Callable[[], float] = time.monotonic) -> None:
         self._services = services
@@ -137,21 +137,21 @@ class ArrCache:
         self._next: dict[str, float] = {}
 
     def remember(self, reports: Iterable[Report]) -> None:
-        """Keep what a full run has read."""
+        """Cache what a full run has read."""
         for report in reports:
             if report.titles is not None and not report.remembered:
                 self._known[report.instance] = replace(report, whole=False)
                 self._next[report.instance] = self._clock() + _SONARR_REST
 
     def instead(self, reports: Iterable[Report]) -> tuple[Report, ...]:
-        """The reports, and what is remembered in place of those that are missing."""
+        """The reports, with cached ones in place of those that are missing."""
         return tuple(
             one if one.titles is not None else _outdated(self._known.get(one.instance, one))
             for one in reports
         )
 
     async def reports(self, items: Iterable[LibraryItem], problems: Problems) -> tuple[Report, ...]:
-        """What each of them holds of the given titles; what cannot be read is a gap."""
+        """What each instance has of the given titles; failures become gaps."""
         items = list(items)
         found = []
         for arr in self._services.of(ArrClient):
@@ -202,5 +202,5 @@ class ArrCache:
 
 
 def _outdated(report: Report) -> Report:
-    """Counts episodes still; its numbers may be another title's by now."""
+    """A cached report: good for counts, while its ids may be another title's by now."""
     return replace(report, whole=False, remembered=report.titles is not None)

@@ -1,4 +1,4 @@
-"""Reads the list of movies and series, once, or twice where the first reading is not complete."""
+"""Reads the list of movies and series, a second time if the first was incomplete."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class _Attempt:
     """One reading of the whole listing.
 
     Attributes:
-        broken: ids of the records that could not be used.
-        sound: only what was asked for was listed.
+        broken: ids of unusable records.
+        sound: nothing but the requested types was listed.
     """
 
     items: dict[str, LibraryItem] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class _Attempt:
     defects: Defects = field(default_factory=Defects)
 
     def add(self, page: Page) -> None:
-        """Note a page that has been read."""
+        """Add a page."""
         self.broken |= page.broken - self.items.keys()
         self.nameless += page.nameless
         self.sound &= not page.foreign
@@ -43,12 +43,12 @@ class _Attempt:
 
     @property
     def titles(self) -> int:
-        """Distinct titles."""
+        """The number of distinct titles."""
         return len(self.items) + len(self.broken) + self.nameless
 
     @property
     def complete(self) -> bool:
-        """Every title that the server counted was read, and it counted the same throughout."""
+        """Whether every title was read, and the server's count was stable."""
         return self.sound and self.totals == {self.titles}
 
     @property
@@ -58,7 +58,7 @@ class _Attempt:
 
 
 CountMismatch = tuple[int, frozenset[int]]
-"""A number of titles that Jellyfin lists, and the other number that it counts."""
+"""How many titles Jellyfin lists, and the different number that it counts."""
 
 
 @dataclass(slots=True)
@@ -66,15 +66,15 @@ class Library:
     """Reads the library.
 
     Args:
-        around: what the items are held against.
-        page_size: titles a reply; each further reply costs the server a sort of everything.
+        around: what the items are compared with.
+        page_size: titles per reply; each reply costs the server a sort of everything.
         pictures: ask which titles have a poster.
-        only: id of the one library to read, which tells nothing of the others; None means all.
-        known: a disagreement that earlier runs met, and that a second reading would not change.
-        progress: told the number of titles read so far.
+        only: id of the one library to read; None means all.
+        known: a mismatch seen by earlier runs, which a second reading would not change.
+        progress: called with the number of titles read so far.
 
     Attributes:
-        count_mismatch: what two readings agreed on that the server counts otherwise.
+        count_mismatch: a mismatch confirmed by two readings.
     """
 
     jellyfin: JellyfinClient
@@ -109,7 +109,7 @@ class Library:
         return list(self._attempt.items.values())
 
     def reading(self, *, scanning: bool, distrust: str) -> Reading:
-        """How it went."""
+        """The result of the reading."""
         return Reading(
             complete=self._attempt.complete and not self._failed and self.only is None,
             scanning=scanning,
@@ -120,7 +120,7 @@ class Library:
         )
 
     async def _read(self, *, final: bool) -> _Attempt:
-        """All pages; a failure that the next reading may not meet ends them quietly."""
+        """Read all pages; a transient failure of the first reading is only kept."""
         attempt = _Attempt()
         try:
             start, known = 0, -1

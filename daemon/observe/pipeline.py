@@ -1,7 +1,7 @@
-"""Asks all services for titles on their way, in the order in which nothing is missed.
+"""Asks all services about titles on their way, in an order that misses nothing.
 
 Seerr first, then of each Radarr and Sonarr its queue before its history before its titles, then the
-torrents: what moves on meanwhile is seen twice, never in neither place.
+torrents: what moves in between is seen twice, never missed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from daemon.services.shoko import ShokoClient
 _REMEMBERED: Final = timedelta(days=30)
 _OVERLAP: Final = timedelta(minutes=5)
 _READ_AGAIN: Final = timedelta(minutes=15)
-"""Titles of which nothing moves, and Sonarr's list, which costs a large one 18 s of its CPU."""
+"""For idle titles, and Sonarr's list, which costs a large Sonarr 18 s of CPU."""
 
 _MAX_REQUESTS: Final = 20
 _MAX_TITLES: Final = 20
@@ -57,13 +57,13 @@ _IMPORTED: Final = {
 
 @dataclass(slots=True)
 class _Memory:
-    """What one instance has said so far.
+    """The cached answers of one instance.
 
     Attributes:
-        titles: by its own numbers, as they were read.
-        absent: when it was asked for a title, by its ids and whether it was sent to it by then.
-        listed: when its list was read for a series that was not in it.
-        episodes: when it was asked for those of a series.
+        titles: by the instance's own ids.
+        absent: when a title was not found, by its ids and whether Seerr had sent it.
+        listed: when the list was read for a series that was not in it.
+        episodes: when a series' episodes were read.
     """
 
     history: dict[HistoryEvent, None] = field(default_factory=dict)
@@ -73,7 +73,7 @@ class _Memory:
     episodes: dict[int, datetime] = field(default_factory=dict)
 
     def number(self, ids: Ids, listing: Catalogue) -> int | None:
-        """The number of a title in the list; of a film, also of one that was asked for since."""
+        """The instance's id of a title, from the list or, for films, a later answer."""
         if (number := listing.find(ids)) is not None or ids.tmdb is None:
             return number
         if listing.media_type is MediaType.TV:
@@ -82,21 +82,21 @@ class _Memory:
         return next(found, None)
 
     def read_now(self, number: int | None) -> ArrTitle | None:
-        """A title that was just read."""
+        """Cache a title that was just read."""
         title = self.titles.get(number) if number is not None else None
         return replace(title, read_at=None) if title else None
 
 
 class PipelineReader:
-    """Reads what all services say in one pass, and remembers what need not be asked again.
+    """Reads what all services say in one pass, with a cache between passes.
 
     Args:
-        services: that are configured.
+        services: the configured ones.
         known: the cached contents of Radarr and Sonarr.
         clock: aware UTC.
 
     Attributes:
-        seerr: the identity of the Seerr that answered last; "" if that is not known.
+        seerr: the identity of the Seerr that answered last; "" if unknown.
     """
 
     def __init__(
@@ -120,13 +120,13 @@ class PipelineReader:
         problems: Problems,
         expected: str = "",
     ) -> Pipeline:
-        """Everything that a pass needs; what cannot be asked is missing, and a problem.
+        """Read everything that a pass needs; failures leave gaps and are problems.
 
         Args:
             rows: of the tracker that are on their way, and those of requested titles.
             library: what Jellyfin is known to have.
-            problems: gets what could not be asked.
-            expected: the identity of the Seerr that is known; "" before the first.
+            problems: collects failures.
+            expected: the identity of the known Seerr; "" before the first.
         """
         seerr = SeerrReport()
         for client in self._services.of(SeerrClient):
@@ -151,7 +151,7 @@ class PipelineReader:
         return SeerrReport(found.requests, whole=found.whole, read_at=self._clock())
 
     async def _proven(self, seerr: SeerrReport, expected: str) -> SeerrReport:
-        """The same, distrusted where it is not the Seerr that is known; then nothing is gone."""
+        """The report, marked as distrusted if another Seerr answered."""
         for client in self._services.of(SeerrClient):
             try:
                 self.seerr = await client.identity()
@@ -162,7 +162,7 @@ class PipelineReader:
         return seerr
 
     async def torrents(self, problems: Problems) -> TorrentReport | None:
-        """All torrents; None where no client for them is configured."""
+        """All torrents; None if no torrent client is configured."""
         for client in self._services.of(QbittorrentClient):
             asked = problems.optional(client.torrents())
             found = await problems.part(client, asked, None)
@@ -189,7 +189,7 @@ class PipelineReader:
         return [answer.result() for answer in answers]
 
     def _silent(self, arr: ArrClient) -> ArrPipeline:
-        """An instance that says nothing."""
+        """The pipeline of an instance that did not answer."""
         return ArrPipeline(arr.name, arr.media_type, arr.primary, arr.is_4k, read_at=self._clock())
 
     async def _arr(
@@ -214,7 +214,7 @@ class PipelineReader:
     async def _history(
         self, client: ArrQueueClient, memory: _Memory, problems: Problems
     ) -> tuple[datetime, list[HistoryEvent] | None]:
-        """All of the last days; what was read before is asked for again only at its end."""
+        """Recent history; only what is new is requested again."""
         begin = self._clock() - _REMEMBERED
         latest = max((event.date for event in memory.history), default=begin)
         found = await problems.optional(client.history(max(begin, latest - _OVERLAP)))
@@ -232,9 +232,9 @@ class PipelineReader:
         wanted: dict[Ids, bool],
         problems: Problems,
     ) -> tuple[list[ArrTitle] | None, bool]:
-        """The wanted titles, as they were last read; and whether it has no more of them.
+        """The wanted titles, as last read, and whether they are complete.
 
-        A few that are new are read in each pass, so that many at once cost it no storm.
+        Only a few new ones are read per pass, to spread the load.
         """
         listing = await self._listing(arr, memory, wanted, problems)
         if listing is None:
@@ -259,7 +259,7 @@ class PipelineReader:
     def _is_due(
         self, arr: ArrClient, memory: _Memory, ids: Ids, *, sent: bool, number: int | None
     ) -> bool:
-        """Whether a title has to be read; Sonarr is not asked for one that is not in its list."""
+        """Whether a title must be read; Sonarr is not asked for one missing in its list."""
         if number is None and (arr.media_type is MediaType.TV or ids.tmdb is None):
             return False
         known = memory.titles.get(number) if number is not None else None
@@ -267,7 +267,7 @@ class PipelineReader:
         return read is None or self._clock() - read >= _READ_AGAIN
 
     async def _read(self, arr: ArrClient, ids: Ids, number: int | None, problems: Problems) -> bool:
-        """Read one title, or that it is not there; False where it could not be asked for."""
+        """Read one title, or its absence; False if the request failed."""
         client, memory = _client(arr), self._memories[arr.name]
         try:
             if number is not None:
@@ -290,7 +290,7 @@ class PipelineReader:
         wanted: dict[Ids, bool],
         problems: Problems,
     ) -> Catalogue | None:
-        """What is known of its list, read anew where Sonarr lacks what was sent to it."""
+        """The cached list, read again if Sonarr lacks a title that was sent to it."""
         [report] = self._known.instead([arr.unknown])
         titles, now = report.titles, self._clock()
         due = titles is None
@@ -307,7 +307,7 @@ class PipelineReader:
         return listing.titles
 
     async def _answer(self, pipeline: Pipeline, asked: Questions, problems: Problems) -> Pipeline:
-        """The pipeline with the answers to what was asked beside its lists."""
+        """The pipeline, with answers to the additional questions."""
         seerr = pipeline.seerr
         for client in self._services.of(SeerrClient):
             answers = self._seerr_answers(client, seerr, asked, problems)
@@ -369,7 +369,7 @@ class PipelineReader:
         )
 
     def _moves(self, said: ArrPipeline, title: ArrTitle) -> bool:
-        """Whether a title may be another one than when it was read."""
+        """Whether a title may have changed since it was read."""
         if title.read_at is None or self._clock() - title.read_at >= _READ_AGAIN:
             return True
         since = title.read_at - _OVERLAP  # its clock is not ours
@@ -384,7 +384,7 @@ class PipelineReader:
         rows: Iterable[PendingRow],
         problems: Problems,
     ) -> Pipeline:
-        """With what Shoko says of new files of anime that rows wait for."""
+        """The pipeline, with Shoko's report on new anime files."""
         waiting = {row.ids for row in rows if row.followed and row.state in _IMPORTED}
         if not waiting:
             return pipeline

@@ -1,4 +1,4 @@
-"""Asks every service at once for what is around the library."""
+"""Asks all services concurrently for everything but the library itself."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _T = TypeVar("_T")
 
 
 class Service(Protocol):
-    """One configured instance of a service; `http.service` is what everybody calls it."""
+    """One configured instance of a service, named by `http.service`."""
 
     http: ServiceHttp
 
     async def check(self) -> str:
-        """What is found there, in plain words.
+        """Describe what answers there, in plain words.
 
         Raises:
-            ServiceError: it does not answer, or another service does.
+            ServiceError: it does not answer, or it is another service.
         """
 
 
@@ -40,7 +40,7 @@ _Client = TypeVar("_Client", bound=Service)
 
 @contextlib.contextmanager
 def error_boundary(service: Service) -> Iterator[None]:
-    """The last net: what nobody foresaw ends what is asked of one service, and nothing else.
+    """Contain an unexpected exception as a failure of one service.
 
     Raises:
         UnforeseenError: in its place; the traceback is in the log.
@@ -61,7 +61,7 @@ def error_boundary(service: Service) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The clients of all configured instances; iterated over, Jellyfin comes first."""
+    """The clients of all configured instances; Jellyfin is iterated first."""
 
     jellyfin: JellyfinClient
     others: tuple[Service, ...] = ()
@@ -76,31 +76,31 @@ class Services:
 
     @property
     def meters(self) -> dict[str, CallStats]:
-        """What each instance was asked so far, by its name."""
+        """Call statistics by instance name."""
         return {one.http.service: one.http.meter for one in self}
 
 
 @dataclass(slots=True)
 class Problems:
-    """What could not be asked, and what was broken in the answers."""
+    """Collects failed requests and broken records."""
 
     gaps: list[SourceFailure] = field(default_factory=list)
     defects: list[ItemError] = field(default_factory=list)
 
     def miss(self, error: ServiceError) -> None:
-        """Note a service that could not be asked, once."""
+        """Record the failure of a service, once."""
         gap = SourceFailure(error.service, error.kind, str(error))
         if gap not in self.gaps:
             self.gaps.append(gap)
 
     def take(self, report: Report) -> Report:
-        """Note what an instance could not say; gives its report back."""
+        """Record the gaps and defects of a report; returns the report."""
         self.gaps.extend(gap for gap in report.gaps if gap not in self.gaps)
         self.defects.extend(report.defects)
         return report
 
     async def part(self, of: Service, question: Awaitable[_T], otherwise: _T) -> _T:
-        """What one service says, or another value where it fails in a way that nobody foresaw."""
+        """A service's answer, or a default after an unexpected exception."""
         try:
             with error_boundary(of):
                 return await question
@@ -109,7 +109,7 @@ class Problems:
             return otherwise
 
     async def optional(self, question: Awaitable[_T]) -> _T | None:
-        """The answer to a question that the rest can do without; None where it failed."""
+        """The answer to an optional question; None if it failed."""
         try:
             return await question
         except ServiceError as error:
@@ -119,12 +119,12 @@ class Problems:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What is known before the library is read.
+    """What the services said, apart from the library itself.
 
     Attributes:
-        counts: None where Jellyfin did not tell.
-        first: the episodes numbered 1; None where Jellyfin did not tell.
-        distrust: why nothing may be called gone, in plain words; "" if it can be trusted.
+        counts: None if Jellyfin did not say.
+        first: the episodes numbered 1; None if Jellyfin did not say.
+        distrust: why nothing may be considered gone, in plain words; "" if it may.
         reports: one of every other instance.
     """
 
@@ -137,7 +137,7 @@ class Sources:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Those that are known, by the instance's name."""
+        """Versions by instance name, as far as known."""
         theirs = {one.instance: one.version for one in self.reports if one.version}
         return {JELLYFIN: self.server.version, **theirs}
 
@@ -148,16 +148,16 @@ async def collect_sources(
     expected: str | None = None,
     library: str | None = None,
 ) -> Sources:
-    """Ask everything but the library itself, all services at the same time.
+    """Ask all services concurrently for everything but the library itself.
 
     Args:
-        services: whom to ask.
-        problems: gets what could not be asked.
-        expected: id of the server that is known; None before the first.
+        services: the ones to ask.
+        problems: collects failures.
+        expected: id of the known server; None before the first.
         library: id of the only library whose series matter; None means all.
 
     Raises:
-        ServiceError: Jellyfin cannot be asked; without it nothing can be said.
+        ServiceError: Jellyfin cannot be asked.
     """
     async with first_error() as group:
         asked = group.create_task(_jellyfin(services.jellyfin, problems, library))
@@ -182,7 +182,7 @@ async def _report(arr: ArrClient) -> Report:
 
 
 def distrusted(server: Server, expected: str | None) -> str:
-    """Why a server is not the one that is known; "" if it is."""
+    """Why a server is not the known one; "" if it is."""
     if expected is None or server.id == expected:
         return ""
     return (
@@ -194,7 +194,7 @@ def distrusted(server: Server, expected: str | None) -> str:
 async def _jellyfin(
     jellyfin: JellyfinClient, problems: Problems, library: str | None
 ) -> tuple[Server, Activity, Counts | None, EpisodeList | None, str]:
-    """The state is read first: a scan that starts later must not go unseen."""
+    """Ask Jellyfin; the scan state comes first, so that a later scan is noticed."""
     server = await jellyfin.server()
     owner = await _owner(jellyfin, problems)
     activity = await jellyfin.activity()
@@ -204,7 +204,7 @@ async def _jellyfin(
 
 
 async def _owner(jellyfin: JellyfinClient, problems: Problems) -> str:
-    """Why the key may not show everything; "" for a real API key."""
+    """Why the key may not see everything; "" for a real API key."""
     try:
         person = await jellyfin.owner()
     except ServiceError as error:
@@ -220,7 +220,7 @@ async def _owner(jellyfin: JellyfinClient, problems: Problems) -> str:
 
 @contextlib.asynccontextmanager
 async def first_error() -> AsyncIterator[asyncio.TaskGroup]:
-    """A task group that raises the first service's error itself, not a group of them."""
+    """A task group that raises the first service's error instead of a group."""
     try:
         async with asyncio.TaskGroup() as group:
             yield group
@@ -234,7 +234,7 @@ async def first_error() -> AsyncIterator[asyncio.TaskGroup]:
 async def gather_limited(
     values: list[str], ask: Callable[[str], Awaitable[_T]], at_once: int = 4
 ) -> list[_T]:
-    """The answers to one question about many values, a few at once.
+    """Ask one question about many values, with limited concurrency.
 
     Raises:
         ServiceError: one of them failed.

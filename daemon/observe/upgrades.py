@@ -15,7 +15,7 @@ from daemon.services.arr import ArrClient
 from daemon.services.arr_queue import ArrQueueClient
 
 _BELIEVED: Final = timedelta(hours=6)
-"""A copy takes minutes, and Jellyfin may take its time; what is away for longer is away."""
+"""How long an upgrade is believed: a copy takes minutes, and Jellyfin needs time."""
 _MAX_NOTED: Final = 2_000
 _UPGRADE: Final = "upgrade"
 

@@ -1,1 +1,1 @@
-"""One client for each outside service, and what its webhooks say."""
+"""One client per outside service, and the parsing of webhooks."""

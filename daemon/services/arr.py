@@ -1,4 +1,4 @@
-"""Radarr and Sonarr: under which of their own ids they keep a title."""
+"""Radarr and Sonarr: their lists of titles, as ids."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from daemon.snapshot import Report
 
 
 class Application(NamedTuple):
-    """What tells Radarr from Sonarr.
+    """The differences between Radarr and Sonarr.
 
     Attributes:
-        name: what it calls itself, whatever an instance of it is called.
-        path: of its list.
-        media_type: of what it keeps.
-        page: of a title for people, by the id that `column` has. Sonarr's own pages go by a name
-            that only it knows; its search finds what it has, and leads there.
+        name: its `appName`, whatever the instance is called.
+        path: of the list of titles.
+        media_type: of its titles.
+        page: URL path of a title, by the id in `column`. Sonarr's own pages use a slug
+            that only Sonarr knows; its search leads there.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Application(NamedTuple):
     column: str
 
     def link(self, public_url: str, tracked: Mapping[str, Any]) -> str | None:
-        """Where people find a title of the tracker in an instance."""
+        """The URL of a tracked title in an instance."""
         known = tracked.get(self.column)
         return None if known is None else f"{public_url}{self.page}{known}"
 
@@ -87,7 +87,7 @@ class _Ref(msgspec.Struct, gc=False):
 
 
 class _Reading:
-    """Gathers the ids and the counts of a list."""
+    """Collects ids and counts while a list is read."""
 
     def __init__(self, client: ArrClient) -> None:
         self._client = client
@@ -145,14 +145,14 @@ def _ref(each: _Record | Broken) -> str:
 class ArrClient:
     """One instance of Radarr or Sonarr.
 
-    Both answer with one list that cannot be paged or narrowed; it is read as it streams in, and
+    Both return one list that cannot be paged or filtered; it is parsed as it streams in, and
     only the ids are kept.
 
     Args:
-        http: how to reach it, under the instance's name.
-        application: what must answer there.
-        primary: its numbers are the ones that the tracker's rows hold.
-        is_4k: it keeps what is in 4K.
+        http: its connection, under the instance's name.
+        application: which of the two must answer.
+        primary: the tracker's rows hold its ids.
+        is_4k: it manages 4K copies.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class ArrClient:
 
     @property
     def unknown(self) -> Report:
-        """The report of an instance that says nothing."""
+        """The report of an instance that did not answer."""
         return Report(self.name, self.media_type, self.primary)
 
     async def check(self) -> str:
@@ -190,7 +190,7 @@ class ArrClient:
         return status.version
 
     async def report(self) -> Report:
-        """Everything that it keeps, and the root folders that it cannot reach."""
+        """All its titles, and the root folders that it cannot reach."""
         try:
             version = await self.check()
             listing = await self.listing()
@@ -202,7 +202,7 @@ class ArrClient:
         return replace(listing, version=version)
 
     async def listing(self, **query: str) -> Report:
-        """Everything that it keeps, as an index of ids; a query narrows it."""
+        """All its titles as a catalogue of ids; a query filters them."""
         path, found = self._application.path, _Reading(self)
         reader = RecordReader(_Record)
         async with self.http.stream(path, query) as chunks:
@@ -213,11 +213,11 @@ class ArrClient:
         return found.report()
 
     async def folders_away(self) -> tuple[str, ...]:
-        """The root folders that the service itself cannot reach now."""
+        """The root folders that the service cannot access."""
         folders = await self.http.get("/api/v3/rootfolder", list[_Root])
         return tuple(folder.path for folder in folders if not folder.accessible)
 
     async def of_tmdb(self, tmdb: int) -> int | None:
-        """Radarr's number of a film; Sonarr is not asked, it would read its whole list for that."""
+        """Radarr's id of a film; Sonarr would have to read its whole list for that."""
         found = (await self.listing(tmdbId=str(tmdb))).titles
         return found.find(Ids(tmdb)) if found else None

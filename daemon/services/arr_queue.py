@@ -1,6 +1,6 @@
-"""Radarr and Sonarr: what they say of titles on their way, and how far that can be trusted.
+"""Radarr and Sonarr: queue, history and details of titles on their way.
 
-The queue is a copy that they make once a minute and after each grab and import. It is empty while
+The queue is a cache, refreshed once a minute and after each grab and import. It is empty while
 they cannot reach their download client, and in the first half minute after a start (seen on Radarr
 6 and Sonarr 4): an empty queue alone proves nothing.
 """
@@ -55,7 +55,7 @@ class _Message(msgspec.Struct, gc=False):
 
 
 class _Entry(msgspec.Struct, gc=False):
-    """A record of the queue; a download that fits no title has no number of one."""
+    """A queue record; a download that matches no title has no title id."""
 
     status: str
     id: int = 0
@@ -79,7 +79,7 @@ class _Entry(msgspec.Struct, gc=False):
 
 
 class _Data(msgspec.Struct, gc=False):
-    """What is wanted of an event's data, which hold addresses with the indexer's passkey, too."""
+    """The needed part of an event's data, which also contain the indexer's passkey."""
 
     indexer: str | None = None
     releaseGroup: str | None = None
@@ -150,7 +150,7 @@ class _Season(msgspec.Struct, gc=False):
 
 
 class _Title(msgspec.Struct, gc=False):
-    """A film or a series; 0 and "" stand for what is not known."""
+    """A film or a series; 0 and "" mean unknown."""
 
     id: Int32
     title: str = ""
@@ -170,7 +170,7 @@ class _Title(msgspec.Struct, gc=False):
 
 
 class ArrQueueClient:
-    """What one Radarr or Sonarr says of titles on their way; all may raise ServiceError."""
+    """Queries about titles on their way; every method may raise ServiceError."""
 
     def __init__(self, http: ServiceHttp, media_type: MediaType) -> None:
         self.http = http
@@ -178,11 +178,11 @@ class ArrQueueClient:
         self._noun = "movie" if media_type is MediaType.MOVIE else "series"
 
     async def queue(self) -> Found[QueueEntry]:
-        """Everything in the queue, of unknown titles, too; it is one list that has no pages."""
+        """The whole queue, unknown titles included; it is not paged."""
         return await listed(self.http, "/api/v3/queue/details", {}, _Entry, _queued, _PLACES)
 
     async def history(self, since: datetime) -> Found[HistoryEvent]:
-        """What has happened since a time, the oldest first."""
+        """The history since a time, oldest first."""
         # A time without its zone is taken for the server's own local time (seen on Sonarr 4).
         query = {"date": since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
         if self.media_type is MediaType.TV:
@@ -190,12 +190,12 @@ class ArrQueueClient:
         return await listed(self.http, "/api/v3/history/since", query, _Event, _happened, _PLACES)
 
     async def episodes(self, series: int) -> Found[ArrEpisode]:
-        """All episodes of a series, by Sonarr's own number of it."""
+        """All episodes of a series, by Sonarr's id."""
         query = {"seriesId": str(series)}
         return await listed(self.http, "/api/v3/episode", query, _Episode, _episode)
 
     async def files(self, series: int, since: datetime) -> tuple[str, ...]:
-        """The paths of the files of a series that came since a time, the newest first."""
+        """Paths of a series' files added since a time, newest first."""
         query = {"seriesId": str(series)}
         path = "/api/v3/episodefile"
         rows = (await listed(self.http, path, query, _File, lambda row: row)).values
@@ -203,7 +203,7 @@ class ArrQueueClient:
         return tuple(path for added, path in sorted(found, reverse=True) if added >= since)
 
     async def title(self, number: int) -> ArrTitle | None:
-        """The film or series under its own number; None if it has none (6 ms for a series)."""
+        """The film or series with the instance's id; None if absent (6 ms for a series)."""
         path = f"/api/v3/{self._noun}/{number}"
         reply = await self.http.read(path, also={HTTPStatus.NOT_FOUND})
         if reply.status != HTTPStatus.NOT_FOUND:
@@ -213,7 +213,7 @@ class ArrQueueClient:
         return None
 
     async def film(self, tmdb: int) -> ArrTitle | None:
-        """The film that Radarr has under a TMDB id; None if it has none (0.04 s)."""
+        """Radarr's film with a TMDB id; None if absent (0.04 s)."""
         path, query = "/api/v3/movie", {"tmdbId": str(tmdb)}
         found = await listed(self.http, path, query, _Title, _title, _STANDING)
         if not found.whole:
@@ -221,7 +221,7 @@ class ArrQueueClient:
         return found.values[0] if found.values else None
 
     async def client_problems(self) -> tuple[str, ...]:
-        """What its health says of download clients that it cannot reach."""
+        """Health messages about unreachable download clients."""
         found = await self.http.get("/api/v3/health", list[_Health])
         return tuple(_shown(one.message) for one in found if one.source in _CLIENT_CHECKS)
 
@@ -231,7 +231,7 @@ class ArrQueueClient:
 
 
 def _shown(text: str) -> str:
-    """A text of the service's for people: an address in it may bear a key in its query."""
+    """A message of the service without the queries of URLs, which may contain keys."""
     return _QUERY.sub(r"\1\2", text)
 
 

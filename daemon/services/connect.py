@@ -1,4 +1,4 @@
-"""What the services let a program set up in them: webhooks, and Jellyfin's API keys."""
+"""Sets up the services: webhooks, and Jellyfin's API keys."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _Flaw(msgspec.Struct):
 
 
 class _Failure(msgspec.Struct):
-    """Its `description` is a stack trace, which nobody wants to see (seen on Radarr 6.0)."""
+    """A validation error; its `description` is a stack trace (seen on Radarr 6.0)."""
 
     message: str
 
@@ -38,11 +38,11 @@ class ArrConnect:
         self.http = http
 
     async def entries(self) -> list[Document]:
-        """Those that there are; passwords are stars."""
+        """The existing entries; passwords are masked."""
         return [*await self.http.get(_NOTIFICATION, list[dict[str, Any]])]
 
     async def template(self) -> Document:
-        """A webhook that nothing is filled into yet."""
+        """An empty webhook entry."""
         path = f"{_NOTIFICATION}/schema"
         for one in await self.http.get(path, list[dict[str, Any]]):
             if one.get("implementation") == "Webhook":
@@ -50,18 +50,18 @@ class ArrConnect:
         raise self.http.not_json(path, "it knows no webhooks")
 
     async def test(self, entry: Document) -> None:
-        """Have it send its test; stars in place of a password are the one that it has."""
+        """Send a test webhook; a masked password stands for the stored one."""
         await self._send("POST", f"{_NOTIFICATION}/test", entry)
 
     async def save(self, entry: Document) -> None:
-        """Add an entry, or replace that of its id; it is tested first, and saved if that worked."""
+        """Add or replace an entry; the service tests it before saving."""
         if "id" in entry:
             await self._send("PUT", f"{_NOTIFICATION}/{entry['id']}", entry)
         else:
             await self._send("POST", _NOTIFICATION, entry)
 
     async def remove(self, number: int) -> None:
-        """Remove one."""
+        """Remove an entry."""
         await self.http.send("DELETE", f"{_NOTIFICATION}/{number}")
 
     async def _send(self, method: str, path: str, entry: Document) -> None:
@@ -119,24 +119,24 @@ class JellyfinConnect:
         self.http = http
 
     async def key(self) -> str | None:
-        """The newest API key of our name."""
+        """The newest API key with this program's name."""
         keys = (await self.http.get("/Auth/Keys", _Keys)).Items
         ours = sorted((one for one in keys if one.AppName == APP), key=lambda one: one.DateCreated)
         return ours[-1].AccessToken if ours else None
 
     async def make_key(self) -> str:
-        """A new API key; the reply does not tell it, so that it is looked up."""
+        """Create an API key and look it up, since the reply does not contain it."""
         await self.http.send("POST", "/Auth/Keys", query={"app": APP})
         if (key := await self.key()) is None:
             raise self.http.not_json("/Auth/Keys", "the key that was made is not in the list")
         return key
 
     async def remove_key(self, key: str) -> None:
-        """Make a key worthless; it may be the one that is used for this."""
+        """Revoke a key, possibly the one in use."""
         await self.http.send("DELETE", f"/Auth/Keys/{key}")
 
     async def plugin(self) -> str:
-        """The status of the Webhook plugin, e.g. "Active" or "Restart"; "" if it is not there."""
+        """The status of the Webhook plugin, e.g. "Active" or "Restart"; "" if not installed."""
         found = await self.http.get("/Plugins", list[_Plugin])
         ours = (one.Status for one in found if one.Id.replace("-", "").lower() == PLUGIN)
         return next(ours, "")

@@ -1,4 +1,4 @@
-"""One service over HTTP: deadlines, retries, size caps, and every failure as one of our errors.
+"""HTTP to one service: deadlines, retries, size limits; every failure is a ServiceError.
 
 Redirects are never followed: aiohttp would send the service's key header on to the other origin.
 """
@@ -28,12 +28,12 @@ _Model = TypeVar("_Model")
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How long a service is waited for; all times in seconds.
+    """Retries and timeouts, in seconds.
 
     Attributes:
-        attempts: how often one exchange is tried.
-        base: the longest pause before the second attempt; it doubles with each further one.
-        cap: the longest pause ever, also where the service asks for a longer one.
+        attempts: per exchange.
+        base: maximum delay before the second attempt; it doubles with each further one.
+        cap: maximum delay, even if the service asks for a longer one.
         reply: for a whole small exchange.
         listing: for a whole large exchange. Radarr needs 9 s for 20,000 films on two idle cores,
             Sonarr 36 s for 5,000 series, nearly all of it before the first byte.
@@ -50,10 +50,10 @@ class RetryPolicy:
 
 @dataclass(slots=True)
 class CallStats:
-    """What was asked of a service.
+    """Call statistics of a service.
 
     Attributes:
-        waiting: exchanges that wait for it just now.
+        waiting: exchanges in progress.
     """
 
     calls: int = 0
@@ -71,12 +71,12 @@ class CallStats:
 
 
 class Reply(NamedTuple):
-    """A small reply in one piece.
+    """A small reply, read completely.
 
     Attributes:
         status: 200, 204, or one that was asked for.
-        headers: by their names in any case.
-        cookies: that it sets, as they are sent back; they are not kept here.
+        headers: case-insensitive.
+        cookies: set by the reply; they are not stored here.
     """
 
     status: int
@@ -87,9 +87,9 @@ class Reply(NamedTuple):
 
 @dataclass(slots=True)
 class ServiceHttp:
-    """The one way to ask a service; the caller enters it and leaves it again.
+    """The connection to one service, an async context manager.
 
-    Whatever goes wrong, also in the middle of a reply, is a ServiceError of one of its kinds.
+    Every failure, also in the middle of a reply, is a ServiceError.
 
     Args:
         url: where it is, its URL base included, without a slash at the end.

@@ -327,11 +327,11 @@ class JellyfinClient:
         return Activity(busy or bool(odd), tuple(libraries), tuple(odd))
 
     async def owner(self) -> str | None:
-        """The name of the person whose token our key is; None for a real API key.
+        """The user whose token our key is; None for a real API key.
 
         An administrator's own token passes every other call, and does not see what is hidden from
-        that person. `/Users/Me` answers an API key with 400 (seen on 10.11.11 and 12.0-rc5). What
-        was an API key once is not asked about again.
+        that user. `/Users/Me` answers an API key with 400 (seen on 10.11.11 and 12.0-rc5). What
+        was once an API key is not checked again.
         """
         if self._has_api_key:
             return None
@@ -347,7 +347,7 @@ class JellyfinClient:
         """The version of the server, what it is doing, and what it has.
 
         Raises:
-            NotAnApiKeyError: the key is a person's token.
+            NotAnApiKeyError: the key is a user's token.
             ServiceError: one of its other kinds.
         """
         server, activity, counts = await self.server(), await self.activity(), await self.counts()
@@ -377,10 +377,10 @@ class JellyfinClient:
         pictures: bool,
         library: str | None = None,
     ) -> AsyncGenerator[list[LibraryItem], None]:
-        """Movies and series from `start` on, at most `limit`, while the reply streams in.
+        """Stream movies and series from `start` on, at most `limit`.
 
-        Whether a series is available is not known: that is proven by its episodes. Of an id that is
-        no library any more the server makes a question for all (read in the source of 10.11).
+        Availability of series is not known here; their episodes prove it. For an id that is
+        no longer a library the server lists everything (read in the source of 10.11).
         """
         images = _PICTURES if pictures else _NO_PICTURES
         query = {**_LISTING, **images, "StartIndex": str(start), "Limit": str(limit)}
@@ -392,10 +392,10 @@ class JellyfinClient:
     async def look_up(
         self, ids: Sequence[str], page: Page, around: ListingContext | None = None
     ) -> LookUp:
-        """Given movies, series and episodes as they are now, with pictures; at most 150 ids.
+        """Look up movies, series and episodes by id, with posters; at most 150 ids.
 
         The server refuses a request line of over 8 KiB. Ids that it does not know are absent from
-        the reply, and if it can read none of them it forgets the filter, so none may be malformed.
+        the reply, and if it can parse none of them it drops the filter, so none may be malformed.
         """
         query = {**_LOOKED_UP, "Ids": ",".join(ids)}
         titles: list[_Row | Broken] = []
@@ -421,10 +421,10 @@ class JellyfinClient:
         )
 
     async def saved_since(self, moment: datetime, limit: int) -> Saved:
-        """What was saved since a moment of the server's own clock: arrivals and changes, no losses.
+        """What was saved since a time of the server's clock: additions and changes, no losses.
 
-        `MinDateLastSavedForUser` is the spelling that works on every version; it is about the item
-        itself, so that a series which got an episode is not in it, but the episode is.
+        `MinDateLastSavedForUser` works on every version; it is about the item
+        itself: it finds a new episode, but not its series.
         """
         since = moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         query = {**_SAVED, "MinDateLastSavedForUser": since, "Limit": str(limit)}
@@ -440,7 +440,7 @@ class JellyfinClient:
         return Saved(ids, counts, page.total or 0)
 
     async def first_episodes(self, library: str | None = None) -> EpisodeList:
-        """Episodes numbered 1, a tenth of all; they prove most series, or those of one library."""
+        """Episodes numbered 1, a tenth of all, which prove most series."""
         return await self._episodes(_FIRST_EPISODES, library)
 
     async def episodes(self, wanted: Collection[str], library: str | None = None) -> EpisodeList:
@@ -469,7 +469,7 @@ class JellyfinClient:
         return found
 
     async def poster(self, jellyfin_id: str) -> tuple[str, bytes]:
-        """An item's picture in a small size, with its content type.
+        """An item's poster in a small size, with its content type.
 
         Raises:
             ServiceError: there is none, or Jellyfin cannot be asked.
@@ -515,7 +515,7 @@ class ListingContext:
         places: tells which library a path lies in.
         tracked: by Jellyfin id, requests whose texts need not be kept where they are the same.
         texts: keeps the long texts of the items; None leaves them in the items.
-        proven: ids of series that are known to have something to play.
+        proven: ids of series known to be available.
     """
 
     places: Places = field(default_factory=lambda: Places(()))

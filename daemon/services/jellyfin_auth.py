@@ -1,4 +1,4 @@
-"""Jellyfin's people: whose a token is, and signing in by a password or by Quick Connect."""
+"""Jellyfin's users: token owners, password login and Quick Connect."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from daemon import __version__, errors
 from daemon.services.http import RetryPolicy, ServiceHttp
 
 BRIEFLY: Final = RetryPolicy(attempts=1, reply=5.0, silence=5.0)
-"""How long a person waits for an answer."""
+"""Timeouts while a person waits."""
 
 _Token = Annotated[str, pydantic.Field(pattern="^[0-9A-Za-z]{1,128}$")]
 _Label = Annotated[str, pydantic.Field(min_length=1, max_length=200)]
@@ -53,7 +53,7 @@ _STANDINGS: Final = {400: TokenStatus.API_KEY, 401: TokenStatus.UNKNOWN, 403: To
 
 
 class TokenOwner(NamedTuple):
-    """Whose a token is; name and id are "" where it belongs to nobody."""
+    """The owner of a token; name and id are "" if there is none."""
 
     standing: TokenStatus
     name: str = ""
@@ -72,12 +72,12 @@ class _Connect(pydantic.BaseModel):
 
 
 class QuickConnect(NamedTuple):
-    """A login that somebody has to allow on a device where they are logged in already.
+    """A Quick Connect login, to be approved on a device that is logged in.
 
     Attributes:
-        code: what they type there; six digits (seen on 10.11.11).
-        secret: what the login is asked for with.
-        allowed: whether they did.
+        code: to be typed there; six digits (seen on 10.11.11).
+        secret: identifies the login in requests.
+        allowed: whether it was approved.
     """
 
     code: str
@@ -86,11 +86,11 @@ class QuickConnect(NamedTuple):
 
 
 class JellyfinAuth:
-    """Asks a server about its people; our own key speaks for nobody but us.
+    """Authenticates users against a server.
 
     Args:
         http: how to reach the server with our key.
-        use: what an administrator's login is good for before it is handed back.
+        use: called with an administrator's login before it is revoked.
     """
 
     def __init__(
@@ -100,9 +100,9 @@ class JellyfinAuth:
         self._use = use
 
     async def who_is(self, token: str) -> TokenOwner:
-        """Whose a token is, asked with that token alone.
+        """The owner of a token, asked with that token alone.
 
-        Nothing of ours is sent along: our key would speak for it, and a device or version would
+        Nothing else is sent: our key would answer for it, and a device or version would
         overwrite those of the user's own device. An API key is answered 400, a user whom the
         server keeps out for now 403, and any other token 401 (seen on 10.11.11).
 
@@ -120,7 +120,7 @@ class JellyfinAuth:
         return user.bearer
 
     async def users(self) -> dict[str, TokenOwner]:
-        """Everybody who has an account, by their id; an API key sees all (seen on 10.11.11)."""
+        """All users by id; an API key sees all (seen on 10.11.11)."""
         people = {}
         for one in await self._http.get("/Users", list[Any]):
             with suppress(pydantic.ValidationError):
@@ -129,9 +129,9 @@ class JellyfinAuth:
         return people
 
     async def log_in(self, name: str, password: str, device: str) -> TokenOwner:
-        """Who it is that has this name and password; the password goes no further.
+        """Authenticate by name and password; the password is not kept.
 
-        What the server gives for it is handed back at once. A wrong password and an unknown name
+        The session is logged out at once. A wrong password and an unknown name
         are both 401, a user whom the server keeps out 403 (seen on 10.11.11). With another `device`
         at each login the server's list of devices would grow.
         """
@@ -139,7 +139,7 @@ class JellyfinAuth:
         return await self._login("/Users/AuthenticateByName", given, device)
 
     async def quick_connect(self, device: str) -> QuickConnect | None:
-        """Begin a login without a password; None where the server has that switched off (401)."""
+        """Start a Quick Connect login; None if the server has it disabled (401)."""
         try:
             async with self._as_device(device) as http:
                 begun = await http.post("/QuickConnect/Initiate", _Connect)
@@ -148,7 +148,7 @@ class JellyfinAuth:
         return QuickConnect(begun.Code, begun.Secret, begun.Authenticated)
 
     async def quick_connected(self, secret: str, device: str) -> TokenOwner | None:
-        """Who has allowed such a login by now; None as long as nobody has.
+        """The user who approved a Quick Connect login; None while pending.
 
         A secret that was never given, or over ten minutes ago, is 404; where Quick Connect was
         switched off meanwhile it is 401 (seen on 10.11.11). Neither is good any more.
@@ -186,7 +186,7 @@ class JellyfinAuth:
         return owner
 
     def _as_device(self, device: str) -> ServiceHttp:
-        """All four are demanded (seen on 10.11.11); our key would make us somebody else."""
+        """The header of a device without our key; all four fields are required (10.11.11)."""
         pairs = {
             "Client": "Library Sync",
             "Device": "Library Sync",

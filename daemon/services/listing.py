@@ -1,4 +1,4 @@
-"""A list of a service: its good records as values, its broken ones named."""
+"""Parses a list of a service: good records become values, broken ones are reported."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _Value = TypeVar("_Value")
 
 
 class UnusableError(ValueError):
-    """A record that says nothing that can be used, and why."""
+    """An unusable record, and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found(Generic[_Value]):
-    """What a list said.
+    """A parsed list.
 
     Attributes:
-        defects: what in it was broken; a record that is `lost` is not among the values.
+        defects: what was broken; a record that is `lost` is not among the values.
     """
 
     values: list[_Value] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Found(Generic[_Value]):
 
 @contextlib.contextmanager
 def reading(http: ServiceHttp, path: str) -> Iterator[None]:
-    """What is wrong with the text of a list is an error of the service that sent it."""
+    """Turn malformed JSON into an error of the service."""
     try:
         yield
     except CutError as error:
@@ -59,9 +59,9 @@ async def listed(
     make: Callable[[_Row], _Value],
     vital: Collection[str] = (),
 ) -> Found[_Value]:
-    """The values of a JSON array, in its order; within the time of a small reply.
+    """The values of a JSON array, in order, within the deadline of a small reply.
 
-    A record needs a number as `id`; without what `vital` names it cannot be used.
+    A record needs a numeric `id` and the fields named by `vital`.
 
     Raises:
         ServiceError: one of its kinds, also where the list is not closed.
@@ -83,7 +83,7 @@ def kept(
     make: Callable[[_Row], _Value],
     vital: Collection[str] = (),
 ) -> Found[_Value]:
-    """The values of records; what is broken in one costs as little of it as it can."""
+    """The values of records; a broken field loses as little as possible."""
     found: Found[_Value] = Found()
     for each in rows:
         row, lost = salvaged(each, shape) if isinstance(each, Broken) else (each, [])
@@ -107,11 +107,11 @@ def kept(
 def decoded(
     http: ServiceHttp, path: str, body: bytes, shape: type[_Row], vital: Collection[str] = ()
 ) -> _Row:
-    """One object, without those of its values that are not of their shape.
+    """One object, without its malformed fields.
 
     Raises:
-        CutShortError: it has no end.
-        NotJsonError: it is another thing altogether, or something vital is not of its shape.
+        CutShortError: it is truncated.
+        NotJsonError: it is not such an object, or a vital field is malformed.
     """
     try:
         return msgspec.json.decode(body, type=shape)
@@ -125,7 +125,7 @@ def decoded(
 
 
 def moment(given: datetime | None) -> datetime | None:
-    """A time in UTC; None where there is none, which Radarr and Sonarr write as the year 1."""
+    """A time in UTC; None if absent, which Radarr and Sonarr write as the year 1."""
     if given is None or given.year == 1:
         return None
     return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)

@@ -1,7 +1,7 @@
-"""qBittorrent: how far each torrent has come; by API key, by login, or without either.
+"""qBittorrent: the progress of torrents; by API key, by login, or without either.
 
-A wrong password is sent once: after five of them it bans the address for an hour, and Radarr and
-Sonarr often share ours. Names, trackers and magnet links, which bear passkeys, are not read.
+A wrong password is sent once: after five the address is banned for an hour, and Radarr and
+Sonarr often share ours. Names, trackers and magnet links, which contain passkeys, are not read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HOST: Final = (
 
 
 class _Torrent(msgspec.Struct, gc=False):
-    """What is kept of a torrent, or what of it has changed."""
+    """A torrent, or its changed fields."""
 
     state: str | msgspec.UnsetType = msgspec.UNSET
     progress: float | msgspec.UnsetType = msgspec.UNSET
@@ -48,7 +48,7 @@ class _Server(msgspec.Struct, gc=False):
 
 
 class _Main(msgspec.Struct, gc=False):
-    """Everything, or what has changed since an earlier reply of this session."""
+    """A full reply, or a delta to an earlier one of this session."""
 
     rid: int
     full_update: bool = False
@@ -58,7 +58,7 @@ class _Main(msgspec.Struct, gc=False):
 
 
 class _Refusal(NamedTuple):
-    """Why nothing is asked, until a moment of the clock."""
+    """Why no request is made, until a monotonic time."""
 
     detail: str
     hint: str
@@ -66,11 +66,11 @@ class _Refusal(NamedTuple):
 
 
 class QbittorrentClient:
-    """One qBittorrent; each question may raise ServiceError.
+    """One qBittorrent; every method may raise ServiceError.
 
     Args:
         http: how to reach it, with its API key as a bearer token if there is one.
-        username: to log in with; nobody logs in where this and the password are empty.
+        username: for the login; no login if this and the password are empty.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class QbittorrentClient:
         return f"version {version}"
 
     async def torrents(self) -> TorrentReport:
-        """All torrents of all categories; after the first time, only what has changed is sent."""
+        """All torrents of all categories; later replies are deltas."""
         path = f"{_API}/sync/maindata"
         asked, reply = self._rid, await self._ask(path, {"rid": str(self._rid)})
         vital = ("torrents", "torrents_removed", "full_update")
@@ -116,7 +116,7 @@ class QbittorrentClient:
         return TorrentReport(torrents=shown, connected=self._connected)
 
     def _merge(self, number: str, raw: msgspec.Raw) -> None:
-        """Take over what has changed of a torrent; what is odd makes its state unknown."""
+        """Merge a torrent's changes; malformed ones make its state unknown."""
         kept = self._torrents.setdefault(number, _Torrent())
         try:
             news = msgspec.json.decode(raw, type=_Torrent)
@@ -130,7 +130,7 @@ class QbittorrentClient:
                 setattr(kept, name, value)
 
     async def _ask(self, path: str, query: dict[str, str] | None = None) -> Reply:
-        """A reply, once logged in; a session that has ended is begun anew, once."""
+        """A reply, after a login if needed; an expired session is renewed once."""
         if self._refusal and self._clock() < self._refusal.until:
             raise RefusedKeyError(
                 SERVICE, self.http.url, self._refusal.detail, hint=self._refusal.hint
@@ -159,7 +159,7 @@ class QbittorrentClient:
         return reply
 
     async def _log_in(self) -> None:
-        """Begin a session.
+        """Log in.
 
         It answers 200 and "Ok." or "Fails." before 5.2, since then 204 or 401; 403 is the ban.
         """
@@ -176,7 +176,7 @@ class QbittorrentClient:
         self._cookies = reply.cookies
 
     async def _refused(self, error: RefusedKeyError) -> ServiceError:
-        """Before 5.2 a 401 is about the host name, and anybody gets it; since then it is not."""
+        """Classify a refusal: before 5.2 a 401 is about the Host header, not the login."""
         if error.status == HTTPStatus.FORBIDDEN:
             detail = "it has banned this address for an hour after too many wrong passwords"
             return self._refuse(detail, "wait, and see who sends them", self._clock() + _BAN)

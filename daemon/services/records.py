@@ -1,6 +1,6 @@
-"""Reads one long JSON list of records in pieces, sans I/O, never holding the whole of it.
+"""Parses one long JSON list of records incrementally, sans I/O.
 
-A record ends where its braces balance outside strings, whatever it looks like. Counting them costs
+A record ends where its braces balance outside strings, even if malformed. Counting them costs
 ten times as much as decoding, so the end of the last whole record of a piece is guessed first, by
 what stood between the latest two that were counted. The decoder decides: a text that begins with a
 record can be a list of whole records in one way only. Where it refuses, records are counted and
@@ -25,14 +25,14 @@ _UNSOUND: Final = "half a surrogate pair or a bare control character in its text
 _NULL: Final = msgspec.Raw(b"null")
 
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
-"""A number as all these services keep it; a larger one would not fit into a column."""
+"""An integer as all these services store it; larger ones would not fit a column."""
 
 Taken = Annotated[list[msgspec.Raw], msgspec.Meta(max_length=0)]
-"""The list in an envelope, whose records were taken out; a second one of that key is refused."""
+"""The emptied list inside an envelope; a second key of that name is rejected."""
 
 
 class Broken(NamedTuple):
-    """A record that is not of the shape asked for, or no JSON.
+    """A record of the wrong shape, or malformed JSON.
 
     Attributes:
         raw: its text.
@@ -47,16 +47,16 @@ class MalformedError(ValueError):
 
 
 class CutError(MalformedError):
-    """The text ends before its list does."""
+    """The text is truncated inside the list."""
 
 
 def salvaged(broken: Broken, shape: type[_Row]) -> tuple[_Row | None, list[str]]:
-    """A broken record without the values that are not of their shape, and the names of those.
+    """A broken record without its malformed fields, and their names.
 
-    A null stands for a value that is absent, and is not named.
+    A null means an absent value and is not reported.
 
     Returns:
-        None if a value is lost that the record cannot be without.
+        None if a required field is malformed.
     """
     try:
         given = msgspec.json.decode(broken.raw, type=dict[str, msgspec.Raw])
@@ -79,15 +79,15 @@ def salvaged(broken: Broken, shape: type[_Row]) -> tuple[_Row | None, list[str]]
 
 
 def is_cut(text: bytes) -> bool:
-    """Whether it begins as an object and does not end as one."""
+    """Whether the text is a truncated object."""
     return text.lstrip().startswith(b"{") and not text.rstrip().endswith(b"}")
 
 
 def _mended(text: bytes, reason: str) -> Broken:
-    """A record that msgspec refuses, as far as the standard decoder reads it.
+    """A record that msgspec rejects, decoded by the standard library.
 
-    Half a surrogate pair is no text, and msgspec refuses all of what holds one, so that it would
-    cost a title where it may cost a letter.
+    msgspec rejects a record that contains an unpaired surrogate, which would
+    lose a title instead of a letter.
     """
     try:
         value = json.loads(text.decode(), strict=False)
@@ -112,12 +112,12 @@ _BETWEEN: Final = re.compile(rb'\}\s*,\s*\{\s*"[^"\\]*"\s*:')
 
 
 class _Cursor:
-    """Goes through a text that grows at its end, from one structural character to the next.
+    """A cursor over a growing text, from one structural character to the next.
 
     Attributes:
-        text: what was not taken yet.
-        at: how far it was looked at, so that nothing is looked at twice.
-        since: where the latest step began.
+        text: the rest that was not consumed.
+        at: the scan position; nothing is scanned twice.
+        since: where the latest step started.
     """
 
     def __init__(self) -> None:
@@ -149,23 +149,23 @@ class _Cursor:
             self.at = match.end()
 
     def take(self) -> bytes:
-        """Cut off all that was looked at."""
+        """Consume everything scanned."""
         taken = bytes(self.text[: self.at])
         self.drop(self.at)
         return taken
 
     def drop(self, size: int) -> None:
-        """Cut off the beginning; what follows is looked at from its own beginning."""
+        """Consume a prefix and rescan the rest."""
         del self.text[:size]
         self.at = self.since = self._stopped = 0
 
 
 class RecordReader(Generic[_Row]):
-    """Turns the pieces of a reply into rows.
+    """Decodes the chunks of a reply into rows.
 
     Args:
-        row: the shape of a record; keys that it does not name are passed over.
-        key: of the list, in a reply that is an object; None where the reply is the list.
+        row: the shape of a record; unknown keys are skipped.
+        key: of the list in an object; None if the reply itself is the list.
     """
 
     def __init__(self, row: type[_Row], key: str | None = None) -> None:
@@ -180,7 +180,7 @@ class RecordReader(Generic[_Row]):
         self._between = b""
 
     def feed(self, piece: bytes) -> list[_Row | Broken]:
-        """The records that are complete now.
+        """Add a chunk; returns the records that are now complete.
 
         Raises:
             MalformedError: one record exceeds 4 MiB, or no list comes.
@@ -192,13 +192,13 @@ class RecordReader(Generic[_Row]):
         return rows
 
     def close(self, envelope: type[_Envelope]) -> tuple[list[_Row | Broken], _Envelope]:
-        """The last records, and what stands around the list, once the reply has ended.
+        """Finish; returns the last records and the envelope around the list.
 
         Args:
             envelope: the shape of the reply, with `Taken` for its list.
 
         Raises:
-            MalformedError: the reply is cut short, or has another shape.
+            MalformedError: the reply is truncated, or has another shape.
         """
         rows = self._read(guess=False)
         text = (self._head and self._head + b"]") + bytes(self._cursor.text)
@@ -210,7 +210,7 @@ class RecordReader(Generic[_Row]):
             raise MalformedError(str(error)) from None
 
     def _found(self) -> bool:
-        """Whether the list has begun; what stands before it is put aside."""
+        """Whether the list has started; the text before it is set aside."""
         cursor, level = self._cursor, 1 if self._key else 0
         while (code := cursor.next(self._leap)) is not None:
             if code == _LIST and self._depth == level and self._is_named():
@@ -225,7 +225,7 @@ class RecordReader(Generic[_Row]):
         return not self._key or bool(self._key.search(cursor.text, cursor.since, cursor.at - 1))
 
     def _read(self, *, guess: bool) -> list[_Row | Broken]:
-        """What is complete, with one guess where a record begins."""
+        """The complete records, with one guess at a record's start."""
         rows: list[_Row | Broken] = []
         while self._open:
             if guess and self._between and not self._cursor.at:
@@ -239,7 +239,7 @@ class RecordReader(Generic[_Row]):
         return rows
 
     def _guessed(self) -> list[_Row | Broken]:
-        """The records up to where the last one seems to end, if the decoder agrees."""
+        """The records up to the guessed end of the last one, if the decoder agrees."""
         text = self._cursor.text
         if (end := text.rfind(self._between)) < 0:
             return []

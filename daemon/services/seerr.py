@@ -1,6 +1,6 @@
-"""Seerr, Jellyseerr and Overseerr: which requests are open, and what their titles are called.
+"""Seerr, Jellyseerr and Overseerr: open requests and the names of titles.
 
-A list is answered by 304 while nothing in it has changed. Nobody's mail address is read.
+An unchanged list is a 304. Email addresses are never read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PATIENCE: Final = RetryPolicy(attempts=2, reply=25.0, listing=25.0, silence=25.0
 
 _API: Final = "/api/v1"
 _OPEN: Final = ("pending", "failed", "approved")
-"""In this order what is approved meanwhile is in two lists, the other way round it is in none."""
+"""This order finds a request twice if it is approved in between; another would miss it."""
 
 _PAGE: Final = 200
 _MAX_PAGES: Final = 50
@@ -45,7 +45,7 @@ class _User(msgspec.Struct, gc=False):
 
 
 class _Media(msgspec.Struct, gc=False):
-    """What Seerr keeps of a title; what is not of its kind is not known."""
+    """Seerr's media record; malformed values count as unknown."""
 
     tmdbId: object = None
     tvdbId: object = None
@@ -57,7 +57,7 @@ class _Media(msgspec.Struct, gc=False):
 
 
 class _Request(msgspec.Struct, gc=False):
-    """A request; it has no title, and of a film no seasons."""
+    """A request; it has no title, and no seasons for a film."""
 
     id: Int32
     type: str
@@ -83,7 +83,7 @@ class _One(msgspec.Struct, gc=False):
 
 
 class _Miss(msgspec.Struct, gc=False):
-    """What is said of a request that is not there; an unknown path has `errors`, too."""
+    """The reply for a missing request; that for an unknown path has `errors` too."""
 
     message: str
     errors: list[msgspec.Raw] | None = None
@@ -119,9 +119,9 @@ class OpenRequests(NamedTuple):
     """The open requests.
 
     Attributes:
-        requests: each once, as last seen.
-        defects: what in the lists was broken.
-        whole: they are all of them.
+        requests: distinct, as last seen.
+        defects: broken records.
+        whole: the lists are complete.
     """
 
     requests: list[SeerrRequest]
@@ -131,7 +131,7 @@ class OpenRequests(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """One page of a list, and the tag by which Seerr tells whether it has changed."""
+    """One page of a list, with its ETag."""
 
     found: Found[SeerrRequest]
     total: int
@@ -139,7 +139,7 @@ class _Page:
 
 
 class SeerrClient:
-    """One Seerr, asked with its key in `X-Api-Key`; all questions may raise ServiceError."""
+    """One Seerr, with its key in `X-Api-Key`; every method may raise ServiceError."""
 
     def __init__(self, http: ServiceHttp) -> None:
         self.http = http
@@ -152,7 +152,7 @@ class SeerrClient:
         return f"version {found.version}"
 
     async def identity(self) -> str:
-        """What tells this Seerr from any other, also after a restart; "" if it has nothing."""
+        """A stable identity of this Seerr; "" if it has none."""
         public = (await self.http.get(f"{_API}/settings/public", _Public)).vapidPublic
         return hashlib.sha256(public.encode()).hexdigest()[:32] if public else ""
 
@@ -169,7 +169,7 @@ class SeerrClient:
         return OpenRequests(list(requests.values()), defects, whole)
 
     async def status_of(self, number: int) -> SeerrStatus | None:
-        """The status of one request; None if Seerr has none of that number any more."""
+        """The status of one request; None if Seerr no longer has it."""
         path = f"{_API}/request/{number}"
         reply = await self.http.read(path, also={HTTPStatus.NOT_FOUND})
         if reply.status != HTTPStatus.NOT_FOUND:
@@ -183,13 +183,13 @@ class SeerrClient:
         return None
 
     async def title(self, media_type: MediaType, tmdb: int) -> SeerrTitle:
-        """What a title is called; where Seerr has to ask TMDB and cannot, that is its own error."""
+        """A title's name and texts; a failure of TMDB is an error of Seerr."""
         noun = "movie" if media_type is MediaType.MOVIE else "tv"
         path = f"{_API}/{noun}/{tmdb}"
         return _title(decoded(self.http, path, (await self.http.read(path)).body, _Detail))
 
     async def _list(self, state: str) -> tuple[Found[SeerrRequest], bool]:
-        """A list, and whether its counts agree; rows that move while it is read cost a second."""
+        """A list, and whether its counts agree; read twice if rows move meanwhile."""
         found, agrees = await self._once(state)
         return (found, agrees) if agrees else await self._once(state)
 
@@ -242,7 +242,7 @@ class SeerrClient:
 
 
 def _known(kind: type[_Status], number: object) -> _Status:
-    """A status by its number, or that it is not understood."""
+    """A status by its number, or NOT_UNDERSTOOD."""
     try:
         return kind(number if type(number) is int else 0)
     except ValueError:
@@ -281,7 +281,7 @@ def _imdb(given: object) -> str | None:
 
 
 def _name(user: _User | None) -> str | None:
-    """What somebody is called; who has no name is shown by Seerr with the mail address."""
+    """A user's display name; Seerr falls back to the email address, which is dropped."""
     name = user.displayName if user else None
     return (name or "").partition("@")[0].strip() or None
 

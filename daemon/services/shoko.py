@@ -1,6 +1,6 @@
-"""Shoko: how far it has come with files that were imported, and what holds it up.
+"""Shoko: the state of imported files, and what blocks it.
 
-Until it has started it answers 503 to all that needs a key, whatever the key is; a 401 is always
+Until it has started, it answers 503 to any request with a key; a 401 is always
 about the key (seen on 5.3 and 6.0).
 """
 
@@ -68,7 +68,7 @@ class _Series(msgspec.Struct, gc=False):
 
 
 class _File(msgspec.Struct, gc=False):
-    """A file; without its series the key is absent where they were not asked for."""
+    """A file; `SeriesIDs` is absent unless requested."""
 
     ID: int
     SeriesIDs: list[_Series] | None = None
@@ -76,7 +76,7 @@ class _File(msgspec.Struct, gc=False):
 
 
 class ShokoClient:
-    """One Shoko, asked with its key in `apikey`; all questions may raise ServiceError."""
+    """One Shoko, with its key in `apikey`; every method may raise ServiceError."""
 
     def __init__(self, http: ServiceHttp) -> None:
         self.http = http
@@ -95,10 +95,10 @@ class ShokoClient:
         return f"version {version}"
 
     async def report(self, paths: Iterable[str]) -> ShokoReport:
-        """How far it has come with files, by the paths that Radarr and Sonarr give.
+        """The state of files, by the paths that Radarr and Sonarr report.
 
-        A path that Shoko cannot answer is left out; if it can answer none, that is the error. What
-        holds it up is asked for only where a file waits for it.
+        A path that fails is left out; if all fail, the error is raised. What
+        blocks it is asked only if a file is waiting.
         """
         files: dict[str, ShokoMatch] = {}
         failure: ServiceError | None = None
@@ -125,13 +125,13 @@ class ShokoClient:
         return _judged(hits)
 
     async def _hits(self, end: str) -> Found[_File]:
-        """The files whose path ends like this; 5 and 6 have other names for their series' ids."""
+        """The files whose path has this suffix; versions 5 and 6 name series ids differently."""
         query = {"path": end, "includeXRefs": "true", "include": "XRefs", "limit": "2"}
         path = f"{_API}/File/PathEndsWith"
         return await listed(self.http, path, query, _File, lambda file: file, ("SeriesIDs",))
 
     async def _blocked(self) -> str:
-        """Why it cannot ask AniDB now, in plain words; "" if it can, or does not tell."""
+        """Why it cannot ask AniDB now, in plain words; "" if it can, or unknown."""
         try:
             found = await self.http.get(f"{_API}/Init/Connectivity", _Connectivity)
         except ServiceError:
@@ -143,7 +143,7 @@ class ShokoClient:
         return ""
 
     async def _not_started(self) -> ServiceError | None:
-        """Why it does not work, as it tells without a key; None if it does."""
+        """Why it has not started, known without a key; None if it has."""
         status = await self.http.get(f"{_API}/Init/Status", _Status)
         said = f": {status.StartupMessage}" if status.StartupMessage else ""
         match status.State:
@@ -162,7 +162,7 @@ class ShokoClient:
 
 
 def _end(path: str) -> str:
-    """The folder and the name, after a slash: a plain end of a name finds others' files, too."""
+    """The folder and the file name with leading slash: a bare suffix matches other files."""
     return "/" + "/".join(_SEPARATORS.split(path)[-2:]).lstrip("/")
 
 

@@ -1,4 +1,4 @@
-"""What a service's head of a reply, or its failure to give one, means to people; no I/O."""
+"""Classifies a reply's head, or a failed request, and says what to do; no I/O."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ _CERTIFICATES: Final = {10: "renew it", 62: _OTHER_NAME, 64: _OTHER_NAME}
 _SCHEME: Final = "check the port, and whether its address begins with http:// or https://"
 _EPOCH: Final = 1970
 _FRONT_PAGES: Final = ("/web/index.html", "/web/", "/web", "/api-docs/swagger")
-"""Where Jellyfin sends what is not below its URL base; the last one without its web client."""
+"""Jellyfin's redirects outside its URL base; the last one without its web client."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A reply's status and headers, as far as a verdict needs them.
+    """The needed part of a reply's status and headers.
 
     Attributes:
         content_type: in lower case, without its parameters: Jellyfin adds `profile` and `charset`.
         retry_after: in seconds; Jellyfin writes `005`, and a date is taken as "no number given".
-        asks_login: whether it asks for a login in HTTP's own way.
+        asks_login: whether it has a `WWW-Authenticate` header.
     """
 
     status: int
@@ -57,7 +57,7 @@ class Head:
 
     @classmethod
     def of(cls, status: int, headers: Mapping[str, str]) -> Self:
-        """The head of a reply; names of headers are found in any case."""
+        """The head of a reply; header names are case-insensitive."""
         wait = headers.get("Retry-After", "")
         return cls(
             status,
@@ -69,17 +69,17 @@ class Head:
 
 
 def verdict(service: str, url: str, head: Head, wanted: str = JSON) -> errors.ServiceError | None:
-    """What a reply's head means, before its body is looked at; None if it is good.
+    """The error that a reply's head means; None if it is good.
 
     While Jellyfin starts, it answers 503 with and without Retry-After, and once a lone 500 (seen on
     10.11). Its 401 is a verdict even then. Radarr and Sonarr answer 404 without a body where the
     other one's path is asked for. None of them asks for a login by a header or a page.
 
     Args:
-        service: the name people know.
-        url: what was asked.
+        service: its display name.
+        url: the requested URL.
         head: of the reply.
-        wanted: the content type that the reply must have, or the beginning of another one.
+        wanted: the expected content type, or a prefix of one.
     """
     status = head.status
     if status == HTTPStatus.NO_CONTENT:
@@ -118,7 +118,7 @@ def _meaning(url: str, head: Head) -> tuple[type[errors.ServiceError], str | Non
 
 
 def _redirected(url: str, location: str) -> str | None:
-    """What a redirect, which is never followed, tells of the right address."""
+    """The hint for a redirect, which is never followed: the right address."""
     asked = urlsplit(url)
     try:
         target = urlsplit(urljoin(url, location))
@@ -135,9 +135,9 @@ def _redirected(url: str, location: str) -> str | None:
 
 
 def _base(asked: str, target: str, *, signing_in: bool) -> str | None:
-    """The URL base that a redirect tells of, of the same path below it or of its front page.
+    """The URL base implied by a redirect to the same path below it, or to its front page.
 
-    Radarr and Sonarr send to their login what is below a wrong base (seen on 6.0 and 4.0).
+    Radarr and Sonarr redirect a wrong base to their login (seen on 6.0 and 4.0).
     """
     for end in (asked, *_FRONT_PAGES, *(["/login"] if signing_in else [])):
         if target.endswith(end) and (base := target.removesuffix(end)):
@@ -146,7 +146,7 @@ def _base(asked: str, target: str, *, signing_in: bool) -> str | None:
 
 
 def failed(service: str, url: str, error: Exception) -> errors.ServiceError:
-    """Why there is no whole reply, as far as a person can use it.
+    """Classify a failed request.
 
     The text of the library's error is never used: it may hold the URL with its query.
     """
@@ -172,7 +172,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _unconnected(error: Exception) -> tuple[str, str | None]:
-    """What a person can do about a connection that failed."""
+    """The hint for a failed connection."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         if error.os_error.errno == socket.EAI_AGAIN:
             return "no name server answers", "check the network of this machine"
@@ -193,7 +193,7 @@ def _unconnected(error: Exception) -> tuple[str, str | None]:
 
 
 def date_of(headers: Mapping[str, str]) -> datetime | None:
-    """The service's own clock, aware UTC; None where it tells nothing that can be its clock."""
+    """The service's clock from its Date header, aware UTC; None if missing or implausible."""
     try:
         date = parsedate_to_datetime(headers.get("Date", "")).replace(tzinfo=UTC)
     except (ValueError, OverflowError):

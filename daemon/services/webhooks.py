@@ -1,4 +1,4 @@
-"""What a webhook's body says, decoded without I/O; it is a reason to look, never a fact."""
+"""Parses webhook bodies, without I/O; a webhook is a reason to look, never a fact."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _T = TypeVar("_T")
 
 
 class HookError(ValueError):
-    """The body is not what such a webhook sends; the text says what is wrong and what to do."""
+    """The body is not such a webhook's; the text says what is wrong and what to do."""
 
 
 class LibraryEvent(NamedTuple):
-    """A webhook that is about the library.
+    """A webhook about the library.
 
     Attributes:
-        kind: the sender's own word, e.g. "ItemAdded".
+        kind: the sender's event type, e.g. "ItemAdded".
         ids: Jellyfin ids to look at.
-        server: id of the Jellyfin that sent it; "" if it does not say.
+        server: id of the sending Jellyfin server; "" if unknown.
     """
 
     kind: str
@@ -44,7 +44,7 @@ class LibraryEvent(NamedTuple):
 
 
 class ImportEvent(NamedTuple):
-    """A title that Radarr or Sonarr has imported, so that Jellyfin will have it soon.
+    """A title imported by Radarr or Sonarr, which Jellyfin will have soon.
 
     Attributes:
         instance: the name of a further instance; "" for the primary one.
@@ -57,12 +57,12 @@ class ImportEvent(NamedTuple):
 
 
 class ArrEvent(NamedTuple):
-    """What Radarr or Sonarr tells of.
+    """A webhook of Radarr or Sonarr.
 
     Attributes:
-        kind: the sender's own word, e.g. "Grab".
-        media_type: of the title; None where it names none, as of an unknown download.
-        upgrade: a file goes because a better one is being imported.
+        kind: the sender's event type, e.g. "Grab".
+        media_type: of the title; None if it names none.
+        upgrade: a file was deleted for an upgrade.
     """
 
     kind: str
@@ -72,12 +72,12 @@ class ArrEvent(NamedTuple):
 
     @property
     def moves(self) -> bool:
-        """Whether a title that is on its way may be elsewhere by now."""
+        """Whether a title on its way may have moved."""
         return self.kind in _MOVING
 
     @property
     def coming(self) -> ImportEvent | None:
-        """What Jellyfin will have soon; None where nothing is to come of it."""
+        """The import that Jellyfin will have soon; None if there is none."""
         if self.kind not in _COMING or self.media_type is None or not self.ids.known:
             return None
         return ImportEvent(self.kind, self.media_type, self.ids)
@@ -92,7 +92,7 @@ class _Jellyfin(msgspec.Struct, gc=False):
 
 
 class _Title(msgspec.Struct, gc=False):
-    """A title's ids; one that is none costs itself, not the hook."""
+    """A title's ids; a malformed one is ignored."""
 
     tmdbId: object = None
     tvdbId: object = None
@@ -107,10 +107,10 @@ class _Arr(msgspec.Struct, gc=False):
 
 
 def jellyfin_note(body: bytes) -> LibraryEvent | None:
-    """What Jellyfin's webhook plugin says; None where it is not about the library.
+    """Parse a webhook of Jellyfin's plugin; None if it is not about the library.
 
     An episode's provider ids are its own, not its series', so none are taken. Ids come with and
-    without dashes, and what is no id at all is left out: it would make Jellyfin list everything.
+    without dashes, and malformed ids are dropped: they would make Jellyfin list everything.
 
     Raises:
         HookError: the body is something else.
@@ -128,7 +128,7 @@ def jellyfin_note(body: bytes) -> LibraryEvent | None:
 
 
 def arr_note(body: bytes) -> ArrEvent:
-    """What Radarr's or Sonarr's Connect says; a test carries ids that look real.
+    """Parse a webhook of Radarr's or Sonarr's Connect; a test carries plausible ids.
 
     Raises:
         HookError: the body is something else.
@@ -145,7 +145,7 @@ def arr_note(body: bytes) -> ArrEvent:
 
 
 def _number(given: object) -> int | None:
-    """An id as all services keep it; a larger one would fit into no column."""
+    """A positive 32-bit id; larger ones would not fit a column."""
     return given if type(given) is int and 0 < given < 2**31 else None
 
 
