@@ -136,7 +136,7 @@ class Place:
 
     async def started(self) -> Running:
         """A daemon; what is left of it at the end of the test is killed."""
-        name = f"{self.folder}/notify-{len(list(self.folder.iterdir()))}"
+        name = f"{self.folder}/notify-{len(list(self.folder.glob('notify-*')))}"
         systemd = self.stack.enter_context(listening(name))
         process = await self.command("run", NOTIFY_SOCKET=name, WATCHDOG_USEC="400000")
         running = Running(process, systemd)
