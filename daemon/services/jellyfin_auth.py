@@ -121,8 +121,11 @@ class JellyfinAuth:
 
     async def users(self) -> dict[str, TokenOwner]:
         """All users by id; an API key sees all (seen on 10.11.11)."""
+        key = self._http.headers
+        async with ServiceHttp(self._http.service, self._http.url, key, BRIEFLY) as http:
+            listed = await http.get("/Users", list[Any])
         people = {}
-        for one in await self._http.get("/Users", list[Any]):
+        for one in listed:
             with suppress(pydantic.ValidationError):
                 user = _User.model_validate(one, strict=True)
                 people[user.Id] = user.bearer

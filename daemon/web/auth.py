@@ -212,8 +212,10 @@ class AdminAuth:
             if (known := self._remembered(digest)) is not None:
                 return known
             # A question costs Jellyfin something: an unknown token is not asked about in a flood.
-            self._failures.limit(request, Credential.JELLYFIN_TOKEN)
+            if digest not in self._known:
+                self._failures.limit(request, Credential.JELLYFIN_TOKEN)
             bearer = await self._asked(token)
+            self._known.pop(digest, None)
         actor = Actor("user", bearer.name) if bearer.name else ANONYMOUS
         if bearer.standing is not TokenStatus.ADMINISTRATOR:
             request[ACTOR] = actor
@@ -225,10 +227,7 @@ class AdminAuth:
 
     def _remembered(self, digest: bytes) -> Actor | None:
         until, actor = self._known.get(digest, (0.0, ANONYMOUS))
-        if until > self._now():
-            return actor
-        self._known.pop(digest, None)
-        return None
+        return actor if until > self._now() else None
 
     async def _asked(self, token: str) -> TokenOwner:
         """The owner of a token; after a failure Jellyfin is left alone for a moment."""

@@ -15,7 +15,6 @@ from daemon.web.routes import Context, PlainRequest, as_json
 
 STREAM: Final = "text/event-stream"
 _RETRY_MS: Final = 3000
-_CONFIRM_EVERY: Final = 60.0
 _NO_NEWS: Final = ": still here\n\n"
 _HEADERS: Final = {"Content-Type": STREAM, "X-Accel-Buffering": "no"}
 
@@ -40,10 +39,9 @@ async def events(call: PlainRequest) -> web.StreamResponse:
         try:
             text = "".join(_written(event, site.boot) for event in first)
             await _send(reply, f"retry: {_RETRY_MS}\n\n{text}", site)
-            confirmed = site.parts.monotonic()
             async for event in place.events(site.parts.limits.heartbeat):
                 if event is None or event.id > seen:
-                    confirmed = await _confirmed(call, confirmed)
+                    await site.admin_auth.authenticate(request)
                     await _send(reply, _written(event, site.boot) if event else _NO_NEWS, site)
         except TimeoutError:
             if request.transport is not None:
@@ -61,19 +59,6 @@ def _last_seen(request: web.Request, boot: str) -> int:
 
 def _written(event: Event, boot: str) -> str:
     return f"id: {boot}-{event.id}\nevent: {event.kind}\ndata: {as_json(event.data)}\n\n"
-
-
-async def _confirmed(call: PlainRequest, last: float) -> float:
-    """When the listener was last confirmed as an administrator, at most a minute ago.
-
-    Raises:
-        Problem: they no longer are, or it cannot be confirmed.
-    """
-    now = call.site.parts.monotonic()
-    if now < last + _CONFIRM_EVERY:
-        return last
-    await call.site.admin_auth.authenticate(call.request)
-    return now
 
 
 async def _send(reply: web.StreamResponse, text: str, site: Context) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
@@ -17,6 +18,9 @@ from daemon.web.sessions import Session, Sessions
 
 _GOOD_FOR: Final = 60.0
 _ASK_AGAIN_AFTER: Final = 2.0
+_READERS_ASK_AGAIN_AFTER: Final = 30.0
+"""Pages are of the file alone: a Jellyfin that hangs must not keep each of them waiting."""
+
 _SAFE: Final = frozenset({"GET", "HEAD"})
 _GONE: Final = frozenset({TokenStatus.BARRED, TokenStatus.UNKNOWN})
 _UNKNOWN: Final = TokenOwner(TokenStatus.UNKNOWN)
@@ -46,7 +50,7 @@ class Rights:
         self._users = users
         self._now = now
         self._asking = asyncio.Lock()
-        self._ask_after = 0.0
+        self._failed = -math.inf
 
     async def session(self, request: web.Request) -> Session | None:
         """The session of a request; None if there is none, or Jellyfin has ended it.
@@ -57,10 +61,12 @@ class Rights:
         session = self._sessions.find(request)
         if session is None or self._is_fresh(session):
             return session
+        reads = request.method in _SAFE
+        pause = _READERS_ASK_AGAIN_AFTER if reads else _ASK_AGAIN_AFTER
         async with self._asking:
-            if not self._is_fresh(session) and self._now() >= self._ask_after:
+            if not self._is_fresh(session) and self._now() >= self._failed + pause:
                 await self._confirm()
-        if not self._is_fresh(session) and request.method not in _SAFE:
+        if not self._is_fresh(session) and not reads:
             raise unavailable("Jellyfin cannot be asked at present whether you still may do this.")
         return self._sessions.find(request)
 
@@ -88,7 +94,7 @@ class Rights:
             users = await self._users()
         except ServiceError as error:
             _log.warning("auth.unavailable", error_kind=error.kind, error=str(error))
-            self._ask_after = self._now() + _ASK_AGAIN_AFTER
+            self._failed = self._now()
             return
         for session in self._sessions.of_users():
             status = users.get(session.user_id, _UNKNOWN).standing

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from daemon.errors import ServiceError
-from daemon.services.http import ServiceHttp
+from daemon.errors import ServiceError, StartingError
+from daemon.services.http import RetryPolicy, ServiceHttp
 from daemon.services.jellyfin_auth import JellyfinAuth, TokenOwner, TokenStatus
 from daemon.store import history
 from daemon.web import auth, login, machines, sessions
 from daemon.web.auth import Credential, RateLimiter
 from tests.pretend import Fault
 from tests.pretend.jellyfin import ADMIN, VIEWER
-from tests.upstream import JSON, Upstream, reply
+from tests.upstream import JSON, Upstream, http, reply
 from tests.web.support import AS_ADMIN, AS_CRON, HOOK_SECRET, Clock, Stand, standing
 
 RECORDED = json.loads(
@@ -157,6 +157,21 @@ async def test_a_right_secret_is_let_in_whoever_guesses_beside_it(
     assert (await stand.ask("POST", "/hooks/jellyfin", hook, data=b"{}")).status != 429
 
 
+async def test_a_token_that_was_right_is_asked_about_beside_guesses(stand: Stand) -> None:
+    """Its minute may end while others guess; once it is wrong, it is a guess like theirs."""
+    assert (await stand.ask("GET", "/admin/runs", AS_ADMIN)).status == 200
+    stand.clock.seconds += LATER
+    for _ in range(10):
+        await stand.ask("GET", "/admin/runs", WRONG)
+    assert (await stand.ask("GET", "/admin/runs", AS_ADMIN)).status == 200
+    stand.services.fault("jellyfin", Fault("/Users/Me", status=401, times=None))
+    stand.clock.seconds += LATER
+    for _ in range(9):
+        await stand.ask("GET", "/admin/runs", WRONG)
+    refused = [(await stand.ask("GET", "/admin/runs", AS_ADMIN)).status for _ in range(2)]
+    assert refused == [401, 429]
+
+
 async def test_nobody_fails_by_sending_no_secret(stand: Stand) -> None:
     """There is nothing to guess by that."""
     statuses = [(await stand.ask("GET", "/admin/runs", {})).status for _ in range(12)]
@@ -281,3 +296,14 @@ def test_secrets_are_compared_in_constant_time() -> None:
         if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq)
     ]
     assert [one for one in compared if re.search("digest|sign|secret|token|_own", one)] == []
+
+
+async def test_a_jellyfin_that_fails_is_asked_for_its_people_once() -> None:
+    """Somebody waits for their page meanwhile."""
+    async with (
+        Upstream([reply(503)]) as upstream,
+        http(upstream.url, "Jellyfin", RetryPolicy()) as client,
+    ):
+        with pytest.raises(StartingError):
+            await JellyfinAuth(client).users()
+    assert len(upstream.asked) == 1

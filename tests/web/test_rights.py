@@ -97,6 +97,33 @@ async def test_the_events_end_with_the_right_to_see_them(stand: Stand, person: P
     async with person.session.get(f"{stand.url}/admin/sync/events") as stream:
         await stream.content.readuntil(b"\n\n")
         await person.send("/status", "/logout")
-        stand.clock.seconds += _MINUTE
         stand.parts.feed.publish("progress", {})
         assert b"event: progress" not in await stream.content.read()
+
+
+async def test_a_stream_learns_of_a_demotion_as_soon_as_a_page(
+    stand: Stand, person: Person
+) -> None:
+    """What counts is when Jellyfin was asked last, not when the stream was opened."""
+    stand.clock.seconds += _MINUTE / 2
+    async with person.session.get(f"{stand.url}/admin/sync/events") as stream:
+        await stream.content.readuntil(b"\n\n")
+        now_there_are(stand, account(IsAdministrator=False))
+        stand.clock.seconds += _MINUTE / 2
+        stand.parts.feed.publish("progress", {})
+        assert b"event: progress" not in await stream.content.read()
+
+
+async def test_readers_seldom_wait_for_a_jellyfin_that_is_away(
+    stand: Stand, person: Person
+) -> None:
+    """It may hang instead of refusing, and then each question takes seconds."""
+    stand.services.fault("jellyfin", Fault("/Users", status=503, times=None))
+    stand.clock.seconds += _MINUTE
+    for _ in range(10):
+        assert (await person.get("/status")).status == 200
+        stand.clock.seconds += 2
+    assert stand.calls("/Users") == 1
+    stand.clock.seconds += 10
+    assert (await person.get("/status")).status == 200
+    assert stand.calls("/Users") == 2
