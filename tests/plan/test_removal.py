@@ -380,6 +380,22 @@ def test_where_one_library_is_held_nothing_goes_in_another() -> None:
     assert whys(plan)[98].startswith("held with others: ")
 
 
+def test_where_too_many_of_one_library_are_missing_nothing_goes_in_another() -> None:
+    """Titles may have moved from there, and more of them than have been missed."""
+    there = [*rows_of(40), *rows_of(40, "/media/tv", first=500)]
+    plan = swept(there, [*lost(8), missed(99, "/media/tv")], GENEROUS)
+    assert held(plan) == [99, *range(9001, 9009)]
+    assert whys(plan)[99].startswith("held with others: 8 of ")
+
+
+def test_a_title_whose_file_is_being_replaced_is_only_watched() -> None:
+    """Radarr deletes the old file before it copies the better one; an admin's word counts still."""
+    plan = swept(rows_of(40), [missed(99)], replaced=frozenset({99}))
+    assert (watched(plan), whys(plan)) == ([99], {99: "its file is being replaced by a better one"})
+    plan = swept(rows_of(40), [missed(99)], replaced=frozenset({99}), approved=frozenset({99}))
+    assert removed(plan) == [99]
+
+
 def test_a_library_that_was_taken_off_the_list_holds_the_others_too() -> None:
     """Though its other titles still were in the reading."""
     there = [*rows_of(40), *rows_of(40, "/media/old", first=500)]
