@@ -219,9 +219,9 @@ async def test_a_runs_page_tells_how_to_find_its_log_lines(place: Place) -> None
 
 async def test_a_stop_in_mid_run(tmp_path: Path) -> None:
     """What was written stays and fits together, the run is interrupted, the exit code is 0."""
-    many = 20_000
+    many = 8_000
     async with a_place(tmp_path, World.of_size(movies=many)) as place:
-        place.configure(sync={"batch_size": 10})
+        place.configure(sync={"batch_size": 4})
         daemon = await (await place.started()).ready()
         await until(lambda: len(titles(place)) >= 100)
         code, seconds = await daemon.end()

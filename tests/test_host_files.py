@@ -17,7 +17,7 @@ from tests.builders import rows
 from tests.hosts import BOUND, STRANGER, Host, a_host, restarted, why_not
 from tests.pretend import World
 from tests.running import a_world, until
-from tests.test_daemon import CONSISTENT, RUNS, Place, Running, a_place
+from tests.test_daemon import CONSISTENT, RUNS, SOON, Place, Running, a_place
 
 CREDENTIAL: Final = "jellyfin_api_key"
 NEED: Final = f"uid {os.geteuid()} must be able to read and write the file and its directory"
@@ -265,4 +265,4 @@ async def test_a_disk_without_any_room(place: Place, disk: Disk) -> None:
     assert line["error"] == problem["detail"]
     assert line["error"].endswith("; make room there")
     code, seconds = await daemon.end()
-    assert (code, seconds < 3) == (0, True)
+    assert (code, seconds < SOON) == (0, True)

@@ -243,7 +243,7 @@ async def test_only_what_can_heal_is_tried_again(act: Act, tries: int) -> None:
     async with Upstream([act]) as upstream, http(upstream.url, patience=PATIENT) as client:
         await failure(client)
     assert (client.meter.calls, slept(client)) == (tries, [0.375, 0.75][: tries - 1])
-    assert client.meter.seconds < 2
+    assert client.meter.seconds < 30
 
 
 async def test_a_service_without_https_is_told_as_such() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -103,9 +102,7 @@ async def test_the_last_requested_episode_is_available_right_after_jellyfin_has_
         await asyncio.sleep(0.1)
         assert life.states(show.title) == ["IMPORTING"]
         world.add_episode(show.jellyfin_id, Episode(1, 3))
-        began = time.monotonic()
         await until(lambda: life.states(show.title) == ["AVAILABLE"])
-        assert time.monotonic() - began < 3
 
 
 async def test_an_import_is_handed_over_once(tmp_path: Path) -> None:
