@@ -1,4 +1,4 @@
-"""The columns of the tracker's requests that are written from a title; a new one is one entry."""
+"""The columns of the tracker's requests that are written from a title, in one table."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from daemon.domain import Ids, LibraryItem, Value
 
 
 class Known(Protocol):
-    """What is known of a title now; nothing is looked up before it is read."""
+    """What is known of a title now; values are computed lazily."""
 
     @property
     def item(self) -> LibraryItem:
-        """The copy that it goes by."""
+        """The canonical copy."""
 
     @property
     def full(self) -> LibraryItem:
@@ -21,28 +21,28 @@ class Known(Protocol):
 
     @property
     def ids(self) -> Ids:
-        """Of all copies."""
+        """The ids of all copies."""
 
     @property
     def radarr_id(self) -> int | None:
-        """Of a film in the primary Radarr."""
+        """A film's id in the primary Radarr."""
 
     @property
     def sonarr_id(self) -> int | None:
-        """Of a series in the primary Sonarr."""
+        """A series' id in the primary Sonarr."""
 
     @property
     def poster_url(self) -> str | None:
-        """Where it has one."""
+        """The poster's URL, if there is one."""
 
 
 class Column(NamedTuple):
-    """One column, which a new row gets.
+    """One column of a new row.
 
     Attributes:
-        fills: it is filled where it is NULL.
-        refreshes: in a row of ours it follows what Jellyfin says.
-        long: it is left out where a title is shown.
+        fills: it is filled if NULL.
+        refreshes: in a managed row it follows Jellyfin.
+        long: it is not shown on a title's page.
         optional: older versions of the tracker do not have it.
     """
 
@@ -69,7 +69,7 @@ COLUMNS: Final = (
     Column("shoko_series_id", lambda known: known.item.shoko, optional=True),
     Column("poster_url", lambda known: known.poster_url),
 )
-"""What refreshes is in the order in which a row and an item are compared by it."""
+"""Refreshed columns are in the order of `LibraryItem.metadata_hash`."""
 
 FILLABLE: Final = {column.name: column for column in COLUMNS if column.fills}
 REFRESHED: Final = tuple(column for column in COLUMNS if column.refreshes)

@@ -1,4 +1,4 @@
-"""Everything that can go wrong, as one small tree; a class's docstring is its message."""
+"""The exception hierarchy; a class's docstring is its default message."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class StorePermissionError(StoreError):
     kind = "store_permission"
 
     def __init__(self, detail: str) -> None:
-        """Say what is needed, too.
+        """Add the required permission to the message.
 
         Args:
             detail: which file, and what happened.
@@ -97,7 +97,7 @@ class ServiceError(DaemonError):
     """A service could not be read.
 
     Attributes:
-        passing: it can heal by itself, so that asking again makes sense.
+        retryable: it is transient, so a retry makes sense.
     """
 
     kind = "service"
@@ -117,12 +117,12 @@ class ServiceError(DaemonError):
         """Describe one failure.
 
         Args:
-            service: the name people know, e.g. "Jellyfin".
-            url: where it was asked, without its query.
+            service: its display name, e.g. "Jellyfin".
+            url: the requested URL, without its query.
             detail: what happened, in plain words, free of secrets; may quote the service.
-            hint: what to do, if it can be said better than the class does.
+            hint: what to do, if more specific than the class's.
             status: the HTTP status, if there was a reply.
-            retry_after: seconds that the service asks to be left alone.
+            retry_after: seconds from the service's Retry-After.
         """
         self.service = service
         self.status = status
@@ -131,7 +131,7 @@ class ServiceError(DaemonError):
 
 
 def _plain(text: str) -> str:
-    """A text fit for a log line and a page: a service may send megabytes, and what is no text."""
+    """A printable, truncated text for log lines and pages: services may send anything."""
     short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
     return "".join(one if one.isprintable() else "?" for one in short)
 

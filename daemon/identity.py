@@ -1,4 +1,4 @@
-"""Telling things apart: one function for each kind of id, and one for a place on a disk. Pure."""
+"""Comparing ids and paths: one function per kind. Pure."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _JELLYFIN_ID: Final = re.compile("[0-9a-f]{32}")
 _IMDB: Final = re.compile("tt[0-9]{5,12}")
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
 _MAX_DIGITS: Final = 18
-"""Any number of so many digits fits a column of 64 bits."""
+"""Any number with this many digits fits a 64-bit column."""
 
 
 def jellyfin_id(text: object) -> str | None:
-    """An item's id as this program writes it: 32 lower-case hex digits; None if it is none.
+    """A Jellyfin id in canonical form: 32 lower-case hex digits; None if malformed.
 
-    Jellyfin's API writes it like that, its webhook templates with dashes (seen on 10.11.11).
+    The API uses that form, webhook templates have dashes (seen on 10.11.11).
     """
     if not isinstance(text, str):
         return None
@@ -34,9 +34,9 @@ def jellyfin_id(text: object) -> str | None:
 
 
 def place(path: str) -> tuple[str, ...]:
-    r"""A path as its parts, so that `/media/tv/` and `/media/tv`, or `D:\TV` and `d:\tv`, are one.
+    r"""A path as comparable parts: `/media/tv/` equals `/media/tv`, and `D:\TV` equals `d:\tv`.
 
-    Case counts, but for the paths of Windows: those with a drive or of a network share.
+    Case matters, except in Windows paths: those with a drive letter or of a network share.
     """
     share = path.startswith(("\\\\", "//"))
     windows = share or _DRIVE.match(path) is not None
@@ -47,16 +47,16 @@ def place(path: str) -> tuple[str, ...]:
 
 
 def file_name(path: str) -> str:
-    """The last part of a path of any system; "" of a path that has none."""
+    """The file name of a path of any system; "" if there is none."""
     path = path.rstrip("/\\")
     return path[max(path.rfind("/"), path.rfind("\\")) + 1 :]
 
 
 class Places:
-    """Locations of libraries, asked which of them a path lies in.
+    """Finds the library location that contains a path.
 
     Args:
-        locations: as Jellyfin writes them; empty ones are no places.
+        locations: as Jellyfin writes them; empty ones are ignored.
     """
 
     def __init__(self, locations: Iterable[str]) -> None:
@@ -67,7 +67,7 @@ class Places:
         self._windows = any(parts[0] != "/" for parts, _ in self._known)
 
     def find(self, path: str | None) -> str | None:
-        """The location that a path lies in; None if it lies in none."""
+        """The location that contains a path; None if none does."""
         if not path:
             return None
         if not self._windows and "//" not in path and "/./" not in path:
@@ -83,11 +83,11 @@ class Places:
 
 
 class Parsed(NamedTuple):
-    """What a title's ids at the providers say.
+    """A title's parsed provider ids.
 
     Attributes:
-        unusable: names of the providers whose value is no id.
-        contradicting: names of the providers that are given with two different ids.
+        unusable: providers with a malformed id.
+        contradicting: providers with two different ids.
     """
 
     ids: Ids
@@ -96,7 +96,7 @@ class Parsed(NamedTuple):
 
 
 def number_id(text: str) -> int | None:
-    """An id of TMDB or TVDB; None if the text is none, or more than a column can hold."""
+    """An id of TMDB or TVDB; None if malformed or too large for a column."""
     text = text.strip()
     if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
         return None
@@ -104,7 +104,7 @@ def number_id(text: str) -> int | None:
 
 
 def imdb_id(text: str) -> str | None:
-    """An id of IMDb in lower case; None if the text is none."""
+    """An IMDb id in lower case; None if malformed."""
     text = text.strip().lower()
     return text if _IMDB.fullmatch(text) else None
 
@@ -120,10 +120,10 @@ _PARSERS: Final[dict[str, tuple[int, Callable[[str], int | str | None]]]] = {
 
 
 def provider_ids(given: Mapping[str, object]) -> Parsed:
-    """The usable ids of a title; a bad value costs only itself.
+    """The usable ids of a title; malformed values are ignored.
 
-    Names compare without case. Values come from file names and .nfo files unchecked: padded, empty,
-    no number, or larger than any column (all seen on Jellyfin 10.11).
+    Names are case-insensitive. Values come unvalidated from file names and .nfo files: padded,
+    empty, not a number, or too large for a column (all seen on Jellyfin 10.11).
     """
     found: list[int | str | None] = [None, None, None]
     unusable: list[str] = []
@@ -143,9 +143,9 @@ def provider_ids(given: Mapping[str, object]) -> Parsed:
 
 
 def shoko_series(given: Mapping[str, object]) -> int | None:
-    """Shoko's own number of a title, which Shokofin writes; it identifies nothing.
+    """Shoko's id of a title, written by Shokofin; not used to identify titles.
 
-    Of a series that holds several of Shoko's it is the main one.
+    For a series that combines several of Shoko's, it is the main one.
     """
     told = {value for name, value in given.items() if name.lower() == "shoko series"}
     found = {number_id(value) for value in told if isinstance(value, str)}
@@ -154,17 +154,17 @@ def shoko_series(given: Mapping[str, object]) -> int | None:
 
 _MOVIE_ORDER: Final = (0, 1, 2)
 _OWN_KEY: Final = {MediaType.MOVIE: 0, MediaType.TV: 1}
-"""The provider whose ids are the own key of Radarr (TMDB) and of Sonarr (TVDB)."""
+"""The provider whose ids are the primary key of Radarr (TMDB) and Sonarr (TVDB)."""
 
 
 def same(media_type: MediaType, some: Ids, others: Ids) -> bool | None:
-    """Whether two sets of ids name one title: by the strongest provider that both are known to.
+    """Whether two sets of ids are one title, by the strongest provider known to both.
 
     For a series TMDB and TVDB are equally strong, since TMDB counts some series as seasons of
     another one: either that differs keeps two titles apart.
 
     Returns:
-        None where no provider knows both.
+        None if no provider is known to both.
     """
     if media_type is MediaType.TV:
         strong = [_equal(some[at], others[at]) for at in (0, 1)]
@@ -180,7 +180,7 @@ def _equal(one: int | str | None, other: int | str | None) -> bool | None:
 
 
 def merged(ids: Ids, others: Ids) -> Ids:
-    """The first ids, completed by the others; the same object where nothing is added."""
+    """The first ids, completed by the others; the same object if nothing is added."""
     if ids == others:
         return ids
     whole = Ids(*(a if a is not None else b for a, b in zip(ids, others, strict=True)))  # type: ignore[arg-type]
@@ -190,11 +190,11 @@ def merged(ids: Ids, others: Ids) -> Ids:
 # --- the ids that an instance of Radarr or Sonarr keeps its titles under -------------------------
 
 _HALF, _LOW = 32, 2**32 - 1
-"""Two numbers of 31 bits stand in one of 64."""
+"""Two 31-bit numbers are packed into one 64-bit number."""
 
 
 class _Pairs:
-    """Pairs of two numbers of 31 bits, in a tenth of a dictionary's memory."""
+    """A multimap of 31-bit numbers, in a tenth of a dictionary's memory."""
 
     __slots__ = ("_pairs", "_sorted")
 
@@ -219,9 +219,9 @@ class _Pairs:
 
 
 class Catalogue:
-    """The titles of one Radarr or Sonarr: its own numbers, and the providers' ids of each.
+    """The titles of one Radarr or Sonarr: its own id and the provider ids of each.
 
-    Filled with `add`, and only then asked.
+    Filled with `add` before the first query.
 
     Args:
         media_type: films for a Radarr, series for a Sonarr.
@@ -236,7 +236,7 @@ class Catalogue:
         self._by_number = (_Pairs(), _Pairs(), _Pairs())
 
     def add(self, number: int, ids: Ids) -> None:
-        """Note a title; an id that does not fit is left out."""
+        """Add a title; ids over 31 bits are left out."""
         if not _fits(number):
             return
         self.size += 1
@@ -248,18 +248,18 @@ class Catalogue:
             self._by_number[0].add(number, 0)  # it is there, whatever it is
 
     def find(self, ids: Ids) -> int | None:
-        """The number of a title; None where none has it, or several may."""
+        """The id of a title; None if it is absent or ambiguous."""
         found = self._candidates(ids)
         return found[0] if len(found) == 1 else None
 
     def is_ambiguous(self, ids: Ids) -> bool:
-        """Whether several of its titles may be the one that is meant."""
+        """Whether several titles match."""
         return len(self._candidates(ids)) > 1
 
     def _candidates(self, ids: Ids) -> list[int]:
-        """By the own key, else by the first other one that leads anywhere.
+        """Matches by the primary key, else by the first other id with any match.
 
-        A title that is found by another key must not have another own key.
+        A match by another id must not have a different primary key.
         """
         own = _OWN_KEY[self.media_type]
         if found := self._numbers(own, ids[own]):
@@ -271,11 +271,11 @@ class Catalogue:
         return []
 
     def holds(self, number: int, ids: Ids) -> bool | None:
-        """Whether a title stands under a number.
+        """Whether an id is a title's.
 
         Returns:
-            False if nothing does, or another title: by the own key, else by all ids that both have;
-            None where that cannot be told.
+            False if the id is unknown or another title's, by the primary key or all common ids;
+            None if that cannot be decided.
         """
         if not any(pairs.get(number) for pairs in self._by_number):
             return False
@@ -287,7 +287,7 @@ class Catalogue:
         return any(equal) if equal else None
 
     def names_another(self, number: int, ids: Ids) -> bool:
-        """Whether a number is surely another title's."""
+        """Whether an id certainly belongs to another title."""
         there = any(pairs.get(number) for pairs in self._by_number)
         return there and self.holds(number, ids) is False
 
@@ -300,7 +300,7 @@ class Catalogue:
 
 
 def _digits(value: int | str | None) -> int:
-    """An id as a number; IMDb's ids are told by their digits."""
+    """An id as a number; of an IMDb id, its digits."""
     if isinstance(value, str):
         digits = value.removeprefix("tt")
         return int(digits) if digits.isascii() and digits.isdigit() else -1

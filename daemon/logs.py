@@ -1,4 +1,4 @@
-"""Log lines: one flat object a line, from our loggers and the libraries', and no secret in any."""
+"""Logging: one flat object per line, ours and the libraries', with secrets redacted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _Render = Callable[[Fields], str]
 
 SERVICE = "library-sync"
 MAX_LINE = 8 * 1024
-"""Bytes of the longest line; journald splits lines by default at 48 KiB."""
+"""Maximum bytes of a line; journald splits lines at 48 KiB by default."""
 
 _OURS = "daemon"
 _STARS = "********"
@@ -55,7 +55,7 @@ _ECS_OUTCOMES = {"ok": "success", "failed": "failure"}
 
 
 def logger(name: str) -> BoundLogger:
-    """A logger of a module, put under this program's own; `configure` may come later."""
+    """A module's logger; `configure` may be called later."""
     full = name if f"{name}.".startswith(f"{_OURS}.") else f"{_OURS}.{name}"
     processors: list[Processor] = [filter_by_level, ProcessorFormatter.wrap_for_formatter]
     return BoundLogger(logging.getLogger(full), processors, {})
@@ -69,16 +69,16 @@ def configure(
     version: str,
     stream: TextIO,
 ) -> None:
-    """Send everything that is logged to one stream; a second call replaces the first.
+    """Log everything to one stream; a second call replaces the first.
 
-    Libraries are heard from warning on, whatever the level.
+    Libraries are logged from warning on, whatever the level.
 
     Args:
         format: `auto` is `console` on a terminal and `json` elsewhere.
-        level: the least level of our own lines, e.g. "info".
+        level: the minimum level of our own lines, e.g. "info".
         secrets: literal values that must not appear anywhere.
         version: this program's version.
-        stream: where the lines go, one `write` each.
+        stream: the output, one `write` per line.
     """
     _detach()
     number = logging.getLevelNamesMapping()[level.upper()]
@@ -94,7 +94,7 @@ def configure(
 
 
 def reset() -> None:
-    """Undo `configure` and forget the bound context, so that nothing leaks into the next test."""
+    """Undo `configure` and clear the bound context, for tests."""
     _detach()
     logging.getLogger().setLevel(logging.WARNING)
     logging.getLogger(_OURS).setLevel(logging.NOTSET)
@@ -117,12 +117,12 @@ class _Handler(logging.StreamHandler[TextIO]):
             return _json(_head(record, "log.unreadable") | {"error_kind": kind})
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the base class's name
-        """Say nothing: the base class would print the record, secrets and all."""
+        """Swallow the error: the base class would print the record with its secrets."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Pipe:
-    """What turns the fields of one record into its line."""
+    """The processor that renders one record."""
 
     render: _Render
     version: str
@@ -144,7 +144,7 @@ class _Pipe:
         return _fitting(first | line, self.render)
 
     def _clean(self, value: Any) -> Any:
-        """Reduce a value to what JSON knows, without secrets."""
+        """Reduce a value to JSON types, with secrets redacted."""
         match value:
             case None | bool() | int():
                 return value
@@ -175,7 +175,7 @@ class _Pipe:
 
 
 def _spellings(secrets: Collection[str]) -> tuple[str, ...]:
-    """Every way in which a secret may stand in a text: as it is, in an URL, in a quoted string."""
+    """All spellings of secrets: plain, URL-encoded, and escaped in a quoted string."""
     found: set[str] = set()
     for secret in filter(None, secrets):
         quoted = repr(secret)[1:-1], json.dumps(secret)[1:-1]
@@ -221,7 +221,7 @@ def _leaves(error: BaseException) -> list[BaseException]:
 
 
 def _fitting(fields: Fields, render: _Render) -> str:
-    """Render a line, with long values cut shorter and shorter until it fits."""
+    """Render a line, truncating long values until it fits."""
     shorter = (_shortened(fields, limit) for limit in (2048, 512, 128, 32))
     for candidate in chain([fields], shorter):
         line = render(candidate)
@@ -247,7 +247,7 @@ _json: _Render = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def _ecs(fields: Fields) -> str:
-    """Rename to the Elastic Common Schema; what it has no name for goes under our own."""
+    """Map to the Elastic Common Schema; other fields go under our own namespace."""
     rest = {"timestamp": "", "level": "", "message": fields["event"], **fields}
     named: Fields = {"ecs.version": "8.17.0"}
     if isinstance(rest.get("duration_ms"), int | float):

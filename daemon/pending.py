@@ -37,7 +37,7 @@ class AttentionKind(StrEnum):
     Attributes:
         blocks: nothing goes on until somebody acts; otherwise it only takes long.
         grows: its sentence says how long it has been so.
-        action: what an admin can have done about it here; "" where that is nothing.
+        action: what an admin can do about it here; "" if nothing.
     """
 
     todo: str

@@ -258,7 +258,7 @@ class ArrPipeline:
     Attributes:
         instance: its name, such as `radarr` or `radarr_4k`.
         media_type: films from a Radarr, series from a Sonarr.
-        primary: its numbers are the ones that the tracker's rows hold.
+        primary: the tracker's rows hold its ids.
         queue: the whole list, of unknown titles, too; None if it could not be asked.
         queue_whole: every entry of it could be read, so that what is not among them is not there.
         history: all events since `history_since`, which is the last 30 days or more, in their

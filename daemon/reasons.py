@@ -1,4 +1,4 @@
-"""Every reason of a decision with all that follows from it; a new one is one member of `Reason`."""
+"""Every reason of a decision with its metadata; a new one is one member of `Reason`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Self
 
 
 class Kind(StrEnum):
-    """What a decision does, in one word of the history."""
+    """The kind of a decision, as kept in the history."""
 
     ADD = "add"
     UPDATE = "update"
@@ -21,7 +21,7 @@ class Kind(StrEnum):
 
 
 class Action(StrEnum):
-    """What an admin can have done about a finding; the last three, about most of them."""
+    """An admin's actions on findings; the last three apply to most of them."""
 
     MERGE = "merge"
     CONFIRM = "confirm"
@@ -35,7 +35,7 @@ class Action(StrEnum):
 
 
 class _Worded(StrEnum):
-    """Stable codes with words for people."""
+    """A stable code with words for people."""
 
     words: str
 
@@ -67,7 +67,7 @@ class Count(_Worded):
 
 
 UPDATED = (Count.FILLED, Count.REFRESHED, Count.RELINKED)
-"""What is one number where there is no room for each."""
+"""Counts that are shown as one number."""
 
 
 class Group(StrEnum):
@@ -98,7 +98,7 @@ class Group(StrEnum):
 
 
 class FindingKind(_Worded):
-    """What needs somebody, by its code in the file and the API; the words head a list of them."""
+    """A kind of finding: its code in the file and the API, and its heading."""
 
     HELD = "held", "held"
     SERVER = "server", "another server"
@@ -126,19 +126,19 @@ class FindingKind(_Worded):
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """All that follows from a reason.
+    """The metadata of a reason.
 
     Attributes:
-        words: of the history, for one title and behind a number of them.
-        finding: as what a person is told of it; None where nobody has to see to it.
-        what: is told then; what somebody ignores is kept by these words.
-        todo: what that person is to do.
-        action: what an admin can have done about it here; "" where that is nothing.
-        counts: where a run counts it.
-        groups: the tabs that show it.
-        audit: its action in the audit; "" where nothing is written.
-        undone: what can be taken back of it, as a noun; "" where that is nothing.
-        retried: what it was decided about is looked at again soon.
+        words: for one title, or after a number of titles.
+        finding: its kind of finding; None if it needs no attention.
+        what: the text of the finding, by which it stays ignored.
+        todo: what to do about it.
+        action: what an admin can do about it here; "" if nothing.
+        counts: the run's counts that include it.
+        groups: the tabs on a run's page that show it.
+        audit: its audit action; "" if nothing is written.
+        undone: the noun of what can be undone; "" if nothing.
+        retried: the title is checked again soon.
     """
 
     code: str
@@ -161,7 +161,7 @@ def _update(code: str, words: str, count: Count, group: Group, undone: str = "")
 
 
 class Reason(StrEnum):
-    """Why something is decided, by its code in the file and the API; the most urgent come first."""
+    """The reason of a decision: its code in the file and the API; most urgent first."""
 
     _value_: str
     meaning: Meaning
@@ -175,7 +175,7 @@ class Reason(StrEnum):
 
     @property
     def kept(self) -> bool:
-        """Whether the history has it, since somebody may ask about it."""
+        """Whether the history keeps it."""
         return self.meaning.kind is not Kind.SKIP or self.meaning.finding is not None
 
     ADD = Meaning(
@@ -378,19 +378,19 @@ class Reason(StrEnum):
 
 
 REASONS: Mapping[str, Reason] = {reason.value: reason for reason in Reason}
-"""By their codes; a file that another version has written may have other ones."""
+"""Reasons by code; a file written by another version may have others."""
 
 UNDONE: Mapping[str, str] = {
     one.meaning.audit: one.meaning.undone for one in Reason if one.meaning.undone
 }
-"""What a run did and what can be taken back of it: by its action in the audit, a noun."""
+"""What can be undone of a run: audit action to noun."""
 
 GONE: tuple[str, ...] = tuple(
     reason.meaning.audit
     for reason in Reason
     if reason.meaning.audit and reason.meaning.kind in {Kind.REMOVE, Kind.MERGE}
 )
-"""Actions of the audit after which a row's number is free for another title."""
+"""Audit actions after which a row's number can be reused."""
 
 _WRITTEN = {reason.meaning.counts[0] for reason in Reason if reason.meaning.audit}
 BRIEF: tuple[str, ...] = (
@@ -398,9 +398,9 @@ BRIEF: tuple[str, ...] = (
     *(count for count in Count if count in _WRITTEN - {Count.ADDED, *UPDATED}),
     Count.HELD,
 )
-"""The counts of a run where there is room for few."""
+"""The counts of a run's short summary."""
 
 
 def words(code: str) -> str:
-    """What a reason's code means; one that only another version knows speaks for itself."""
+    """The words for a reason's code; an unknown code is shown as it is."""
     return REASONS[code].meaning.words if code in REASONS else code.replace("_", " ")

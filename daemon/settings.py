@@ -76,7 +76,7 @@ def _secret(value: object) -> str:
 
 
 def _password(value: object) -> str:
-    """One that people chose, which may have blanks in it; a file's last line may be ended."""
+    """A password, which may contain blanks; a trailing newline of a file is removed."""
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
     text = text.strip("\r\n") if isinstance(text, str) else ""
     if not text or not text.isprintable():
@@ -85,7 +85,7 @@ def _password(value: object) -> str:
 
 
 def _is_metadata(host: str) -> bool:
-    """Whether this is the clouds' metadata address, in any spelling that a resolver accepts."""
+    """Whether a host is a cloud metadata address, in any spelling (SSRF)."""
     try:
         packed = socket.inet_aton(host.rstrip("."))
     except OSError:
@@ -95,7 +95,7 @@ def _is_metadata(host: str) -> bool:
 
 
 def _reachable(secret: SecretStr) -> SecretStr:
-    """A query and a user name are welcome here: others' addresses hold tokens in them."""
+    """A valid URL; a query and a user name are allowed, since they may hold a token."""
     parts = urlsplit(secret.get_secret_value())
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("must begin with http:// or https:// and have a host")
@@ -137,7 +137,7 @@ class _Part(BaseModel):
 
 
 class Service(_Part):
-    """Where a service is, without a trailing slash, for us and for people's browsers; its key."""
+    """The URLs of a service, for the daemon and for browsers, and its key."""
 
     url: Address
     api_key: Secret
@@ -145,13 +145,13 @@ class Service(_Part):
 
 
 class FurtherService(Service):
-    """A Radarr or Sonarr beside the primary one; if not given, its name tells whether it is 4K."""
+    """A further Radarr or Sonarr; by default its name says whether it is for 4K."""
 
     is_4k: bool | None = None
 
 
 class Qbittorrent(_Part):
-    """Where qBittorrent is; its API key, or a login, or neither where it asks nobody for one."""
+    """qBittorrent: its URL, and an API key, a login, or neither."""
 
     url: Address
     api_key: Secret | None = None
@@ -162,10 +162,10 @@ class Qbittorrent(_Part):
 
 @dataclass(frozen=True)
 class Instance:
-    """One configured Radarr or Sonarr; the primary one of its kind is the one the tracker knows."""
+    """One configured Radarr or Sonarr; the primary of its kind is the one the tracker uses."""
 
     name: str
-    """Its section: `radarr`, `radarr_4k`."""
+    """The section's name: `radarr`, `radarr_4k`."""
     kind: Literal["radarr", "sonarr"]
     primary: bool
     url: str
@@ -175,17 +175,17 @@ class Instance:
 
     @property
     def label(self) -> str:
-        """What people, the log and the metrics call it: `Radarr`, `Radarr 4k`."""
+        """The name for people, the log and the metrics: `Radarr`, `Radarr 4k`."""
         return self.name.replace("_", " ").capitalize()
 
     @property
     def hook(self) -> str:
-        """Where its webhooks go: `/hooks/radarr`, `/hooks/radarr/4k`."""
+        """The path of its webhooks: `/hooks/radarr`, `/hooks/radarr/4k`."""
         return f"/hooks/{self.name.replace('_', '/', 1)}"
 
 
 class Sync(_Part):
-    """How often to look (`quick` 0: never in between), and in which portions."""
+    """Intervals (`quick` 0: no quick checks) and batch sizes."""
 
     every: Annotated[Duration, _at_least(timedelta(minutes=1))] = timedelta(hours=6)
     quick: Duration = timedelta(minutes=5)
@@ -195,10 +195,10 @@ class Sync(_Part):
 
 
 class Pending(_Part):
-    """How often to look at titles on their way; only with a `seerr`.
+    """Intervals of passes over titles on their way; only with a `seerr`.
 
-    `every` holds while something moves, and otherwise `sync.quick` does; `progress` is that of a
-    download. `limit` is how many titles may be shown at once, the newest requests first.
+    `every` applies while something is moving, `sync.quick` otherwise; `progress` is for a
+    download. `limit` is the maximum number of rows on their way, newest requests first.
     """
 
     every: Annotated[Duration, _at_least(timedelta(seconds=5))] = timedelta(seconds=60)
@@ -231,7 +231,7 @@ class Removal(_Part):
 
 
 class Webhook(_Part):
-    """The secret that senders of webhooks carry, and how long hints are debounced before a run."""
+    """The secret of webhook senders, and the debounce delays."""
 
     secret: Secret | None = None
     quiet: Duration = timedelta(seconds=10)
@@ -239,12 +239,12 @@ class Webhook(_Part):
 
 
 def netloc(host: str, port: int) -> str:
-    """Host and port as they stand in a URL."""
+    """Host and port as in a URL."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class Http(_Part):
-    """Where the daemon's own pages are; port 0 takes a free one."""
+    """The daemon's own address; port 0 takes a free one."""
 
     host: str = Field("127.0.0.1", min_length=1)
     port: int = Field(8765, ge=0, le=65535)
@@ -255,18 +255,18 @@ class Http(_Part):
 
     @property
     def local(self) -> str:
-        """Where a program on this machine reaches us, the base path included."""
+        """The daemon's URL for programs on this machine, base path included."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
         return f"http://{netloc(host, self.port)}{self.base_path}"
 
     @property
     def address(self) -> str:
-        """Where senders and people reach us, the base path included."""
+        """The daemon's public URL, base path included."""
         return self.public_url or self.local
 
 
 class Notify(_Part):
-    """Whom to tell; the addresses may hold a token, and are kept secret."""
+    """Notification receivers; the URLs may contain a token and are secrets."""
 
     url: SecretAddress | None = None
     shape: Literal["json", "ntfy", "gotify", "discord", "apprise"] = "json"
@@ -274,7 +274,7 @@ class Notify(_Part):
 
 
 class Log(_Part):
-    """How log lines look, and from which level on they are written."""
+    """The log format and level."""
 
     format: Literal["auto", "json", "ecs", "console"] = "auto"
     level: Literal["debug", "info", "warning", "error", "critical"] = "info"
@@ -333,7 +333,7 @@ class Settings(_Part):
         return tuple(_instance(name, part) for name, part in parts if part is not None)
 
     def masked(self) -> dict[str, Any]:
-        """Give the merged configuration as plain values: times as written, secrets as stars."""
+        """Return the merged configuration as plain values, secrets masked."""
         values = self.model_dump(mode="json")
         for one in self.instances:
             if not one.primary:
@@ -342,26 +342,26 @@ class Settings(_Part):
 
     @property
     def fingerprint(self) -> str:
-        """A short word that the same settings give again; no secret goes into it."""
+        """A fingerprint of the settings, without secrets."""
         text = json.dumps(self.masked(), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def secrets(self) -> frozenset[str]:
-        """Give every secret in clear, for the filter that keeps them out of the logs."""
+        """Return every secret in clear, for the log's redaction filter."""
         values = [value for _, part in self if isinstance(part, _Part) for _, value in part]
         return frozenset(v.get_secret_value() for v in values if isinstance(v, SecretStr))
 
 
 def is_instance(section: str) -> bool:
-    """Whether it is a name that a further Radarr or Sonarr can have."""
+    """Whether a section can be a further Radarr or Sonarr."""
     return _FURTHER.fullmatch(section) is not None
 
 
 def address(text: str) -> str:
-    """An address as it is configured.
+    """A configured URL.
 
     Raises:
-        SettingsError: it is none.
+        SettingsError: it is not a valid URL.
     """
     try:
         return TypeAdapter(Address).validate_python(text)
@@ -371,7 +371,7 @@ def address(text: str) -> str:
 
 
 def _canonical(url: str) -> tuple[str, str, int | None, str]:
-    """Equal for two spellings of one address."""
+    """A canonical form, equal for two spellings of one URL."""
     parts = urlsplit(url)
     port = parts.port or {"http": 80, "https": 443}[parts.scheme]
     return parts.scheme, (parts.hostname or "").rstrip("."), port, parts.path
@@ -397,11 +397,11 @@ _FILE = Path("config.yaml")
 
 
 def load(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settings:
-    """Merge all sources, the strongest last, and check the result.
+    """Merge all sources by precedence, and validate the result.
 
     Args:
-        config: the YAML file; None takes `config.yaml` of the working directory if it is there.
-        environ: the environment, which also says where the credential files are.
+        config: the YAML file; None means `config.yaml` in the working directory, if present.
+        environ: the environment, which also names the directory of credential files.
 
     Raises:
         SettingsError: one line for each mistake, naming the source and the key, never a value.
@@ -420,15 +420,15 @@ def load(config: Path | None, environ: Mapping[str, str] = os.environ) -> Settin
 def collected(
     file: Path, environ: Mapping[str, str] = os.environ, *, optional: bool = True
 ) -> dict[Key, Origin]:
-    """What each key is set to, and where; not checked yet.
+    """The value and the source of each key, not validated yet.
 
     Args:
         file: the YAML file.
         environ: the environment.
-        optional: the file need not be there.
+        optional: the file may be absent.
 
     Raises:
-        SettingsError: a source cannot be read, or a key is not known.
+        SettingsError: a source cannot be read, or a key is unknown.
     """
     given = dict(_from_file(file, optional=optional))
     given.update(_from_credentials(file.parent / "secrets"))
@@ -529,10 +529,10 @@ def _is_section(key: Key, origin: str) -> bool:
 
 
 def _keys(*instances: str) -> dict[Key, str]:
-    """Tell of each key whether it is a "section", a "secret" or a plain "value".
+    """Classify each key as a "section", a "secret" or a plain "value".
 
     Args:
-        instances: words of which those that can name a further instance are such sections.
+        instances: names; those that can be further instances count as sections.
     """
     parts: dict[str, Any] = dict.fromkeys(filter(_FURTHER.fullmatch, instances), FurtherService)
     keys: dict[Key, str] = {}
@@ -554,7 +554,7 @@ def _types(annotation: Any) -> Iterator[Any]:
 
 
 def credentials(*instances: str) -> dict[Key, str]:
-    """Give each secret the name of the file that it may be in; `admin_token` has no section."""
+    """Map each secret to its credential file's name; `admin_token` has no prefix."""
     secrets = (key for key, kind in _keys(*instances).items() if kind == "secret")
     return {key: "_".join(key).removeprefix("http_") for key in secrets}
 

@@ -20,11 +20,11 @@ class LibraryFolder(NamedTuple):
 
 
 class Activity(NamedTuple):
-    """What the server is doing.
+    """The server's activity.
 
     Attributes:
-        scanning: it is at work on a library, or may be, so that rows may stand there half-made.
-        odd: in plain words, what of its answer is not understood.
+        scanning: it is scanning a library, or may be, so rows may be incomplete.
+        odd: what in its answer is not understood, in plain words.
     """
 
     scanning: bool
@@ -33,19 +33,19 @@ class Activity(NamedTuple):
 
     @property
     def locations(self) -> tuple[str, ...]:
-        """Where the files of all libraries are."""
+        """The paths of all libraries."""
         return tuple(place for folder in self.libraries for place in folder.locations)
 
 
 class Episode(NamedTuple):
-    """A row of an episode, for a file or for one that Jellyfin knows to be missing.
+    """An episode row, for a file or for an episode that Jellyfin knows is missing.
 
     Attributes:
-        season: None where episodes are numbered without seasons.
-        number: None where the episode goes by its date.
-        end: the last number of a file that holds several.
-        date: the day it was aired, as text.
-        playable: it can be played; None where that is not understood.
+        season: None if episodes are numbered without seasons.
+        number: None if the episode is identified by its date.
+        end: the last number in a file with several episodes.
+        date: the air date, as text.
+        playable: None if unknown.
     """
 
     season: int | None
@@ -56,15 +56,15 @@ class Episode(NamedTuple):
 
     @property
     def is_read(self) -> bool:
-        """Whether Jellyfin has read the file yet: at first it has neither number nor date."""
+        """Whether Jellyfin has parsed the file yet: at first there is no number or date."""
         return self.number is not None or self.date is not None
 
 
 class Episodes(NamedTuple):
-    """The episodes of one Jellyfin series, as far as they were asked for.
+    """The episodes of one Jellyfin series, as far as they were requested.
 
     Attributes:
-        rows: those whose own SeriesId names it, the missing ones that are known included.
+        rows: those whose own SeriesId names it, known missing ones included.
         seasons: numbers of all its seasons.
         partial: some rows could not be read.
     """
@@ -76,16 +76,16 @@ class Episodes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the reading of the library went.
+    """The result of reading the library.
 
     Attributes:
-        complete: every title that the server counted was read.
-        scanning: the server was at work on its library before or after, or may have been.
-        titles: distinct titles read.
-        broken: Jellyfin ids of records that could not be used; those titles are there all the same.
-        nameless: records that could not be used and do not even say which item they are about.
-        asked: Jellyfin ids that were asked for one by one; None where everything was.
-        distrust: why nothing may be called gone by it, in plain words; "" if it can be trusted.
+        complete: every title that the server counts was read.
+        scanning: the server was, or may have been, scanning before or after.
+        titles: how many distinct titles were read.
+        broken: Jellyfin ids of unusable records; those titles do exist.
+        nameless: how many unusable records do not even have an id.
+        asked: Jellyfin ids that were looked up; None if everything was read.
+        distrust: why it cannot prove absence, in plain words; "" if it can be trusted.
     """
 
     complete: bool
@@ -98,12 +98,12 @@ class Reading:
 
     @property
     def proves_absence(self) -> bool:
-        """Whether what is not in it is not in the library."""
+        """Whether a title missing here is missing in the library."""
         whole = self.asked is None and self.complete and not self.scanning
         return whole and not self.nameless and not self.distrust
 
     def proves_gone(self, jellyfin_id: str) -> bool:
-        """Whether an item that was not read is gone; of several looked at, only one asked for."""
+        """Whether an item that was not read is gone; in a lookup, only a requested one."""
         if jellyfin_id in self.broken:
             return False
         return self.proves_absence or (
@@ -113,21 +113,21 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one instance of Radarr or Sonarr said.
+    """The report of one instance of Radarr or Sonarr.
 
     Attributes:
         instance: its name, e.g. "Radarr" or "Radarr 4k".
         media_type: films from a Radarr, series from a Sonarr.
-        primary: its numbers are the ones that the tracker's rows hold.
-        titles: what it keeps; None where that is unknown, which is never the same as nothing.
-        whole: it is the complete list as it is now, so that what is not in it is not there.
-        remembered: it is what the instance said some time ago.
-        counts: by its own number, all episodes of each season, aired or not, monitored or not.
-        version: of the service; "" where it did not say.
-        listed: how many titles its list has, the broken ones included; None if it was not read.
-        folders_away: root folders that the instance cannot reach; None where it did not say.
-        gaps: what could not be asked.
-        defects: what in its list was broken.
+        primary: the tracker's rows hold its ids.
+        titles: its titles; None if unknown, which is not the same as none.
+        whole: it is the complete and current list, so it proves absence.
+        remembered: it is from a cache.
+        counts: by its own id, the number of all episodes per season, unaired and unmonitored too.
+        version: of the service; "" if unknown.
+        listed: how many titles its list has, broken ones included; None if it was not read.
+        folders_away: root folders that the instance cannot reach; None if unknown.
+        gaps: failed requests.
+        defects: broken records of its list.
     """
 
     instance: str
@@ -152,8 +152,8 @@ _BETWEEN: Final = "\0"
 class Texts:
     """Paths and overviews of items, compressed in blocks of 64 KiB.
 
-    They are most of what an item takes, and are needed once, when its row is written: so 100,000
-    titles are 60 MB less. They are best taken out in the order in which they were put in.
+    They are most of an item's memory, and are needed once, when its row is written: this saves
+    60 MB for 100,000 titles. Reading in insertion order is fastest.
     """
 
     def __init__(self) -> None:
@@ -163,11 +163,11 @@ class Texts:
         self._taken: tuple[int, list[str]] = (-1, [])
 
     def without(self, item: LibraryItem) -> LibraryItem:
-        """The item, its long texts kept here."""
+        """The item without its long texts, which are stored here."""
         return replace(item, path=None, overview=None, texts=self.put(item.path, item.overview))
 
     def put(self, path: str | None, overview: str | None) -> int:
-        """Keep the texts of an item; returns where they are, which is never 0."""
+        """Store the texts of an item; returns a handle, which is never 0."""
         kept = [(text or "").replace(_BETWEEN, "") for text in (path, overview)]
         number = (len(self._blocks) << _PLACE | len(self._pending) // 2) + 1
         self._pending += kept
@@ -197,14 +197,14 @@ class Texts:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The library and what is around it, as observed in one run.
+    """The library and the services' reports, as observed in one run.
 
     Attributes:
         items: each distinct movie and series once.
         reports: one of every configured Radarr and Sonarr.
-        locations: where the libraries are that the server lists now.
-        episodes: by Jellyfin id, of the series that were asked about.
-        texts: long ones of the items.
+        locations: paths of the libraries that the server lists now.
+        episodes: by Jellyfin id of the series asked about.
+        texts: the long texts of the items.
     """
 
     items: Sequence[LibraryItem] = ()

@@ -39,14 +39,14 @@ from daemon.snapshot import Report, Snapshot
 
 _UNCHANGED: Final = "unchanged"
 _SETTLED: Final = timedelta(hours=1)
-"""After which a title is added again whose files were to go, if they are still there."""
+"""After this time a deleted title whose files were not removed is added again."""
 
 
 def plan(snapshot: Snapshot, tracker: Tracker, policy: Policy) -> Plan:
     """Decide about every item of the library and every request of the tracker.
 
-    The same comes of the same values in whatever order they are; once a plan was carried out, a
-    second one of the same snapshot changes nothing.
+    The plan does not depend on the order of its input, and is idempotent: once carried out, a
+    second plan of the same snapshot changes nothing.
     """
     return _Planner(snapshot, tracker, policy).plan()
 
@@ -54,10 +54,10 @@ def plan(snapshot: Snapshot, tracker: Tracker, policy: Policy) -> Plan:
 def open_series(
     items: Iterable[LibraryItem], requests: Iterable[TrackedRequest]
 ) -> dict[str, frozenset[int]]:
-    """The series whose episodes have to be counted: of each copy the Jellyfin id and the seasons.
+    """The series whose episodes must be counted: Jellyfin id of each copy, and seasons.
 
     Returns:
-        The seasons that any open request asks for; empty where one asks for all.
+        The requested seasons of open requests; empty if one asks for all.
     """
     series = [item for item in items if item.media_type is MediaType.TV]
     rows = [row for row in requests if row.media_type is MediaType.TV]
@@ -75,7 +75,7 @@ def open_series(
 def copies_of_series(
     items: Iterable[LibraryItem], requests: Iterable[TrackedRequest]
 ) -> dict[str, frozenset[str]]:
-    """The items of each series that has several, by the Jellyfin id of each of them."""
+    """The copies of each series that has several, by the Jellyfin id of each copy."""
     series = [item for item in items if item.media_type is MediaType.TV]
     rows = [row for row in requests if row.media_type is MediaType.TV and row.is_open]
     found: dict[str, frozenset[str]] = {}
@@ -89,9 +89,9 @@ def copies_of_series(
 def watched_series(
     items: Iterable[LibraryItem], requests: Iterable[TrackedRequest]
 ) -> frozenset[str]:
-    """The series of which it matters whether they are gone: Jellyfin ids of all their copies.
+    """The series whose absence must be proven: Jellyfin ids of all their copies.
 
-    Those are tracked as available, and not one copy is known to have something to play.
+    They are tracked as available, and no copy is known to be playable.
     """
     series = [item for item in items if item.media_type is MediaType.TV]
     if all(item.available for item in series):
@@ -108,7 +108,7 @@ def watched_series(
 
 @dataclass(slots=True)
 class _Planner:
-    """One planning; what is gathered on the way is in its last fields."""
+    """The state of one planning; the last fields are its results."""
 
     snapshot: Snapshot
     tracker: Tracker
@@ -162,7 +162,7 @@ class _Planner:
         return Plan(self.decisions, evidence, held, rules, self.doubles, self._merges())
 
     def _judge_absent(self) -> RemovalDecisions:
-        """What becomes of what is not there; what stays has its number put right all the same."""
+        """Decide about absent requests; those that stay can still be relinked."""
         removal, leads = self.policy.removal, self.leads
         verdict = judge(self.absent, self._there(), self.snapshot, self.tracker, removal, leads)
         self.decisions.extend(verdict.fates)
@@ -172,13 +172,13 @@ class _Planner:
         return verdict
 
     def _away(self) -> list[int]:
-        """Missing rows whose library is away now, whatever else this reading is worth."""
+        """Missing rows whose library is not listed, or empty, even in an incomplete reading."""
         if self.snapshot.reading.asked is not None or not self.snapshot.reading.titles:
             return []
         return away(self.tracker.requests, self.snapshot)
 
     def _there(self) -> Counter[str | None]:
-        """By library, how many titles of it are tracked once the plan is carried out."""
+        """Tracked titles per library after this plan."""
         seen = dict(self.seen)
         promoted = {
             one.request_id for one in self.decisions if isinstance(one, Update) and one.promotes
@@ -197,7 +197,7 @@ class _Planner:
         return [one for one in self.doubles if self.tracker.merges.issuperset(one)]
 
     def _as_identified(self, row: TrackedRequest) -> TrackedRequest:
-        """A request whose new identification an admin has confirmed goes by the item's ids."""
+        """A request with the item's ids, if an admin has confirmed its new identity."""
         if row.id not in self.tracker.identified:
             return row
         named = (item for item in self.snapshot.items if item.jellyfin_id == row.jellyfin_id)
@@ -218,7 +218,7 @@ class _Planner:
             self._tracked(title)
 
     def _lead(self, title: Title) -> int:
-        """The request by which a title is counted: one that is available, the oldest of them."""
+        """The request that counts for a title: the oldest available one."""
         rows = [row for row in title.requests if row.is_available] or [*title.requests]
         return min((not row.seen, row.id) for row in rows)[1]
 
@@ -240,7 +240,7 @@ class _Planner:
             self._relink_only(row)
 
     def _untracked(self, title: Title) -> None:
-        """An available title without any request is added, unless somebody said otherwise."""
+        """Add an available title without a request, unless somebody deleted it."""
         there = [item for item in title.items if item.available]
         self.decisions.extend(_not_there(item) for item in title.items if not item.available)
         if not there:
@@ -274,9 +274,9 @@ class _Planner:
         return None, None
 
     def _reidentified(self) -> dict[str, list[TrackedRequest]]:
-        """By Jellyfin id, the requests that name an item which is another title by its ids.
+        """By Jellyfin id, the requests that name an item with another title's ids.
 
-        One whose own title is in the library is linked to that instead.
+        A request whose own title is in the library is relinked to it instead.
         """
         found: dict[str, list[TrackedRequest]] = {}
         for title in self.grouping.joined if self.grouping.reidentified else ():
@@ -309,7 +309,7 @@ class _Planner:
                 self.decisions.append(Skip(item, Reason.DUPLICATE, title.requests[0].id))
 
     def _not_in_library(self, title: Title) -> None:
-        """No copy can be played, or there is none; only what is certain makes a title absent."""
+        """Decide about a title without a playable copy; only certainty makes it absent."""
         self.decisions.extend(
             replace(_not_there(item), request_id=title.requests[0].id) for item in title.items
         )
@@ -324,7 +324,7 @@ class _Planner:
                 self.decisions.append(Skip(None, reason, row.id))
 
     def _note_reidentified(self, row: TrackedRequest, item: LibraryItem) -> None:
-        """Where no decision about the item tells it, one about the request does."""
+        """Add a decision about the request, if there is none about the item."""
         if item.jellyfin_id in self.claimed or not item.available:
             reason = Reason.REIDENTIFIED
             self.decisions.append(Conflict(item, (row.id,), reason, _unlike(row, item)))
@@ -332,7 +332,7 @@ class _Planner:
             self.returned.append(row.id)
 
     def _reason_to_stay(self, row: TrackedRequest, *, unknown: bool) -> Reason | None:
-        """Why a request whose title was not found is not absent; None if it is."""
+        """Why a request without a title in the library is not absent; None if it is."""
         if row.state is None:
             return Reason.NOT_UNDERSTOOD
         if row.is_open:
@@ -346,7 +346,7 @@ class _Planner:
         return Reason.NEVER_SEEN if proven else Reason.AVAILABILITY_UNKNOWN
 
     def _ids(self, title: Title) -> Ids:
-        """All that the items of a title say of its ids, the canonical one first."""
+        """The ids of a title's items, merged, the canonical item first."""
         ids = Ids()
         for item in title.items:
             ids = merged(ids, item.ids)
@@ -355,7 +355,7 @@ class _Planner:
     # --- further instances of Radarr and Sonarr ----------------------------------------------
 
     def _note_instance_ids(self, title: Title) -> None:
-        """The numbers that the title has in them; they never go into its rows."""
+        """Record the title's ids in further instances, which never go into its rows."""
         if not (title.requests and self.further[title.media_type]):
             return
         ids = Ids() if title.disputed else self._ids(title)
@@ -367,7 +367,7 @@ class _Planner:
                     self.instance_ids.append(InstanceId(row.id, report.instance, number))
 
     def _forget_instances(self) -> None:
-        """Drop the numbers of instances that are not configured any more."""
+        """Drop ids of instances that are no longer configured."""
         configured = {report.instance for report in self.snapshot.reports}
         self.instance_ids.extend(
             InstanceId(row, instance, None)
@@ -377,7 +377,7 @@ class _Planner:
         )
 
     def _named(self, report: Report, row: TrackedRequest) -> int | None:
-        """The number that a request is known by in an instance."""
+        """A request's stored id in an instance."""
         if report.primary:
             return row.arr_id
         return self.tracker.instance_ids.get(report.instance, {}).get(row.id)
@@ -385,7 +385,7 @@ class _Planner:
     # --- one request -------------------------------------------------------------------------
 
     def _request(self, row: TrackedRequest, item: LibraryItem, title: Title, ids: Ids) -> Decision:
-        """What a request gets from the copy that it names, else from the canonical one."""
+        """Decide about a request, by the copy that it names or the canonical one."""
         if not row.seen or (item.library is not None and item.library != row.library):
             self.seen.append((row.id, item.library))
         if row.absence:
@@ -426,7 +426,7 @@ class _Planner:
         return Skip(item, Reason.SEASONS_INCOMPLETE, row.id, whole.text)
 
     def _completeness(self, row: TrackedRequest, title: Title, ids: Ids) -> Completeness:
-        """Whether what a request asked for is there."""
+        """Whether all that a request asked for is present."""
         if not row.is_open or row.media_type is MediaType.MOVIE:
             return Completeness(whole=True)
         if row.seasons is None:
@@ -443,12 +443,12 @@ class _Planner:
     def _counts(self, row: TrackedRequest, ids: Ids) -> Mapping[int, int] | str | None:
         """All episodes of each season by the Sonarr that knows the series.
 
-        They are the same episodes of the same provider in each Sonarr, some with news of them and
-        some without; so of several that know the series the largest count of a season holds, and
-        one that has not read its episodes yet is no obstacle.
+        All Sonarrs list the same provider's episodes, but some are more up to date:
+        the largest count of a season wins, and
+        one that has not read its episodes yet is ignored.
 
         Returns:
-            None where no Sonarr knows it; the reason where one may, and cannot say.
+            None if no Sonarr knows it; a reason if that is unknown.
         """
         counts: dict[int, int] = {}
         away = ""
@@ -478,7 +478,7 @@ class _Planner:
     def _relinks(
         self, row: TrackedRequest, item: LibraryItem, ids: Ids
     ) -> dict[str, tuple[Value, Value]]:
-        """Ids of the row that a complete listing of their own service proves wrong."""
+        """Ids of a row that are proven wrong by a complete list of their own service."""
         relinks: dict[str, tuple[Value, Value]] = {}
         if self.snapshot.reading.distrust:
             return relinks
@@ -490,7 +490,7 @@ class _Planner:
         return relinks | self._arr_relink(row, ids)
 
     def _arr_relink(self, row: TrackedRequest, ids: Ids) -> dict[str, tuple[Value, Value]]:
-        """The number at the primary, where its whole list has nothing or another title there."""
+        """Relink the primary's id if its complete list has another title or none under it."""
         report = self.primary[row.media_type]
         if report is None or row.arr_id is None or not report.whole or not report.titles:
             return {}
@@ -499,7 +499,7 @@ class _Planner:
         return {_ARR_COLUMN[row.media_type]: (row.arr_id, report.titles.find(ids))}
 
     def _relink_only(self, row: TrackedRequest) -> bool:
-        """Put the number of a request right that gets nothing else, by its own ids.
+        """Relink the primary's id of a request that gets no other update, by its own ids.
 
         With a wrong one the tracker's delete button would delete the files of another title.
         """
@@ -513,13 +513,13 @@ class _Planner:
     def _new_identity(
         self, row: TrackedRequest, item: LibraryItem
     ) -> dict[str, tuple[Value, Value]]:
-        """The ids of the item in place of those that the request had."""
+        """Replace the request's ids with the item's."""
         before = next(one.ids for one in self.tracker.requests if one.id == row.id)
         pairs = zip(_ID_COLUMNS, before, item.ids, strict=True)
         return {name: (old, new) for name, old, new in pairs if old is not None and old != new}
 
     def _is_not_its(self, row: TrackedRequest, jellyfin_id: str) -> bool:
-        """Whether the item that a row names is gone, or is another title by now."""
+        """Whether the item that a row names is gone, or is now another title."""
         if self.ids is None:
             self.ids = {item.jellyfin_id for item in self.snapshot.items}
         if jellyfin_id in self.ids:
@@ -527,7 +527,7 @@ class _Planner:
         return self.snapshot.reading.proves_gone(jellyfin_id)
 
     def _replaces(self, row: TrackedRequest, item: LibraryItem) -> dict[str, Value]:
-        """What reads otherwise now; only of a row of ours, and by the item that it names."""
+        """Changed values of a managed row, by the item that it names."""
         named = row.jellyfin_id in {None, item.jellyfin_id}
         if not named and row.jellyfin_id is not None:
             named = not self.snapshot.reading.distrust and self._is_not_its(row, row.jellyfin_id)
@@ -545,7 +545,7 @@ class _Planner:
         return {column.name: column.read(known) for column in REFRESHED} | poster
 
     def _poster(self, row: TrackedRequest, item: LibraryItem) -> str | None:
-        """The poster's address, if it reads otherwise now; one that named a lost id moves on."""
+        """The poster's URL, if it has changed or names a lost id."""
         if item.poster is not None:
             same_item = row.poster is item.poster and row.jellyfin_id == item.jellyfin_id
             return _UNCHANGED if same_item else self.policy.poster_url(item)
@@ -565,7 +565,7 @@ class _Planner:
         return fills
 
     def arr_id(self, media_type: MediaType, item: LibraryItem, ids: Ids) -> int | None:
-        """The number of a title at the primary of its own kind."""
+        """A title's id at the primary instance."""
         if item.media_type is not media_type:
             return None
         report = self.primary[media_type]
@@ -575,9 +575,9 @@ class _Planner:
     # --- the plan as a whole -----------------------------------------------------------------
 
     def _hold_unlinks(self) -> list[Held]:
-        """Ids of Radarr or Sonarr that vanish in numbers wait for an admin.
+        """Hold the unlinking of Radarr or Sonarr ids if too many disappear at once.
 
-        A number that is another title's by now is taken away all the same: with it the tracker
+        An id that is now another title's is always removed: with it the tracker
         would delete the wrong files.
         """
         held: list[Held] = []
@@ -612,7 +612,7 @@ class _Planner:
 
 
 class _Known(NamedTuple):
-    """What is known of a title; its long texts and its number are looked up when they are read."""
+    """What is known of a title; long texts and ids are looked up lazily."""
 
     planner: _Planner
     item: LibraryItem
@@ -645,7 +645,7 @@ def _not_there(item: LibraryItem) -> Skip:
 
 
 def _known_as(report: Report, ids: Ids, named: int | None) -> int | None:
-    """The number of a series in a Sonarr: by its ids, else the one that its request names."""
+    """A series' id in a Sonarr: by its provider ids, else the one in its request."""
     if report.titles is None:
         return None
     if (number := report.titles.find(ids)) is not None:
@@ -654,7 +654,7 @@ def _known_as(report: Report, ids: Ids, named: int | None) -> int | None:
 
 
 def _number_in(report: Report, ids: Ids, before: int | None = None) -> int | None:
-    """The number of a title in an instance; only its whole list as it is now takes one away."""
+    """A title's id in an instance; only a complete current list can remove it."""
     if report.titles is None or report.remembered:
         return before
     if (number := report.titles.find(ids)) is not None or before is None:
@@ -681,7 +681,7 @@ def _unlike(row: TrackedRequest, item: LibraryItem) -> str:
 
 
 def _without(update: Update, column: str, why: str) -> Decision:
-    """The same update without one relink; nothing is left of one that was only that."""
+    """An update without one relink; a skip if nothing is left."""
     relinks = {name: pair for name, pair in update.relinks.items() if name != column}
     if not (relinks or update.fills or update.replaces or update.promotes):
         return Skip(update.item, Reason.UNLINK_HELD, update.request_id, why)

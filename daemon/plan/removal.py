@@ -1,6 +1,6 @@
-"""The removal guard: what may go, what has to wait, and what a person has to look at. Pure.
+"""The removal guard: which absent titles are removed, watched or held. Pure.
 
-Absent does not mean deleted: a disk may be away, a library may be half read. Each rule here can
+Absent does not mean deleted: a disk may be unmounted, a library half read. Each rule can
 only keep a row, never lose one.
 """
 
@@ -31,13 +31,13 @@ _Place = tuple[str, ...]
 
 
 class RemovalDecisions(NamedTuple):
-    """What is to become of the absent rows.
+    """The guard's decisions about absent rows.
 
     Attributes:
-        fates: one decision for each of them.
-        missed: what is noted of them.
-        held: those that wait for an admin.
-        rules: that it comes from.
+        fates: one decision per row.
+        missed: evidence to record.
+        held: rows that wait for an admin.
+        rules: the rules and their results.
     """
 
     fates: list[Absent]
@@ -47,7 +47,7 @@ class RemovalDecisions(NamedTuple):
 
 
 def proof(reading: Reading, requests: Iterable[TrackedRequest]) -> tuple[Rule, ...]:
-    """Whether what a reading did not show may be called absent: only if every rule lets it."""
+    """The rules by which a reading can prove absence: all must pass."""
     unusable = reading.nameless
     if reading.broken:
         known = {row.jellyfin_id for row in requests}
@@ -74,15 +74,15 @@ def judge(
     policy: RemovalPolicy,
     leads: Mapping[int, int],
 ) -> RemovalDecisions:
-    """Decide about rows that a complete reading of an idle, trusted server did not show.
+    """Decide about rows that a complete reading of an idle, trusted server lacks.
 
     Args:
         absent: those rows, with the evidence of earlier readings.
-        there: rows of available titles that were seen in each library, by its location.
+        there: how many tracked titles are in each library, by its location.
         snapshot: what was read.
         tracker: what an admin has approved, and what was removed recently.
-        policy: what it takes.
-        leads: of titles with several requests, the one by which a title is counted.
+        policy: thresholds.
+        leads: for titles with several requests, the one that counts.
     """
     libraries = _Libraries(snapshot, there)
     replaced = [row for row in absent if row.id in tracker.replaced - tracker.approved]
@@ -121,11 +121,11 @@ def judge(
 
 _REPLACED = "its file is being replaced by a better one"
 _GENERAL = frozenset({"mode", "listed", "share", "total", "week"})
-"""Where one of these says no, nothing goes anywhere: titles may have moved from there."""
+"""If one of these rules fails, nothing is removed: titles may have moved elsewhere."""
 
 
 class _Libraries:
-    """The libraries as they are now, and how many tracked titles each had."""
+    """The libraries as they are now, and the number of tracked titles in each."""
 
     def __init__(self, snapshot: Snapshot, tracked: Mapping[str | None, int]) -> None:
         self.listed = {place(text) for text in snapshot.locations}
@@ -139,29 +139,29 @@ class _Libraries:
         return self.tracked.total()
 
     def is_there(self, row: TrackedRequest) -> bool:
-        """Whether a row's library is listed, and not empty; one that is unknown counts as there."""
+        """Whether a row's library is listed and not empty; an unknown one counts as present."""
         return row.library is None or place(row.library) in self.listed & self.filled
 
 
 def away(requests: Iterable[TrackedRequest], snapshot: Snapshot) -> list[int]:
-    """Missing rows whose library is not listed now, or empty."""
+    """Missing rows whose library is not listed, or empty."""
     libraries = _Libraries(snapshot, {})
     return [row.id for row in requests if row.absence and not libraries.is_there(row)]
 
 
 def _titles(rows: Iterable[TrackedRequest], leads: Mapping[int, int]) -> list[TrackedRequest]:
-    """One row of each title, however many requests it has."""
+    """One row per title."""
     return list({leads.get(row.id, row.id): row for row in reversed([*rows])}.values())
 
 
 def _reset_evidence(row: TrackedRequest, libraries: _Libraries) -> TrackedRequest:
-    """What was noted while its library was away says nothing once the library is back."""
+    """Reset evidence from the time when the row's library was away."""
     away = row.absence is not None and row.absence.library_away
     return replace(row, absence=None) if away and libraries.is_there(row) else row
 
 
 def _is_eligible(row: TrackedRequest, policy: RemovalPolicy) -> bool:
-    """Whether it was missing often enough and for long enough, this reading included."""
+    """Whether a row was missing often and long enough, this reading included."""
     if row.absence is None:
         return policy.sightings <= 1 and not policy.grace
     return row.absence.sightings + 1 >= policy.sightings and row.absence.waited >= policy.grace
@@ -225,7 +225,7 @@ def _evidence(eligible: int, absent: int, policy: RemovalPolicy) -> Rule:
 
 
 def _in_words(time: timedelta) -> str:
-    """In the largest unit that it has at least one of."""
+    """A duration in its largest unit."""
     seconds = time.total_seconds()
     units = ((3600, "h"), (60, "min"))
     size, name = next(((size, name) for size, name in units if seconds >= size), (1, "s"))
@@ -235,7 +235,7 @@ def _in_words(time: timedelta) -> str:
 def _library(
     library: str, gone: int, libraries: _Libraries, policy: RemovalPolicy
 ) -> Iterator[Rule]:
-    """Whether missing titles may be gone, for a library that misses any."""
+    """The rules of a library with missing titles."""
     where = place(library)
     listed, tracked = where in libraries.listed, libraries.tracked[where]
     lost = f"its library ({library}) is not listed by Jellyfin any more"
@@ -251,7 +251,7 @@ def _library(
 def _totals(
     missing: int, eligible: int, tracked: int, recent: int, policy: RemovalPolicy
 ) -> Iterator[Rule]:
-    """Over all libraries: what may be missing in one run, and what may go in seven days."""
+    """The rules over all libraries: missing in one run, removed in seven days."""
     limit = policy.total_limit(tracked)
     over = f"{missing} of all {tracked} titles are missing at once"
     yield Rule("total", missing, limit, why=over if missing > limit else "")

@@ -1,7 +1,7 @@
 """Whether a series has all that was requested of it. Pure.
 
-Episodes are counted as sets of `(season, number)` over all copies, never as rows: a second file of
-an episode is no second episode.
+Episodes are sets of `(season, number)` over all copies, never rows: a second file of
+an episode is not a second episode.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _GAPLESS: Final = "nobody counts its episodes; they are there without a gap from
 
 
 class Completeness(NamedTuple):
-    """Whether all that was requested is there; the text says what is missing, or what it rests on.
+    """Whether all that was requested is present; the text says what is missing, or the basis.
 
     Attributes:
         whole: None where it is unknown.
@@ -33,12 +33,12 @@ _UNREAD: Final = Completeness(None, "Jellyfin has not read all of its files yet"
 
 @dataclass(slots=True)
 class _Season:
-    """The distinct numbers of one season; the days of one whose episodes have none.
+    """The distinct numbers of one season, or air dates if they have no numbers.
 
     Attributes:
-        available: those that can be played.
-        known: those that Jellyfin knows of, the missing ones included.
-        dated: they are told apart by their days.
+        available: playable ones.
+        known: all that Jellyfin knows, missing ones included.
+        dated: they are identified by air date.
     """
 
     available: set[int | str] = field(default_factory=set)
@@ -52,14 +52,14 @@ def completeness(
     counts: Mapping[int, int] | None,
     at_least: int | None = None,
 ) -> Completeness:
-    """Whether every requested season is whole.
+    """Whether every requested season is complete.
 
     Args:
-        requested: numbers of seasons; empty for all but the specials, unless there is nothing else.
-        copies: what Jellyfin has of each copy of the series.
-        counts: all episodes of each season, by the Sonarr that knows the series; None where no
-            Sonarr does, so that what Jellyfin knows of counts.
-        at_least: how many the tracker counts of what was requested; None where it does not.
+        requested: season numbers; empty for all but specials, unless there is nothing else.
+        copies: the episodes of each copy of the series.
+        counts: the number of all episodes per season, from Sonarr; None if no
+            Sonarr knows the series, so that Jellyfin's knowledge is used.
+        at_least: how many episodes the tracker counts for the request; None if unknown.
     """
     copies = list(copies)
     unread = any(not row.is_read for copy in copies for row in copy.rows)
@@ -84,13 +84,13 @@ def completeness(
 
 
 def _all_of(seasons: Iterable[int]) -> frozenset[int]:
-    """All seasons but the specials; the specials of a series that has nothing else."""
+    """All seasons except specials, unless there is nothing else."""
     every = frozenset(seasons)
     return every - {_SPECIALS} or every
 
 
 def _missing_seasons(seasons: Iterable[int]) -> list[int]:
-    """The numbers that are missing from the first season to the last one."""
+    """Gaps between the first and the last season."""
     numbers = {number for number in seasons if number > _SPECIALS}
     return sorted(set(range(1, max(numbers, default=0))) - numbers)
 
@@ -117,15 +117,15 @@ def _by_counts(
 
 
 def _before(season: int, counts: Mapping[int, int]) -> int:
-    """How many episodes the seasons before have, the specials left out."""
+    """The number of episodes in earlier seasons, without specials."""
     return sum(total for number, total in counts.items() if _SPECIALS < number < season)
 
 
 def _counted(season: _Season, total: int, before: int) -> int:
-    """How many of a season's `total` episodes are there.
+    """How many of a season's `total` episodes are available.
 
-    Numbers beyond the total are no episodes of the season, unless all of them run on from where the
-    seasons before end.
+    Numbers above the total do not count, unless they continue the numbering of the
+    seasons before.
     """
     if season.dated:
         return len(season.available)
@@ -159,9 +159,9 @@ def _by_what_is_known(
 
 
 def _is_gapless(season: _Season, at_least: int) -> bool:
-    """Whether the numbers run on from 0 or 1, or from beyond what the tracker counts of the season.
+    """Whether the numbers are consecutive from 0 or 1, or reach the tracker's count.
 
-    Days tell no gap: only a count does.
+    Air dates do not show gaps: only a count does.
     """
     if season.dated:
         return bool(at_least)
@@ -174,7 +174,7 @@ def _is_gapless(season: _Season, at_least: int) -> bool:
 def _seasons(
     copies: Sequence[Episodes], counts: Mapping[int, int] | None, at_least: Mapping[int, int]
 ) -> dict[int, _Season]:
-    """The union over all copies, season by season; `at_least` is how many the tracker counts."""
+    """The union over all copies per season; `at_least` is the tracker's count."""
     numbered = {number for copy in copies for number in copy.seasons}
     numbered |= {row.season for copy in copies for row in copy.rows if row.season is not None}
     # An episode without a season counts for the first one only where there is no other.
@@ -193,10 +193,10 @@ def _seasons(
 def _ends(
     season: int, rows: Sequence[Episode], counts: Mapping[int, int] | None, at_least: int
 ) -> tuple[int, int]:
-    """The highest number that a season can have, as far as anybody knows.
+    """The highest number that a season can have, as far as known.
 
     Returns:
-        That of numbers that begin with the season, and that of numbers that run through all.
+        One for numbering per season, and one for absolute numbering.
     """
     if counts is not None:
         total = max(counts.get(season, 0), at_least)
@@ -221,7 +221,7 @@ def _season(rows: Sequence[Episode], ends: tuple[int, int]) -> _Season:
 
 
 def _numbers(first: int, last: int | None, highest: int) -> Iterable[int]:
-    """The numbers of a file; an end that the season does not reach was read wrongly."""
+    """The numbers of a file; an end beyond the season was parsed wrongly."""
     if last is None or not first < last <= highest:
         return (first,)
     return range(first, last + 1)

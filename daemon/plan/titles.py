@@ -1,8 +1,8 @@
-"""Grouping: which items and which requests are one title. Pure, and whatever order they come in.
+"""Grouping of items and requests into titles. Pure, and independent of their order.
 
-Two sets of ids are one title if the strongest provider that knows both has one id for them. That is
-no equivalence: a set can agree with two others that contradict each other. Such a set is ambiguous,
-which is a dispute for a person; its neighbours stay the titles that they are.
+Two sets of ids are one title if the strongest provider known to both has the same id. That is
+not transitive: a set can agree with two others that contradict each other. It is then ambiguous,
+a dispute for a person to settle; the others stay separate titles.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from daemon.domain import Ids, LibraryItem, MediaType, TrackedRequest
 from daemon.identity import same
 
 _LEVELS = {MediaType.MOVIE: (0, 1, 2), MediaType.TV: (1, 0, 2)}
-"""The providers in the order in which their ids join titles; the own key of the *arr first."""
+"""Providers in the order in which ids join titles; the primary key of the *arr first."""
 
 _MAX_COMPARED = 200
-"""Sets of ids that share one id and are compared pair by pair; more of them are no titles."""
+"""Maximum sets sharing one id that are compared pairwise; beyond, the id is useless."""
 
 _LAST = datetime.max.replace(tzinfo=UTC)
 _Member = LibraryItem | TrackedRequest
@@ -30,11 +30,11 @@ _Members = tuple[_Member, ...]
 
 @dataclass(slots=True)
 class Title:
-    """One work: all its items, the canonical one first, and all its requests, by their numbers.
+    """One work: all its items, canonical one first, and all its requests in order.
 
     Attributes:
-        disputed_with: requests that its ids point to as well; empty where nothing is in dispute.
-        disputed: only a person can say what it is.
+        disputed_with: other requests that its ids point to; empty if not in dispute.
+        disputed: only a person can decide which title it is.
     """
 
     media_type: MediaType
@@ -46,13 +46,13 @@ class Title:
 
 @dataclass(slots=True)
 class Grouping:
-    """All titles, and what of them does not fit together.
+    """All titles, and the conflicts between them.
 
     Attributes:
-        joined: titles that took more than equal ids to find.
-        plain: members of all the others, each a title; nearly all are such.
-        reidentified: requests whose own item has the ids of another title by now.
-        protected: requests that a dispute touches; nothing may be concluded from their absence.
+        joined: titles joined by more than equal ids.
+        plain: members of all other titles, the vast majority.
+        reidentified: requests whose item now has another title's ids.
+        protected: requests involved in a dispute, which are never absent.
     """
 
     joined: list[Title] = field(default_factory=list)
@@ -62,12 +62,12 @@ class Grouping:
 
     @property
     def titles(self) -> Iterator[Title]:
-        """Each item and each request is in one; made one by one, for they are many."""
+        """Iterate over all titles; they are created lazily."""
         yield from self.joined
         yield from map(_title, self.plain)
 
     def taken(self) -> Iterator[Title]:
-        """The same, once: what is taken is forgotten here, which are 7 MB of 100,000 titles."""
+        """Iterate over all titles and release them, which saves 7 MB for 100,000 titles."""
         yield from self.joined
         self.plain.reverse()
         while self.plain:
@@ -75,12 +75,12 @@ class Grouping:
 
 
 def rank(item: LibraryItem) -> tuple[datetime, str]:
-    """Of several copies of a title the oldest is canonical."""
+    """The sort key of copies: the oldest is canonical."""
     return (item.created_at or _LAST, item.jellyfin_id)
 
 
 def group(items: Collection[LibraryItem], requests: Collection[TrackedRequest]) -> Grouping:
-    """Join items and requests by the ids of the providers, then requests by their Jellyfin ids."""
+    """Join items and requests by provider ids, then requests by Jellyfin ids."""
     grouping = Grouping()
     plain: list[_Members] = []
     for media_type in MediaType:
@@ -132,7 +132,7 @@ def _title(members: Iterable[_Member]) -> Title:
 def _entangled_titles(
     media_type: MediaType, by_ids: Mapping[Ids, _Members], entangled: Collection[Ids]
 ) -> Iterable[Title]:
-    """Titles of sets of ids that share some with others."""
+    """Titles of sets of ids that share an id with others."""
     if not entangled:
         return ()
     clusters = _Clusters(media_type, sorted(entangled, key=_sort_key))
@@ -156,7 +156,7 @@ def _sort_key(ids: Ids) -> tuple[str, ...]:
 
 
 def _entangled(every: Collection[Ids]) -> set[Ids]:
-    """The sets of ids of which an id stands in another set, too."""
+    """The sets of ids that share an id with another set."""
     found: set[Ids] = set()
     for at in range(len(Ids._fields)):
         # Sorted, equal ids stand side by side; a set of all would take ten times the memory.
@@ -167,7 +167,7 @@ def _entangled(every: Collection[Ids]) -> set[Ids]:
 
 
 class _Clusters:
-    """Sets of ids that are being joined; each cluster goes by one of them, its root."""
+    """Union-find over sets of ids; each cluster is identified by its root."""
 
     def __init__(self, media_type: MediaType, every: Sequence[Ids]) -> None:
         self._media_type = media_type
@@ -178,7 +178,7 @@ class _Clusters:
     def join(self, level: int) -> None:
         """Join the clusters that share an id of one provider and do not contradict each other.
 
-        All are compared as they were before, so that the order of the ids does not matter.
+        All are compared in their previous state, which makes it independent of order.
         """
         buckets: defaultdict[int | str, set[Ids]] = defaultdict(set)
         for ids in self._every:
@@ -202,13 +202,13 @@ class _Clusters:
         return found
 
     def disputes(self) -> Iterator[tuple[Ids, Ids]]:
-        """Roots of clusters that are ambiguous, with each that they agree with."""
+        """Roots of ambiguous clusters, with all clusters they agree with."""
         for one, other in self._disputes:
             if (some := self._root(one)) != (others := self._root(other)):
                 yield some, others
 
     def inconsistent(self) -> Iterator[Ids]:
-        """Roots of clusters that were joined from several sides to what contradicts itself."""
+        """Roots of clusters whose members contradict each other."""
         for root, found in self.members().items():
             if len(found) > 1 and self._contradict(found, found):
                 yield root
@@ -216,7 +216,7 @@ class _Clusters:
     def _agreeing(
         self, roots: Sequence[Ids], members: Mapping[Ids, list[Ids]]
     ) -> Iterator[tuple[Ids, Ids]]:
-        """The pairs of one bucket to be joined; the ambiguous clusters are noted as disputes."""
+        """The pairs of one bucket to join; ambiguous clusters become disputes."""
         if len(roots) > _MAX_COMPARED:
             return
         friends = {
@@ -239,7 +239,7 @@ class _Clusters:
                 yield from ((one, other) for other in found if other not in ambiguous)
 
     def _contradict(self, some: Sequence[Ids], others: Sequence[Ids]) -> bool:
-        """Whether a strong id of the first cluster keeps it apart from the second."""
+        """Whether a strong id of the first cluster contradicts the second."""
         strong = _LEVELS[self._media_type][:2]
         if self._media_type is MediaType.TV:
             return any(_disjoint(some, others, at) for at in strong)
@@ -259,7 +259,7 @@ class _Clusters:
 
 
 def _disjoint(some: Iterable[Ids], others: Iterable[Ids], at: int) -> bool:
-    """Whether both have ids of a provider, and any two of them differ."""
+    """Whether both have ids of a provider, with none in common."""
     first = {ids[at] for ids in some} - {None}
     second = {ids[at] for ids in others} - {None}
     return bool(first and second and len(first | second) > 1)
@@ -269,9 +269,9 @@ def _disjoint(some: Iterable[Ids], others: Iterable[Ids], at: int) -> bool:
 
 
 def _join_by_jellyfin_id(grouping: Grouping, plain: Sequence[_Members]) -> None:
-    """Bring requests to the item that they name, unless their ids say otherwise.
+    """Join requests to the item that they name, unless their ids contradict it.
 
-    What neither names an item elsewhere nor is named from elsewhere is plain.
+    Titles without links to or from other titles are plain.
     """
     wanted = {
         row.jellyfin_id
@@ -309,7 +309,7 @@ def _members(title: Title) -> _Members:
 
 
 def _astray(members: Iterable[_Member]) -> list[TrackedRequest]:
-    """The requests that name an item which is not among the items that their ids lead to."""
+    """The requests that name an item of another title."""
     rows = [one for one in members if isinstance(one, TrackedRequest) and one.jellyfin_id]
     if not rows:
         return rows
@@ -322,11 +322,11 @@ def _is_named(members: Iterable[_Member], wanted: Collection[str | None]) -> boo
 
 
 def _follow(title: Title, named: Mapping[int, Title]) -> None:
-    """Join requests to the only title that they name; naming one beside their own is a dispute.
+    """Join requests to the only title that they name; naming a second one is a dispute.
 
     Args:
-        title: that the requests are in by their ids.
-        named: the titles that they name, by the number of the request.
+        title: of the requests by their ids.
+        named: the titles that they name, by request.
     """
     others = {id(other): other for other in named.values()}
     for other in list(others.values()):
@@ -354,7 +354,7 @@ def _follow(title: Title, named: Mapping[int, Title]) -> None:
 
 
 def _is_nameless(title: Title) -> bool:
-    """Whether it is but items that no provider knows."""
+    """Whether a title has only items without provider ids."""
     known = any(item.ids.known or item.contradicting for item in title.items)
     return not (known or title.requests)
 
@@ -367,9 +367,9 @@ def _all_ids(title: Title) -> set[Ids]:
 
 
 def _dispute_what_only_items_join(title: Title) -> None:
-    """An item whose ids belong to different requests may carry a wrong one of IMDb.
+    """Dispute items whose ids belong to different requests: one id may be wrong.
 
-    Requests that name one of the items are known by that, and are not counted.
+    Requests that name one of the items are identified by it and do not count.
     """
     if len(title.requests) < 2 or not title.items:  # noqa: PLR2004 - one cannot disagree
         return
@@ -385,7 +385,7 @@ def _dispute_what_only_items_join(title: Title) -> None:
 
 
 def _agrees_strongly(side: Iterable[TrackedRequest], title: Title) -> bool:
-    """Whether an item and one of the requests have an id of TMDB or TVDB in common."""
+    """Whether an item shares a TMDB or TVDB id with one of the requests."""
     return any(
         row.ids[at] is not None and row.ids[at] == item.ids[at]
         for row in side
