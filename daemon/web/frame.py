@@ -19,7 +19,7 @@ from aiohttp.typedefs import Handler
 
 from daemon import __version__, reasons
 from daemon.errors import DaemonError, NotFoundError, RefusedError
-from daemon.report import words
+from daemon.report import audited, words
 from daemon.web import view
 from daemon.web.auth import refuse_other_sites
 from daemon.web.problems import ACTOR, Problem
@@ -221,6 +221,7 @@ def _environment(**values: Any) -> jinja2.Environment:
         kinds=view.KINDS,
         reasons=reasons.words,
         counts=[one for one in reasons.Count if one is not reasons.Count.SKIPPED],
+        actions=audited.ACTIONS,
         cause=view.cause,
         summary=view.summary,
         duration=view.duration,

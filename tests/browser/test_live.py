@@ -43,6 +43,7 @@ PAGES = (
     "/status/runs/2?show=error",
     *("/status/runs/2/approve", "/status/runs/2/discard", "/status/titles?q=the"),
     *("/status/titles/1", "/status/attention", "/status/audit", "/status/nowhere"),
+    *("/status/titles?sort=title&kind=MOVIE", "/status/pending"),
 )
 MAIN = (
     *("/status", "/status/runs/2?show=held"),
@@ -136,16 +137,16 @@ async def test_a_held_plan_is_reviewed_approved_and_undone(
         await alice.sees("31 removals on hold; nothing was removed")
         await alice.shot("held-dark")
         await alice.page.get_by_role("link", name="Review").click()
-        await alice.sees("31 titles held")
-        await alice.page.get_by_role("link", name="Approve").click()
+        await alice.sees("31 films in /media/movies are missing. Radarr cannot reach that folder")
+        await alice.page.get_by_role("link", name="Remove 31…").click()
         await alice.sees("31 titles will be removed")
         await alice.shot("approve-dark")
         assert rows(site.file, TITLES) == [(40,)]
         await alice.page.get_by_role("button", name="Remove 31 titles").click()
-        await alice.sees("Approved.")
+        await alice.sees("31 removed, 9 unchanged, 1 left out,")
+        assert rows(site.file, TITLES) == [(9,)]
         await alice.go()
         await alice.sees("In sync: 10 titles")
-        assert rows(site.file, TITLES) == [(9,)]
         await alice.go("/status/runs/3")
         await alice.page.get_by_role("link", name="Undo this run").click()
         await alice.sees("31 removed titles will be restored")

@@ -50,6 +50,7 @@ class Demo:
         stream: TextIO,
     ) -> None:
         self._world = services.world
+        self._pipeline = services.pipeline
         self._settings = settings
         self._url = url
         self._session = session
@@ -64,6 +65,7 @@ class Demo:
         """
         await self._first_run()
         await self._a_film_arrives()
+        await self._a_request_takes_its_way()
         await self._things_change()
         await self._a_disk_goes_away()
         await self._a_film_is_deleted()
@@ -88,6 +90,39 @@ class Demo:
             while not self._tracks("The Lodger"):
                 await asyncio.sleep(0.05)
         self._show_news()
+
+    async def _a_request_takes_its_way(self) -> None:
+        self._say("\nA film that the library does not have, from the request to the shelf.")
+        film = Movie.named("The General Line", 1929, {"Tmdb": "42511", "Imdb": "tt0020451"})
+        pipeline = self._pipeline
+        wish = pipeline.request(film)
+        await self._is_at(film, "REQUESTED", "somebody asks for it in Seerr")
+        pipeline.approve(wish)
+        await self._is_at(film, "APPROVED", "it is approved, and Seerr hands it to Radarr")
+        download = pipeline.grab(wish)
+        await self._is_at(film, "GRABBING", "Radarr has found a release")
+        pipeline.advance(download, 0.6)
+        await self._is_at(film, "DOWNLOADING", "qBittorrent downloads it")
+        pipeline.advance(download, 1)
+        await self._is_at(film, "DOWNLOADED", "the download is complete")
+        pipeline.take_in(download)
+        await self._is_at(
+            film, "IMPORTING", "Radarr has imported it, and Jellyfin does not show it yet"
+        )
+        self._world.add_movie(film)
+        pipeline.complete(wish)
+        await self._sync("And Jellyfin has it, which alone makes it available:")
+        self._expect(self._state(film) == "AVAILABLE", {"state": self._state(film)})
+        self._show_news()
+
+    async def _is_at(self, film: Movie, state: str, words: str) -> None:
+        """Have a pass made over what is on its way, and tell where it is."""
+        result = await self._post("/admin/sync", kind="pending")
+        self._expect(self._state(film) == state, result)
+        said = self._one("download_progress, download_speed, download_eta", film)
+        progress, speed, left = said or (None, None, None)
+        more = f" ({progress:.0%}, {speed}, {left} left)" if progress and speed else ""
+        self._say(f"  {state.lower():<12} {words}{more}")
 
     async def _things_change(self) -> None:
         self._say("\nA file is replaced, an empty series gets its first episode, and Radarr")
@@ -137,10 +172,10 @@ class Demo:
             self._say(f"  {line}")
         return result
 
-    async def _post(self, path: str) -> dict[str, Any]:
+    async def _post(self, path: str, **body: str) -> dict[str, Any]:
         token = self._settings.http.admin_token
         headers = {"Authorization": f"Bearer {token.get_secret_value() if token else ''}"}
-        async with self._session.post(self._url + path, headers=headers) as reply:
+        async with self._session.post(self._url + path, json=body, headers=headers) as reply:
             document: dict[str, Any] = await reply.json()
         return document
 
@@ -148,6 +183,17 @@ class Demo:
         with contextlib.closing(sqlite3.connect(self._settings.database)) as connection:
             found = f"SELECT {', '.join(_COLUMNS)} FROM requests"
             return connection.execute(found).fetchall()
+
+    def _one(self, columns: str, film: Movie) -> tuple[Any, ...] | None:
+        with contextlib.closing(sqlite3.connect(self._settings.database)) as connection:
+            found = connection.execute(
+                f"SELECT {columns} FROM requests WHERE title = ?", (film.title,)
+            ).fetchone()
+        return None if found is None else tuple(found)
+
+    def _state(self, film: Movie) -> str | None:
+        found = self._one("state", film)
+        return None if found is None else str(found[0])
 
     def _tracks(self, title: str) -> bool:
         return any(title in row for row in self._rows())
@@ -221,7 +267,7 @@ async def tell(database: Path | None, port: int, stream: TextIO, *, once: bool) 
     """
     with tempfile.TemporaryDirectory(prefix="library-sync-demo-") as folder:
         path = database or Path(folder) / "tracker.db"
-        async with PretendServices(world()) as services:
+        async with PretendServices(world(), besides=("seerr", "qbittorrent")) as services:
             settings = _settings(services, path, port)
             async with _daemon(settings) as url, aiohttp.ClientSession() as session:
                 await Demo(services, settings, url, session, stream).tell()

@@ -24,6 +24,14 @@ async def test_the_demo_tells_its_story(tmp_path: Path) -> None:
     )
     said, complaints = await process.communicate()
     assert (process.returncode, complaints) == (0, b"")
-    told = ["In sync:", "Held:", "relinked", "removed", "brings Detour back"]
+    told = [
+        "In sync:",
+        "downloading  qBittorrent",
+        "now available",
+        "Held:",
+        "relinked",
+        "removed",
+        "brings Detour back",
+    ]
     assert [words for words in told if words not in said.decode()] == []
-    assert rows(kept, "SELECT COUNT(*) FROM requests") == [(42,)]
+    assert rows(kept, "SELECT COUNT(*) FROM requests") == [(43,)]

@@ -29,7 +29,6 @@ class AuditPages(Pages):
             visit,
             "audit.html",
             groups=audited.grouped(found.rows, names),
-            actions=audited.ACTIONS,
             more=found.next,
             given=given,
         )
