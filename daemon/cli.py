@@ -203,7 +203,7 @@ async def _runs(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _runs_table(runs: Sequence[Run]) -> Iterable[str]:
-    names = ("added", "updated", "skipped", "errors")
+    names = ("kind", "added", "updated", "skipped", "errors")
     rows = [
         [run.id, run.started_at, run.trigger, run.outcome]
         + [(run.result or {}).get(name) for name in names]

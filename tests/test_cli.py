@@ -101,7 +101,7 @@ async def test_a_run_is_told_to_people(shell: Shell) -> None:
     assert logged[-1]["event"] == "run.done"
     listed = (await shell("runs")).out.splitlines()
     assert [line.split()[0] for line in listed] == ["run", "1"]
-    assert listed[1].split()[2:] == ["cli", "ok", "40", "0", "1", "0"]
+    assert listed[1].split()[2:] == ["cli", "ok", "full", "40", "0", "1", "0"]
     explained = (await shell("runs", "1")).out.splitlines()
     assert sum(line.startswith("add ") for line in explained) == 40
     titles = (await shell("audit")).out

@@ -20,14 +20,15 @@ class Figures(NamedTuple):
 
     Attributes:
         titles: how many, by media type and state in the tracker's own words.
-        ended: how many runs, by trigger and outcome.
-        within: of runs that were not interrupted, how many took at most so many seconds.
+        ended: how many runs, by trigger, outcome and kind.
+        within: of runs that were not interrupted, how many took at most so many seconds; passes
+            over titles on their way are written down at their end, and have no duration here.
         seconds: their total duration.
         last_good: when the latest successful full run ended.
     """
 
-    titles: Mapping[tuple[str, str], int]
-    ended: Mapping[tuple[str, str], int]
+    titles: Mapping[tuple[str, ...], int]
+    ended: Mapping[tuple[str, ...], int]
     within: Mapping[float, int]
     seconds: float
     last_good: datetime | None
@@ -53,19 +54,20 @@ def _counted(connection: sqlite3.Connection) -> Figures:
     took = "(julianday(ended_at) - julianday(started_at)) * 86400"
     within = ", ".join(f"COALESCE(SUM({took} <= ?), 0)" for _ in _BOUNDS)
     seconds, *numbers = connection.execute(
-        f"SELECT COALESCE(SUM({took}), 0), {within} FROM sync_runs WHERE outcome NOT IN (?, ?)",
+        f"SELECT COALESCE(SUM({took}), 0), {within} FROM sync_runs"
+        " WHERE kind <> 'pending' AND outcome NOT IN (?, ?)",
         (*_BOUNDS, Outcome.RUNNING.value, Outcome.INTERRUPTED.value),
     ).fetchone()
     last = history.latest_full(connection, Outcome.OK)
     return Figures(
         titles=_grouped(connection, "media_type, state", "requests"),
-        ended=_grouped(connection, "trigger, outcome", "sync_runs WHERE ended_at NOT NULL"),
+        ended=_grouped(connection, "trigger, outcome, kind", "sync_runs WHERE ended_at NOT NULL"),
         within=dict(zip(_BOUNDS, numbers, strict=True)),
         seconds=seconds,
         last_good=datetime.fromisoformat(last.ended_at) if last and last.ended_at else None,
     )
 
 
-def _grouped(connection: sqlite3.Connection, by: str, rows: str) -> dict[tuple[str, str], int]:
-    found = connection.execute(f"SELECT {by}, COUNT(*) FROM {rows} GROUP BY 1, 2")
-    return {(str(one), str(other)): count for one, other, count in found}
+def _grouped(connection: sqlite3.Connection, by: str, rows: str) -> dict[tuple[str, ...], int]:
+    found = connection.execute(f"SELECT {by}, COUNT(*) FROM {rows} GROUP BY {by}")
+    return {tuple(map(str, labels)): count for *labels, count in found}

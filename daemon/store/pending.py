@@ -287,7 +287,7 @@ def show(transaction: Transaction, plan: PendingPlan, before: Known) -> None:
     for number, gauges in _gauges(plan, before) if len(names) == len(_GAUGES) else ():
         transaction.execute(
             f"UPDATE requests SET {', '.join(f'{name} = ?' for name in names)}"
-            " WHERE id = ? AND created_at = ?",
+            " WHERE id = ? AND created_at = ? AND state <> 'AVAILABLE'",
             (*gauges, number, before.ages[number]),
         )
 

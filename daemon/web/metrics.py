@@ -29,6 +29,7 @@ _OF_METER: Final = {
     "bytes": "Bytes of its replies, decompressed.",
     "seconds": "Seconds of waiting for it.",
 }
+_OF_RUNS: Final = ("trigger", "outcome", "kind")
 _PREFIX: Final = "library_sync_"
 _Values = Iterable[tuple[Sequence[str], float]]
 """Figures, each with the values of its labels."""
@@ -99,7 +100,7 @@ async def _of_file(store: Store, counter: Counter) -> list[Metric]:
 
 def _of_rows(counted: Figures) -> Iterator[Metric]:
     yield _gauge("titles", "Rows of the tracker.", counted.titles.items(), "media_type", "state")
-    yield _counter("runs", "Runs that ended.", counted.ended.items(), "trigger", "outcome")
+    yield _counter("runs", "Runs that ended.", counted.ended.items(), *_OF_RUNS)
     yield _histogram("run_duration_seconds", "How long runs took.", counted.within, counted.seconds)
     if counted.last_good is not None:
         when, text = counted.last_good.timestamp(), "When the last good run ended."

@@ -64,8 +64,8 @@ async def test_the_figures_tell_of_runs_titles_and_services(stand: Stand) -> Non
     async with stand.listening():
         found = await figures(stand)
     expected = {
-        "runs_totaladminok": 1,
-        "runs_totaladminpartial": 1,
+        "runs_totaladminfullok": 1,
+        "runs_totaladminfullpartial": 1,
         "run_duration_seconds_count": 2,
         "run_duration_seconds_bucket1.0": 2,
         "titlesAVAILABLEMOVIE": 1,

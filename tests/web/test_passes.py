@@ -143,7 +143,10 @@ async def test_a_pass_is_had_on_demand(stand: Stand) -> None:
     [asked, nothing] = (await stand.audited("sync.asked"))[1:]
     assert (asked["run_id"], nothing["run_id"]) == (first["run_id"], None)
     figures = (await stand.ask("GET", "/metrics", {})).text
-    assert 'library_sync_runs_total{outcome="ok",trigger="admin"} 2.0' in figures
+    for kind in ("full", "pending"):
+        ended = f'library_sync_runs_total{{kind="{kind}",outcome="ok",trigger="admin"}} 1.0'
+        assert ended in figures
+    assert "library_sync_run_duration_seconds_count 1.0" in figures
     wrong = {"kind": "pending", "dry_run": True}
     assert (await stand.ask("POST", "/admin/sync", json=wrong)).status == 409
     assert (await stand.ask("POST", "/admin/sync", json={"kind": "other"})).status == 400
