@@ -266,6 +266,7 @@ class ArrPipeline:
         titles: at least those of open requests and tracked rows that it knows; None if it could
             not be asked.
         whole: a requested title that is not among them is not known to it.
+        unread: wanted titles of which it is not known yet whether it has them, and what.
         client_problems: messages of health about download clients that cannot be reached
             (`DownloadClientCheck`, `DownloadClientStatusCheck`); None if that was not asked.
         started: when the instance was started, aware UTC; None if that was not asked.
@@ -281,6 +282,7 @@ class ArrPipeline:
     history_since: datetime | None = None
     titles: Sequence[ArrTitle] | None = None
     whole: bool = False
+    unread: frozenset[Ids] = frozenset()
     client_problems: tuple[str, ...] | None = None
     started: datetime | None = None
     read_at: datetime | None = None

@@ -81,6 +81,12 @@ class _Memory:
         found = (title.arr_id for title in self.titles.values() if title.ids.tmdb == ids.tmdb)
         return next(found, None)
 
+    def read_at(self, listing: Catalogue, ids: Ids, sent: bool) -> datetime | None:
+        """When a title was read, or found not to be there; None if neither is so."""
+        number = self.number(ids, listing)
+        known = self.titles.get(number) if number is not None else None
+        return known.read_at if known else self.absent.get((ids, sent))
+
     def read_now(self, number: int | None) -> ArrTitle | None:
         """Cache a title that was just read."""
         title = self.titles.get(number) if number is not None else None
@@ -200,16 +206,14 @@ class PipelineReader:
             return said
         problems.defects.extend(queue.defects)
         since, history = await self._history(client, memory, problems)
-        titles, whole = await self._titles(arr, memory, wanted, problems)
-        return replace(
+        said = replace(
             said,
             queue=queue.values,
             queue_whole=queue.whole,
             history=history,
             history_since=since,
-            titles=titles,
-            whole=whole,
         )
+        return await self._with_titles(arr, said, wanted, problems)
 
     async def _history(
         self, client: ArrQueueClient, memory: _Memory, problems: Problems
@@ -225,45 +229,47 @@ class PipelineReader:
         memory.history = {event: None for event in known if event.date >= begin}
         return begin, list(memory.history)
 
-    async def _titles(
-        self,
-        arr: ArrClient,
-        memory: _Memory,
-        wanted: dict[Ids, bool],
-        problems: Problems,
-    ) -> tuple[list[ArrTitle] | None, bool]:
-        """The wanted titles, as last read, and whether they are complete.
+    async def _with_titles(
+        self, arr: ArrClient, said: ArrPipeline, wanted: dict[Ids, bool], problems: Problems
+    ) -> ArrPipeline:
+        """Add the wanted titles, as last read, and whether they are complete.
 
-        Only a few new ones are read per pass, to spread the load.
+        Only a few are read per pass, to spread the load: first those that were never read, and of
+        them those that are being downloaded.
         """
+        memory = self._memories[arr.name]
         listing = await self._listing(arr, memory, wanted, problems)
         if listing is None:
-            return None, False
+            return said
+        queued = {entry.arr_id for entry in said.queue or ()}
+        due = [one for one in wanted.items() if self._is_due(arr, memory, listing, *one)]
+        due.sort(key=lambda one: memory.number(one[0], listing) not in queued)
+        due.sort(key=lambda one: str(memory.read_at(listing, *one) or ""))
+        answered = {
+            one
+            for one in due[:_MAX_TITLES]
+            if await self._read(arr, one[0], memory.number(one[0], listing), problems)
+        }
+        memory.absent.update(dict.fromkeys(answered, self._clock()))
         found: dict[int, ArrTitle] = {}
-        left, whole = _MAX_TITLES, True
-        for ids, sent in wanted.items():
-            number = memory.number(ids, listing)
-            title = memory.titles.get(number) if number is not None else None
-            whole = whole and not listing.is_ambiguous(ids)
-            if self._is_due(arr, memory, ids, sent=sent, number=number):
-                answered = left > 0 and await self._read(arr, ids, number, problems)
-                left -= 1
-                if answered:
-                    memory.absent[ids, sent] = self._clock()
-                    title = memory.read_now(memory.number(ids, listing))
-                whole = whole and (answered or title is not None)
-            if title is not None:
-                found[title.arr_id] = title
-        return list(found.values()), whole
+        for one in wanted.items():
+            number = memory.number(one[0], listing)
+            if number is not None and (title := memory.titles.get(number)) is not None:
+                found[number] = replace(title, read_at=None) if one in answered else title
+        missed = {one for one in due if one not in answered}
+        lost = [one for one in missed if memory.number(one[0], listing) not in found]
+        never = frozenset(ids for ids, sent in lost if memory.read_at(listing, ids, sent) is None)
+        whole = not lost and not any(map(listing.is_ambiguous, wanted))
+        return replace(said, titles=list(found.values()), whole=whole, unread=never)
 
     def _is_due(
-        self, arr: ArrClient, memory: _Memory, ids: Ids, *, sent: bool, number: int | None
+        self, arr: ArrClient, memory: _Memory, listing: Catalogue, ids: Ids, sent: bool
     ) -> bool:
         """Whether a title must be read; Sonarr is not asked for one missing in its list."""
+        number = memory.number(ids, listing)
         if number is None and (arr.media_type is MediaType.TV or ids.tmdb is None):
             return False
-        known = memory.titles.get(number) if number is not None else None
-        read = known.read_at if known else memory.absent.get((ids, sent))
+        read = memory.read_at(listing, ids, sent)
         return read is None or self._clock() - read >= _READ_AGAIN
 
     async def _read(self, arr: ArrClient, ids: Ids, number: int | None, problems: Problems) -> bool:

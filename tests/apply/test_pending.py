@@ -295,6 +295,32 @@ async def test_a_restart_between_two_looks_changes_nothing(stand: Stand) -> None
     assert stand.state() is None
 
 
+async def test_a_restart_takes_nothing_back_of_more_titles_than_one_pass_reads(
+    stand: Stand,
+) -> None:
+    """What was not read yet is not known; it is neither approved only, nor withdrawn."""
+    pipeline = stand.services.pipeline
+    for number in range(30):
+        film = Movie.named(f"Film {number}", 1930, {"Tmdb": f"{9000 + number}"})
+        wish = pipeline.request(film)
+        pipeline.approve(wish)
+        pipeline.advance(pipeline.grab(wish), 0.5)
+    states = "SELECT state, COUNT(*) FROM requests WHERE jellyseerr_id NOT NULL GROUP BY state"
+    for seen in (20, 30):
+        await stand.look()
+        assert rows(stand.path, states) == [("DOWNLOADING", seen)]
+    pipeline.withdraw(pipeline.wishes[1])
+    pipeline.withdraw(pipeline.wishes[30])
+    async with open_services(configured(stand.services, stand.path), QUICK) as services:
+        health = Health(services.meters)
+        for _ in range(2):
+            arrs = ArrCache(services)
+            again = PendingService(services, stand.store, arrs, PendingPolicy(), health)
+            await again.run(Trigger.ADMIN, ACTOR)
+            later(stand.path, 300)
+    assert rows(stand.path, states) == [("DOWNLOADING", 30)]
+
+
 FILMS = [Movie.named(f"Film {at}", 1930 + at, {"Tmdb": f"{9000 + at}"}) for at in range(10)]
 GUARDED = RemovalPolicy()
 

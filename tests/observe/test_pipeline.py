@@ -504,3 +504,24 @@ async def test_what_is_read_is_what_the_planner_needs(
         stack.complete(wish)
         assert await state() is RequestState.IMPORTING
     assert (rows[1].title, rows[1].seerr_id) == (title.title, wish.number)
+
+
+async def test_of_many_titles_those_that_were_read_longest_ago_are_read_next(
+    tmp_path: Path,
+) -> None:
+    """So each has its turn, however many there are; what downloads comes first."""
+    async with reading(tmp_path) as read:
+        stack = read.services.pipeline
+        films = [Movie.named(f"Film {at}", 1930, {"Tmdb": f"{9000 + at}"}) for at in range(90)]
+        wishes = [stack.request(film) for film in films]
+        for wish in wishes:
+            stack.approve(wish)
+        stack.grab(wishes[0])
+        stack.grab(wishes[89])
+        found = []
+        for _ in range(5):
+            found.append(of(await read(), "Radarr"))
+            read.later(5)
+    assert {title.title for title in found[0].titles} >= {"Film 0", "Film 89"}
+    assert [len(one.unread) for one in found] == [70, 50, 30, 10, 0]
+    assert (found[-1].whole, len(found[-1].titles)) == (True, 90)

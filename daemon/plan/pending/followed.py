@@ -101,7 +101,7 @@ class FollowedRows:
 
     def _unknown(self, row: PendingRow, was: Followed) -> dict[str, Timer]:
         """Which services could not be asked, and since when."""
-        away = list(self._joined.places.away[row.media_type])
+        away = list(self._joined.places.silent(row.media_type, row.ids))
         away += [] if self._joined.listed else ["seerr"]
         return {"unknown": seen(was.timers.get("unknown"), ", ".join(away))} if away else {}
 

@@ -125,6 +125,8 @@ class Newcomers:
         case = self._joined.new_case(requests)
         judged = self._joined.judged(case)
         state, about = judged.state, self._about(first, judged)
+        if self._joined.places.is_unread(case.media_type, case.ids):
+            state = None  # its turn comes with one of the next passes
         reason = PassReason.UNCERTAIN if state is None else PassReason.TITLE_UNKNOWN
         if self._is_said_to_be_there(first, judged):
             reason, about = PassReason.SEERR_AVAILABLE, None

@@ -87,6 +87,15 @@ class Places:
         """The instances that know a title, the primary first."""
         return self._found.find(media_type, ids)
 
+    def silent(self, media_type: MediaType, ids: Ids) -> tuple[str, ...]:
+        """Instances of which it is not known whether they have a title."""
+        arrs = self._instances[media_type]
+        return (*self.away[media_type], *(arr.instance for arr in arrs if ids in arr.unread))
+
+    def is_unread(self, media_type: MediaType, ids: Ids) -> bool:
+        """Whether an instance that answers may have a title that was not read yet."""
+        return any(ids in arr.unread for arr in self._instances[media_type])
+
     def is_alone(self, arr: ArrPipeline) -> bool:
         """Whether there is no other instance of its kind."""
         return len(self._instances[arr.media_type]) == 1

@@ -30,7 +30,7 @@ def at_rest(case: Case, views: Sequence[TitleView], places: Places) -> Judgement
         return _by_seerr(case, places)
     judged = _best([_film(view) if _is_film(case) else _series(case, view) for view in views])
     if judged.unit is None and not case.statuses & _OPEN:
-        nobody = not judged.held and not places.away[case.media_type]
+        nobody = not judged.held and not places.silent(case.media_type, case.ids)
         return Judgement(None, alerts=_completed(case) if nobody else (), held=judged.held)
     if judged.state is RequestState.APPROVED and case.is_pending:
         searching = f"; {views[0].service} searches already" if judged.why == WANTED else ""
@@ -127,16 +127,17 @@ def _not_monitored(case: Case, view: TitleView, missing: Sequence[int]) -> tuple
 
 def _by_seerr(case: Case, places: Places) -> Judgement:
     """What Seerr alone tells of a title that no instance knows."""
-    if places.away[case.media_type] and case.followed is not None:
+    silent = places.silent(case.media_type, case.ids)
+    if silent and case.followed is not None:
         # Not known to those that answer, which says nothing of what the others have of it.
         pending = case.followed.written is RequestState.REQUESTED
         if not pending or SeerrStatus.APPROVED not in case.statuses:
             return Judgement(None)
-    certain = case.media_type in places.whole and not places.away[case.media_type]
+    certain = case.media_type in places.whole and not silent
     if SeerrStatus.APPROVED in case.statuses:
         alerts = (_not_there(case),) if certain and case.requests else ()
         return Judgement(RequestState.APPROVED, "approved", "jellyseerr", alerts=alerts)
-    if SeerrStatus.FAILED in case.statuses and places.away[case.media_type]:
+    if SeerrStatus.FAILED in case.statuses and silent:
         return Judgement(None)
     judged = _by_word(case)
     return judged if judged.state or not certain else replace(judged, alerts=_completed(case))

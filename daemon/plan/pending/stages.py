@@ -100,7 +100,7 @@ def _away(
     unit: Unit | None,
 ) -> tuple[str, ...]:
     """Services whose word is missing, or cannot be believed, where a state would go back."""
-    away = list(places.away[case.media_type])
+    away = list(places.silent(case.media_type, case.ids))
     away += [view.arr.instance for view in views if not view.trusts_own()]
     if not case.listed and (unit is None or case.is_pending):
         away.append("seerr")

@@ -43,7 +43,8 @@ class Missing(NamedTuple):
 def missing(row: PendingRow, case: Case, judged: Judgement, joined: Joined) -> Missing | None:
     """What a pass notes of a row whose requests are gone; None where that is not certain."""
     seerr, numbers = joined.pipeline.seerr, numbers_of(row)
-    proven = joined.listed and not seerr.distrust and not joined.places.away[row.media_type]
+    silent = joined.places.silent(row.media_type, row.ids)
+    proven = joined.listed and not seerr.distrust and not silent
     if case.requests or kept(row).restored or not (proven and numbers) or judged.held:
         return None
     if not all(seerr.asked.get(one, SeerrStatus.APPROVED) in _GONE for one in numbers):
