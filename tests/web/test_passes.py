@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from tests.apply.test_pending import later
 from tests.builders import rows
 from tests.pretend import Fault
 from tests.pretend.library import Movie
-from tests.running import a_world, until
+from tests.running import METROPOLIS, a_world, until
 from tests.web.support import AS_CRON, HOOK_SECRET, Stand, standing
 
 RECORDED = Path(__file__).parents[1] / "recorded" / "hooks"
@@ -192,3 +193,42 @@ async def test_a_quick_look_is_had_on_demand(stand: Stand) -> None:
     stand.services.fault("jellyfin", Fault(status=503, times=None))
     answer = await stand.ask("POST", "/admin/sync", json={"kind": "quick"})
     assert answer.status == 502
+
+
+async def test_a_webhook_tells_that_a_file_makes_way_for_a_better_one(stand: Stand) -> None:
+    """As Radarr sends it, before the copy begins; the title does not count as missing then."""
+    hooks: dict[str, Any] = json.loads((RECORDED / "radarr.json").read_text())
+    hook = hooks["12_MovieFileDelete_upgrade"]
+    hook["movie"]["tmdbId"] = int(METROPOLIS.provider_ids["Tmdb"])
+    stand.services.world.remove(METROPOLIS.jellyfin_id)
+    assert (await stand.ask("POST", "/hooks/radarr", AS_SENDER, json=hook)).status == 202
+    await stand.ask("POST", "/admin/sync")
+    assert rows(stand.file, "SELECT * FROM sync_absences") == []
+    assert rows(stand.file, STATES, METROPOLIS.title) == [("AVAILABLE",)]
+
+
+async def test_a_withdrawal_that_is_held_is_approved_by_the_api(stand: Stand) -> None:
+    """A pass follows at once, and carries it out; no run has to."""
+    pipeline = stand.services.pipeline
+    films = [Movie.named(f"Film {at}", 1930 + at, {"Tmdb": f"{9000 + at}"}) for at in range(8)]
+    wishes = [pipeline.request(film) for film in films]
+    await passed(stand)
+    for wish in wishes:
+        pipeline.withdraw(wish)
+    for _ in range(2):
+        await passed(stand)
+        later(stand.file, 300)
+    await passed(stand)
+    found = (await stand.ask("GET", "/admin/attention")).json["findings"]
+    held = [one for one in found if one["action"] == "withdraw"]
+    assert len(held) == 8
+    async with watched(stand):
+        named = {name: held[0][name] for name in ("kind", "target")}
+        wrong = {"do": "remove", **named}
+        assert (await stand.ask("POST", "/admin/attention", json=wrong)).status == 409
+        answer = await stand.ask("POST", "/admin/attention", json={"do": "withdraw", **named})
+        assert (answer.status, answer.json["run_id"]) == (200, None)
+        left = "SELECT COUNT(*) FROM requests WHERE jellyseerr_id NOT NULL"
+        await until(lambda: rows(stand.file, left) == [(7,)])
+    [event] = await stand.audited("withdrawal.approved")
+    assert (event["target"], event["after"]) == (named["target"], {"address": "127.0.0.1"})
