@@ -121,11 +121,20 @@ async def _daemon(_: argparse.Namespace, settings: Settings) -> int:
     from daemon import app  # noqa: PLC0415 - other commands need not carry the server along
 
     _configure_logs(settings, sys.stdout)
-    stop = asyncio.Event()
+    stop, up = asyncio.Event(), asyncio.Event()
+    running = asyncio.ensure_future(app.run(settings, stop, lambda _: up.set()))
+
+    def end() -> None:
+        stop.set()
+        if not up.is_set():  # it may wait long for the file, which nobody needs any more
+            running.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, end)
     try:
-        await app.run(settings, stop)
+        await running
+    except asyncio.CancelledError:
+        _log.info("daemon.stopped")
     except ExceptionGroup:  # a part of the daemon died of a mistake of ours
         _log.exception("daemon.crashed")
         return Exit.FAILED

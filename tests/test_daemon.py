@@ -361,8 +361,17 @@ async def test_only_one_works_on_a_file(place: Place) -> None:
     ("sections", "code", "words"),
     [
         ({"jellyfin": {"url": "http://j"}}, 78, "jellyfin.api_key is missing"),
-        ({"database": "/nowhere/tracker.db"}, 77, "cannot open or write /nowhere/tracker.db"),
-        ({"database": "/dev/null"}, 1, "library-sync: "),
+        (
+            {"database": "/nowhere/tracker.db"},
+            1,
+            "/nowhere/tracker.db: No such file or directory; m",
+        ),
+        (
+            {"database": "/dev/null/tracker.db"},
+            1,
+            "/dev/null/tracker.db: Not a directory; make its",
+        ),
+        ({"database": "/dev/null"}, 1, "/dev/null is no ordinary file; database must name the tr"),
     ],
 )
 async def test_what_cannot_be_started(
@@ -375,6 +384,18 @@ async def test_what_cannot_be_started(
     assert words in complaints
     assert "Traceback" not in output + complaints
     assert len(complaints.splitlines()) == 1
+
+
+async def test_a_start_that_waits_for_the_file_is_ended_at_once(place: Place) -> None:
+    """The tracker may hold its lock for longer than systemd waits for an end."""
+    with closing(sqlite3.connect(place.database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        daemon = await place.started()
+        await until(lambda: daemon.logged("daemon.starting"))
+        code, _ = await daemon.end()
+    assert code == 0
+    assert (await daemon.process.wait(), daemon.told("READY=1")) == (0, 0)
+    await until(lambda: daemon.logged("daemon.stopped"))
 
 
 async def test_a_port_that_is_taken(place: Place) -> None:

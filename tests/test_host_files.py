@@ -131,12 +131,12 @@ async def test_a_tracker_file_without_permission(bereft: Place, damage: Damage) 
 
 
 async def test_a_backup_to_a_place_without_permission(bereft: Place) -> None:
-    """The place is named, with who needs what."""
+    """The place is named, with who needs what; or that there is no such place."""
     bereft.folder.joinpath("closed").mkdir(mode=0)
-    for target in ("closed/copy.db", "nowhere/copy.db"):
-        code, _, complaints = await bereft.ended("backup", target)
+    for target, ends, what in (("closed", 77, NEED), ("nowhere", 1, "or correct the path")):
+        code, _, complaints = await bereft.ended("backup", f"{target}/copy.db")
         [line] = complaints.splitlines()
-        assert (code, target in line, line.endswith(f"; {NEED}")) == (77, True, True)
+        assert (code, f"{target}/copy.db" in line, line.endswith(what)) == (ends, True, True)
     bereft.folder.joinpath("closed").chmod(0o700)
 
 

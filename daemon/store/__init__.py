@@ -22,7 +22,7 @@ from daemon.store.database import (
     opened,
     opened_readonly,
 )
-from daemon.store.file import held
+from daemon.store.file import held, resolved
 
 __all__ = ["Store", "open_store", "open_store_readonly"]
 
@@ -44,7 +44,7 @@ async def open_store(
         SchemaMismatchError: its tables are not of the known shape.
         StoreError: it cannot be used.
     """
-    path = path.resolve()  # a lock beside a link to the file would not be met by the next one
+    path = resolved(path)  # a lock beside a link to the file would not be met by the next one
     existed = is_there(path)
     with held(path) as file:
         if existed:  # not a byte of another program's database may change
@@ -78,7 +78,7 @@ async def open_store_readonly(
     """
     if not is_there(path):
         raise StoreError(f"there is no file {path}")
-    async with opened_readonly(path.resolve(), immutable=immutable) as store:
+    async with opened_readonly(resolved(path), immutable=immutable) as store:
         if not (foreign or await store.read(migrate.is_current)):
             raise StoreError("library-sync has not worked on this file yet; sync once")
         yield store

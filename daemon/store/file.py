@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +26,10 @@ from daemon.errors import (
 )
 
 _NO_SPACE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
+_NOWHERE: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 _NETWORK: Final = (
-    *("nfs", "cifs", "smb", "afs", "ceph", "davfs"),
+    *("nfs", "cifs", "smb", "afs", "ceph", "davfs", "9p", "glusterfs", "lustre"),
     *("fuse.sshfs", "fuse.rclone", "fuse.gluster"),
 )
 
@@ -79,14 +81,32 @@ def held(path: Path) -> Iterator[HeldFile]:
     try:
         _lock(descriptor, path)
         status = os.fstat(descriptor)
-        if status.st_nlink > 1:
-            raise StoreError(
-                f"{path} has another name (a hard link), under which a program would not find what"
-                " was written last; keep one of them, and use a symbolic link for the other"
-            )
+        _refuse_kind(path, status)
         yield HeldFile(path, _identity(status))
     finally:
         os.close(descriptor)
+
+
+def resolved(path: Path) -> Path:
+    """The file that a path names, through all symbolic links.
+
+    Raises:
+        StoreError: they lead in a circle.
+    """
+    try:
+        return path.resolve()
+    except RuntimeError:  # before Python 3.13
+        raise of_system(path, OSError(errno.ELOOP, os.strerror(errno.ELOOP))) from None
+
+
+def _refuse_kind(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise StoreError(f"{path} is no ordinary file; database must name the tracker's file")
+    if status.st_nlink > 1:
+        raise StoreError(
+            f"{path} has another name (a hard link), under which a program would not find what"
+            " was written last; keep one of them, and use a symbolic link for the other"
+        )
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
@@ -111,7 +131,7 @@ def refuse_place(path: Path, mounts: str | None = None) -> None:
         StoreError: it lies on a network file system, or is a mount point by itself.
     """
     kinds = dict(_mounts(_text() if mounts is None else mounts))
-    target = path.resolve()
+    target = resolved(path)
     if target in kinds and not target.is_dir():
         raise StoreError(
             f"{path} is mounted by itself, without the files that SQLite keeps beside it; mount"
@@ -141,6 +161,9 @@ def of_system(path: Path, error: OSError) -> StoreError:
     """Translate an OSError about a file or its directory."""
     if error.errno in _NO_SPACE:
         return full(path, error.strerror)
+    if error.errno in _NOWHERE:
+        remedy = "make its directory, mount its disk, or correct the path"
+        return StoreError(f"cannot open {path}: {error.strerror}; {remedy}")
     return StorePermissionError(f"cannot open or write {path}: {error.strerror}")
 
 

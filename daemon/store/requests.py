@@ -51,6 +51,7 @@ def refuse_foreign(connection: sqlite3.Connection) -> None:
 
     Raises:
         SchemaMismatchError: it is the database of another program; its tables are named.
+            Or its `requests` are not of the shape that can be written.
     """
     found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
     tables = [name for (name,) in found if not name.startswith("sqlite_")]
@@ -60,6 +61,8 @@ def refuse_foreign(connection: sqlite3.Connection) -> None:
             f"this is another program's database: it has the tables {told} and no requests;"
             " set database to the tracker's own file"
         )
+    for table in _NEEDED.keys() & set(tables):
+        _check_shape(connection, table)
 
 
 def create(connection: sqlite3.Connection) -> None:
@@ -78,14 +81,19 @@ def check(connection: sqlite3.Connection) -> frozenset[str]:
     Raises:
         SchemaMismatchError: a needed column is absent, or an unknown one requires a value.
     """
-    for table, needed in _NEEDED.items():
-        shape = {row[1]: row for row in connection.execute(f"PRAGMA table_info({table})")}
-        if missing := sorted(needed - shape.keys()):
-            raise SchemaMismatchError(f"the table {table} lacks {', '.join(missing)}")
-        for name, (_, _, _, insists, default, key) in shape.items():
-            if insists and default is None and not key and name not in needed:
-                raise SchemaMismatchError(f"the table {table} insists on a value for {name}")
+    for table in _NEEDED:
+        _check_shape(connection, table)
     return columns(connection)
+
+
+def _check_shape(connection: sqlite3.Connection, table: str) -> None:
+    needed = _NEEDED[table]
+    shape = {row[1]: row for row in connection.execute(f"PRAGMA table_info({table})")}
+    if missing := sorted(needed - shape.keys()):
+        raise SchemaMismatchError(f"the table {table} lacks {', '.join(missing)}")
+    for name, (_, _, _, insists, default, key) in shape.items():
+        if insists and default is None and not key and name not in needed:
+            raise SchemaMismatchError(f"the table {table} insists on a value for {name}")
 
 
 def columns(connection: sqlite3.Connection, table: str = "requests") -> frozenset[str]:

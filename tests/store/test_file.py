@@ -68,6 +68,7 @@ async def test_the_file_that_is_held_can_be_written(path: Path) -> None:
         ("//nas/media /tank cifs rw 0 0", True),
         ("nas:/v /tank nfs4 rw 0 0\n/dev/sda / ext4 rw 0 0", True),
         ("nas: /tank fuse.sshfs rw 0 0", True),
+        (r"C:\134 /tank 9p rw 0 0", True),
         (r"//nas/media /tank/my\040films cifs rw 0 0", True),
         ("/dev/sda / ext4 rw 0 0", False),
         ("nas:/v / nfs rw 0 0\n/dev/sda /tank ext4 rw 0 0", False),
@@ -106,6 +107,35 @@ def test_a_directory_is_named(tmp_path: Path) -> None:
     """Instead of a disk that is said to be broken."""
     with pytest.raises(StoreError, match="is a directory"), held(tmp_path):
         pass
+
+
+async def test_what_is_no_ordinary_file_is_named(path: Path) -> None:
+    """Instead of a disk that is said to be broken."""
+    os.mkfifo(path)
+    with pytest.raises(StoreError, match="no ordinary file"):
+        async with open_store(path):
+            pass
+
+
+async def test_links_that_lead_in_a_circle_are_named(path: Path) -> None:
+    """By the system's words for it, to whoever opens the file and to whoever looks at it."""
+    path.symlink_to(path)
+    with pytest.raises(StoreError, match="symbolic links"):
+        async with open_store(path):
+            pass
+    assert "symbolic links" in (await check_file(path)).text
+
+
+async def test_requests_of_another_program_are_not_touched(path: Path) -> None:
+    """The table's name alone does not make a file the tracker's."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE requests (id INTEGER PRIMARY KEY, url TEXT)")
+    before = files(path.parent)
+    with pytest.raises(SchemaMismatchError, match="the table requests lacks created_at"):
+        async with open_store(path):
+            pass
+    assert files(path.parent) == before
+    assert "the table requests lacks created_at" in (await check_file(path)).text
 
 
 @pytest.mark.parametrize("tables", [["Movies", "Series"], [f"Table{n}" for n in range(9)]])
