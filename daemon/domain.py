@@ -11,21 +11,21 @@ from typing import NamedTuple
 from daemon.reasons import Reason
 
 SYNC_USER = "Library Sync"
-"""What stands in `requested_by` of the rows that this program added."""
+"""`requested_by` of the rows that this program added."""
 
 Value = int | str | None
 """A value of a tracker column."""
 
 
 class MediaType(StrEnum):
-    """What a title is; the values are the tracker's own names."""
+    """The type of a title; the values are the tracker's names."""
 
     MOVIE = "MOVIE"
     TV = "TV"
 
 
 class RequestState(StrEnum):
-    """Where a tracked request stands; the values are the tracker's own names."""
+    """The state of a request; the values are the tracker's names."""
 
     REQUESTED = "REQUESTED"
     APPROVED = "APPROVED"
@@ -41,7 +41,7 @@ class RequestState(StrEnum):
 
 
 class Ids(NamedTuple):
-    """A title's ids at the providers, the strongest first; a number alone says nothing."""
+    """A title's provider ids, strongest first; meaningless without the media type."""
 
     tmdb: int | None = None
     tvdb: int | None = None
@@ -49,7 +49,7 @@ class Ids(NamedTuple):
 
     @property
     def known(self) -> bool:
-        """Whether any provider knows the title."""
+        """Whether there is any provider id."""
         return self.tmdb is not None or self.tvdb is not None or self.imdb is not None
 
 
@@ -61,14 +61,14 @@ class LibraryItem:
         jellyfin_id: 32 lower-case hex digits.
         path: a film's file, a series' folder.
         library: the location of the library that the path lies in.
-        created_at: when Jellyfin saw the file first, aware UTC; None if it does not say.
-        available: there is something to play; None where that is not known.
+        created_at: Jellyfin's DateCreated, aware UTC; None if unknown.
+        available: there is something to play; None if unknown.
         poster: whether Jellyfin has a primary image; None if it was not asked.
-        contradicting: names of the providers that it carries with two different ids.
-        shoko: Shoko's number of its series, where Shokofin tells.
-        unchanged: title, year, overview and path are those of the row of ours that names it, and
-            the long ones of them are left out.
-        texts: where path and overview are kept instead of here; 0 where they are here.
+        contradicting: providers for which it has two different ids.
+        shoko: Shoko's id of its series, if Shokofin provides it.
+        unchanged: title, year, overview and path equal those of its managed row, and
+            the long ones are left out.
+        texts: handle of path and overview in `Texts`; 0 if they are here.
     """
 
     jellyfin_id: str
@@ -94,12 +94,12 @@ class LibraryItem:
 
 
 class Absence(NamedTuple):
-    """How often and for how long a title has been missing from complete readings.
+    """How often and for how long a title was missing in complete readings.
 
     Attributes:
-        waited: lower bound of the time since the first; a clock that jumps only shortens it.
-        since: when that was, for people to read.
-        library_away: its library was not listed, or empty, at one of them.
+        waited: lower bound of the time since the first.
+        since: when the first was, for people.
+        library_away: its library was not listed, or empty, in one of them.
     """
 
     sightings: int
@@ -113,19 +113,19 @@ class TrackedRequest:
     """One row of the tracker's requests, as far as the planner needs it.
 
     Attributes:
-        state: None where the row is not understood; such a row is never touched.
+        state: None if the row is not understood; such a row is never touched.
         arr_id: the primary Radarr's id of a film, the primary Sonarr's of a series.
         missing: the fillable columns that are NULL.
         managed: the row was added by this program.
-        metadata_hash: `value_hash` of title, year, overview and path; only for rows of ours.
-        file: `value_hash` of the file's name; only for rows that are missing, else 0.
-        poster: whether the address of a poster stands there that is Jellyfin's own for the row's
-            item; None if it is another one.
-        seasons: those that were requested; empty for all, None where they are not understood.
-        episodes: how many the tracker counts of what was requested; None if it does not.
-        seen: we have seen the title in the library ourselves.
-        library: the library's location that it was seen in.
-        absence: what is known of its being missing; None while it is there.
+        metadata_hash: `value_hash` of title, year, overview and path; only of managed rows.
+        file: `value_hash` of the file's name; only of missing rows, else 0.
+        poster: whether the poster's URL is Jellyfin's for the row's
+            item; None if it is some other URL.
+        seasons: requested ones; empty for all, None if not understood.
+        episodes: how many the tracker counts for the request; None if unknown.
+        seen: this program has seen the title in the library.
+        library: location of the library where it was seen.
+        absence: evidence of its absence; None while it is present.
     """
 
     id: int
@@ -152,18 +152,18 @@ class TrackedRequest:
 
     @property
     def is_open(self) -> bool:
-        """Whether it waits to become available."""
+        """Whether it is waiting to become available."""
         return self.state is not None and self.state is not RequestState.AVAILABLE
 
 
 class Deletion(NamedTuple):
-    """A title that somebody deleted in the tracker's dashboard, and that has no request any more.
+    """A title deleted in the tracker's dashboard, without a request since.
 
     Attributes:
         id: of the tracker's deletion log.
-        age: since then; never more than has passed.
-        files_too: its files were to go as well; otherwise it was taken off the list only.
-        overruled: an admin wants it tracked again.
+        age: lower bound of the time since then.
+        files_too: its files were to be deleted too, not only its entry in the list.
+        overruled: an admin resumed tracking it.
     """
 
     id: int
@@ -178,18 +178,18 @@ class Deletion(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tracker:
-    """What the tracker's file says in one run.
+    """The tracker's data for one run.
 
     Attributes:
-        requests: every row, or in a hinted run those that may belong to the items looked at.
+        requests: every row; in a hinted run those that may belong to the hinted items.
         deletions: made in the tracker's dashboard.
-        removed_lately: rows that were removed in the last seven days without an admin's word.
-        replaced: rows that are missing while a file of theirs makes way for a better one.
+        removed_lately: rows removed in the last seven days without an admin's approval.
+        replaced: missing rows with an upgrade in progress.
         approved: rows whose removal an admin has approved.
-        unlinks: rows whose id of Radarr or Sonarr may be taken away, as an admin has approved.
-        identified: rows whose title is another one by now, as an admin has confirmed.
-        merges: rows of ours that may become one row, as an admin has approved.
-        instance_ids: by instance beside the primary ones, the number of each request's title there.
+        unlinks: rows whose Radarr or Sonarr id an admin has approved to remove.
+        identified: rows whose new identity an admin has confirmed.
+        merges: managed rows whose merge an admin has approved.
+        instance_ids: by further instance, each request's title id there.
     """
 
     requests: Sequence[TrackedRequest] = ()
@@ -204,12 +204,12 @@ class Tracker:
 
 
 def value_hash(*values: Value) -> int:
-    """Values as one number that is valid within this process, in place of long texts."""
+    """A hash of values, valid within this process, in place of long texts."""
     return hash(values)
 
 
 class RemovalMode(StrEnum):
-    """What happens to titles that are gone for good."""
+    """What happens to titles that are permanently missing."""
 
     GUARDED = "guarded"
     ASK = "ask"
@@ -218,14 +218,14 @@ class RemovalMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RemovalPolicy:
-    """What it takes to remove a title.
+    """Thresholds of the removal guard.
 
     Attributes:
         sightings: complete readings without it, this one included.
-        grace: that must have passed since the first of them.
-        limit_percent: of a library's tracked titles may be missing.
-        limit_titles: may be missing, if that is more, but never over half of a library.
-        limit_total_percent: of all tracked titles may go in a run, and in seven days.
+        grace: minimum time since the first of them.
+        limit_percent: maximum share of a library's titles that may be missing.
+        limit_titles: maximum number, if larger, but never over half of a library.
+        limit_total_percent: maximum share of all titles, in a run and in seven days.
     """
 
     mode: RemovalMode = RemovalMode.GUARDED
@@ -240,43 +240,43 @@ class RemovalPolicy:
         return self._limit(titles, self.limit_percent)
 
     def total_limit(self, titles: int) -> int:
-        """How many of all titles may go in a run, and in seven days."""
+        """How many of all titles may be removed in a run, and in seven days."""
         return self._limit(titles, self.limit_total_percent)
 
     def _limit(self, titles: int, percent: int) -> int:
-        """Nought and nought means that an admin is asked about everything."""
+        """The limit; if both settings are 0, every removal is held."""
         if not (percent or self.limit_titles):
             return 0
         return max(1, titles * percent // 100, min(self.limit_titles, titles // 2))
 
     def outstanding(self, sightings: int, waited: timedelta) -> tuple[int, timedelta]:
-        """How many more complete readings, and how much more time, until a title may go."""
+        """The remaining complete readings and time until a title may be removed."""
         return max(1, self.sightings - sightings), max(timedelta(), self.grace - waited)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How the planner is to decide.
+    """The planner's policy.
 
     Attributes:
-        public_url: where people's browsers reach Jellyfin, without a slash at its end.
-        removal: what it takes to remove a title.
+        public_url: Jellyfin's URL for browsers, without a trailing slash.
+        removal: thresholds of the removal guard.
     """
 
     public_url: str
     removal: RemovalPolicy = field(default_factory=RemovalPolicy)
 
     def poster_url(self, item: LibraryItem) -> str | None:
-        """The address of an item's poster, where Jellyfin has one."""
+        """The URL of an item's poster, if it has one."""
         return self.address(item.jellyfin_id) if item.poster else None
 
     def address(self, jellyfin_id: str) -> str:
-        """Where the poster of an item is, if it has one."""
+        """The URL where an item's poster would be."""
         return f"{self.public_url}/Items/{jellyfin_id}/Images/Primary"
 
 
 class Fate(StrEnum):
-    """What becomes of a request whose title is not in the library any more."""
+    """What happens to a request whose title is absent."""
 
     REMOVE = "remove"
     HOLD = "hold"
@@ -285,11 +285,11 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """The title is available and has no request.
+    """Add a request for an available title without one.
 
     Attributes:
         radarr_id: the primary Radarr's, as `sonarr_id` is the primary Sonarr's.
-        instance_ids: the title's numbers in further instances, by their names.
+        instance_ids: the title's ids in further instances, by name.
     """
 
     item: LibraryItem
@@ -300,32 +300,32 @@ class Add:
 
     @property
     def ids(self) -> Ids:
-        """Of all its copies."""
+        """The ids of all its copies."""
         return self.item.ids
 
     @property
     def full(self) -> LibraryItem:
-        """The item, with its long texts once it is to be written."""
+        """The item with its long texts."""
         return self.item
 
     @property
     def reason(self) -> Reason:
-        """Whether any provider knows it makes the difference."""
+        """The reason, which depends on whether it has any provider id."""
         return Reason.ADD if self.item.ids.known else Reason.ADD_WITHOUT_IDS
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """A tracked row gets values.
+    """Update a tracked row.
 
     Attributes:
-        item: the copy of the title that they come from.
-        fills: columns that are NULL and become known.
-        replaces: columns of a row of ours that now read otherwise.
-        relinks: ids that are proven wrong, with what was there and what belongs there.
-        promotes: the state that the row leaves for AVAILABLE.
-        details: in plain words, what is worth knowing about it.
-        undecided: whether it cannot be told yet that all that was asked for is there.
+        item: the copy that the values come from.
+        fills: values for columns that are NULL.
+        replaces: changed values of a managed row.
+        relinks: ids that are proven wrong, before and after.
+        promotes: the state from which the row becomes AVAILABLE.
+        details: a note in plain words.
+        undecided: it is not known yet whether the request is complete.
     """
 
     item: LibraryItem
@@ -341,7 +341,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """Nothing is written for the item, or for the request; one of them may be None."""
+    """Write nothing for the item or the request; one of them may be None."""
 
     item: LibraryItem | None
     reason: Reason
@@ -351,7 +351,7 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """A person has to look; nothing is written, and nothing of these titles is removed."""
+    """A conflict for a person: nothing of these titles is written or removed."""
 
     item: LibraryItem | None
     request_ids: tuple[int, ...]
@@ -361,10 +361,10 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """A request whose title was in the library and is not there any more.
+    """A request whose title is no longer in the library.
 
     Attributes:
-        why: in plain words, what is said against its removal; "" where nothing is.
+        why: the objection to its removal, in plain words; "" if there is none.
     """
 
     request: TrackedRequest
@@ -373,7 +373,7 @@ class Absent:
 
     @property
     def reason(self) -> Reason:
-        """The one by which it is counted."""
+        """The reason by which it is counted."""
         fates = {Fate.REMOVE: Reason.REMOVE, Fate.HOLD: Reason.HELD, Fate.WATCH: Reason.WATCHED}
         return fates[self.fate]
 
@@ -389,7 +389,7 @@ class HeldKind(StrEnum):
 
 
 class Held(NamedTuple):
-    """A change that waits for an admin, and why."""
+    """A change on hold until an admin decides, and why."""
 
     request: TrackedRequest
     why: str
@@ -397,14 +397,14 @@ class Held(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """One rule of the removal guard and what it found; what is decided follows from these alone.
+    """One rule of the removal guard with its result; decisions follow from these alone.
 
     Attributes:
-        name: the stable word for it.
-        value: what is so.
-        limit: what it is measured by.
-        about: a library's location, or how much evidence it takes; "" for the run as a whole.
-        why: what it holds against a removal; "" where it lets titles go.
+        name: a stable code.
+        value: what was found.
+        limit: the threshold.
+        about: a library's location, or the required evidence; "" for the whole run.
+        why: the objection to a removal; "" if the rule passes.
     """
 
     name: str
@@ -415,7 +415,7 @@ class Rule(NamedTuple):
 
 
 class Missed(NamedTuple):
-    """A row that a complete reading did not show.
+    """A row that is missing in a complete reading.
 
     Attributes:
         library_away: its library was not listed, or empty.
@@ -426,9 +426,9 @@ class Missed(NamedTuple):
 
 
 class InstanceId(NamedTuple):
-    """The number of a request's title in an instance beside the primary ones; None if it has none.
+    """The id of a request's title in a further instance; None if it has none.
 
-    A number says nothing without its instance.
+    An id is meaningless without its instance.
     """
 
     request_id: int
@@ -437,15 +437,15 @@ class InstanceId(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """What a reading says of the tracked rows as a whole.
+    """Evidence about tracked rows from one reading.
 
     Attributes:
         seen: rows seen for the first time, or in another library, with the library's location.
-        returned: rows that were missing and are there again.
-        missed: rows that were seen before and are missing now; empty where it proves nothing.
-        away: rows that were missing before, and whose library is away in a reading that proves
-            nothing else.
-        instance_ids: that are other ones than before.
+        returned: rows that were missing and are back.
+        missed: rows that are missing now; empty if the reading proves no absence.
+        away: missing rows whose library is away, in a reading that proves
+            no absence.
+        instance_ids: changed ones.
     """
 
     seen: Sequence[tuple[int, str | None]] = ()
@@ -457,15 +457,15 @@ class Evidence(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run is to write, and why.
+    """What a run will write, and why.
 
     Attributes:
         decisions: one for each request, and at least one for each item.
-        evidence: what is noted of the rows that are there, and of those that are not.
-        held: changes that wait for an admin.
-        guard: what the removal guard looked at.
-        doubles: rows of ours that are one title, and could be one row.
-        merges: those of them that become one row, the first of each.
+        evidence: evidence of presence and absence to record.
+        held: changes on hold.
+        guard: the rules of the removal guard.
+        doubles: managed rows that are one title and could be merged.
+        merges: those of them to merge into the first of each.
     """
 
     decisions: Sequence[Decision] = ()
@@ -489,20 +489,20 @@ class Trigger(StrEnum):
 
 
 MAX_HINTS = 3000
-"""Titles that are looked at by their ids in one run; for more the whole list costs less."""
+"""Maximum titles looked up by id in one run; beyond that the whole list is cheaper."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a run looks at, and what an admin has approved for it.
+    """What a run covers, and what an admin has approved for it.
 
     Attributes:
-        hints: Jellyfin ids of movies, series and episodes to look at; None means everything.
-        approved: rows that may be removed, if they are still absent.
-        unlinks: rows whose id of Radarr or Sonarr may be taken away, if it is still proven gone.
-        identified: rows that are another title by now, if their item still says so.
-        merges: rows of ours that may become one, if they are still one title.
-        library: id of the only library to look at; None means all.
+        hints: Jellyfin ids of movies, series and episodes; None means everything.
+        approved: rows that may be removed if still absent.
+        unlinks: rows whose Radarr or Sonarr id may be removed if still proven gone.
+        identified: rows confirmed to be another title, if their item still says so.
+        merges: managed rows that may be merged if still one title.
+        library: id of the only library to read; None means all.
     """
 
     hints: frozenset[str] | None = None
@@ -514,13 +514,13 @@ class Scope:
 
     @property
     def kind(self) -> str:
-        """The word for it."""
+        """The kind of run."""
         if self.library is not None:
             return "library"
         return "full" if self.hints is None else "hinted"
 
     def merge(self, other: Scope) -> Scope:
-        """What covers both."""
+        """A scope that covers both."""
         both = Scope(
             approved=self.approved | other.approved,
             unlinks=self.unlinks | other.unlinks,
@@ -534,7 +534,7 @@ class Scope:
 
 
 class Outcome(StrEnum):
-    """How a run ended, or that it has not."""
+    """The outcome of a run."""
 
     RUNNING = "running"
     OK = "ok"
@@ -545,7 +545,7 @@ class Outcome(StrEnum):
 
 
 class Actor(NamedTuple):
-    """Who asked for something.
+    """Who caused something.
 
     Attributes:
         kind: "system", "cli" and the like.
@@ -557,12 +557,12 @@ class Actor(NamedTuple):
 
 
 class ItemError(NamedTuple):
-    """One broken thing in an otherwise good reading.
+    """One broken record or value in an otherwise good reading.
 
     Attributes:
         ref: what it is about, e.g. a Jellyfin id; "" if even that is broken.
         reason: in plain words.
-        lost: the item was left out; otherwise it was used without the broken value.
+        lost: the item was left out; otherwise only the value was dropped.
     """
 
     service: str
@@ -575,9 +575,9 @@ class ItemError(NamedTuple):
 
 
 class Defects(list[ItemError]):
-    """What was broken in a list, which may be broken throughout: the first thousand of each kind.
+    """Collects the defects of a list, capped at a thousand of each kind.
 
-    What was lost makes a list incomplete, so that what is merely odd must not displace it.
+    Lost records make a list incomplete, so odd values must not displace them.
     """
 
     def __init__(self) -> None:
@@ -585,7 +585,7 @@ class Defects(list[ItemError]):
         self._room = {True: 1000, False: 1000}
 
     def note(self, error: ItemError) -> None:
-        """Keep one, as long as there is room for its kind."""
+        """Add a defect, unless its kind is full."""
         if self._room[error.lost]:
             self._room[error.lost] -= 1
             self.append(error)
@@ -599,10 +599,10 @@ DISTRUSTED = "distrusted"
 
 
 class SourceFailure(NamedTuple):
-    """A source that could not be read, or not wholly.
+    """A source that could not be read completely.
 
     Attributes:
-        kind: the stable word for machines, an error's `kind`.
+        kind: a stable code, an error's `kind`.
         detail: in plain words, with what to do.
     """
 
@@ -612,5 +612,5 @@ class SourceFailure(NamedTuple):
 
     @property
     def of_service(self) -> bool:
-        """Whether the service itself failed, rather than the library being in motion."""
+        """Whether the service itself failed, rather than the library changing."""
         return self.kind not in {SCANNING, INCOMPLETE, IMPLAUSIBLE, MISCOUNTED, DISTRUSTED}

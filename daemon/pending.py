@@ -1,4 +1,4 @@
-"""Rows of titles on their way: what is kept of them, and what a pass decides. Pure."""
+"""Rows of titles on their way: their kept state, and a pass's decisions. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _IN_LIBRARY: Final = "see whether its folder belongs to a library of Jellyfin"
 
 
 class Timer(NamedTuple):
-    """In how many passes, and for how long, a thing has been the same.
+    """In how many passes, and for how long, a value has been the same.
 
     Attributes:
-        value: what it is; a timer whose value is another one begins anew.
-        waited: lower bound of the time since the first of these passes, by two clocks.
+        value: the value; a different one restarts the timer.
+        waited: lower bound of the time since the first of these passes.
     """
 
     value: str
@@ -85,14 +85,14 @@ ATTENTION_KINDS: Mapping[str, AttentionKind] = {kind.value: kind for kind in Att
 
 
 class Attention(NamedTuple):
-    """Something that a person may have to do, in a sentence.
+    """A finding about a title on its way, in a sentence.
 
     Attributes:
-        service: who says so.
-        sentence: in the service's own words, where it has any.
-        title: what it is about; "" for a service as a whole.
-        row_id: None where the title has no row.
-        request_id: Seerr's number, where the title has no row.
+        service: its source.
+        sentence: in the service's own words, if it has any.
+        title: what it is about; "" for a whole service.
+        row_id: None if the title has no row.
+        request_id: Seerr's id, if the title has no row.
     """
 
     kind: AttentionKind
@@ -120,19 +120,19 @@ class Said(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What is kept of a row that this program made, from one pass to the next.
+    """The state of a managed row, kept from one pass to the next.
 
     Attributes:
         written: the state that was written last.
-        requests: Seerr's numbers of the requests that the row stands for.
-        download: the id of the download that its state rests on.
-        known: ids of all downloads that were seen for it.
-        filed: its state rests on a file that Radarr or Sonarr has.
-        progress: the furthest that was seen, from 0 to 1.
-        why: what there is to say about the state, in plain words.
-        restored: an admin took its withdrawal back, so that it stays for good.
-        calls: for what a person was called; it stands while nothing is known.
-        timers: by what they measure; `unknown` is since when services could not be asked.
+        requests: Seerr's ids of the requests that the row represents.
+        download: the id of the download on which its state is based.
+        known: ids of all downloads seen for it.
+        filed: its state is based on a file that Radarr or Sonarr has.
+        progress: the maximum seen, from 0 to 1.
+        why: a note on the state, in plain words.
+        restored: an admin undid its withdrawal, so it is never withdrawn again.
+        calls: its open findings, which stand while nothing newer is known.
+        timers: by what they measure; `unknown` is since when services have failed.
         said: what each service says of it.
     """
 
@@ -151,15 +151,15 @@ class Followed:
 
 @dataclass(frozen=True, slots=True)
 class PendingRow:
-    """One row of the tracker's requests, as far as titles on their way go.
+    """One row of the tracker's requests, as far as passes need it.
 
     Attributes:
         state: None where the row is not understood.
-        seasons: those that were requested; empty for all, None where they are not understood.
+        seasons: requested ones; empty for all, None if not understood.
         seerr_id: `jellyseerr_id`.
         arr_id: the primary Radarr's id of a film, the primary Sonarr's of a series.
         is_anime: the tracker's own mark.
-        followed: None for a row that somebody else made; such a row is never touched.
+        followed: None for a row of somebody else, which is never touched.
     """
 
     id: int
@@ -176,13 +176,13 @@ class PendingRow:
 
 @dataclass(frozen=True, slots=True)
 class PendingMemory:
-    """What is known beside the rows.
+    """What is known besides the rows.
 
     Attributes:
-        ready: a full run has ended, so that what Jellyfin has is tracked.
+        ready: a full run has completed, so what Jellyfin has is tracked.
         deletions: made in the tracker's dashboard.
         approved: rows whose withdrawal an admin has approved.
-        withdrawn_lately: rows that were withdrawn in the last seven days without an admin's word.
+        withdrawn_lately: rows withdrawn in the last seven days without an admin's approval.
     """
 
     ready: bool = True
@@ -193,11 +193,11 @@ class PendingMemory:
 
 @dataclass(frozen=True, slots=True)
 class PendingPolicy:
-    """How a pass is to decide.
+    """The policy of a pass.
 
     Attributes:
         removal: whether rows are withdrawn at all, and how many at once.
-        limit: rows that this program may have on their way; the newest requests get them.
+        limit: maximum rows on their way; the newest requests get them.
     """
 
     removal: RemovalPolicy = field(default_factory=RemovalPolicy)
@@ -221,7 +221,7 @@ class TimelineEvent(NamedTuple):
 
 
 class Gauges(NamedTuple):
-    """How a download goes, as the tracker writes it; None where there is nothing to show.
+    """A download's progress in the tracker's format; None if there is nothing to show.
 
     Attributes:
         progress: from 0 to 1.
@@ -236,12 +236,12 @@ class Gauges(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NewRow:
-    """A request of Seerr gets a row.
+    """Add a row for a request of Seerr.
 
     Attributes:
         created_at: when it was requested.
         seasons: in order; empty for a film.
-        arr_id: the primary's number, only where the primary is what the request is for.
+        arr_id: the primary's id, only if the request is for the primary.
         columns: of its download: `qbit_hash`, `quality`, `indexer`, `file_size`, `release_group`.
     """
 
@@ -265,12 +265,12 @@ class NewRow:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A row of ours moves, or gets to know more.
+    """Move a managed row to another state, or update its columns.
 
     Attributes:
-        before: the state that it was seen in.
-        state: the same where only columns change; then there is no event.
-        columns: that get another value, beside state, gauges and times.
+        before: the state in which it was read.
+        state: the same if only columns change; then there is no event.
+        columns: changed values, apart from state, gauges and times.
     """
 
     row_id: int
@@ -281,7 +281,7 @@ class Change:
 
 
 class Withdrawal(NamedTuple):
-    """A row of ours whose request is gone, and what becomes of it."""
+    """A managed row whose request is gone, and what happens to it."""
 
     row_id: int
     fate: Fate
@@ -289,7 +289,7 @@ class Withdrawal(NamedTuple):
 
 
 class GivesWay(NamedTuple):
-    """A row of ours that goes, because another one of the same title is on its way, too."""
+    """Remove a managed row in favour of another one of the same title."""
 
     row_id: int
     to: int
@@ -331,12 +331,12 @@ class PassedOver(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PendingPlan:
-    """What a pass is to write, and why.
+    """What a pass will write, and why.
 
     Attributes:
-        kept: what to keep of each row that is followed on; others are not followed any more.
-        gauges: of rows that are there; no event, no audit.
-        imported: titles that are imported and that Jellyfin may show by now.
+        kept: the state of each row that is still followed; others are dropped.
+        gauges: of existing rows; without event or audit.
+        imported: titles that were imported and that Jellyfin may show now.
     """
 
     adds: Sequence[NewRow] = ()
@@ -352,14 +352,14 @@ class PendingPlan:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """What a pass has to ask beside the lists, before it can be planned.
+    """What a pass must ask besides the lists, before it can be planned.
 
     Attributes:
-        requests: Seerr's numbers of requests that are in no list any more.
-        titles: TMDB's numbers of titles whose name is not known.
-        health: instances whose health and start decide whether their queue can be believed.
-        arr_titles: films and series to be read again, by instance and number.
-        episodes: series whose episodes are needed, by instance and number.
+        requests: Seerr's ids of requests that are no longer listed.
+        titles: TMDB ids of titles whose name is unknown.
+        health: instances whose health and start time decide whether to trust their queue.
+        arr_titles: films and series to read again, by instance and id.
+        episodes: series whose episodes are needed, by instance and id.
     """
 
     requests: frozenset[int] = frozenset()

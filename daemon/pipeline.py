@@ -1,8 +1,8 @@
 """What the services say about titles on their way: requested, grabbed, downloaded, imported. Pure.
 
-Words of Radarr, Sonarr and qBittorrent are kept as they come, since newer versions have new ones:
-the planner takes a word that it does not know for no evidence at all. Every part says when it was
-read; one that could not be read is None, which is never the same as empty.
+States of Radarr, Sonarr and qBittorrent are kept verbatim, since newer versions add some:
+the planner treats an unknown one as no evidence. Every part says when it was
+read; one that could not be read is None, which is not the same as empty.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ OTHER_SEERR = "this is another Seerr than before"
 
 
 class SeerrStatus(IntEnum):
-    """The status of a request in Seerr; the values are its own numbers."""
+    """The status of a request in Seerr; the values are Seerr's."""
 
     NOT_UNDERSTOOD = 0
     PENDING = 1
@@ -30,7 +30,7 @@ class SeerrStatus(IntEnum):
 
 
 class SeerrMedia(IntEnum):
-    """The status of a title in Seerr; the values are its own numbers.
+    """The status of a title in Seerr; the values are Seerr's.
 
     Jellyseerr before 2.6 has no `DELETED`, and Overseerr neither that nor `BLOCKLISTED`.
     """
@@ -50,12 +50,12 @@ class SeerrRequest:
     """One open request of Seerr.
 
     Attributes:
-        ids: of its media; TVDB's only where Seerr knows it.
+        ids: of its media; TVDB's only if Seerr knows it.
         media: the status of its title, in 4K for a request in 4K.
-        sent: Seerr has handed its title to a Radarr or Sonarr at some time: `externalServiceId`,
+        sent: Seerr has sent its title to a Radarr or Sonarr: `externalServiceId`,
             or `externalServiceId4k` for a request in 4K, is not null.
-        seasons: that are asked for; empty for a film.
-        requested_by: the display name, and nothing else of that person.
+        seasons: the requested ones; empty for a film.
+        requested_by: the display name only.
         created_at: aware UTC.
     """
 
@@ -86,13 +86,13 @@ class SeerrReport:
     """The open requests of Seerr: pending, failed and approved ones, read in this order.
 
     Attributes:
-        requests: each once, as last seen; None if Seerr could not be asked.
-        whole: they are all of them, so that a request that is not among them is not open, or its
+        requests: distinct, as last seen; None if Seerr failed.
+        whole: they are complete: a request that is not among them is not open, or its
             title is blocklisted.
-        asked: the status of requests that were asked for by their ids, None where Seerr answered
-            404; what could not be asked is left out.
-        titles: those that were asked for, by TMDB's number.
-        distrust: why nothing may be withdrawn by it, in plain words, such as another Seerr at that
+        asked: the status of requests looked up by id, None if Seerr answered
+            404; failed lookups are left out.
+        titles: those looked up, by TMDB id.
+        distrust: why it cannot justify a withdrawal, in plain words, such as another Seerr at that
             address; "" if it can be trusted.
     """
 
@@ -109,19 +109,19 @@ class QueueEntry:
     """One record of `queue/details`; Sonarr has one for each episode of a download.
 
     Attributes:
-        arr_id: the instance's number of the film or series; None if the download fits none.
-        episode_id: the instance's number of the episode; None for a film.
-        status: the word for the download, such as `downloading`, `paused`, `warning`, `delay`.
-        tracked_state: the word for its import, such as `importPending`; "" for a held release.
+        arr_id: the instance's id of the film or series; None for an unknown title.
+        episode_id: the instance's id of the episode; None for a film.
+        status: of the download, such as `downloading`, `paused`, `warning`, `delay`.
+        tracked_state: of its import, such as `importPending`; "" for a held release.
         tracked_status: `ok`, `warning` or `error`; "" for a held release.
-        messages: `errorMessage`, then the texts of `statusMessages`, each with its title where
-            it has no text of its own.
-        size: bytes of the whole download; 0 where that is not known yet.
-        left: of them, still to come.
+        messages: `errorMessage`, then the texts of `statusMessages`, or their titles if
+            they have no text.
+        size: bytes of the whole download; 0 if unknown.
+        left: bytes still to come.
         download_id: the download client's, in upper case; None for a held release.
         torrent: whether the protocol is that of torrents.
-        added: when this instance grabbed it; None if it did not grab it itself.
-        title: the release's name, which is all that is known of an unknown one.
+        added: when this instance grabbed it; None if it did not.
+        title: the release's name, all that is known of an unknown title.
         client: the download client's name in the instance.
     """
 
@@ -144,7 +144,7 @@ class QueueEntry:
 
 
 class HistoryKind(StrEnum):
-    """What an event of the history tells; the values are the words of Radarr and Sonarr.
+    """The type of a history event; the values are those of Radarr and Sonarr.
 
     `IMPORTED` stands for `seriesFolderImported`, too, and `FILE_DELETED` for films and episodes.
     """
@@ -163,11 +163,11 @@ class HistoryEvent:
 
     Attributes:
         date: by the instance's clock, aware UTC.
-        download_id: in upper case; None where there is none, as on an import by hand.
+        download_id: in upper case; None if there is none, as for a manual import.
         reason: why a file was deleted, such as `Upgrade` or `MissingFromDisk`.
         size: bytes of the release.
-        torrent: whether a grab went to a torrent client; None where that is not said.
-        client: the download client's name in the instance, where it is said.
+        torrent: whether a grab went to a torrent client; None if unknown.
+        client: the download client's name in the instance, if known.
     """
 
     kind: HistoryKind
@@ -189,7 +189,7 @@ class ArrEpisode(NamedTuple):
     """An episode as Sonarr knows it.
 
     Attributes:
-        aired: when, or None if that is not known; aware UTC.
+        aired: aware UTC; None if unknown.
         searched: `lastSearchTime`, aware UTC.
     """
 
@@ -222,14 +222,14 @@ class ArrTitle:
     """A film of one Radarr, or a series of one Sonarr.
 
     Attributes:
-        has_file: of a film; a series tells by its seasons and episodes.
+        has_file: of a film; for a series see its seasons and episodes.
         released: `isAvailable` of a film; None for a series.
         searched: `lastSearchTime` of a film, aware UTC.
-        seasons: by their numbers; empty for a film.
-        episodes: None unless they were asked for.
-        anime: its `seriesType` is anime; of a film, where the configuration says so.
-        files: paths of what was imported and Jellyfin may not show yet, where they were asked for.
-        read_at: when this was said; None for now. What the history tells since then is newer.
+        seasons: by number; empty for a film.
+        episodes: None unless they were requested.
+        anime: its `seriesType` is anime; for a film, by the configuration.
+        files: paths of imported files that Jellyfin may not show yet, if requested.
+        read_at: when it was read; None for now. Later history events are newer.
     """
 
     arr_id: int
@@ -251,7 +251,7 @@ class ArrTitle:
 
 @dataclass(frozen=True, slots=True)
 class ArrPipeline:
-    """What one Radarr or Sonarr says of titles on their way; read in the order of the fields.
+    """The report of one Radarr or Sonarr on titles on their way, read in this order.
 
     An import in between is then seen twice, never missed.
 
@@ -259,17 +259,17 @@ class ArrPipeline:
         instance: its name, such as `radarr` or `radarr_4k`.
         media_type: films from a Radarr, series from a Sonarr.
         primary: the tracker's rows hold its ids.
-        queue: the whole list, of unknown titles, too; None if it could not be asked.
-        queue_whole: every entry of it could be read, so that what is not among them is not there.
+        queue: the whole list, unknown titles included; None if the request failed.
+        queue_whole: every entry could be read, so that the list proves absence.
         history: all events since `history_since`, which is the last 30 days or more, in their
-            order; what earlier passes have read of them included. None if it could not be asked.
-        titles: at least those of open requests and tracked rows that it knows; None if it could
-            not be asked.
-        whole: a requested title that is not among them is not known to it.
-        unread: wanted titles of which it is not known yet whether it has them, and what.
+            order, including those read by earlier passes. None if the request failed.
+        titles: at least those of open requests and tracked rows that it knows; None if the
+            request failed.
+        whole: a requested title that is not among them is unknown to it.
+        unread: wanted titles that could not be looked up yet.
         client_problems: messages of health about download clients that cannot be reached
-            (`DownloadClientCheck`, `DownloadClientStatusCheck`); None if that was not asked.
-        started: when the instance was started, aware UTC; None if that was not asked.
+            (`DownloadClientCheck`, `DownloadClientStatusCheck`); None if not requested.
+        started: when the instance was started, aware UTC; None if not requested.
     """
 
     instance: str
@@ -297,11 +297,11 @@ class Torrent(NamedTuple):
     """A torrent as qBittorrent shows it.
 
     Attributes:
-        state: its word, such as `stalledDL`.
-        progress: from 0 to 1; while a torrent is checked, that of the check.
+        state: such as `stalledDL`.
+        progress: from 0 to 1; while checking, that of the check.
         speed: bytes per second.
-        eta: seconds; None where it is not known.
-        size: bytes; 0 where a magnet link has no metadata yet.
+        eta: seconds; None if unknown.
+        size: bytes; 0 while a magnet link has no metadata.
     """
 
     state: str
@@ -316,7 +316,7 @@ class TorrentReport:
     """All torrents of qBittorrent, in every category.
 
     Attributes:
-        torrents: by hash in upper case, as `download_id`; None if they could not be asked.
+        torrents: by hash in upper case, as `download_id`; None if the request failed.
         connected: `connection_status` is not `disconnected`.
     """
 
@@ -326,7 +326,7 @@ class TorrentReport:
 
 
 class ShokoMatch(StrEnum):
-    """How far Shoko has come with a file."""
+    """The state of a file in Shoko."""
 
     UNSEEN = "unseen"
     UNRECOGNIZED = "unrecognized"
@@ -337,12 +337,12 @@ class ShokoMatch(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ShokoReport:
-    """What Shoko says of imported files.
+    """Shoko's report on imported files.
 
     Attributes:
-        files: by the path that Radarr or Sonarr gave; a file that could not be asked for is left
-            out. None if Shoko is not configured or could not be asked.
-        blocked: why it cannot ask AniDB now, in plain words, such as a ban; "" if it can.
+        files: by the path that Radarr or Sonarr reported; failed lookups are left
+            out. None if Shoko is not configured or the request failed.
+        blocked: why it cannot ask AniDB, in plain words, such as a ban; "" if it can.
     """
 
     files: Mapping[str, ShokoMatch] | None = None
@@ -354,7 +354,7 @@ class Holding(NamedTuple):
     """What Jellyfin is known to have of a title.
 
     Attributes:
-        seasons: that are there as a whole; None where that is not known. Empty for a film.
+        seasons: complete ones; None if unknown. Empty for a film.
     """
 
     media_type: MediaType
@@ -364,13 +364,13 @@ class Holding(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What all services said in one pass over the titles on their way.
+    """What all services said in one pass over titles on their way.
 
     Attributes:
         arrs: one of every configured Radarr and Sonarr.
         torrents: None if no qBittorrent is configured.
         shoko: None if it is not configured.
-        library: titles that Jellyfin has, wholly or in part, as far as the last full run knows.
+        library: titles that Jellyfin has, completely or partly, as of the last full run.
     """
 
     seerr: SeerrReport
@@ -380,6 +380,6 @@ class Pipeline:
     library: Sequence[Holding] = ()
 
     def of(self, media_type: MediaType) -> list[ArrPipeline]:
-        """The instances for films, or for series, the primary first."""
+        """The instances of a media type, the primary first."""
         found = (arr for arr in self.arrs if arr.media_type is media_type)
         return sorted(found, key=lambda arr: (not arr.primary, arr.instance))

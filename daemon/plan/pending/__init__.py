@@ -1,7 +1,7 @@
-"""What becomes of open requests and of the rows that this program made for them. Pure.
+"""Plans passes: decides about open requests and the rows added for them. Pure.
 
-One function over what all services said in one pass. Rows that the tracker made itself are never
-touched, and no row is ever called available here: that is Jellyfin's word.
+One function of everything the services said in one pass. The tracker's own rows are never
+touched, and no row becomes available here: only Jellyfin decides that.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def plan_pending(
     policy: PendingPolicy,
     now: datetime,
 ) -> PendingPlan:
-    """Decide about every open request, and about every row of ours that is on its way.
+    """Decide about every open request and every managed row on its way.
 
     Args:
         pipeline: what the services said.
-        rows: of the tracker, at least all of titles that are requested or followed.
-        memory: what is known beside them.
-        policy: how to decide.
-        now: aware UTC; compared only with times that services gave.
+        rows: of the tracker, at least those of requested and followed titles.
+        memory: what else is known.
+        policy: the policy of the pass.
+        now: aware UTC; compared only with times of services.
     """
     joined = Joined(pipeline, rows, now)
     ours = [row for row in rows if is_followed(row)]

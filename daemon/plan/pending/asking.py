@@ -1,4 +1,4 @@
-"""What a pass has to ask beside the lists: few things, and only where they matter. Pure."""
+"""Which additional questions a pass needs besides the lists. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from daemon.plan.pending.joined import Joined, is_followed
 
 
 def questions(pipeline: Pipeline, rows: Sequence[PendingRow], now: datetime) -> Questions:
-    """What has to be asked beside the lists before `plan_pending`, of the same values."""
+    """The additional questions before `plan_pending`, from the same input."""
     joined = Joined(pipeline, rows, now)
     requests: set[int] = set()
     health: set[str] = set()

@@ -1,7 +1,7 @@
-"""What a person may have to do about a title on its way, and when it is time to say so. Pure.
+"""Findings about titles on their way, and when they become due. Pure.
 
-A thing is stuck when nothing of its evidence has changed for long enough; whatever a service says
-is said in its own words. Times are lower bounds, so that a clock that is set can only delay it.
+A title is stuck if none of its evidence has changed for long enough. Services are quoted
+in their own words. Times are lower bounds, so setting a clock can only delay a finding.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _AFTER: Final = {
     AttentionKind.NOT_IN_QUEUE: DOUBT,
     AttentionKind.FAILED: DOUBT,
 }
-"""For how long a thing has to be so, in two passes at least; others take the two passes alone."""
+"""Minimum duration of a finding, in two passes at least; others need just two passes."""
 
 APPROVAL: Final = timedelta(days=7)
 
@@ -39,14 +39,14 @@ _STUCK: Final = {
     RequestState.IMPORTING: (AttentionKind.NOT_IN_JELLYFIN, timedelta(minutes=30)),
     RequestState.ANIME_MATCHING: (AttentionKind.NOT_MATCHED, timedelta(minutes=60)),
 }
-"""By state, after how long without any change somebody should look."""
+"""By state, how long without any change until a title is stuck."""
 
 _SHOKO_GIVES_UP: Final = timedelta(days=15)
 _SEEN, _SHOWN, _FADING = "seen", "shown", "fading"
 
 
 def timers(state: RequestState, kept: Followed, judged: Judgement) -> dict[str, Timer]:
-    """What is measured of a row with this pass, but for its doubt."""
+    """The timers of a row after this pass, except its doubt."""
     found = {"evidence": seen(kept.timers.get("evidence"), _evidence(state, judged))}
     for alert in judged.alerts:
         if alert.download is None:
@@ -55,7 +55,7 @@ def timers(state: RequestState, kept: Followed, judged: Judgement) -> dict[str, 
 
 
 def _evidence(state: RequestState, judged: Judgement) -> str:
-    """What has to change for a row not to be stuck; of a download, that is its progress alone."""
+    """The evidence of movement; for a download only its progress."""
     unit = judged.unit
     if state in {RequestState.GRABBING, RequestState.DOWNLOADING} and unit is not None:
         return f"{state} {unit.download} {int((unit.progress or 0) * 1000)}"
@@ -63,7 +63,7 @@ def _evidence(state: RequestState, judged: Judgement) -> str:
 
 
 def _imports(kept: Followed, judged: Judgement) -> dict[str, Timer]:
-    """Which downloads are not imported; the word for it comes and goes with every refresh."""
+    """Downloads with a blocked import; the queue's state flips with every refresh."""
     now = {alert.download: alert.sentence for alert in judged.alerts if alert.download}
     found: dict[str, Timer] = {}
     for download in judged.known:
@@ -86,7 +86,7 @@ def of_row(
     requests: Iterable[SeerrRequest],
     now: datetime,
 ) -> Iterator[Attention]:
-    """What is to be said of one row."""
+    """The findings about one row."""
     said: set[AttentionKind] = set()
     for kind, service, sentence in _confirmed_alerts(judged, measured):
         said.add(kind)
@@ -105,7 +105,7 @@ def of_row(
 def _confirmed_alerts(
     judged: Judgement, measured: Mapping[str, Timer]
 ) -> Iterator[tuple[AttentionKind, str, str]]:
-    """What has been said often enough, and for long enough."""
+    """Alerts that lasted for enough passes and long enough."""
     for alert in judged.alerts:
         timer = measured.get(alert.kind)
         if alert.download is None and timer is not None and _is_due(alert, timer):
@@ -124,7 +124,7 @@ def _is_due(alert: Alert, timer: Timer) -> bool:
 def _stuck(
     state: RequestState, judged: Judgement, measured: Mapping[str, Timer]
 ) -> tuple[AttentionKind, str, str] | None:
-    """What has not changed for too long, if anything."""
+    """The finding for a row without change for too long, if any."""
     timer = measured.get("evidence")
     if state not in _STUCK or timer is None:
         return None
@@ -136,7 +136,7 @@ def _stuck(
 
 
 def _counts(kind: AttentionKind, judged: Judgement) -> bool:
-    """Whether a title that does not move is that title's own affair."""
+    """Whether a stuck title is a finding of its own rather than of its service."""
     if kind is AttentionKind.NOTHING_FOUND:
         return judged.why == WANTED
     torrents = judged.views[0].torrents if judged.views else None
@@ -176,7 +176,7 @@ def _span(waited: timedelta) -> str:
 
 
 def of_services(pipeline: Pipeline, waiting: Iterable[PendingRow]) -> Iterator[Attention]:
-    """What concerns a service as a whole, said once and not of each title."""
+    """Findings about a service as a whole, reported once instead of per title."""
     if pipeline.seerr.distrust == OTHER_SEERR:
         sentence = f"{OTHER_SEERR}, so that nothing is withdrawn"
         yield Attention(AttentionKind.OTHER_SEERR, "Seerr", sentence)
@@ -192,7 +192,7 @@ def of_services(pipeline: Pipeline, waiting: Iterable[PendingRow]) -> Iterator[A
 
 
 def _unknown_downloads(pipeline: Pipeline) -> Iterator[Attention]:
-    """Finished downloads that fit no title of any instance, so that nobody imports them."""
+    """Finished downloads of unknown titles, which no instance will import."""
     known = {
         entry.download_id
         for arr in pipeline.arrs

@@ -1,4 +1,4 @@
-"""One title that somebody waits for, and how far it has come. Pure."""
+"""A requested title and its judgement. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RANK: Final = {
     RequestState.IMPORTING: 5,
     RequestState.ANIME_MATCHING: 6,
 }
-"""How far each state is; those that only the tracker writes are in none."""
+"""The order of states; those only the tracker writes have no rank."""
 
 MOVES: Final = (
     RequestState.DOWNLOADING,
@@ -33,19 +33,19 @@ MOVES: Final = (
     RequestState.APPROVED,
     RequestState.FAILED,
 )
-"""Of a series: the first of these that any of its downloads is in."""
+"""A series is in the first of these states that any of its downloads has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One title that somebody waits for.
+    """A requested title.
 
     Attributes:
-        requests: the open ones of it.
-        statuses: what is known of all requests that it is waited for by, listed or asked for.
-        seasons: that are waited for; empty for all, and for a film.
-        followed: what is kept of the row of ours, if there is one.
-        listed: Seerr's open requests are known.
+        requests: its open requests.
+        statuses: of all its requests, listed or looked up.
+        seasons: wanted ones; empty for all, and for a film.
+        followed: the kept state of its managed row, if there is one.
+        listed: Seerr's list of open requests was read.
     """
 
     media_type: MediaType
@@ -58,7 +58,7 @@ class Case:
 
     @property
     def is_pending(self) -> bool:
-        """Whether all that is known to wait for it waits for approval."""
+        """Whether all its known requests are pending approval."""
         return self.statuses == {SeerrStatus.PENDING}
 
 
@@ -67,14 +67,14 @@ class Judgement:
     """How far a title has come.
 
     Attributes:
-        state: None where nothing tells.
-        unit: what the state rests on; None where no download and no file does.
+        state: None if unknown.
+        unit: the download or file on which the state is based; None if neither.
         alerts: of any of its downloads.
-        known: ids of all downloads that are seen now.
-        imported: ids of downloads that have been imported.
-        away: services that the state may rest on and that could not be asked, or not believed.
-        held: something of it is in an instance: a download, a grab, or a file.
-        views: the instances that count.
+        known: ids of all downloads seen in this pass.
+        imported: ids of imported downloads.
+        away: relevant services that failed or cannot be trusted.
+        held: an instance has a download, a grab or a file of it.
+        views: the relevant instances.
     """
 
     state: RequestState | None
@@ -90,7 +90,7 @@ class Judgement:
 
 
 def grab_of(judged: Judgement) -> tuple[TitleView, HistoryEvent] | None:
-    """The grab of the download that a state rests on, where the history has it."""
+    """The grab of the download on which a state is based, if the history has it."""
     if judged.unit is None or judged.unit.download is None:
         return None
     for view in judged.views:

@@ -1,8 +1,8 @@
-"""How far a title has come in one Radarr or Sonarr: a truth table over what is said of it. Pure.
+"""How far a title has come in one Radarr or Sonarr, as a truth table. Pure.
 
-The queue is a copy that is up to a minute old, and it is empty when a download client is away or
-the server has just started. So an import or a failure is believed from it, progress rather from
-the torrent, and nothing is called gone that is only not listed.
+The queue is a cache up to a minute old, and empty while a download client is down or
+the server has just started. So it is trusted for imports and failures, the torrent client
+for progress, and a download that is merely unlisted is not lost.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ from daemon.plan.pending.units import (
 )
 
 GRACE: Final = timedelta(seconds=90)
-"""After a grab, or a start of the instance, a download that is not listed says nothing."""
+"""Grace period after a grab, or a start of the instance, for unlisted downloads."""
 
 FAILED_FOR_GOOD: Final = timedelta(minutes=10)
-"""After a failure: the next grab follows within seconds, if there is one."""
+"""Grace period after a failure: the next grab follows within seconds."""
 
 REPLACING: Final = timedelta(hours=6)
-"""For so long the copying of a better file is believed, after which the old one is just gone."""
+"""How long an upgrade is believed, after which the old file counts as gone."""
 
 _HELD: Final = {
     "delay": "a release waits for the end of its delay",
@@ -58,17 +58,17 @@ _LONG_AGO: Final = timedelta(hours=1)
 _IMPORT: Final = frozenset({"importPending", "importBlocked", "importing"})
 
 _Slot = int | None
-"""A Sonarr's number of an episode, or None for a film."""
+"""Sonarr's id of an episode, or None for a film."""
 
 
 @dataclass(frozen=True)
 class TitleView:
-    """One title in one instance that knows it, for the seasons that are requested.
+    """A title in one instance that knows it, for the requested seasons.
 
     Attributes:
         seasons: empty for all of them, and for a film.
         alone: it is the only instance of its kind.
-        queue: what of the instance's queue is about the title; the same of its history.
+        queue: the title's part of the instance's queue; `history` likewise.
     """
 
     arr: ArrPipeline
@@ -84,31 +84,31 @@ class TitleView:
 
     @property
     def service(self) -> str:
-        """The name of the service for people."""
+        """The service's display name."""
         return "Radarr" if self.arr.media_type is MediaType.MOVIE else "Sonarr"
 
     @property
     def tag(self) -> str:
-        """The name of the service in the tracker's timeline."""
+        """The service's name in the tracker's timeline."""
         return self.service.lower()
 
     # --- what is there -------------------------------------------------------------------------
 
     @cached_property
     def _episodes(self) -> Mapping[int, tuple[int, bool, bool]]:
-        """Season, whether there is a file and whether it has aired, by episode."""
+        """By episode: season, whether it has a file, and whether it has aired."""
         return {
             one.id: (one.season, one.has_file, one.aired is None or one.aired <= self.now)
             for one in self.title.episodes or ()
         }
 
     def wants(self, season: int | None) -> bool:
-        """Whether a season is among those that are requested."""
+        """Whether a season is requested."""
         return not self.seasons or season in self.seasons
 
     @cached_property
     def events(self) -> Mapping[_Slot, Sequence[HistoryEvent]]:
-        """The history of what is requested, by film or episode, in its order."""
+        """The history of requested films or episodes, in order."""
         found: defaultdict[_Slot, list[HistoryEvent]] = defaultdict(list)
         for event in self.history:
             known = self._episodes.get(event.episode_id or 0)
@@ -122,7 +122,7 @@ class TitleView:
         return next((one for one in reversed(self.events.get(slot, ())) if one.kind in kinds), None)
 
     def has_file(self, slot: _Slot) -> bool:
-        """Whether the instance has a file, by what it said last."""
+        """Whether the instance has a file, by the latest information."""
         known = self._episodes.get(slot) if slot else None
         said = known[1] if known else self.title.has_file if slot is None else None
         last, read_at = self._last_of_file(slot), self.title.read_at
@@ -132,7 +132,7 @@ class TitleView:
         return bool(said)
 
     def _is_replaced(self, slot: _Slot) -> bool:
-        """Whether its file was deleted for a better one that is being copied."""
+        """Whether its file is being upgraded."""
         last = self._last_of_file(slot)
         return (
             last is not None
@@ -142,7 +142,7 @@ class TitleView:
         )
 
     def is_wanted(self, slot: _Slot, season: int | None = None) -> bool:
-        """Whether a film or episode has no file and has aired, so that somebody waits for it."""
+        """Whether a film or episode is wanted: no file, and already aired."""
         known = self._episodes.get(slot) if slot else None
         if self.has_file(slot):
             return False
@@ -155,9 +155,9 @@ class TitleView:
 
     @cached_property
     def entries(self) -> Sequence[QueueEntry]:
-        """Records of what is waited for.
+        """Queue records of wanted films or episodes.
 
-        What this instance did not grab may be another's download: it counts from its import on.
+        Downloads not grabbed by this instance may be another's: they count once importing.
         """
         return [
             entry
@@ -169,7 +169,7 @@ class TitleView:
         ]
 
     def _is_own(self, entry: QueueEntry) -> bool:
-        """Whether a record that fits no episode is of a download that was grabbed for some."""
+        """Whether a record without an episode belongs to a download grabbed for some."""
         if entry.season is not None or entry.download_id is None:
             return False
         return any(
@@ -179,7 +179,7 @@ class TitleView:
         )
 
     def _has_ended(self, entry: QueueEntry) -> bool:
-        """Whether the history says already that its download came to nothing."""
+        """Whether its download has already failed, by the history."""
         grab, end = _last_grab(self.events.get(entry.episode_id, ()))
         ends = {HistoryKind.FAILED, HistoryKind.IGNORED}
         return (
@@ -192,7 +192,7 @@ class TitleView:
 
     @cached_property
     def unreachable(self) -> tuple[str, ...] | None:
-        """What is said about download clients that are away; None if the queue tells nothing."""
+        """Health messages on unreachable download clients; None if the queue is unusable."""
         if self.arr.queue is None or not self.arr.queue_whole:
             return None
         if self.arr.client_problems is None or self.arr.started is None:
@@ -200,14 +200,14 @@ class TitleView:
         return None if self.now - self.arr.started < GRACE else self.arr.client_problems
 
     def trusts_queue(self, client: str | None = None) -> bool:
-        """Whether what is not in the queue is not there, for a download client's downloads."""
+        """Whether the queue proves absence for a download client's downloads."""
         problems = self.unreachable
         return problems is not None and not any(
             client is None or client.casefold() in problem.casefold() for problem in problems
         )
 
     def trusts_own(self) -> bool:
-        """Whether what is not in the queue is not there, for the download of the row."""
+        """Whether the queue proves absence for the row's download."""
         own = self.followed.download if self.followed else None
         grabs = (
             event
@@ -219,12 +219,12 @@ class TitleView:
 
     @cached_property
     def _followed_ids(self) -> frozenset[str | None]:
-        """Downloads in the queue that something waited for comes with."""
+        """Downloads in the queue that contain something wanted."""
         return frozenset(entry.download_id for entry in self.entries)
 
     @property
     def misses(self) -> bool:
-        """Whether the queue lacks a download that was grabbed, so that it has to be weighed."""
+        """Whether the queue lacks a grabbed download."""
         queued = {entry.episode_id for entry in self.entries}
         for slot, events in self.events.items():
             grab, end = _last_grab(events)
@@ -240,7 +240,7 @@ class TitleView:
 
     @cached_property
     def imported(self) -> frozenset[str]:
-        """Downloads that nothing is waited for of any more, since they were imported."""
+        """Completely imported downloads."""
         ids = {
             event.download_id
             for events in self.events.values()
@@ -251,7 +251,7 @@ class TitleView:
 
     @cached_property
     def units(self) -> Sequence[Unit]:
-        """All downloads of what is waited for, and files that Jellyfin does not show yet."""
+        """All wanted downloads, and files that Jellyfin does not show yet."""
         found = [*self._files()]
         groups: defaultdict[str | None, list[QueueEntry]] = defaultdict(list)
         for entry in self.entries:
@@ -262,7 +262,7 @@ class TitleView:
         return found
 
     def _queued(self, download: str | None, entries: Sequence[QueueEntry]) -> Unit:
-        """A download that is in the queue; all its records tell the same."""
+        """A download in the queue; all its records agree."""
         first = next((entry for entry in entries if is_blocked(entry)), entries[0])
         if download is None or is_held(first):
             why = _HELD.get(first.status, "a release waits")
@@ -276,7 +276,7 @@ class TitleView:
         return stage or self._downloading(download, first)
 
     def _import(self, download: str, first: QueueEntry, *, replaced: bool) -> Unit | None:
-        """A download that its client has finished, as the queue says."""
+        """A finished download, by the queue."""
         marked = self.followed is not None and f"import:{download}" in self.followed.timers
         state, why = RequestState.DOWNLOADED, TO_BE_IMPORTED
         if is_blocked(first):
@@ -293,7 +293,7 @@ class TitleView:
         return Unit(state, why, self.tag, download, progress=1.0)
 
     def _downloading(self, download: str, entry: QueueEntry) -> Unit:
-        """A download that its client has not finished, as the queue says."""
+        """An unfinished download, by the queue."""
         torrent = self._torrent(download) if entry.torrent else None
         if torrent is not None and (unit := by_torrent(download, torrent)):
             return unit
@@ -321,7 +321,7 @@ class TitleView:
     # --- what is not in the queue --------------------------------------------------------------
 
     def _unlisted(self) -> Iterator[Unit]:
-        """Downloads that only the history knows, each once."""
+        """Downloads known only from the history, each once."""
         queued = {entry.episode_id for entry in self.entries if not is_held(entry)}
         held = {entry.episode_id for entry in self.entries} - queued
         seen: set[str | None] = set()
@@ -342,7 +342,7 @@ class TitleView:
             yield from self._remembered()
 
     def _remembered(self) -> Iterator[Unit]:
-        """The download that a row rests on, where no history tells of it any more."""
+        """The row's download, if it is no longer in the history."""
         download = self.followed.download if self.followed else None
         told = any(
             event.download_id == download for events in self.events.values() for event in events
@@ -353,7 +353,7 @@ class TitleView:
 
     @cached_property
     def failed(self) -> int:
-        """How many films or episodes are waited for whose last download failed."""
+        """How many wanted films or episodes had their last download fail."""
         ends = (
             _last_grab(events)[1] for slot, events in self.events.items() if self.is_wanted(slot)
         )
@@ -377,7 +377,7 @@ class TitleView:
         return None
 
     def _failing(self, message: str, *, just_now: bool, since: datetime | None = None) -> Unit:
-        """A download that failed; what follows at once is mostly the next grab."""
+        """A failed download; the next grab usually follows at once."""
         sentence = f"the download failed: {message}" if message else "the download failed"
         alert = Alert(AttentionKind.FAILED, self.service, sentence)
         why = sentence
@@ -394,7 +394,7 @@ class TitleView:
         return any(one is not None and one > since for one in searches)
 
     def _grabbed(self, download: str, grab: HistoryEvent) -> Unit:
-        """A download that was grabbed, and is not in the queue."""
+        """A grabbed download that is not in the queue."""
         is_torrent = grab.torrent is not False and is_hash(download)
         torrent = self._torrent(download) if is_torrent else None
         unit = by_torrent(download, torrent) if torrent else None
@@ -409,12 +409,12 @@ class TitleView:
         )
 
     def _unfollowed(self) -> dict[str, Any]:
-        """What is said of a download that the instance has lost sight of."""
+        """A download that the instance no longer lists."""
         why = f"{self.service} does not follow the download any more"
         return {"why": why, "alerts": (Alert(AttentionKind.NOT_IN_QUEUE, self.service, why),)}
 
     def _lost(self, loss: AttentionKind) -> Unit:
-        """A download that came to nothing, and of which no history tells."""
+        """A lost download without history."""
         unit = Unit(RequestState.APPROVED, "the download is gone", self.tag)
         if loss is not AttentionKind.DOWNLOAD_GONE:
             return replace(unit, **self._unfollowed())
@@ -424,9 +424,9 @@ class TitleView:
         return replace(unit, why=why, alerts=(Alert(loss, "qBittorrent", why),))
 
     def _loss(self, download: str, grab: HistoryEvent) -> AttentionKind | None:
-        """How nobody has it any more who would know of it; None while somebody may.
+        """Why a download is lost: all sources lack it; None if one may still have it.
 
-        A queue that can be trusted is believed alone only of what was grabbed long ago.
+        A trusted queue alone is enough only for old grabs.
         """
         age, torrents = self.now - grab.date, self._torrents
         if age < GRACE:
@@ -444,13 +444,13 @@ class TitleView:
         return AttentionKind.NOT_IN_QUEUE if age >= _LONG_AGO else None
 
     def was_given_up(self, download: str | None) -> bool:
-        """Whether it was called lost before, which stands until there is a sign of it."""
+        """Whether it was lost before, which stands until it reappears."""
         kept = self.followed
         lost = {AttentionKind.DOWNLOAD_GONE, AttentionKind.NOT_IN_QUEUE}
         return kept is not None and download in kept.known and not lost.isdisjoint(kept.timers)
 
     def _is_same_client(self, client: str | None, torrents: Mapping[str, Torrent]) -> bool:
-        """Whether a list has all other torrents that a client is at work on by the queue."""
+        """Whether a torrent list has all other active torrents of the queue."""
         live = {
             entry.download_id
             for entry in self.arr.queue or ()
@@ -462,14 +462,14 @@ class TitleView:
     # --- files ---------------------------------------------------------------------------------
 
     def _files(self) -> Iterator[Unit]:
-        """A film's file, or the files of a series that Shoko has not matched yet."""
+        """A film's file, or a series' files that Shoko has not matched yet."""
         unit = self.file()
         film = self.arr.media_type is MediaType.MOVIE
         if self.has_file(None) if film else unit.state is RequestState.ANIME_MATCHING:
             yield unit
 
     def file(self) -> Unit:
-        """What is so of files that are there, by what Shoko says of them if it is asked."""
+        """The state of existing files, with Shoko's report if available."""
         asked = self.shoko.files if self.shoko and self.shoko.files else {}
         matches = [asked[path] for path in self.title.files if path in asked]
         state, why, who = RequestState.IMPORTING, f"{self.service} has the file", self.tag
@@ -490,9 +490,9 @@ class TitleView:
 
 
 def _last_grab(events: Sequence[HistoryEvent]) -> tuple[HistoryEvent | None, HistoryEvent | None]:
-    """The last grab of a film or episode, and what came of it.
+    """The last grab of a film or episode, and its result.
 
-    A later grab of the same download begins it anew.
+    A later grab of the same download restarts it.
     """
     at = next((at for at in reversed(range(len(events))) if _is_grab(events[at])), None)
     if at is None:

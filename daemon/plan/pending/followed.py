@@ -1,4 +1,4 @@
-"""The rows of ours on their way in one pass: each is judged, settled and measured. Pure."""
+"""Decides about managed rows on their way in one pass. Pure."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from daemon.plan.pending.sayings import sayings
 from daemon.plan.pending.withdrawals import TIMER, Missing, missing
 
 _RECENT: Final = timedelta(minutes=10)
-"""For so long after an import Jellyfin is looked at with every pass."""
+"""How long after an import every pass triggers a check of Jellyfin."""
 
 
 class FollowedRows:
-    """The rows of ours in one pass, each looked at once."""
+    """The managed rows in one pass."""
 
     def __init__(self, joined: Joined) -> None:
         self._joined = joined
@@ -61,7 +61,7 @@ class FollowedRows:
             self._move(row, case, judged)
 
     def _double(self, row: PendingRow) -> PendingRow | None:
-        """Another row of the same title on its way: two would break every webhook for it."""
+        """Another row of the title on its way: two would break every webhook for it."""
         others = [
             other
             for other in self._joined.rows_of(row.media_type, row.ids)
@@ -71,7 +71,7 @@ class FollowedRows:
         return next(iter(theirs or [other for other in others if other.id < row.id]), None)
 
     def _move(self, row: PendingRow, case: Case, judged: Judgement) -> None:
-        """Decide about a row that somebody waits for."""
+        """Decide about a row with an open request."""
         before, was = row.state, kept(row)
         assert before is not None  # noqa: S101 - a row that is not understood is not followed
         state, doubt = settle(row, before, was, judged)
@@ -100,13 +100,13 @@ class FollowedRows:
             self.imported.add(Imported(row.media_type, row.ids, latest))
 
     def _unknown(self, row: PendingRow, was: Followed) -> dict[str, Timer]:
-        """Which services could not be asked, and since when."""
+        """Which services are unavailable, and since when."""
         away = list(self._joined.places.silent(row.media_type, row.ids))
         away += [] if self._joined.listed else ["seerr"]
         return {"unknown": seen(was.timers.get("unknown"), ", ".join(away))} if away else {}
 
     def _columns(self, row: PendingRow, case: Case, judged: Judgement) -> dict[str, Value]:
-        """Columns that get another value, whatever becomes of the state."""
+        """Changed columns, independent of the state."""
         columns: dict[str, Value] = {}
         asked = frozenset().union(*(one.seasons for one in case.requests))
         if row.media_type is MediaType.TV and row.seasons and not asked <= row.seasons:
@@ -117,7 +117,7 @@ class FollowedRows:
 
 
 def _latest_import(judged: Judgement) -> datetime | None:
-    """When something of a title was imported last."""
+    """When a title last had an import."""
     dates = (
         event.date
         for view in judged.views

@@ -1,4 +1,4 @@
-"""How a download goes, written as the tracker itself writes it. Pure."""
+"""A download's progress in the tracker's format. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_DAYS: Final = 99
 
 
 def gauges(judged: Judgement, state: RequestState) -> Gauges:
-    """What to show of a title; a pack of several episodes is one download and counts once."""
+    """The progress of a title; a pack of episodes counts once."""
     if state is not RequestState.DOWNLOADING:
         return Gauges(1.0 if RANK[state] > RANK[RequestState.DOWNLOADING] else None)
     units = {
@@ -54,7 +54,7 @@ def size_text(size: int | None) -> str | None:
 
 
 def eta_text(seconds: int) -> str | None:
-    """A time to wait by its two greatest units, such as `2m 20s`; None for longer than is known."""
+    """A duration in its two largest units, such as `2m 20s`; None if unknown."""
     if seconds < 0 or seconds > _MOST_DAYS * _DAY:
         return None
     if seconds < _MINUTE:

@@ -1,4 +1,4 @@
-"""Requests of Seerr, rows of the tracker and what Jellyfin has, joined by their titles. Pure."""
+"""Joins Seerr's requests, the tracker's rows and Jellyfin's titles. Pure."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from daemon.plan.pending.places import ByIds, Places
 from daemon.plan.pending.stages import judge
 
 OPEN: Final = frozenset({SeerrStatus.PENDING, SeerrStatus.APPROVED, SeerrStatus.FAILED})
-"""What is waited for."""
+"""The states of an open request."""
 
 
 class Joined:
-    """All that one pass knows, to be asked by title.
+    """Everything one pass knows, by title.
 
     Attributes:
-        listed: Seerr's open requests are all known.
-        tracked: Seerr's numbers that rows bear, of whatever state.
-        titles: the open requests of each title, by TMDB's number.
+        listed: Seerr's list of open requests is complete.
+        tracked: Seerr's ids in rows of any state.
+        titles: the open requests of each title, by TMDB id.
     """
 
     def __init__(self, pipeline: Pipeline, rows: Sequence[PendingRow], now: datetime) -> None:
@@ -45,7 +45,7 @@ class Joined:
         )
 
     def rows_of(self, media_type: MediaType, ids: Ids) -> list[PendingRow]:
-        """All rows of a title, whoever made them."""
+        """All rows of a title."""
         return self._rows.find(media_type, ids)
 
     def holdings(self, media_type: MediaType, ids: Ids) -> list[Holding]:
@@ -53,11 +53,11 @@ class Joined:
         return self._holdings.find(media_type, ids)
 
     def unlisted(self, row: PendingRow) -> frozenset[int]:
-        """Numbers of requests that a row stands for and that are in no list."""
+        """Ids of a row's requests that are not listed."""
         return numbers_of(row) - self._numbers
 
     def case(self, row: PendingRow) -> Case:
-        """What is waited for by a row of ours."""
+        """The case of a managed row."""
         requests = self._requests.find(row.media_type, row.ids)
         asked = self.pipeline.seerr.asked
         statuses = {request.status for request in requests}
@@ -76,7 +76,7 @@ class Joined:
         )
 
     def new_case(self, requests: Sequence[SeerrRequest]) -> Case:
-        """What is waited for by requests of one title that no row speaks for."""
+        """The case of a title's requests without a row."""
         media_type, ids = requests[0].media_type, requests[0].ids
         asked = frozenset().union(*(one.seasons for one in requests))
         return Case(
@@ -88,13 +88,13 @@ class Joined:
         )
 
     def untracked(self) -> Iterator[Case]:
-        """Titles of open requests that have no row at all."""
+        """Titles of open requests without a row."""
         for (media_type, _), group in self.titles.items():
             if not self.rows_of(media_type, group[0].ids):
                 yield self.new_case(group)
 
     def nameless(self) -> Iterator[tuple[MediaType, int]]:
-        """By TMDB's numbers, titles without a row that no instance has a name for."""
+        """TMDB ids of titles without a row whose name no instance knows."""
         for (media_type, tmdb), (first, *_) in self.titles.items():
             named = self.rows_of(media_type, first.ids)
             if not named and not self.places.find(media_type, first.ids):
@@ -103,7 +103,7 @@ class Joined:
     def missing_seasons(
         self, media_type: MediaType, ids: Ids, seasons: frozenset[int]
     ) -> frozenset[int]:
-        """The seasons that Jellyfin does not have as a whole; all where it has each of them."""
+        """The seasons that Jellyfin lacks in part; all of them if it lacks none."""
         there = frozenset().union(*(one.seasons or () for one in self.holdings(media_type, ids)))
         return seasons - there or seasons
 
@@ -112,22 +112,22 @@ class Joined:
         return judge(case, self.pipeline, self.places, self.now)
 
     def is_certain(self, media_type: MediaType) -> bool:
-        """Whether a title that no instance knows is in none."""
+        """Whether it is certain that unknown titles are in no instance."""
         return media_type in self.places.whole and not self.places.away[media_type]
 
 
 def is_followed(row: PendingRow) -> bool:
-    """Whether a row is ours and on its way."""
+    """Whether a row is managed and on its way."""
     return row.followed is not None and row.state not in {None, RequestState.AVAILABLE}
 
 
 def kept(row: PendingRow) -> Followed:
-    """What is kept of a row of ours."""
+    """The kept state of a managed row."""
     assert row.followed is not None  # noqa: S101 - only asked of rows that are followed
     return row.followed
 
 
 def numbers_of(row: PendingRow) -> frozenset[int]:
-    """Seerr's numbers of the requests that a row of ours stands for."""
+    """Seerr's ids of the requests that a managed row represents."""
     own = frozenset({row.seerr_id}) if row.seerr_id else frozenset()
     return (row.followed.requests if row.followed else frozenset()) or own

@@ -1,4 +1,4 @@
-"""Open requests that have no row: which of them get one, and why others do not. Pure."""
+"""Decides which open requests without a row get one, and why others do not. Pure."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from daemon.plan.pending.sayings import sayings
 
 
 class Newcomers:
-    """The open requests of one pass that no row speaks for.
+    """The open requests of one pass without a row.
 
     Attributes:
-        rows: to be made.
+        rows: to add.
         passed_over: requests that get none.
-        attention: what a person may have to do about either.
+        attention: findings about either.
     """
 
     def __init__(self, joined: Joined, memory: PendingMemory) -> None:
@@ -42,7 +42,7 @@ class Newcomers:
         self.attention: list[Attention] = []
 
     def gather(self, room: int) -> None:
-        """Give rows to the newest of them, as many as there is room for."""
+        """Give rows to the newest requests, up to the limit."""
         for request in self._joined.pipeline.seerr.requests or ():
             odd = request.status is SeerrStatus.NOT_UNDERSTOOD or request.ids.tmdb is None
             if odd or request.status not in OPEN:
@@ -70,7 +70,7 @@ class Newcomers:
         return reason is not None
 
     def _reason(self, request: SeerrRequest) -> PassReason | None:
-        """Why a request gets no row; None where it may get one."""
+        """Why a request gets no row; None if it may get one."""
         if not self._joined.listed:
             return PassReason.UNCERTAIN
         if not self._memory.ready:
@@ -101,7 +101,7 @@ class Newcomers:
         return None if known or not self._has_all(request) else PassReason.LIBRARY_UNKNOWN
 
     def _has_all(self, request: SeerrRequest) -> bool:
-        """Whether a Sonarr has all files of what is asked for, so that Jellyfin may have, too."""
+        """Whether a Sonarr has all requested files, so Jellyfin may have them too."""
         statuses = frozenset({request.status})
         case = Case(request.media_type, request.ids, [request], statuses, request.seasons)
         unit = self._joined.judged(case).unit
@@ -120,7 +120,7 @@ class Newcomers:
     # --- who gets one ---------------------------------------------------------------------------
 
     def _add(self, requests: Sequence[SeerrRequest]) -> None:
-        """One row for a title; the oldest request that is not in 4K speaks for it."""
+        """Add one row for a title, from its oldest request, preferably not 4K."""
         first = min(requests, key=lambda one: (one.is_4k, one.created_at, one.id))
         case = self._joined.new_case(requests)
         judged = self._joined.judged(case)
@@ -145,7 +145,7 @@ class Newcomers:
         self.rows.append(_row(requests, first, state, about, judged, kept))
 
     def _is_said_to_be_there(self, request: SeerrRequest, judged: Judgement) -> bool:
-        """Whether Seerr alone counts a film as available, so that nobody will look for it."""
+        """Whether only Seerr counts a film as available, so nobody will search for it."""
         there = request.media is SeerrMedia.AVAILABLE and request.media_type is MediaType.MOVIE
         if not (there and request.status is SeerrStatus.APPROVED and not judged.views):
             return False
@@ -157,7 +157,7 @@ class Newcomers:
         return True
 
     def _about(self, request: SeerrRequest, judged: Judgement) -> SeerrTitle | None:
-        """A title's texts, from the instance that knows it or from Seerr; None without a name."""
+        """A title's texts, from an instance or Seerr; None if it has no name."""
         known = self._joined.pipeline.seerr.titles.get((request.media_type, request.ids.tmdb or 0))
         if judged.views:
             found = judged.views[0].title

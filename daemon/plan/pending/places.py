@@ -1,4 +1,4 @@
-"""Where titles are: found by their ids, in each Radarr and Sonarr. Pure."""
+"""Finds titles by id in each Radarr and Sonarr. Pure."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _T = TypeVar("_T")
 
 
 class ByIds(Generic[_T]):
-    """Things by the ids of their titles, found by the own key of Radarr or Sonarr first.
+    """An index by title ids, searched by Radarr's or Sonarr's primary key first.
 
-    TMDB's numbers of series are shared, so there one answers only where it is unambiguous.
+    TMDB ids of series are shared, so they match only if unambiguous.
     """
 
     def __init__(self, members: Iterable[tuple[MediaType, Ids, _T]]) -> None:
@@ -29,7 +29,7 @@ class ByIds(Generic[_T]):
                 self._other[media_type, other].append((ids, member))
 
     def find(self, media_type: MediaType, ids: Ids) -> list[_T]:
-        """All that are of a title."""
+        """All members of a title."""
         own, other = _keys(media_type, ids)
         if own is not None and (found := self._own.get((media_type, own))):
             return list(found)
@@ -47,7 +47,7 @@ def _keys(media_type: MediaType, ids: Ids) -> tuple[int | None, int | None]:
 
 
 class Place(NamedTuple):
-    """A title in an instance, with its parts of the queue and of the history."""
+    """A title in an instance, with its part of queue and history."""
 
     arr: ArrPipeline
     title: ArrTitle
@@ -56,11 +56,11 @@ class Place(NamedTuple):
 
 
 class Places:
-    """Where requested titles are in Radarrs and Sonarrs.
+    """Finds requested titles in all instances.
 
     Attributes:
-        away: by media type, names of the instances that could not be asked, or not wholly.
-        whole: the media types of which every instance gave its complete list.
+        away: by media type, instances that failed or were incomplete.
+        whole: media types for which every instance gave its complete list.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:

@@ -1,7 +1,7 @@
-"""When a row of ours moves: forward at once, back only on doubled evidence. Pure.
+"""State transitions of managed rows: forward at once, back only on doubled evidence. Pure.
 
-What was said before stands until something else is certain: a service that is away, a server that
-has just started or a list that is a minute old take nothing back.
+A state stands until another one is certain: a service that is down, a server that
+has just started, or a list that is a minute old, move nothing back.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from daemon.pending import Attention, AttentionKind, Followed, PendingRow, Timer
 from daemon.plan.pending.cases import RANK, Judgement
 
 DOUBT: Final = timedelta(seconds=120)
-"""Between the first and the last of the passes that it takes to go back."""
+"""Minimum time between the passes that it takes to move back."""
 
 _GIVEN_UP: Final = frozenset({RequestState.TIMEOUT, RequestState.MATCH_FAILED, RequestState.FAILED})
-"""What the tracker writes when it gives up; it takes something new to say otherwise."""
+"""States in which the tracker gave up; only new evidence moves them."""
 
 _STICKY: Final = frozenset(
     {RequestState.DOWNLOADING, RequestState.DOWNLOADED, RequestState.IMPORTING}
@@ -28,11 +28,11 @@ _PROGRESS: Final = 0.01
 
 
 class Step(NamedTuple):
-    """What becomes of a row's state.
+    """A transition of a row's state.
 
     Attributes:
-        state: the one that it has from now on.
-        doubt: what is said against a state that stays for now; None where nothing is.
+        state: the new state.
+        doubt: evidence against a state that stays for now; None if there is none.
     """
 
     state: RequestState
@@ -40,19 +40,19 @@ class Step(NamedTuple):
 
 
 def seen(timer: Timer | None, value: str) -> Timer:
-    """A timer after one more pass that found a value."""
+    """The timer after one more pass with a value."""
     if timer is None or timer.value != value:
         return Timer(value)
     return timer._replace(sightings=timer.sightings + 1)
 
 
 def is_confirmed(timer: Timer, wait: timedelta) -> bool:
-    """Whether a thing was so in two passes at least, and for long enough."""
+    """Whether a value was stable for at least two passes and long enough (debounce)."""
     return timer.sightings > 1 and timer.waited >= wait
 
 
 def settle(row: PendingRow, state: RequestState, kept: Followed, judged: Judgement) -> Step:
-    """What becomes of the state of a row of ours, by what the services say now."""
+    """The transition of a managed row, given what the services say now."""
     wanted = judged.state
     before = kept.timers.get("doubt")
     if wanted is None:
@@ -77,7 +77,7 @@ def _is_forward(state: RequestState, wanted: RequestState) -> bool:
 
 
 def _is_newer(state: RequestState, wanted: RequestState, kept: Followed, judged: Judgement) -> bool:
-    """Whether there is more to say than when the tracker itself moved the row."""
+    """Whether there is newer evidence than the tracker's own change of the row."""
     if state not in _GIVEN_UP:
         return _is_forward(state, wanted)
     unit = judged.unit
@@ -88,7 +88,7 @@ def _is_newer(state: RequestState, wanted: RequestState, kept: Followed, judged:
 
 
 def _is_explained(row: PendingRow, state: RequestState, kept: Followed, judged: Judgement) -> bool:
-    """Whether a state that is less far is certain, and nothing was lost."""
+    """Whether an earlier state is certain, and nothing was lost."""
     unit = judged.unit
     if state is RequestState.ANIME_MATCHING:
         return unit is not None and unit.matched
@@ -100,7 +100,7 @@ def _is_explained(row: PendingRow, state: RequestState, kept: Followed, judged: 
 
 
 def _stays(state: RequestState, wanted: RequestState, kept: Followed, judged: Judgement) -> bool:
-    """Whether one download says less than it did, as queues do after each refresh."""
+    """Whether one download merely regressed, as queues do after each refresh."""
     unit = judged.unit
     same = unit is not None and unit.download is not None and unit.download == kept.download
     if not same or state not in _STICKY:
@@ -113,7 +113,7 @@ def _stays(state: RequestState, wanted: RequestState, kept: Followed, judged: Ju
 
 
 def is_unknown(state: RequestState, kept: Followed, judged: Judgement) -> bool:
-    """Whether a state stands only because not enough could be asked."""
+    """Whether a state stands only because services are unavailable."""
     if judged.state is None:
         return not judged.alerts
     return judged.state is not state and state is kept.written and bool(judged.away)
@@ -126,7 +126,7 @@ def remembered(
     measured: Mapping[str, Timer],
     calls: tuple[Attention, ...],
 ) -> Followed:
-    """What is kept of a row after a pass; what rests on a judgement, only where the row agrees."""
+    """The kept state of a row after a pass; judgement data only if the row agrees."""
     known = replace(kept, known=kept.known | judged.known, calls=calls, timers=dict(measured))
     if judged.state is not state:
         return known

@@ -1,4 +1,4 @@
-"""How far a title is while nothing of it is on its way: wanted, unmonitored, not sent. Pure."""
+"""The state of titles without a download: wanted, unmonitored, not sent. Pure."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from daemon.plan.pending.places import Places
 from daemon.plan.pending.units import Alert
 
 WANTED: Final = "wanted"
-"""What is said of a title that an instance looks for."""
+"""The note on a title that an instance is searching for."""
 
 _FRESH: Final = timedelta(minutes=5)
-"""What an instance said of a title is good enough for so long to call a person."""
+"""How long an instance's cached answer is good enough for a finding."""
 
 _OPEN: Final = frozenset({SeerrStatus.PENDING, SeerrStatus.APPROVED, SeerrStatus.FAILED})
 
 
 def at_rest(case: Case, views: Sequence[TitleView], places: Places) -> Judgement:
-    """How far a title is that no download and no single file speaks for."""
+    """The judgement of a title without a relevant download or file."""
     if not views:
         return _by_seerr(case, places)
     judged = _best([_film(view) if _is_film(case) else _series(case, view) for view in views])
@@ -44,7 +44,7 @@ def _is_film(case: Case) -> bool:
 
 
 def _best(found: Sequence[Judgement]) -> Judgement:
-    """Of several instances the one that has all files, or that at least looks for it."""
+    """The best instance: one that has all files, else one that is searching."""
     filed = (one for one in found if one.unit is not None)
     looking = (one for one in found if not one.alerts)
     return next(filed, None) or next(looking, found[0])
@@ -62,7 +62,7 @@ def _film(view: TitleView) -> Judgement:
 
 
 def _unmonitored(view: TitleView, sentence: str) -> tuple[Alert, ...]:
-    """A call for a person, by a fresh word or by an older one that has called before."""
+    """A finding, based on a fresh answer or confirmed by an earlier finding."""
     read_at, kept = view.title.read_at, view.followed
     stale = read_at is not None and view.now - read_at > _FRESH
     called = kept and any(call.kind is AttentionKind.NOT_MONITORED for call in kept.calls)
@@ -72,7 +72,7 @@ def _unmonitored(view: TitleView, sentence: str) -> tuple[Alert, ...]:
 
 
 def counts(view: TitleView) -> dict[int, ArrSeason]:
-    """The counts of the seasons that are waited for, without specials where all are."""
+    """The counts of wanted seasons, without specials if all are wanted."""
     return {
         number: season
         for number, season in view.title.seasons.items()
@@ -107,7 +107,7 @@ def _series(case: Case, view: TitleView) -> Judgement:
 
 
 def _not_monitored(case: Case, view: TitleView, missing: Sequence[int]) -> tuple[Alert, ...]:
-    """What to say of seasons that Sonarr looks for nothing of, or does not know."""
+    """The finding for seasons that Sonarr does not monitor or know."""
     if not view.title.monitored:
         sentence = "the series is not monitored"
     elif len(missing) == 1:
@@ -126,7 +126,7 @@ def _not_monitored(case: Case, view: TitleView, missing: Sequence[int]) -> tuple
 
 
 def _by_seerr(case: Case, places: Places) -> Judgement:
-    """What Seerr alone tells of a title that no instance knows."""
+    """The judgement by Seerr alone of a title that no instance knows."""
     silent = places.silent(case.media_type, case.ids)
     if silent and case.followed is not None:
         # Not known to those that answer, which says nothing of what the others have of it.
@@ -144,7 +144,7 @@ def _by_seerr(case: Case, places: Places) -> Judgement:
 
 
 def _by_word(case: Case) -> Judgement:
-    """What Seerr says of a title that nobody has and that it does not count as approved."""
+    """Seerr's status of a title that nobody has and that is not approved."""
     if SeerrStatus.FAILED in case.statuses:
         sentence = "Seerr could not send the request"
         alert = Alert(AttentionKind.SEERR_FAILED, "Seerr", sentence, at_once=True)
@@ -155,7 +155,7 @@ def _by_word(case: Case) -> Judgement:
 
 
 def _completed(case: Case) -> tuple[Alert, ...]:
-    """What to say of a request that Seerr counts as done though nobody has what it asks for."""
+    """The finding for a completed request whose content nobody has."""
     if case.statuses != {SeerrStatus.COMPLETED}:
         return ()
     sentence = "Seerr counts the request as completed, and nobody has it"
@@ -163,7 +163,7 @@ def _completed(case: Case) -> tuple[Alert, ...]:
 
 
 def _not_there(case: Case) -> Alert:
-    """Why an approved title is in no instance, as far as Seerr's words tell."""
+    """Why an approved title is in no instance, according to Seerr."""
     approved = [one for one in case.requests if one.status is SeerrStatus.APPROVED]
     service = "Radarr" if _is_film(case) else "Sonarr"
     if any(one.media is SeerrMedia.AVAILABLE for one in approved):

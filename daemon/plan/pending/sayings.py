@@ -1,4 +1,4 @@
-"""What each service says of a title on its way, in a few words, and since when. Pure."""
+"""What each service says about a title on its way, briefly, and since when. Pure."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _MATCH: Final = {
     ShokoMatch.MATCHED: "knows the file",
 }
 _Words = tuple[str, str | None]
-"""A service, and its words; None where it could not be asked."""
+"""A service and its text; None if it is unavailable."""
 
 
 def sayings(was: Followed, case: Case, judged: Judgement, joined: Joined) -> tuple[Said, ...]:
-    """What each configured service says; one that could not be asked is left with its last word."""
+    """What each configured service says; an unavailable one keeps its last text."""
     before = {one.service: one for one in was.said}
     pipeline = joined.pipeline
     words = [
@@ -43,7 +43,7 @@ def sayings(was: Followed, case: Case, judged: Judgement, joined: Joined) -> tup
 
 
 def _said(before: Said | None, service: str, words: str | None, now: datetime) -> Said:
-    """The same words keep their time, and so does the silence of a service."""
+    """Merge with the last pass: unchanged texts and ongoing silence keep their time."""
     if words is None:
         last = before or Said(service, "", now)
         return last._replace(silent=last.silent or now)
@@ -83,7 +83,7 @@ def _instance(view: TitleView) -> str:
 
 
 def _downloads(judged: Judgement, pipeline: Pipeline) -> Iterator[_Words]:
-    """The state of the torrent that the row rests on, in qBittorrent's word."""
+    """The state of the row's torrent in qBittorrent."""
     report = pipeline.torrents
     if report is None or judged.unit is None or judged.unit.download is None:
         return
@@ -93,7 +93,7 @@ def _downloads(judged: Judgement, pipeline: Pipeline) -> Iterator[_Words]:
 
 
 def _shoko(judged: Judgement, pipeline: Pipeline) -> Iterator[_Words]:
-    """How far the least known of its files is."""
+    """The least advanced Shoko state of its files."""
     files = {path for view in judged.views for path in view.title.files}
     if pipeline.shoko is None or not files:
         return

@@ -1,7 +1,7 @@
-"""How far a requested title has come: what all instances, and then Seerr, say of it. Pure.
+"""Judges how far a requested title has come, by all instances, then Seerr. Pure.
 
-A film is as far as its most advanced download. Of a series what moves is told, since a season whose
-first episode is imported is not nearly there.
+A film is as far as its most advanced download. A series shows what is moving, since a season whose
+first episode is imported is far from complete.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from daemon.plan.pending.units import Unit, is_hash
 
 
 def judge(case: Case, pipeline: Pipeline, places: Places, now: datetime) -> Judgement:
-    """How far a title has come, by everything that was said of it."""
+    """Judge a title by everything known about it."""
     views = _views(case, pipeline, places, now)
     units = [unit for view in views for unit in view.units]
     best = _best(units, case)
@@ -50,7 +50,7 @@ def judge(case: Case, pipeline: Pipeline, places: Places, now: datetime) -> Judg
 
 
 def _views(case: Case, pipeline: Pipeline, places: Places, now: datetime) -> Sequence[TitleView]:
-    """The title in the instances that count: those of the wanted resolution, if any knows it."""
+    """The title in the relevant instances: those of the wanted resolution, if any."""
     found = places.find(case.media_type, case.ids)
     if case.requests:
         in_4k = all(request.is_4k for request in case.requests)
@@ -73,7 +73,7 @@ def _views(case: Case, pipeline: Pipeline, places: Places, now: datetime) -> Seq
 
 
 def _best(units: Sequence[Unit], case: Case) -> Unit | None:
-    """The unit that tells how far the title is; of equal ones the row's own."""
+    """The most significant unit; of equal ones the row's own."""
     own = case.followed.download if case.followed else None
     if case.media_type is MediaType.MOVIE:
         return max(units, key=lambda unit: (RANK[unit.state], unit.download == own), default=None)
@@ -85,7 +85,7 @@ def _best(units: Sequence[Unit], case: Case) -> Unit | None:
 
 
 def _others_wait(best: Unit, views: Sequence[TitleView]) -> bool:
-    """Whether a download that came to nothing leaves episodes that others are wanted for."""
+    """Whether a lost download leaves episodes that still need others."""
     if best.state is not RequestState.FAILED or views[0].arr.media_type is MediaType.MOVIE:
         return False
     missing = (sum(season.due - season.files for season in counts(view).values()) for view in views)
@@ -99,7 +99,7 @@ def _away(
     views: Sequence[TitleView],
     unit: Unit | None,
 ) -> tuple[str, ...]:
-    """Services whose word is missing, or cannot be believed, where a state would go back."""
+    """Unavailable or untrusted services that could contradict a regression."""
     away = list(places.silent(case.media_type, case.ids))
     away += [view.arr.instance for view in views if not view.trusts_own()]
     if not case.listed and (unit is None or case.is_pending):

@@ -1,4 +1,4 @@
-"""One download or one file, and how far it has come; what a torrent alone says of that. Pure."""
+"""One download or file and its state; the mapping of torrent states. Pure."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _DONE: Final = frozenset(
     {"uploading", "stalledUP", "queuedUP", "forcedUP", "pausedUP", "stoppedUP"}
 )
 _BROKEN: Final = frozenset({"error", "missingFiles"})
-"""Groups of qBittorrent's words; a word that is in none of them says nothing of the progress."""
+"""Groups of qBittorrent's states; others say nothing about progress."""
 
 _HASH_LENGTHS: Final = frozenset({40, 64})
 _SERVICE: Final = "qbittorrent"
 
 
 class Alert(NamedTuple):
-    """Something that a person may have to know about a unit.
+    """A possible finding about a unit.
 
     Attributes:
-        at_once: one reading is enough; otherwise it takes two.
-        download: the id of the one that is not imported.
+        at_once: one pass is enough; otherwise two.
+        download: id of the download with a blocked import.
     """
 
     kind: AttentionKind
@@ -45,17 +45,17 @@ class Alert(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One download, or one file that is there, and how far it has come.
+    """One download, or one existing file, and its state.
 
     Attributes:
-        why: what there is to say, in plain words.
-        service: who says so, as the tracker's timeline writes it.
-        download: its id; None where the state does not rest on a download.
-        filed: the state rests on a file that the instance has.
+        why: a note, in plain words.
+        service: the source, as in the tracker's timeline.
+        download: its id; None if the state is not based on a download.
+        filed: the state is based on a file that the instance has.
         matched: Shoko knows all such files.
-        active: its torrent downloads just now, whatever was said before.
-        ignored: somebody told the instance to leave its download alone.
-        progress: from 0 to 1; None where it is not known.
+        active: its torrent is downloading right now.
+        ignored: somebody had the instance ignore the download.
+        progress: from 0 to 1; None if unknown.
         speed: bytes per second.
         eta: seconds.
         size: bytes.
@@ -77,7 +77,7 @@ class Unit:
 
 
 def is_blocked(entry: QueueEntry) -> bool:
-    """Whether a finished download is not imported, or not wholly, as things are."""
+    """Whether the import of a finished download is blocked, at least in part."""
     warned = entry.tracked_status in {"warning", "error"}
     if entry.tracked_state == "importing":
         return warned or bool(entry.messages)
@@ -94,12 +94,12 @@ def is_hash(download: str) -> bool:
 
 
 def is_held(entry: QueueEntry) -> bool:
-    """Whether it is a release that was found and not grabbed yet."""
+    """Whether it is a delayed release that is not grabbed yet."""
     return not entry.tracked_state
 
 
 def by_torrent(download: str, torrent: Torrent) -> Unit | None:
-    """A download by its torrent; None where that says nothing of its progress, as in a check."""
+    """A download's state by its torrent; None if that says nothing, as while checking."""
     state, progress = torrent.state, torrent.progress
     if state in _DONE or (state == "moving" and progress >= 1):
         return Unit(RequestState.DOWNLOADED, TO_BE_IMPORTED, _SERVICE, download, progress=1.0)

@@ -1,7 +1,7 @@
-"""Rows of ours whose request is gone: what it takes to withdraw them. Pure.
+"""Withdrawal of managed rows whose request is gone. Pure.
 
-To withdraw is to remove. It takes a whole reading of Seerr, the word of Seerr for each request by
-its number, nothing on its way in any instance, two passes, and a plausible number of rows.
+A withdrawal is a removal. It takes a complete list from Seerr, a lookup of each request by
+id, nothing on its way in any instance, two passes, and a plausible number of rows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _GONE: Final = frozenset({None, SeerrStatus.DECLINED})
 
 
 class Missing(NamedTuple):
-    """A row that nobody waits for any more, as this pass says.
+    """A row without an open request, according to this pass.
 
     Attributes:
         timer: in how many passes, and for how long.
@@ -41,7 +41,7 @@ class Missing(NamedTuple):
 
 
 def missing(row: PendingRow, case: Case, judged: Judgement, joined: Joined) -> Missing | None:
-    """What a pass notes of a row whose requests are gone; None where that is not certain."""
+    """The evidence that a row's requests are gone; None if uncertain."""
     seerr, numbers = joined.pipeline.seerr, numbers_of(row)
     silent = joined.places.silent(row.media_type, row.ids)
     proven = joined.listed and not seerr.distrust and not silent
@@ -59,13 +59,13 @@ def missing(row: PendingRow, case: Case, judged: Judgement, joined: Joined) -> M
 def judge_missing(
     found: Sequence[Missing], followed: int, memory: PendingMemory, policy: RemovalPolicy
 ) -> Iterator[tuple[Withdrawal, Attention | None]]:
-    """Decide about all of them together.
+    """Decide about all missing rows together.
 
     Args:
-        found: the rows.
-        followed: how many rows of ours there are.
-        memory: what an admin has approved, and what went lately.
-        policy: what it takes.
+        found: the missing rows.
+        followed: how many managed rows there are.
+        memory: approvals, and recent withdrawals.
+        policy: thresholds.
     """
     open_ = [one for one in found if one.row.id not in memory.approved]
     confirmed = [one for one in open_ if is_confirmed(one.timer, DOUBT)]

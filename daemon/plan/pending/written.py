@@ -1,6 +1,6 @@
-"""What is written of a title on its way: columns of its download, and its timeline. Pure.
+"""The written form of a title on its way: columns and timeline. Pure.
 
-Nothing of it may hold a key: addresses, names of files and whatever else an indexer gave stay out.
+It must not contain keys: URLs, file names and other data of an indexer are left out.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _WORDS: Final = {
     RequestState.ANIME_MATCHING: "Import",
     RequestState.FAILED: "Failed",
 }
-"""The tracker's own words for events of its timeline."""
+"""The tracker's names of timeline events."""
 
 
 def primary(judged: Judgement) -> int | None:
-    """The primary's number of a title, where the primary is what counts for it."""
+    """The primary's id of a title, if the primary is relevant for it."""
     return next((view.title.arr_id for view in judged.views if view.arr.primary), None)
 
 
 def download(judged: Judgement) -> dict[str, Value]:
-    """The columns that tell of the download that a state rests on."""
+    """The columns of the download on which a state is based."""
     unit = judged.unit
     if unit is None or unit.download is None:
         return {}
@@ -47,13 +47,13 @@ def download(judged: Judgement) -> dict[str, Value]:
 
 
 def seasons(numbers: frozenset[int]) -> dict[str, Value]:
-    """The columns that tell which seasons are requested."""
+    """The columns of requested seasons."""
     ordered = sorted(numbers)
     return {"requested_seasons": ",".join(map(str, ordered)), "season": ordered[0]}
 
 
 def moved(before: RequestState, state: RequestState, judged: Judgement) -> TimelineEvent:
-    """The timeline's entry for a row that moves."""
+    """The timeline entry for a transition."""
     found = grab_of(judged) if state is RequestState.GRABBING else None
     if found is not None:
         return _grabbed(*found)._replace(at=None)
@@ -66,7 +66,7 @@ def moved(before: RequestState, state: RequestState, judged: Judgement) -> Timel
 def begun(
     request: SeerrRequest, judged: Judgement, state: RequestState
 ) -> tuple[TimelineEvent, ...]:
-    """What a new row's timeline begins with: what is known of the past, then what is so now."""
+    """The initial timeline of a new row: known past events, then the current state."""
     who = f"by {request.requested_by}" if request.requested_by else "in Seerr"
     requested = TimelineEvent(
         RequestState.REQUESTED, "jellyseerr", "Requested", f"Requested {who}", request.created_at
