@@ -53,8 +53,7 @@ class Ids(NamedTuple):
         return self.tmdb is not None or self.tvdb is not None or self.imdb is not None
 
 
-@dataclass(frozen=True, slots=True)
-class LibraryItem:
+class LibraryItem(NamedTuple):
     """One Jellyfin movie or series, as observed now.
 
     Attributes:
@@ -108,8 +107,7 @@ class Absence(NamedTuple):
     library_away: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TrackedRequest:
+class TrackedRequest(NamedTuple):
     """One row of the tracker's requests, as far as the planner needs it.
 
     Attributes:

@@ -72,9 +72,10 @@ class Places:
             return None
         if not self._windows and "//" not in path and "/./" not in path:
             inside = path if path.endswith("/") else f"{path}/"
-            return next(
-                (text for prefix, text in self._prefixes if inside.startswith(prefix)), None
-            )
+            for prefix, text in self._prefixes:
+                if inside.startswith(prefix):
+                    return text
+            return None
         parts = place(path)
         return next((text for known, text in self._known if parts[: len(known)] == known), None)
 
@@ -118,6 +119,9 @@ _PARSERS: Final[dict[str, tuple[int, Callable[[str], int | str | None]]]] = {
 }
 """By a provider's name in lower case. Shokofin writes `TheMovieDb` and `TheTVDB`."""
 
+_KNOWN: Final = {name: _PARSERS[name.lower()] for name in ("Tmdb", "Tvdb", "Imdb")}
+"""The same by the names that Jellyfin itself writes."""
+
 
 def provider_ids(given: Mapping[str, object]) -> Parsed:
     """The usable ids of a title; malformed values are ignored.
@@ -129,16 +133,16 @@ def provider_ids(given: Mapping[str, object]) -> Parsed:
     unusable: list[str] = []
     contradicting: list[str] = []
     for name, value in given.items():
-        if (known := _PARSERS.get(name.lower())) is None or value == "":
+        if (known := _KNOWN.get(name) or _PARSERS.get(name.lower())) is None or value == "":
             continue
         position, parse = known
         parsed = parse(value) if isinstance(value, str) else None
         if parsed is None:
             unusable.append(name)
-        elif found[position] not in {None, parsed}:
-            contradicting.append(name)
-        else:
+        elif found[position] is None or found[position] == parsed:
             found[position] = parsed
+        else:
+            contradicting.append(name)
     return Parsed(Ids(*found), tuple(unusable), tuple(contradicting))  # type: ignore[arg-type]
 
 
@@ -147,9 +151,9 @@ def shoko_series(given: Mapping[str, object]) -> int | None:
 
     For a series that combines several of Shoko's, it is the main one.
     """
-    told = {value for name, value in given.items() if name.lower() == "shoko series"}
-    found = {number_id(value) for value in told if isinstance(value, str)}
-    return found.pop() if len(found) == 1 else None
+    told = [value for name, value in given.items() if name.lower() == "shoko series"]
+    found = {number_id(value) for value in told if isinstance(value, str)} if told else ()
+    return next(iter(found)) if len(found) == 1 else None
 
 
 _MOVIE_ORDER: Final = (0, 1, 2)
@@ -190,6 +194,7 @@ def merged(ids: Ids, others: Ids) -> Ids:
 # --- the ids that an instance of Radarr or Sonarr keeps its titles under -------------------------
 
 _HALF, _LOW = 32, 2**32 - 1
+_MAX: Final = 2**31 - 1
 """Two 31-bit numbers are packed into one 64-bit number."""
 
 
@@ -198,24 +203,36 @@ class _Pairs:
 
     __slots__ = ("_pairs", "_sorted")
 
-    def __init__(self) -> None:
-        self._pairs = array("q")
-        self._sorted = True
+    def __init__(self, pairs: Iterable[int] = ()) -> None:
+        self._pairs = array("q", pairs)
+        self._sorted = False
 
     def add(self, key: int, value: int) -> None:
         self._pairs.append(key << _HALF | value)
         self._sorted = False
 
+    def turned(self) -> _Pairs:
+        """The same with each value as the key."""
+        return _Pairs((one & _LOW) << _HALF | one >> _HALF for one in self._pairs)
+
+    def has(self, key: int, value: int) -> bool:
+        """Whether there is this very pair."""
+        at = self._find(one := key << _HALF | value)
+        return 0 < value <= _MAX and at < len(self._pairs) and self._pairs[at] == one
+
     def get(self, key: int) -> list[int]:
         """All values of a key."""
-        if not self._sorted:
-            self._pairs, self._sorted = array("q", sorted(self._pairs)), True
         found: list[int] = []
-        at = bisect_left(self._pairs, key << _HALF)
+        at = self._find(key << _HALF)
         while at < len(self._pairs) and self._pairs[at] >> _HALF == key:
             found.append(self._pairs[at] & _LOW)
             at += 1
         return found
+
+    def _find(self, one: int) -> int:
+        if not self._sorted:
+            self._pairs, self._sorted = array("q", sorted(self._pairs)), True
+        return bisect_left(self._pairs, one)
 
 
 class Catalogue:
@@ -227,25 +244,28 @@ class Catalogue:
         media_type: films for a Radarr, series for a Sonarr.
     """
 
-    __slots__ = ("_by_id", "_by_number", "media_type", "size")
+    __slots__ = ("_by_id", "_by_number", "_nameless", "media_type", "size")
 
     def __init__(self, media_type: MediaType) -> None:
         self.media_type = media_type
         self.size = 0
         self._by_id = (_Pairs(), _Pairs(), _Pairs())
-        self._by_number = (_Pairs(), _Pairs(), _Pairs())
+        self._by_number: dict[int, _Pairs] = {}  # made when it is asked for
+        self._nameless: set[int] = set()
 
     def add(self, number: int, ids: Ids) -> None:
         """Add a title; ids over 31 bits are left out."""
         if not _fits(number):
             return
         self.size += 1
-        for by_id, by_number, value in zip(self._by_id, self._by_number, ids, strict=True):
-            if value is not None and _fits(key := _digits(value)):
+        named = False
+        for by_id, value in zip(self._by_id, ids, strict=True):
+            key = value if isinstance(value, int) else _digits(value)
+            if 0 < key <= _MAX:
                 by_id.add(key, number)
-                by_number.add(number, key)
-        if not any(_fits(_digits(value)) for value in ids if value is not None):
-            self._by_number[0].add(number, 0)  # it is there, whatever it is
+                named = True
+        if not named:
+            self._nameless.add(number)
 
     def find(self, ids: Ids) -> int | None:
         """The id of a title; None if it is absent or ambiguous."""
@@ -277,26 +297,34 @@ class Catalogue:
             False if the id is unknown or another title's, by the primary key or all common ids;
             None if that cannot be decided.
         """
-        if not any(pairs.get(number) for pairs in self._by_number):
-            return False
         own = _OWN_KEY[self.media_type]
-        if (key := self._key(number, own)) is not None and ids[own] is not None:
-            return key == _digits(ids[own])
+        if self._by_id[own].has(_digits(ids[own]), number):
+            return True
+        if not self._has(number):
+            return False
+        if ids[own] is not None and self._key(number, own) is not None:
+            return False
         pairs = ((self._key(number, at), ids[at]) for at in (0, 1, 2))
         equal = [key == _digits(value) for key, value in pairs if None not in {key, value}]
         return any(equal) if equal else None
 
     def names_another(self, number: int, ids: Ids) -> bool:
         """Whether an id certainly belongs to another title."""
-        there = any(pairs.get(number) for pairs in self._by_number)
-        return there and self.holds(number, ids) is False
+        return self._has(number) and self.holds(number, ids) is False
+
+    def _has(self, number: int) -> bool:
+        return number in self._nameless or any(self._keys(number, at) for at in (0, 1, 2))
 
     def _numbers(self, at: int, value: int | str | None) -> list[int]:
         return [] if value is None else self._by_id[at].get(_digits(value))
 
     def _key(self, number: int, at: int) -> int | None:
-        found = [key for key in self._by_number[at].get(number) if key]
-        return found[0] if found else None
+        return next(iter(self._keys(number, at)), None)
+
+    def _keys(self, number: int, at: int) -> list[int]:
+        if at not in self._by_number:
+            self._by_number[at] = self._by_id[at].turned()
+        return self._by_number[at].get(number)
 
 
 def _digits(value: int | str | None) -> int:
@@ -308,4 +336,4 @@ def _digits(value: int | str | None) -> int:
 
 
 def _fits(number: int) -> bool:
-    return 0 < number <= _LOW >> 1
+    return 0 < number <= _MAX

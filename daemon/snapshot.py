@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from daemon.domain import ItemError, LibraryItem, MediaType, SourceFailure
@@ -164,7 +164,7 @@ class Texts:
 
     def without(self, item: LibraryItem) -> LibraryItem:
         """The item without its long texts, which are stored here."""
-        return replace(item, path=None, overview=None, texts=self.put(item.path, item.overview))
+        return item._replace(path=None, overview=None, texts=self.put(item.path, item.overview))
 
     def put(self, path: str | None, overview: str | None) -> int:
         """Store the texts of an item; returns a handle, which is never 0."""
@@ -184,7 +184,7 @@ class Texts:
             return item
         block, place = (item.texts - 1) >> _PLACE, (item.texts - 1) & ((1 << _PLACE) - 1)
         path, overview = self._block(block)[place * 2 : place * 2 + 2]
-        return replace(item, path=path or None, overview=overview or None, texts=0)
+        return item._replace(path=path or None, overview=overview or None, texts=0)
 
     def _block(self, number: int) -> list[str]:
         if number == len(self._blocks):

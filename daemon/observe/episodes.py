@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from daemon.domain import LibraryItem, MediaType, TrackedRequest
@@ -97,7 +97,7 @@ class EpisodeQuestions:
         if found is None:
             return {}
         for number in unproven & found.proven:
-            series[number] = replace(series[number], available=True)
+            series[number] = series[number]._replace(available=True)
         await self._note_absent(series, requests, found)
         return {
             number: Episodes(
@@ -121,7 +121,7 @@ class EpisodeQuestions:
         for number in [number for number, item in series.items() if not item.available]:
             unasked = number in watched or number in found.partial
             certain = not unasked or number in (absent or ())
-            series[number] = replace(series[number], available=False if certain else None)
+            series[number] = series[number]._replace(available=False if certain else None)
 
     async def _seasons(self, series: Collection[str]) -> Mapping[str, list[SeasonRef]]:
         found: defaultdict[str, list[SeasonRef]] = defaultdict(list)
@@ -202,5 +202,5 @@ def _joined(answers: Iterable[EpisodeList]) -> EpisodeList:
 
 def _known(item: LibraryItem, proven: Collection[str]) -> LibraryItem:
     if item.media_type is MediaType.TV and not item.available and item.jellyfin_id in proven:
-        return replace(item, available=True)
+        return item._replace(available=True)
     return item

@@ -146,7 +146,7 @@ class Library:
         )
         async with contextlib.aclosing(reply) as pieces:
             async for items in pieces:
-                attempt.items.update((item.jellyfin_id, item) for item in items)
+                attempt.items |= {item.jellyfin_id: item for item in items}
                 self.progress(len(attempt.items))
                 await asyncio.sleep(0)  # whoever else wants the loop gets it between two pieces
         attempt.add(page)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -157,7 +156,7 @@ def _titles(rows: Iterable[TrackedRequest], leads: Mapping[int, int]) -> list[Tr
 def _reset_evidence(row: TrackedRequest, libraries: _Libraries) -> TrackedRequest:
     """Reset evidence from the time when the row's library was away."""
     away = row.absence is not None and row.absence.library_away
-    return replace(row, absence=None) if away and libraries.is_there(row) else row
+    return row._replace(absence=None) if away and libraries.is_there(row) else row
 
 
 def _is_eligible(row: TrackedRequest, policy: RemovalPolicy) -> bool:

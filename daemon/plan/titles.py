@@ -23,6 +23,7 @@ _LEVELS = {MediaType.MOVIE: (0, 1, 2), MediaType.TV: (1, 0, 2)}
 _MAX_COMPARED = 200
 """Maximum sets sharing one id that are compared pairwise; beyond, the id is useless."""
 
+_UNKNOWN = Ids()
 _LAST = datetime.max.replace(tzinfo=UTC)
 _Member = LibraryItem | TrackedRequest
 _Members = tuple[_Member, ...]
@@ -64,14 +65,13 @@ class Grouping:
     def titles(self) -> Iterator[Title]:
         """Iterate over all titles; they are created lazily."""
         yield from self.joined
-        yield from map(_title, self.plain)
+        yield from map(title_of, self.plain)
 
-    def taken(self) -> Iterator[Title]:
-        """Iterate over all titles and release them, which saves 7 MB for 100,000 titles."""
-        yield from self.joined
+    def taken(self) -> Iterator[_Members]:
+        """Iterate over the plain ones and release them, which saves 7 MB for 100,000 titles."""
         self.plain.reverse()
         while self.plain:
-            yield _title(self.plain.pop())
+            yield self.plain.pop()
 
 
 def rank(item: LibraryItem) -> tuple[datetime, str]:
@@ -82,18 +82,17 @@ def rank(item: LibraryItem) -> tuple[datetime, str]:
 def group(items: Collection[LibraryItem], requests: Collection[TrackedRequest]) -> Grouping:
     """Join items and requests by provider ids, then requests by Jellyfin ids."""
     grouping = Grouping()
-    plain: list[_Members] = []
-    for media_type in MediaType:
-        by_ids: dict[Ids, _Members] = {}
-        for some in (items, requests):
-            for member in some:
-                if member.media_type is not media_type:
-                    continue
-                if member.ids.known and not _contradicts_itself(member):
-                    # A list for each would be 10 MB at 100,000: most have one item and one request.
-                    by_ids[member.ids] = (*by_ids.get(member.ids, ()), member)
-                else:
-                    plain.append((member,))
+    plain: list[_Members] = [(item,) for item in items if item.contradicting]
+    every: dict[MediaType, dict[Ids, _Members]] = {media_type: {} for media_type in MediaType}
+    sound = [item for item in items if not item.contradicting]
+    members: Iterable[_Member] = chain(sound, requests)
+    for member in members:
+        by_ids, ids = every[member.media_type], member.ids
+        if ids == _UNKNOWN:
+            plain.append((member,))
+        else:  # a list for each would be 10 MB at 100,000: most have one item and one request
+            by_ids[ids] = (*by_ids[ids], member) if ids in by_ids else (member,)
+    for media_type, by_ids in every.items():
         entangled = _entangled(by_ids)
         grouping.joined += _entangled_titles(media_type, by_ids, entangled)
         plain += (members for ids, members in by_ids.items() if ids not in entangled)
@@ -106,11 +105,18 @@ def group(items: Collection[LibraryItem], requests: Collection[TrackedRequest]) 
     return grouping
 
 
-def _contradicts_itself(member: _Member) -> bool:
-    return isinstance(member, LibraryItem) and bool(member.contradicting)
+def pair(members: _Members) -> tuple[LibraryItem, TrackedRequest] | None:
+    """An item and the one request of the same ids, if it names that item; else None."""
+    if len(members) != 2:  # noqa: PLR2004 - a pair
+        return None
+    item, row = members
+    if row.jellyfin_id != item.jellyfin_id or not isinstance(item, LibraryItem):
+        return None
+    return (item, row) if isinstance(row, TrackedRequest) else None
 
 
-def _title(members: Iterable[_Member]) -> Title:
+def title_of(members: Iterable[_Member]) -> Title:
+    """All that a title is, in the order in which it is decided about."""
     items: list[LibraryItem] = []
     requests: list[TrackedRequest] = []
     media_type = MediaType.MOVIE
@@ -139,7 +145,7 @@ def _entangled_titles(
     for level in _LEVELS[media_type]:
         clusters.join(level)
     titles = {
-        root: _title(member for ids in found for member in by_ids[ids])
+        root: title_of(member for ids in found for member in by_ids[ids])
         for root, found in clusters.members().items()
     }
     for some, others in clusters.disputes():
@@ -160,7 +166,7 @@ def _entangled(every: Collection[Ids]) -> set[Ids]:
     found: set[Ids] = set()
     for at in range(len(Ids._fields)):
         # Sorted, equal ids stand side by side; a set of all would take ten times the memory.
-        values = sorted(ids[at] for ids in every if ids[at] is not None)  # type: ignore[type-var]
+        values = sorted([ids[at] for ids in every if ids[at] is not None])  # type: ignore[type-var]
         if shared := {one for one, other in pairwise(values) if one == other}:
             found.update(ids for ids in every if ids[at] in shared)
     return found
@@ -276,11 +282,12 @@ def _join_by_jellyfin_id(grouping: Grouping, plain: Sequence[_Members]) -> None:
     wanted = {
         row.jellyfin_id
         for members in chain(plain, map(_members, grouping.joined))
+        if not pair(members)
         for row in _astray(members)
     }
     for members in plain:
         if wanted and (_astray(members) or _is_named(members, wanted)):
-            grouping.joined.append(_title(members))
+            grouping.joined.append(title_of(members))
         else:
             grouping.plain.append(members)
     where = {

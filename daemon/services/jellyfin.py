@@ -387,7 +387,7 @@ class JellyfinClient:
         query |= {} if library is None else {"ParentId": library}
         async with aclosing(self._rows(query, _Row, page)) as pieces:
             async for rows in pieces:
-                yield list(_items(rows, page, around))
+                yield [*_items(rows, page, around)]
 
     async def look_up(
         self, ids: Sequence[str], page: Page, around: ListingContext | None = None
@@ -576,22 +576,12 @@ def _item(
     texts = 0
     if around.texts is not None and not unchanged:
         overview, path, texts = None, None, around.texts.put(path, overview)
+    library, created = around.places.find(row.Path), _moment(row.DateCreated)
+    poster = None if row.ImageTags is None else "Primary" in row.ImageTags
+    what = (number, media_type, row.Name, year, ids, overview, path, library, created, available)
+    # By position: by name it takes five times as long, which counts for 100,000.
     return LibraryItem(
-        jellyfin_id=number,
-        media_type=media_type,
-        title=row.Name,
-        year=year,
-        ids=ids,
-        overview=overview,
-        path=path,
-        library=around.places.find(row.Path),
-        created_at=_moment(row.DateCreated),
-        available=available,
-        poster=None if row.ImageTags is None else "Primary" in row.ImageTags,
-        contradicting=contradicting,
-        shoko=shoko_series(row.ProviderIds),
-        unchanged=unchanged,
-        texts=texts,
+        *what, poster, contradicting, shoko_series(row.ProviderIds), unchanged, texts
     )
 
 
@@ -646,7 +636,8 @@ def _moment(text: str | None) -> datetime | None:
     """Jellyfin writes up to seven digits of a second, and the year 1 for "never"."""
     try:
         moment = datetime.fromisoformat(text or "")
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        if moment.tzinfo is not UTC:
+            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
     return moment if moment.year > 1 else None

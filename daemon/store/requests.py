@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Any, Final, NamedTuple
@@ -42,7 +42,10 @@ _NEEDED: Final = {
 }
 _MAX_NAMED: Final = 5
 _SUBJECT: Final = re.compile(r"(?:TABLE|ON) (\w+)")
-_PATH: Final = [column.name for column in REFRESHED].index("final_path")
+_TEXTS: Final = 12
+_POSTER: Final = _TEXTS + len(REFRESHED)
+_PATH: Final = _TEXTS + [column.name for column in REFRESHED].index("final_path")
+_SEEN: Final = _POSTER + 1
 _OTHER_SERVICE: Final = {MediaType.MOVIE: "sonarr_id", MediaType.TV: "radarr_id"}
 
 
@@ -142,7 +145,7 @@ class _Reader:
         self.defects: list[ItemError] = []
         self._now = now
         self._fillable = [name for name in FILLABLE if name in columns]
-        self._missing: dict[tuple[Any, ...], frozenset[str]] = {}
+        self._missing: dict[tuple[MediaType, int], frozenset[str]] = {}
         self._libraries: dict[str | None, str | None] = {}
         self._imdb_id = imdb_id = _present("imdb_id", columns)
         texts = (_present(column.name, columns) for column in REFRESHED)
@@ -160,7 +163,9 @@ class _Reader:
             *("radarr_id", "sonarr_id", *asked, "requested_by IS :ours"),
             *(f"CASE WHEN {shown} THEN {name} END" for name in (*texts, picture)),
             *(remembered or ("NULL",) * len(evidence.COLUMNS)),
-            *(f"IFNULL({name}, '') = ''" for name in self._fillable),
+            " + ".join(
+                f"(IFNULL({name}, '') = '') * {1 << at}" for at, name in enumerate(self._fillable)
+            ),
         )
         joined = evidence.SEEN if remembered else ""
         self.query = f"SELECT {', '.join(map(_qualified, selected))} FROM requests {joined}"
@@ -182,45 +187,49 @@ class _Reader:
         )
         return f" WHERE {' OR '.join(terms)}", lists
 
-    def rows(self, values: tuple[Any, ...]) -> Iterator[TrackedRequest]:
+    def rows(self, values: tuple[Any, ...]) -> Iterable[TrackedRequest]:
         """The row; twice if its media type is unknown, so that it protects both titles."""
-        number, media_type, state, tmdb, tvdb, imdb, item, *rest = values
-        radarr_id, sonarr_id, asked, episodes, ours, *rest = rest
-        texts, (poster, *rest) = rest[: len(REFRESHED)], rest[len(REFRESHED) :]
-        seen, library, *absence = rest[: len(evidence.COLUMNS)]
-        nulls, path = rest[len(evidence.COLUMNS) :], texts[_PATH]
+        number, media_type, state, tmdb, tvdb, imdb, item, *rest = values[:_TEXTS]
+        radarr_id, sonarr_id, asked, episodes, ours = rest
+        seen, library, sightings = values[_SEEN : _SEEN + 3]
         kind, known = understood(media_type, state)
-        if known is None or kind is None or not _are_ids(tmdb, tvdb):
+        ids = _ids(tmdb, tvdb, imdb)
+        if known is None or kind is None or ids is None:
             self.defects.append(_not_understood(number, media_type, state))
             known = None
-        gone = evidence.absence(absence, self._now)
-        for each in (kind,) if kind else MediaType:
-            yield TrackedRequest(
-                id=number,
-                media_type=each,
-                state=known,
-                ids=Ids(positive(tmdb), positive(tvdb), _text(imdb)),
-                jellyfin_id=jellyfin_id(item) or _text(item),
-                arr_id=positive(radarr_id if each is MediaType.MOVIE else sonarr_id),
-                missing=self._names(each, tuple(nulls)),
-                managed=bool(ours),
-                metadata_hash=value_hash(*texts) if ours else 0,
-                file=value_hash(file_name(path)) if gone and path else 0,
-                poster=None if poster is None else bool(poster),
-                seasons=seasons(asked),
-                episodes=positive(episodes),
-                seen=bool(seen),
-                library=self._libraries.setdefault(library, library),
-                absence=gone,
-            )
+        gone = None if sightings is None else evidence.absence(values[_SEEN + 2 : -1], self._now)
+        poster, path = values[_POSTER], values[_PATH] if gone else None
+        row = TrackedRequest(  # by position: by name it takes five times as long
+            number,
+            kind or MediaType.MOVIE,
+            known,
+            ids or Ids(positive(tmdb), positive(tvdb), _text(imdb)),
+            jellyfin_id(item) or _text(item),
+            positive(sonarr_id if kind is MediaType.TV else radarr_id),
+            self._names(kind or MediaType.MOVIE, values[-1]),
+            bool(ours),
+            value_hash(*values[_TEXTS:_POSTER]) if ours else 0,
+            value_hash(file_name(path)) if path else 0,
+            None if poster is None else bool(poster),
+            _NO_SEASONS if asked is None else seasons(asked),
+            None if episodes is None else positive(episodes),
+            bool(seen),
+            self._libraries.setdefault(library, library),
+            gone,
+        )
+        return (row,) if kind else (row, self._as_series(row, sonarr_id, values[-1]))
 
-    def _names(self, media_type: MediaType, nulls: tuple[int, ...]) -> frozenset[str]:
+    def _as_series(self, row: TrackedRequest, sonarr_id: object, nulls: int) -> TrackedRequest:
+        names = self._names(MediaType.TV, nulls)
+        return row._replace(media_type=MediaType.TV, arr_id=positive(sonarr_id), missing=names)
+
+    def _names(self, media_type: MediaType, nulls: int) -> frozenset[str]:
         """Interned sets: rows share few patterns of NULLs."""
-        key = (media_type, nulls)
-        if key not in self._missing:
-            names = {name for name, null in zip(self._fillable, nulls, strict=True) if null}
-            self._missing[key] = frozenset(names - {_OTHER_SERVICE[media_type]})
-        return self._missing[key]
+        if (found := self._missing.get((media_type, nulls))) is None:
+            names = {name for at, name in enumerate(self._fillable) if nulls >> at & 1}
+            found = frozenset(names - {_OTHER_SERVICE[media_type]})
+            self._missing[media_type, nulls] = found
+        return found
 
 
 def _qualified(column: str) -> str:
@@ -246,9 +255,18 @@ def seasons(text: object) -> frozenset[int] | None:
 _NO_SEASONS: Final = frozenset[int]()
 
 
-def _are_ids(*values: object) -> bool:
-    """SQL for ids that are set: the tracker's first version wrote "" for an unknown id."""
-    return all(value is None or value == "" or isinstance(value, int) for value in values)
+def _ids(tmdb: object, tvdb: object, imdb: object) -> Ids | None:
+    """A row's ids; None where one is of another shape.
+
+    The first version of the tracker wrote an empty text for an id that is not known.
+    """
+    tmdb, tvdb = None if tmdb == "" else tmdb, None if tvdb == "" else tvdb
+    if not isinstance(tmdb, int | None) or not isinstance(tvdb, int | None):
+        return None
+    text = imdb.lower() if isinstance(imdb, str) else None
+    return Ids(
+        tmdb if tmdb and tmdb > 0 else None, tvdb if tvdb and tvdb > 0 else None, text or None
+    )
 
 
 def positive(value: object) -> int | None:

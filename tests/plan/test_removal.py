@@ -497,7 +497,7 @@ def test_readings_while_a_library_was_away_are_forgotten_and_then_counted_afresh
     again = [_noted(one, back) for one in later[3:]]
     assert {one.absence.sightings for one in again if one.absence} == {1}
     assert {one.absence.library_away for one in again if one.absence} == {False}
-    few = [replace(one, absence=missing_for(1, 24)) for one in again[:1]]
+    few = [one._replace(absence=missing_for(1, 24)) for one in again[:1]]
     assert removed(swept([*there, *later[:3]], few)) == [93]
 
 
@@ -506,8 +506,7 @@ def _noted(request: TrackedRequest, plan: Plan) -> TrackedRequest:
     [note] = [one for one in plan.evidence.missed if one.request.id == request.id]
     before = note.request.absence
     away = note.library_away or (before is not None and before.library_away)
-    return replace(
-        request,
+    return request._replace(
         absence=missing_for((before.sightings if before else 0) + 1, 25, away=away),
     )
 
@@ -617,7 +616,7 @@ def test_a_few_each_day_are_held_within_the_week() -> None:
     """Three of a hundred a day would be all of them in a month."""
     there, lately, taken = rows_of(100), [0] * 7, []
     for day in range(30):
-        gone = [replace(one, absence=missing_for()) for one in there[:3]]
+        gone = [one._replace(absence=missing_for()) for one in there[:3]]
         plan = swept(there[3:], gone, removed_lately=sum(lately[-7:]))
         taken.append(len(removed(plan)))
         if not taken[-1]:

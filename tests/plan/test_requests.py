@@ -381,7 +381,7 @@ def test_a_film_that_several_people_requested_is_promoted_for_all_at_once(count:
         for n in range(1, count + 1)
     ]
     # Two of them share no id: it is the third, or the Jellyfin id, that tells that they are one.
-    rows[1] = replace(rows[1], jellyfin_id=item.jellyfin_id)
+    rows[1] = rows[1]._replace(jellyfin_id=item.jellyfin_id)
     for order in permutations(rows):
         plan = planned([item], order)
         for row in rows:
@@ -521,7 +521,7 @@ def test_an_episode_counts_for_the_series_that_it_names_itself() -> None:
     ]
     found = {empty: Episodes(()), full: files([1, 2])}
     for available in (False, None, True):
-        items = [replace(empty, available=available), full]
+        items = [empty._replace(available=available), full]
         plan = sees(items, rows, (), found)
         promoted = {one.request_id for one in only(Update, plan) if one.promotes}
         assert promoted == {2}
@@ -702,7 +702,7 @@ def test_a_series_is_counted_under_its_own_key() -> None:
     row = a_series_request(1, 1, ids=Ids(tmdb=30984), arr_id=2)
     plan = sees([item], [row], [sonarr], {item: files([1, 2])})
     assert skip_of(plan).details == "2 of 20 episodes"
-    available = replace(row, state=AVAILABLE)
+    available = row._replace(state=AVAILABLE)
     assert skip_of(sees([item], [available], [sonarr])).reason is Reason.ALREADY_RIGHT
 
 
@@ -1042,7 +1042,7 @@ def test_films_and_series_are_counted_apart() -> None:
 def test_what_else_is_to_be_written_is_written() -> None:
     """Only the number waits; a request is filled, refreshed, and promoted without it."""
     items, rows = thirty(missing=frozenset({"year"}), state=APPROVED)
-    rows[3] = replace(rows[3], state=AVAILABLE)
+    rows[3] = rows[3]._replace(state=AVAILABLE)
     plan = planned(items, rows, [a_report({1: Ids(1001)})])
     assert update_of(plan, 3).promotes is APPROVED
     assert (update_of(plan, 4).reason, update_of(plan, 4).relinks) == (Reason.FILL, {})
@@ -1063,7 +1063,7 @@ def test_numbers_that_wait_still_wait_once_others_were_filled() -> None:
     ]
     radarr = a_report({3: Ids(1003), 4: Ids(1004)})
     first = planned(items, [*linked, *unlinked], [radarr])
-    filled = [replace(one, arr_id=one.id, missing=frozenset()) for one in unlinked]
+    filled = [one._replace(arr_id=one.id, missing=frozenset()) for one in unlinked]
     second = planned(items, [*linked, *filled], [radarr])
     assert len(first.held) == len(second.held)
 
@@ -1195,7 +1195,7 @@ def test_an_item_identified_anew_is_a_conflict_and_no_second_row(
     item: LibraryItem, row: TrackedRequest, state: RequestState, reading: Reading
 ) -> None:
     """The request's item is there, so it is not absent; a person says which title it is."""
-    row = replace(row, state=state, seen=True, library="/m", absence=missing_for())
+    row = row._replace(state=state, seen=True, library="/m", absence=missing_for())
     plan = planned([item], [row], (), reading)
     conflicts = only(Conflict, plan)
     assert {one.reason for one in conflicts} == {Reason.REIDENTIFIED}

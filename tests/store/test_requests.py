@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from contextlib import closing
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -120,7 +119,7 @@ async def test_a_new_film_is_written_as_the_tracker_wants_it(path: Path, store: 
 async def test_a_new_series_is_written_with_what_is_known(path: Path, store: Store) -> None:
     """What is not known stays NULL; a title without a date of its own came now."""
     item = an_item("show", media_type=MediaType.TV, ids=Ids(tvdb=5), year=None, overview=None)
-    await apply(store, Add(replace(item, created_at=None), sonarr_id=3))
+    await apply(store, Add(item._replace(created_at=None), sonarr_id=3))
     now = "2026-11-20 12:00:00.000000"
     assert request(path) == {
         "id": 1,
@@ -142,7 +141,7 @@ async def test_a_file_of_the_first_tracker_gets_what_it_has_room_for(path: Path)
     item = an_item(ids=Ids(603, None, "tt0133093"), path="/m/film.mkv")
     async with open_store(path) as store:
         await apply(store, Add(item))
-        assert await planned(store, replace(item, overview="Another")) != []
+        assert await planned(store, item._replace(overview="Another")) != []
         insert(path, title="Half known", tmdb_id=604)
         half = an_item("half", ids=Ids(604, 9, "tt0234215"))
         await apply(store, *await planned(store, half))

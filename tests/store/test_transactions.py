@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -221,7 +221,7 @@ async def test_a_large_run_is_taken_back_in_portions(watched: Watched) -> None:
     """Removed a few at a time, and brought back a few at a time."""
     store, rows = cast("Store", watched), whole()[:300]
     gone_rows = [
-        Absent(replace(row, ids=row.ids if row.id % 3 else Ids()), Fate.REMOVE) for row in rows
+        Absent(row._replace(ids=row.ids if row.id % 3 else Ids()), Fate.REMOVE) for row in rows
     ]
     writer = PlanWriter(store, (1, ACTOR), 500, RunStats(), timedelta(days=7))
     await writer.write(Plan(decisions=gone_rows), Texts(), lambda _: None)
