@@ -160,6 +160,11 @@ def begin(
     return int(cursor.lastrowid or 0)
 
 
+def discard(transaction: Transaction, run_id: int) -> None:
+    """Take back the beginning of a run that has found nothing to do."""
+    transaction.execute("DELETE FROM sync_runs WHERE id = ?", (run_id,))
+
+
 def note(transaction: Transaction, run_id: int, decided: Iterable[Decided]) -> None:
     """Keep decisions of a run."""
     [first] = transaction.execute(

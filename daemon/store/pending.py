@@ -213,7 +213,10 @@ def apply(
         writer = _Writer(transaction, number, run.actor, before)
         writer.write(plan)
         done = writer.record()
-        if not run.within:
+        if not (run.within or done.keys() - {Reason.ADDED_CONCURRENTLY}):
+            history.discard(transaction, number)
+            number = None
+        elif not run.within:
             result = run.result(number, done)
             history.finish(transaction, number, Outcome(result["outcome"]), result)
     _keep(transaction, plan, before)
@@ -402,7 +405,7 @@ class _Writer(Writer):
             "overview": new.overview,
             "poster_url": new.poster_url,
             "requested_by": new.requested_by,
-            "jellyseerr_id": new.seerr_id,
+            "jellyseerr_id": None if self._is_taken(new.seerr_id) else new.seerr_id,
             _ARR[new.media_type]: new.arr_id,
             "requested_seasons": ",".join(map(str, new.seasons)) or None,
             "season": new.seasons[0] if new.seasons else None,
@@ -435,6 +438,14 @@ class _Writer(Writer):
                 RequestState.AVAILABLE.value,
                 new.seerr_id,
             ),
+        )
+        return found.fetchone() is not None
+
+    def _is_taken(self, seerr_id: int) -> bool:
+        """Whether a row on its way bears a request's number: two break the tracker's webhooks."""
+        found = self._connection.execute(
+            "SELECT 1 FROM requests WHERE jellyseerr_id = ? AND state <> ? LIMIT 1",
+            (seerr_id, RequestState.AVAILABLE.value),
         )
         return found.fetchone() is not None
 

@@ -31,7 +31,7 @@ from daemon.store import (
 from daemon.store.audit import AuditEvent
 from tests.builders import ACTOR, QUICK, change, configured, rows, synced
 from tests.pretend import Fault, PretendServices
-from tests.pretend.library import Movie
+from tests.pretend.library import Movie, Series
 from tests.pretend.pipeline import Wish
 from tests.running import a_world
 
@@ -503,3 +503,48 @@ async def test_each_service_is_told_with_its_words_and_since_when(stand: Stand) 
     assert (radarr.words, radarr.since) == ("downloading", began)
     assert radarr.silent is not None
     assert radarr.silent >= began
+
+
+OTHER = Movie.named("Safety Last!", 1923, {"Tmdb": "22596"})
+AT = "2026-11-20 12:00:00.000000"
+
+
+def made_by_the_tracker(path: Path, **values: object) -> None:
+    """A row that is on its way, and that the tracker has made itself."""
+    times = dict.fromkeys(("created_at", "updated_at", "state_changed_at"), AT)
+    values = {"title": "X", "state": "APPROVED", "requested_by": "bob", **times, **values}
+    marks = ", ".join("?" * len(values))
+    change(path, f"INSERT INTO requests ({', '.join(values)}) VALUES ({marks})", *values.values())
+
+
+async def test_no_two_rows_on_their_way_bear_one_number_of_seerr(stand: Stand) -> None:
+    """As after Seerr was set up anew; the tracker would fail at each webhook of either."""
+    wish = stand.services.pipeline.request(FILM)
+    made_by_the_tracker(stand.path, media_type="MOVIE", tmdb_id=77, jellyseerr_id=wish.number)
+    await stand.look()
+    told = "SELECT title, jellyseerr_id FROM requests WHERE state <> 'AVAILABLE' ORDER BY id"
+    assert rows(stand.path, told) == [("X", wish.number), (FILM.title, None)]
+    stand.services.pipeline.withdraw(wish)
+    await lost(stand)
+    assert rows(stand.path, told) == [("X", wish.number)]
+
+
+async def test_a_number_that_is_another_title_by_now_speaks_for_that_alone(stand: Stand) -> None:
+    """The other request gets its row, and the one that had the number before is withdrawn."""
+    pipeline = stand.services.pipeline
+    wish = pipeline.request(FILM)
+    await stand.look()
+    pipeline.withdraw(wish)
+    assert pipeline.request(OTHER).number == wish.number
+    await lost(stand)
+    told = "SELECT title FROM requests WHERE state <> 'AVAILABLE'"
+    assert rows(stand.path, told) == [(OTHER.title,)]
+
+
+async def test_a_series_that_shares_a_number_with_a_row_on_its_way_gets_none(stand: Stand) -> None:
+    """Two would break the tracker's webhooks; and nothing done leaves no run."""
+    made_by_the_tracker(stand.path, media_type="TV", tmdb_id=500, tvdb_id=600)
+    series = Series.named("X", 1960, {"Tmdb": "500", "Tvdb": "601"})
+    stand.services.pipeline.request(series, (1,))
+    assert [(await stand.look()).run_id for _ in range(3)] == [None] * 3
+    assert rows(stand.path, "SELECT requested_by FROM requests WHERE title = 'X'") == [("bob",)]

@@ -23,7 +23,6 @@ class Joined:
 
     Attributes:
         listed: Seerr's list of open requests is complete.
-        tracked: Seerr's ids in rows of any state.
         titles: the open requests of each title, by TMDB id.
     """
 
@@ -32,10 +31,15 @@ class Joined:
         self.places = Places(pipeline)
         self._rows = ByIds((row.media_type, row.ids, row) for row in rows)
         self._holdings = ByIds((one.media_type, one.ids, one) for one in pipeline.library)
-        self.tracked = {row.seerr_id for row in rows}
+        self._sharing: defaultdict[tuple[MediaType, int, int | str], list[PendingRow]] = (
+            defaultdict(list)
+        )
+        for row in rows:
+            for key in _keys(row.media_type, row.ids):
+                self._sharing[key].append(row)
         self.listed = pipeline.seerr.requests is not None and pipeline.seerr.whole
         requests = pipeline.seerr.requests or ()
-        self._numbers = {request.id for request in requests}
+        self._listed = {request.id: request for request in requests}
         self.titles: defaultdict[tuple[MediaType, int], list[SeerrRequest]] = defaultdict(list)
         for request in requests:
             if request.ids.tmdb is not None and request.status in OPEN:
@@ -48,22 +52,31 @@ class Joined:
         """All rows of a title."""
         return self._rows.find(media_type, ids)
 
+    def rows_sharing(self, media_type: MediaType, ids: Ids) -> list[PendingRow]:
+        """All rows that bear any of a title's ids: two on their way would break its webhooks."""
+        return [row for key in _keys(media_type, ids) for row in self._sharing.get(key, ())]
+
     def holdings(self, media_type: MediaType, ids: Ids) -> list[Holding]:
         """What Jellyfin is known to have of a title."""
         return self._holdings.find(media_type, ids)
 
     def unlisted(self, row: PendingRow) -> frozenset[int]:
-        """Ids of a row's requests that are not listed."""
-        return numbers_of(row) - self._numbers
+        """Ids of a row's requests that are not listed for its title."""
+        numbers = numbers_of(row)
+        return numbers - (self._listed.keys() - self.reused(row))
+
+    def reused(self, row: PendingRow) -> frozenset[int]:
+        """Ids of a row's requests that belong to another title by now."""
+        listed = ((one, self._listed.get(one)) for one in numbers_of(row))
+        return frozenset(one for one, request in listed if request and _is_other(row, request))
 
     def case(self, row: PendingRow) -> Case:
         """The case of a managed row."""
         requests = self._requests.find(row.media_type, row.ids)
         asked = self.pipeline.seerr.asked
         statuses = {request.status for request in requests}
-        statuses |= {
-            status for number in self.unlisted(row) if (status := asked.get(number)) is not None
-        }
+        told = self.unlisted(row) - self.reused(row)
+        statuses |= {status for one in told if (status := asked.get(one)) is not None}
         seasons = (row.seasons or frozenset()).union(*(one.seasons for one in requests))
         return Case(
             row.media_type,
@@ -131,3 +144,15 @@ def numbers_of(row: PendingRow) -> frozenset[int]:
     """Seerr's ids of the requests that a managed row represents."""
     own = frozenset({row.seerr_id}) if row.seerr_id else frozenset()
     return (row.followed.requests if row.followed else frozenset()) or own
+
+
+def _keys(media_type: MediaType, ids: Ids) -> Iterator[tuple[MediaType, int, int | str]]:
+    """The ids of a title by which it can be mistaken for another one."""
+    return ((media_type, at, one) for at, one in enumerate(ids[:2]) if one is not None)
+
+
+def _is_other(row: PendingRow, request: SeerrRequest) -> bool:
+    """Whether a request is certainly not of a row's title: no id that both have agrees."""
+    pairs = [pair for pair in zip(row.ids, request.ids, strict=True) if None not in pair]
+    differ = bool(pairs) and all(one != other for one, other in pairs)
+    return row.media_type is not request.media_type or differ

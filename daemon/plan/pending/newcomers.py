@@ -80,8 +80,10 @@ class Newcomers:
         if request.media_type is MediaType.TV and not request.seasons:
             return PassReason.NOT_UNDERSTOOD
         rows = self._joined.rows_of(request.media_type, request.ids)
-        on_way = any(row.state is not RequestState.AVAILABLE for row in rows)
-        if on_way or request.id in self._joined.tracked:
+        if any(
+            row.state is not RequestState.AVAILABLE or row.seerr_id == request.id
+            for row in self._joined.rows_sharing(request.media_type, request.ids)
+        ):
             return PassReason.TRACKED
         deleted = PassReason.DELETED_IN_TRACKER if self._is_deleted(request) else None
         return self._in_library(request, rows) or deleted

@@ -47,7 +47,8 @@ def missing(row: PendingRow, case: Case, judged: Judgement, joined: Joined) -> M
     proven = joined.listed and not seerr.distrust and not silent
     if case.requests or kept(row).restored or not (proven and numbers) or judged.held:
         return None
-    if not all(seerr.asked.get(one, SeerrStatus.APPROVED) in _GONE for one in numbers):
+    left = numbers - joined.reused(row)
+    if not all(seerr.asked.get(one, SeerrStatus.APPROVED) in _GONE for one in left):
         return None
     why = "its request is gone or declined"
     searching = [view.service for view in judged.views if view.title.monitored]
