@@ -197,7 +197,7 @@ class PendingService:
     def _result(
         self, one: _Pass, plan: PendingPlan, number: int | None, done: Counter[Reason]
     ) -> PassResult:
-        states = {kept.written for kept in plan.kept.values()}
+        states = {kept.written for kept in plan.kept.values()} | {new.state for new in plan.adds}
         return PassResult(
             self._summary(one, plan, number, done),
             number,

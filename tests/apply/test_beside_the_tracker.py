@@ -238,6 +238,8 @@ async def test_a_webhook_that_is_taken_in_the_middle_of_a_pass_comes_first(
             await here.look()
             told = way.step(here)
         assert told is not None
+        runs = "SELECT id, kind, outcome FROM sync_runs ORDER BY id"
+        before = rows(here.place.path, runs)
         with closing(sqlite3.connect(here.place.path, check_same_thread=False)) as other:
             other.execute("BEGIN IMMEDIATE")  # so that the pass can read, and not write
             calls = here.place.services.calls("qbittorrent")
@@ -248,6 +250,9 @@ async def test_a_webhook_that_is_taken_in_the_middle_of_a_pass_comes_first(
             await asyncio.to_thread(here.tracker.within, other, told)
             other.commit()
         await looking
+        assert here.passes.last is not None
+        assert (here.passes.last.run_id, here.passes.last.result.run_id) == (None, None)
+        assert rows(here.place.path, runs) == before
         of_film = "request_id IN (SELECT id FROM requests WHERE title = 'Film 0')"
         states = f"SELECT state FROM timeline_events WHERE {of_film} ORDER BY id"
         found = rows(here.place.path, states)
