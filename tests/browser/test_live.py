@@ -200,7 +200,7 @@ async def test_all_of_it_works_without_a_script(browser: Browser, tmp_path: Path
         await alice.page.get_by_role("button", name="Sync now").click()
         await alice.sees("Running: full sync")
         await alice.page.get_by_role("button", name="Cancel").click()
-        await alice.sees("is being stopped")
+        await alice.sees("Cancelling run")
         site.services.mend("jellyfin")
         await alice.page.get_by_role("button", name="Sync now").click()
         await alice.sees("Run 2 begins")

@@ -57,12 +57,16 @@ class RunPages(Pages):
 
     async def _run(self, visit: PageRequest) -> web.StreamResponse:
         number, query = self._run_id(visit), visit.request.query
-        if (waiting := self._parts.worker.waiting) is not None and waiting.number == number:
-            return self._page(visit, "waiting.html", number=number)
         show, text = query.get("show", ""), query.get("q", "")[:200]
         after = read(RunQuery, {"run_id": str(number), **query}, 400).after
         groups = (*Group,) if visit.admin else SHOWN
-        found = await self._view(number, Wanted(show, text, after, _ROWS, groups))
+        tickets = (self._parts.worker.waiting, self._parts.worker.running)
+        queued = any(one is not None and one.number == number for one in tickets)
+        found = await self._found(number, Wanted(show, text, after, _ROWS, groups))
+        if found is None and queued:  # its row comes a moment after its start
+            return self._page(visit, "waiting.html", number=number)
+        if found is None:
+            raise _unknown(number)
         running = view.current_run(self._facts(await self._parts.store.read(glance.glance)))
         return self._page(
             visit,
@@ -111,14 +115,16 @@ class RunPages(Pages):
         return self._page(visit, "undone.html", number=number, titles=titles)
 
     async def _view(self, number: int, wanted: Wanted) -> RunView:
-        if (found := await self._parts.store.read(glance.view, number, wanted)) is not None:
-            return found
-        waiting = self._parts.worker.waiting
-        if waiting is not None and waiting.number == number:
-            raise Problem(
-                404, f"Run {number} has not started: it is queued behind the current run."
-            )
-        raise Problem(404, f"There is no run {number}.")
+        if (found := await self._found(number, wanted)) is None:
+            raise _unknown(number)
+        return found
+
+    async def _found(self, number: int, wanted: Wanted) -> RunView | None:
+        return await self._parts.store.read(glance.view, number, wanted)
+
+
+def _unknown(number: int) -> Problem:
+    return Problem(404, f"There is no run {number}.")
 
 
 def _midnight(day: date | None) -> datetime | None:
