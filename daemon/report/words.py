@@ -36,10 +36,11 @@ def result(document: Mapping[str, Any]) -> Iterator[str]:
 
 def passed(document: Mapping[str, Any]) -> Iterator[str]:
     """A pass's result and what needs attention, line by line."""
-    yield from result(document)
-    for one in document["attention"]:
-        about = f"{one['title']}: " if one["title"] else ""
-        yield f"  - {about}{one['sentence']} ({one['service']})"
+    told = [
+        f"{one['title']}: {one['sentence']} ({one['service']})".removeprefix(": ")
+        for one in document["attention"]
+    ]
+    yield from result({**document, "error_details": [*document["error_details"], *told]})
 
 
 def _counts(document: Mapping[str, Any]) -> Iterator[tuple[int, str]]:

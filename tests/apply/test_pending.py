@@ -208,8 +208,8 @@ async def test_a_service_that_is_away_takes_nothing_back(stand: Stand) -> None:
     wish = pipeline.request(FILM)
     pipeline.approve(wish)
     pipeline.advance(pipeline.grab(wish), 0.5)
-    await stand.look()
-    assert stand.state() == "DOWNLOADING"
+    first = await stand.look()
+    assert (stand.state(), first.moving, first.downloading) == ("DOWNLOADING", True, True)
     for name in ("seerr", "radarr", "qbittorrent"):
         stand.services.fault(name, Fault("", status=503, times=None))
         for _ in range(2):

@@ -103,3 +103,23 @@ def test_a_pipe_gets_no_progress() -> None:
     line(Progress(Phase.READING, 500, 1000))
     line.clear()
     assert stream.getvalue() == ""
+
+
+def test_a_pass_tells_what_needs_attention_beside_what_went_wrong() -> None:
+    """Each with its title and the service that says so; a service as a whole has no title."""
+    gap = SourceFailure("Seerr", "unreachable", "Seerr does not answer")
+    document = SyncResult(
+        Outcome.PARTIAL, RunStats(gaps=[gap], scanned=3), None, 500, {}, "pending"
+    )
+    said = [
+        {"title": "The Lodger", "sentence": "it is a sample", "service": "Radarr"},
+        {"title": "", "sentence": "it has no connection", "service": "qBittorrent"},
+    ]
+    assert [*words.passed({**document.as_dict(), "attention": said})] == [
+        "Partly done: 3 titles on their way, 0.5 s",
+        "Needs attention:",
+        "  - Seerr does not answer",
+        "  - The Lodger: it is a sample (Radarr)",
+        "  - it has no connection (qBittorrent)",
+        "Calls: ",
+    ]
