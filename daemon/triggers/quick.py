@@ -42,10 +42,10 @@ class QuickCheck:
         if self._worker.running or self._worker.waiting:
             return "a run goes or waits, and sees what is new"
         try:
-            if baseline is None:
-                await self._jellyfin.server()
-                return "nothing to compare with until a full sync has read the library"
             with error_boundary(self._jellyfin):
+                if baseline is None:
+                    await self._jellyfin.server()
+                    return "nothing to compare with until a full sync has read the library"
                 words = await self._changes(baseline)
         except ServiceError as error:
             self._service.health.bad(SourceFailure(error.service, error.kind, str(error)))

@@ -45,6 +45,9 @@ _STARTING: Final = {
     errors.BrokenServiceError.kind,
 }
 """What a service that is being started answers, or does not."""
+_MISROUTED: Final = {errors.WrongServiceError.kind, errors.NotJsonError.kind}
+"""What a proxy answers for a service that it does not know yet; at other times, a wrong address."""
+
 _ASKED_BY_PASSES: Final = frozenset({seerr.SERVICE, qbittorrent.SERVICE, shoko.SERVICE})
 _STARTS_WITHIN: Final = timedelta(minutes=15)
 _DRIFT: Final = 30.0
@@ -109,6 +112,7 @@ class Schedule:
         self._clock = clock
         self._failures = 0
         self._failing_since: datetime | None = None
+        self._started = clock()
         self._scheduler = AsyncIOScheduler(
             timezone=UTC,
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -122,6 +126,7 @@ class Schedule:
 
     def start(self) -> None:
         """Start, with a full run if configured."""
+        self._started = self._clock()
         self._scheduler.start()
         if self._sync.on_start:
             self._worker.enqueue(Trigger.START, _SYSTEM)
@@ -180,12 +185,14 @@ class Schedule:
             self._on_jellyfin_up()
         if result.outcome is Outcome.INTERRUPTED or (result.kind != "full" and not lost):
             return
-        if result.outcome is Outcome.OK or not _failure_kinds(result) & _RETRYABLE:
+        young = self._clock() - self._started < _STARTS_WITHIN
+        passing = _MISROUTED if young else set()
+        if result.outcome is Outcome.OK or not _failure_kinds(result) & (_RETRYABLE | passing):
             self._failures, self._failing_since = 0, None
             self._cancel_retry()
         elif not self.jobs["full"].paused:
             failure = result.stats.failure
-            self._retry_later(starting=failure is not None and failure.kind in _STARTING)
+            self._retry_later(starting=failure is not None and failure.kind in _STARTING | passing)
 
     def _retry_later(self, *, starting: bool) -> None:
         """Retry soon while a service may be starting, then with backoff.

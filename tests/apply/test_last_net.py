@@ -11,12 +11,16 @@ import pytest
 
 from daemon.apply.run import Options, SyncService
 from daemon.domain import Scope, Trigger
+from daemon.errors import UnforeseenError
 from daemon.observe.sources import Services
 from daemon.opening import open_services
 from daemon.report.check import run_checks
+from daemon.report.progress import Feed
 from daemon.services.arr import APPLICATIONS, ArrClient
 from daemon.services.jellyfin import JellyfinClient
 from daemon.store import open_store
+from daemon.triggers.queue import Worker
+from daemon.triggers.quick import QuickCheck
 from tests.builders import ACTOR, POLICY, QUICK, configured
 from tests.pretend import PretendServices
 from tests.pretend.catalogue import world
@@ -104,6 +108,14 @@ async def test_a_hinted_run_is_caught_as_well(pretend: PretendServices, tmp_path
         failed = await service.run(Trigger.WEBHOOK, ACTOR, scope)
     assert [gap.kind for gap in partial.stats.gaps] == ["unforeseen"]
     assert (partial.as_dict()["added"], failed.outcome.value) == (1, "failed")
+
+
+async def test_a_quick_check_is_caught_as_well(pretend: PretendServices, tmp_path: Path) -> None:
+    """Also before the library was read: whoever asked for it goes on."""
+    async with serving(pretend, tmp_path / "x.db", jellyfin="server") as (service, services):
+        quick = QuickCheck(services.jellyfin, service, Worker(service, Feed(), 1))
+        with pytest.raises(UnforeseenError):
+            await quick.check()
 
 
 async def test_check_names_it(pretend: PretendServices, tmp_path: Path) -> None:

@@ -276,10 +276,22 @@ def test_whatever_reaches_jellyfin_brings_a_retry_forward() -> None:
     assert life.times() == [0, 30]
 
 
-@pytest.mark.parametrize("kind", ["refused_key", "wrong_service", "not_json", "schema_mismatch"])
+@pytest.mark.parametrize("kind", ["refused_key", "schema_mismatch"])
 def test_what_cannot_heal_is_left_to_the_interval(kind: str) -> None:
     """A refused key stays refused until somebody does something."""
     life = lived(5 * HOUR, ends=[a_result(Outcome.FAILED, kind, failed=True)])
+    assert life.times() == [0]
+
+
+@pytest.mark.parametrize("kind", ["wrong_service", "not_json"])
+def test_a_proxy_that_does_not_know_its_service_yet_is_asked_every_minute(kind: str) -> None:
+    """After a power cut all start together; after a quarter of an hour the address is wrong."""
+    wrong = a_result(Outcome.FAILED, kind, failed=True)
+    life = lived(HOUR, ends=[*[wrong] * 4, OK], quick="0")
+    assert life.times(Trigger.START, Trigger.RETRY) == [0, 60, 120, 180, 240]
+    life = lived(5 * HOUR, ends=[wrong], quick="0")
+    assert life.times() == [minute * 60 for minute in range(16)]
+    life = lived(HOUR + 5 * MINUTE, ends=[OK], at={HOUR: ran(wrong)}, quick="0")
     assert life.times() == [0]
 
 
