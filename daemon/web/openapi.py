@@ -72,7 +72,9 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.hook:
         operation["requestBody"] = {"content": {"*/*": {"schema": {}}}}
     if _takes_body(route):
-        operation["requestBody"] = {"content": {_JSON: {"schema": _ref(route.body)}}}
+        needed = any(field.is_required() for field in route.body.model_fields.values())
+        content = {_JSON: {"schema": _ref(route.body)}}
+        operation["requestBody"] = {"required": needed, "content": content}
     return operation
 
 

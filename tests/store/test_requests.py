@@ -235,6 +235,39 @@ async def test_what_somebody_filled_meanwhile_is_kept(path: Path, store: Store) 
     assert (request(path)["year"], request(path)["overview"]) == (1900, "Theirs")
 
 
+async def test_an_id_that_somebody_replaced_meanwhile_is_kept(path: Path, store: Store) -> None:
+    """A relink holds for the id that was proven wrong, and for no other one."""
+    insert(path, tmdb_id=603, jellyfin_id=jellyfin_id("gone"))
+    decisions = await planned(store, an_item())
+    assert [one.relinks["jellyfin_id"][0] for one in decisions if isinstance(one, Update)] == [
+        jellyfin_id("gone")
+    ]
+    change(path, "UPDATE requests SET jellyfin_id = ?", jellyfin_id("theirs"))
+    await apply(store, *decisions)
+    assert request(path)["jellyfin_id"] == jellyfin_id("theirs")
+
+
+async def test_a_state_that_somebody_changed_meanwhile_is_kept(path: Path, store: Store) -> None:
+    """The tracker has heard of something since."""
+    insert(path, tmdb_id=603, state="APPROVED")
+    decisions = await planned(store, an_item())
+    change(path, "UPDATE requests SET state = 'FAILED'")
+    await apply(store, *decisions)
+    assert request(path)["state"] == "FAILED"
+    assert rows(path, "SELECT * FROM timeline_events") == []
+
+
+async def test_what_was_seen_of_a_row_is_not_of_the_next_one_with_its_number(
+    path: Path, store: Store
+) -> None:
+    """The tracker gives numbers again; only a row of the same age is the same row."""
+    await apply(store, Add(an_item()))
+    assert [row.seen for row in (await store.read(syncing.tracked)).rows] == [True]
+    change(path, "DELETE FROM requests")
+    insert(path, id=1, tmdb_id=604)
+    assert [row.seen for row in (await store.read(syncing.tracked)).rows] == [False]
+
+
 async def test_only_a_row_of_ours_is_refreshed(path: Path, store: Store) -> None:
     """A row that somebody took over keeps its title, even if that happened after the plan."""
     early = an_item(title="film.2160p.x265", overview=None)
