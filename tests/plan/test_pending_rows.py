@@ -221,6 +221,8 @@ def test_only_the_primary_s_number_stands_in_a_row() -> None:
         (False, [WANTED, fourk], 1),
         (True, [WANTED, fourk], None),
         (False, [EMPTY, fourk], None),
+        (True, [WANTED, replace(EMPTY, instance="radarr_4k", is_4k=True)], None),
+        (True, [WANTED], 1),
     ):
         [row] = looked(film_request(is_4k=in_4k), arrs=arrs).last.adds
         assert row.arr_id == number
@@ -231,6 +233,13 @@ def test_the_number_of_the_primary_is_filled_in_when_it_is_known() -> None:
     life = looked(film_request(1), arrs=[EMPTY])
     life.look(Pipeline(seerr(film_request()), [WANTED]), MINUTE)
     assert life.last.changes[0].columns == {"radarr_id": 1}
+
+
+def test_the_number_of_the_primary_is_filled_in_only_for_a_request_that_is_open() -> None:
+    """One in 4K that is completed by now must not get the number of another film."""
+    life = looked(film_request(is_4k=True), arrs=[EMPTY, replace(EMPTY, instance="4k", is_4k=True)])
+    life.look(Pipeline(seerr(asked={5: SeerrStatus.COMPLETED}), [WANTED, EMPTY]), MINUTE)
+    assert [column for change in life.last.changes for column in change.columns] == []
 
 
 def test_a_plain_request_speaks_for_a_title_before_one_in_4k() -> None:

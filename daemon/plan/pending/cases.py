@@ -57,6 +57,11 @@ class Case:
     listed: bool = True
 
     @property
+    def in_4k(self) -> bool:
+        """Whether everybody who waits for it asked for 4K."""
+        return bool(self.requests) and all(request.is_4k for request in self.requests)
+
+    @property
     def is_pending(self) -> bool:
         """Whether all its known requests are pending approval."""
         return self.statuses == {SeerrStatus.PENDING}

@@ -111,7 +111,8 @@ class FollowedRows:
         asked = frozenset().union(*(one.seasons for one in case.requests))
         if row.media_type is MediaType.TV and row.seasons and not asked <= row.seasons:
             columns |= written.seasons(row.seasons | asked)
-        if row.arr_id is None and (number := written.primary(judged)) is not None:
+        number = written.primary(judged, case, self._joined.places)
+        if row.arr_id is None and number is not None:
             columns["radarr_id" if row.media_type is MediaType.MOVIE else "sonarr_id"] = number
         return columns
 

@@ -39,6 +39,9 @@ class Newcomers:
         self._joined, self._memory = joined, memory
         self.rows: list[NewRow] = []
         self.passed_over: list[PassedOver] = []
+        self._deleted = ByIds(
+            (one.media_type, one.ids, one) for one in memory.deletions if not one.overruled
+        )
         self.attention: list[Attention] = []
 
     def gather(self, room: int) -> None:
@@ -112,11 +115,8 @@ class Newcomers:
     def _is_deleted(self, request: SeerrRequest) -> bool:
         """Whether somebody deleted it in the tracker's dashboard after it was requested."""
         return any(
-            deletion.media_type is request.media_type
-            and not deletion.overruled
-            and self._joined.now - deletion.age > request.created_at
-            and _is_same(request.media_type, deletion.ids, request.ids)
-            for deletion in self._memory.deletions
+            self._joined.now - deletion.age > request.created_at
+            for deletion in self._deleted.find(request.media_type, request.ids)
         )
 
     # --- who gets one ---------------------------------------------------------------------------
@@ -144,7 +144,8 @@ class Newcomers:
         calls = tuple(one._replace(row_id=None, request_id=first.id) for one in found)
         self.attention += calls
         kept = remembered(begun, state, judged, measured, calls)
-        self.rows.append(_row(requests, first, state, about, judged, kept))
+        number = written.primary(judged, case, self._joined.places)
+        self.rows.append(_row(requests, first, state, about, judged, kept, number))
 
     def _is_said_to_be_there(self, request: SeerrRequest, judged: Judgement) -> bool:
         """Whether only Seerr counts a film as available, so nobody will search for it."""
@@ -176,6 +177,7 @@ def _row(
     about: SeerrTitle,
     judged: Judgement,
     kept: Followed,
+    arr_id: int | None,
 ) -> NewRow:
     asked = frozenset().union(*(one.seasons for one in requests))
     imdb = first.ids.imdb or next((view.title.ids.imdb for view in judged.views), None)
@@ -192,12 +194,8 @@ def _row(
         poster_url=about.poster_url,
         requested_by=first.requested_by,
         seasons=tuple(sorted(asked)),
-        arr_id=written.primary(judged),
+        arr_id=arr_id,
         columns=written.download(judged),
         gauges=gauges(judged, state),
         events=written.begun(first, judged, state),
     )
-
-
-def _is_same(media_type: MediaType, some: Ids, others: Ids) -> bool:
-    return bool(ByIds([(media_type, some, True)]).find(media_type, others))

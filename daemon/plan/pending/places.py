@@ -92,6 +92,10 @@ class Places:
         arrs = self._instances[media_type]
         return (*self.away[media_type], *(arr.instance for arr in arrs if ids in arr.unread))
 
+    def offers(self, media_type: MediaType, *, in_4k: bool) -> bool:
+        """Whether there is an instance for 4K, or one for anything else."""
+        return any(arr.is_4k == in_4k for arr in self._instances[media_type])
+
     def is_unread(self, media_type: MediaType, ids: Ids) -> bool:
         """Whether an instance that answers may have a title that was not read yet."""
         return any(ids in arr.unread for arr in self._instances[media_type])

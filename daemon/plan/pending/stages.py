@@ -53,8 +53,7 @@ def _views(case: Case, pipeline: Pipeline, places: Places, now: datetime) -> Seq
     """The title in the relevant instances: those of the wanted resolution, if any."""
     found = places.find(case.media_type, case.ids)
     if case.requests:
-        in_4k = all(request.is_4k for request in case.requests)
-        found = [place for place in found if place.arr.is_4k == in_4k] or found
+        found = [place for place in found if place.arr.is_4k == case.in_4k] or found
     return [
         TitleView(
             arr=place.arr,

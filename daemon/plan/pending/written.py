@@ -10,9 +10,10 @@ from typing import Final
 from daemon.domain import RequestState, Value
 from daemon.pending import TimelineEvent
 from daemon.pipeline import HistoryEvent, SeerrRequest
-from daemon.plan.pending.cases import RANK, Judgement, grab_of
+from daemon.plan.pending.cases import RANK, Case, Judgement, grab_of
 from daemon.plan.pending.downloads import TitleView
 from daemon.plan.pending.gauges import size_text
+from daemon.plan.pending.places import Places
 from daemon.plan.pending.units import is_hash
 
 _WORDS: Final = {
@@ -28,9 +29,17 @@ _WORDS: Final = {
 """The tracker's names of timeline events."""
 
 
-def primary(judged: Judgement) -> int | None:
-    """The primary's id of a title, if the primary is relevant for it."""
-    return next((view.title.arr_id for view in judged.views if view.arr.primary), None)
+def primary(judged: Judgement, case: Case, places: Places) -> int | None:
+    """The primary's number of a title, where the primary is the instance that is asked for it.
+
+    The tracker's dashboard deletes by that number, with the files: for a request in 4K that would
+    be another film than the one that was asked for.
+    """
+    view = next((view for view in judged.views if view.arr.primary), None)
+    if view is None or not case.requests:
+        return None
+    fits = view.arr.is_4k == case.in_4k or not places.offers(case.media_type, in_4k=case.in_4k)
+    return view.title.arr_id if fits else None
 
 
 def download(judged: Judgement) -> dict[str, Value]:
