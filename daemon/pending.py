@@ -159,6 +159,7 @@ class PendingRow:
         seerr_id: `jellyseerr_id`.
         arr_id: the primary Radarr's id of a film, the primary Sonarr's of a series.
         is_anime: the tracker's own mark.
+        linked: it names an item of Jellyfin, which has some of the title at least.
         followed: None for a row of somebody else, which is never touched.
     """
 
@@ -171,6 +172,7 @@ class PendingRow:
     seerr_id: int | None = None
     arr_id: int | None = None
     is_anime: bool = False
+    linked: bool = False
     followed: Followed | None = None
 
 

@@ -141,7 +141,11 @@ class PendingService:
             seen, now = self._seen, await self._store.read(pending.now)
             pipeline = replace(seen.pipeline, torrents=torrents)
             known = seen.known
-            plan = plan_pending(pipeline, known.rows, known.memory, self._policy, now)
+            plan = await asyncio.to_thread(
+                plan_pending, pipeline, known.rows, known.memory, self._policy, now
+            )
+            if not pending.is_shown_anew(plan, known):
+                return
             await self._store.write(pending.show, plan, known)
             self.on_change()
             self._seen.known = known._replace(gauges={**known.gauges, **plan.gauges})

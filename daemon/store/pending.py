@@ -47,7 +47,15 @@ _GAUGES: Final = ("download_progress", "download_speed", "download_eta")
 _STEP: Final = 0.01
 _SHOWN: Final = (
     *("id", "media_type", "state", "title", "tmdb_id", "tvdb_id", "radarr_id", "sonarr_id"),
-    *("created_at", "imdb_id", "requested_seasons", "jellyseerr_id", "is_anime", *_GAUGES),
+    *(
+        "created_at",
+        "imdb_id",
+        "requested_seasons",
+        "jellyseerr_id",
+        "is_anime",
+        "jellyfin_id",
+        *_GAUGES,
+    ),
 )
 
 
@@ -167,6 +175,7 @@ def _row(row: Mapping[str, Any], followed: Followed | None) -> PendingRow:
         seerr_id=requests.positive(row["jellyseerr_id"]),
         arr_id=requests.positive(arr_id),
         is_anime=bool(row["is_anime"]),
+        linked=bool(row["jellyfin_id"]),
         followed=followed,
     )
 
@@ -223,10 +232,15 @@ def apply(
     return number, done
 
 
+def is_shown_anew(plan: PendingPlan, before: Known) -> bool:
+    """Whether the progress of any download has to be written."""
+    return any(_gauges(plan, before))
+
+
 def needs_keeping(plan: PendingPlan, before: Known) -> bool:
     """Whether anything of what is kept, or is shown of a download, has to be written."""
     was = {row.id: row.followed for row in before.rows if row.followed is not None}
-    if was.keys() != plan.kept.keys() or any(_gauges(plan, before)):
+    if was.keys() != plan.kept.keys() or is_shown_anew(plan, before):
         return True
     if [*plan.attention] != [*before.calls]:
         return True

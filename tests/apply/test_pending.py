@@ -505,6 +505,39 @@ async def test_each_service_is_told_with_its_words_and_since_when(stand: Stand) 
     assert radarr.silent >= began
 
 
+async def test_jellyfin_is_not_said_to_lack_a_series_that_it_has_a_part_of(stand: Stand) -> None:
+    """The season that is asked for is missing, not the whole series."""
+    [show] = stand.services.world.series.values()
+    stand.services.pipeline.request(show, (2,))
+    await stand.look()
+    [one] = await stand.store.read(on_the_way.listed)
+    assert [said.words for said in one.said if said.service == "Jellyfin"] == ["has some of it"]
+    change(stand.path, "DELETE FROM requests WHERE state = 'AVAILABLE'")
+    change(stand.path, "UPDATE requests SET jellyfin_id = ? WHERE id = ?", "a" * 32, one.id)
+    await stand.look()
+    [one] = await stand.store.read(on_the_way.listed)
+    assert [said.words for said in one.said if said.service == "Jellyfin"] == ["has some of it"]
+
+
+async def test_the_progress_of_a_download_is_shown_between_passes(stand: Stand) -> None:
+    """Only where it has changed; the writer is not held for nothing."""
+    pipeline, told = stand.services.pipeline, list[str]()
+    wish = pipeline.request(FILM)
+    pipeline.approve(wish)
+    download = pipeline.grab(wish)
+    pipeline.advance(download, 0.3)
+    await stand.look()
+    await stand.look()
+    stand.service.on_change = lambda: told.append("changed")
+    await stand.service.progress()
+    assert told == []
+    pipeline.advance(download, 0.6)
+    await stand.service.progress()
+    assert told == ["changed"]
+    shown = "SELECT download_progress FROM requests WHERE title = ?"
+    assert rows(stand.path, shown, FILM.title) == [(pytest.approx(0.6),)]
+
+
 OTHER = Movie.named("Safety Last!", 1923, {"Tmdb": "22596"})
 AT = "2026-11-20 12:00:00.000000"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
-from daemon.domain import MediaType
+from daemon.domain import MediaType, RequestState
 from daemon.pending import Followed, Said
 from daemon.pipeline import Pipeline, SeerrRequest, SeerrStatus, ShokoMatch
 from daemon.plan.pending.cases import RANK, Case, Judgement
@@ -103,10 +103,10 @@ def _shoko(judged: Judgement, pipeline: Pipeline) -> Iterator[_Words]:
 
 
 def _library(case: Case, joined: Joined) -> str:
-    found = joined.holdings(case.media_type, case.ids)
-    whole = sorted(frozenset().union(*(one.seasons or () for one in found)))
-    if not found:
-        return "does not have it"
-    if not whole:
-        return "has some of it"
-    return f"has {'season' if len(whole) == 1 else 'seasons'} {', '.join(map(str, whole))}"
+    rows = joined.rows_of(case.media_type, case.ids)
+    found = [one.seasons for one in joined.holdings(case.media_type, case.ids)]
+    found += [row.seasons for row in rows if row.state is RequestState.AVAILABLE]
+    whole = sorted(frozenset().union(*(seasons or () for seasons in found)))
+    if whole:
+        return f"has {'season' if len(whole) == 1 else 'seasons'} {', '.join(map(str, whole))}"
+    return "has some of it" if found or any(row.linked for row in rows) else "does not have it"
