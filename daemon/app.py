@@ -126,7 +126,7 @@ async def _housekeeping(store: Store) -> str:
     store.audit_ok = verdict.broken_at is None
     if store.audit_ok:
         _log.info("audit.verified", events=verdict.events, head=verdict.head)
-        return "details of old runs forgotten, the audit is whole"
+        return "old details pruned, the audit is intact"
     _log.error("audit.broken", events=verdict.events, broken_at=verdict.broken_at)
     return "details of old runs forgotten, but the audit is broken"
 

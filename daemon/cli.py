@@ -151,7 +151,7 @@ async def _setup(options: argparse.Namespace) -> int:
     if options.undo:
         whole = await setup.take_back(place, say, dry_run=options.dry_run)
     elif options.answers is None and not sys.stdin.isatty():
-        _say("library-sync: nobody is at a terminal; name a file of answers: --answers FILE")
+        _say("library-sync: there is no terminal; pass a file of answers: --answers FILE")
         return Exit.USAGE
     else:
         answers = options.answers and setup.read_answers(options.answers)
@@ -381,7 +381,7 @@ async def _undo(options: argparse.Namespace, settings: Settings) -> int:
     )
     _emit(options, done, lines)
     if not done:
-        _say(f"library-sync: run {options.id} did nothing that can be taken back")
+        _say(f"library-sync: run {options.id} did nothing that can be undone")
     return Exit.DONE if done and all(one.done for one in done) else Exit.FAILED
 
 
@@ -467,13 +467,13 @@ def _parser() -> argparse.ArgumentParser:
     numbered = (
         command("approve", _approve, "carry out the plan that a run put on hold"),
         command("discard", _discard, "forget the plan that a run put on hold"),
-        command("undo", _undo, "take back what a run removed, merged, relinked or promoted"),
+        command("undo", _undo, "undo what a run removed, merged, relinked or promoted"),
     )
     for one in numbered:
         one.add_argument("id", type=_count, metavar="ID")
     backup = command("backup", _backup, "copy the tracker's file, also while it is in use")
     backup.add_argument("file", type=Path, metavar="FILE")
-    command("healthcheck", _healthcheck, "ask a running daemon whether it is well")
+    command("healthcheck", _healthcheck, "check the health of a running daemon")
     command("config", _config, "the merged configuration, secrets masked")
     for answers in (sync, check, runs, audit, explain, attention, *numbered):
         answers.add_argument("--json", action="store_true", help="one JSON document on stdout")
@@ -483,7 +483,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_sync_options(parser: argparse.ArgumentParser) -> None:
     way = parser.add_mutually_exclusive_group()
     way.add_argument("--dry-run", action="store_true", help="show the plan, write nothing")
-    way.add_argument("--quick", action="store_true", help="only what Jellyfin has saved lately")
+    way.add_argument("--quick", action="store_true", help="only what Jellyfin has saved recently")
     way.add_argument("--pending", action="store_true", help="only titles on their way")
 
 

@@ -149,7 +149,7 @@ class StartingError(ServiceError):
 
     retryable = True
     kind = "starting"
-    hint = "nothing to do, it is asked again soon"
+    hint = "nothing to do, it will be retried soon"
 
 
 class RefusedKeyError(ServiceError):

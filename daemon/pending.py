@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, Self
 from daemon.domain import Deletion, Fate, Ids, MediaType, RemovalPolicy, RequestState, Value
 from daemon.reasons import Action
 
-_IN_LIBRARY: Final = "see whether its folder belongs to a library of Jellyfin"
+_IN_LIBRARY: Final = "check that its folder is in a library of Jellyfin"
 
 
 class Timer(NamedTuple):
@@ -28,7 +28,7 @@ class Timer(NamedTuple):
 
 
 _LOST_REQUESTS = "see whether Seerr lost its requests, or have it withdrawn"
-_RIGHT_SEERR = "see to its address, or confirm that it is the right Seerr by now"
+_RIGHT_SEERR = "correct its address, or confirm that this Seerr is the right one"
 
 
 class AttentionKind(StrEnum):
@@ -61,13 +61,13 @@ class AttentionKind(StrEnum):
     SEERR_FAILED = "seerr_failed", "retry the request in Seerr"
     IMPORT = "import", "import the download by hand, or remove it"
     UNKNOWN_DOWNLOAD = "unknown_download", "import the download by hand, or remove it"
-    TORRENT = "torrent", "see to the torrent in the download client"
-    QUEUE = "queue", "see to the download"
+    TORRENT = "torrent", "check the torrent in the download client"
+    QUEUE = "queue", "check the download"
     DOWNLOAD_GONE = "download_gone", "search again; its download is gone"
     NOT_IN_QUEUE = "not_in_queue", "see whether the download client still has it"
     IGNORED = "ignored", "import the download by hand, or search again"
     NOT_IN_ARR = "not_in_arr", "add it there, or delete its request"
-    NOT_SENT = "not_sent", "see to the connection in Seerr's settings, and retry the request"
+    NOT_SENT = "not_sent", "check the connection in Seerr's settings, and retry the request"
     SEERR_AVAILABLE = "seerr_says_available", "clear its data in Seerr, and request it again"
     NOT_MONITORED = "not_monitored", "monitor it, or delete its request"
     RELEASE_HELD = "release_held", "bring the download client back"

@@ -260,7 +260,7 @@ class Reason(StrEnum):
         "identified_as_another_title",
         "its item in Jellyfin was another title by then",
         FindingKind.IDENTIFIED,
-        "its item in Jellyfin is another title by now",
+        "its item in Jellyfin is now another title",
         "correct the item in Jellyfin, or confirm that the row is now this title",
         Action.CONFIRM,
         kind=Kind.CONFLICT,
@@ -303,7 +303,7 @@ class Reason(StrEnum):
         "Radarr or Sonarr id gone together with many others, kept for now",
         FindingKind.UNLINK_HELD,
         "its Radarr or Sonarr id would be unlinked, with many others",
-        "nothing if that list comes back; else have the id taken away",
+        "nothing if that list comes back; otherwise unlink it",
         Action.UNLINK,
     )
     DELETED_IN_TRACKER = Meaning(
@@ -318,7 +318,7 @@ class Reason(StrEnum):
         "available_but_never_seen",
         "tracked as available, never seen in the library",
         FindingKind.NEVER_SEEN,
-        "it is tracked as available, and was in no reading of the library so far",
+        "it is tracked as available, but was never seen in the library",
         "see why Jellyfin does not show it, or have it removed from the tracker",
         Action.REMOVE,
     )
@@ -333,8 +333,8 @@ class Reason(StrEnum):
         "availability_unknown",
         "unknown whether there is anything to play",
         FindingKind.UNKNOWN,
-        "whether there is anything to play of it could not be told",
-        "nothing, it is looked at again; if it stays, see to the problems here, and Jellyfin's log",
+        "it is unknown whether there is anything to play",
+        "nothing, it is checked again; if it stays, see the problems here and Jellyfin's log",
         retried=True,
     )
     NOT_AVAILABLE = Meaning(
@@ -349,8 +349,8 @@ class Reason(StrEnum):
         "tracked_in_an_earlier_state",
         "requested, unknown whether it is complete",
         FindingKind.WAITING,
-        "it was requested, and whether all of that is there could not be told",
-        "nothing, it is looked at again; if it stays, see to what the brackets name",
+        "it was requested, and it is unknown whether it is complete",
+        "nothing, it is checked again; if it stays, fix what the brackets name",
         retried=True,
     )
     SEASONS_INCOMPLETE = Meaning(
@@ -365,7 +365,7 @@ class Reason(StrEnum):
         "still being scanned by Jellyfin",
         FindingKind.BEING_READ,
         "Jellyfin has no ids for it yet",
-        "nothing, it is looked at again; if it stays, identify it in Jellyfin",
+        "nothing, it is checked again; if it stays, identify it in Jellyfin",
         groups=(Group.UNMATCHED,),
         retried=True,
     )

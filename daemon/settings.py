@@ -452,7 +452,7 @@ def _read(path: Path, origin: str, *, optional: bool = False) -> str | None:
         need = f"it must be a file that uid {os.geteuid()} can read"
         raise _fault(f"{origin} cannot be read: {error.strerror}; {need}") from None
     except ValueError:
-        raise _fault(f"{origin} is not UTF-8 text; write it anew") from None
+        raise _fault(f"{origin} is not UTF-8 text; save it as UTF-8") from None
 
 
 def _from_file(file: Path, *, optional: bool) -> _Source:

@@ -407,7 +407,7 @@ async def test_a_port_that_is_taken(place: Place) -> None:
     assert code == 1
     [line] = complaints.splitlines()
     assert line.startswith(f"library-sync: cannot listen on 127.0.0.1:{port}: Address already in")
-    assert line.endswith("; stop what is there already, or set another http.port")
+    assert line.endswith("; stop the program that uses it, or set another http.port")
     assert restarted(code)
     assert "Traceback" not in output + complaints
 

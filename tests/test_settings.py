@@ -577,7 +577,7 @@ def test_unreadable_files_are_named(config: Path, tmp_path: Path) -> None:
     message = complaint(config, MINIMAL, {**KEY, **directory})
     assert message == f"credential file admin_token cannot be read: Is a directory; {READABLE}"
     config.write_bytes(b"database: \xff")
-    with pytest.raises(SettingsError, match=r"config.yaml is not UTF-8 text; write it anew$"):
+    with pytest.raises(SettingsError, match=r"config.yaml is not UTF-8 text; save it as UTF-8$"):
         load(config, KEY)
 
 

@@ -344,8 +344,8 @@ class SyncService:
 
     def _note_state(self, run: _Run, reading: Reading, odd: Sequence[str]) -> None:
         if reading.scanning:
-            detail = "Jellyfin is at work on its library; titles without ids wait"
-            detail = f"{odd[0]}, so that it may be at work on its library" if odd else detail
+            detail = "Jellyfin is scanning its library; titles without ids wait"
+            detail = f"{odd[0]}, so it may be scanning its library" if odd else detail
             run.stats.gaps.append(SourceFailure(JELLYFIN, SCANNING, detail))
         if reading.distrust:
             run.stats.gaps.append(SourceFailure(JELLYFIN, DISTRUSTED, reading.distrust))

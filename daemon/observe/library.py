@@ -158,11 +158,9 @@ class Library:
         counted = ", then ".join(str(total) for total in sorted(self._attempt.totals)) or "none"
         detail = f"read {self._attempt.titles} titles where Jellyfin counts {counted}"
         if self._attempt.count == self.known:
-            self._gap(
-                MISCOUNTED, f"{detail}; it does so each time, and nothing is removed meanwhile"
-            )
+            self._gap(MISCOUNTED, f"{detail}; this repeats, so nothing is removed until it stops")
         else:
-            self._gap(INCOMPLETE, f"{detail}; the next run reads it anew")
+            self._gap(INCOMPLETE, f"{detail}; the next run reads it again")
 
     def _gap(self, kind: str, detail: str) -> None:
         self.problems.gaps.append(SourceFailure(JELLYFIN, kind, detail))

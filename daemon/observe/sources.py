@@ -187,7 +187,7 @@ def distrusted(server: Server, expected: str | None) -> str:
         return ""
     return (
         f"this is another Jellyfin server ({server.id}) than before ({expected}); nothing is"
-        " removed or linked anew until an admin says that it is the right one"
+        " removed or relinked until an admin says that it is the right one"
     )
 
 
@@ -209,12 +209,12 @@ async def _owner(jellyfin: JellyfinClient, problems: Problems) -> str:
         person = await jellyfin.owner()
     except ServiceError as error:
         problems.miss(error)
-        return "Jellyfin did not tell whose key this is"
+        return "Jellyfin did not say whose key this is"
     if person is None:
         return ""
     return (
         f"the API key is the token of a person ({person}), who may not see everything; make an API"
-        " key in Jellyfin's dashboard; until then nothing is removed or linked anew"
+        " key in Jellyfin's dashboard; until then nothing is removed or relinked"
     )
 
 

@@ -466,7 +466,7 @@ class _Planner:
             return Completeness(None, "its requested seasons are not understood")
         episodes = self.snapshot.episodes
         if not all(item.jellyfin_id in episodes for item in title.items):
-            return Completeness(None, "its episodes were not looked at in this run")
+            return Completeness(None, "its episodes were not read in this run")
         counts = self._counts(row, merged(row.ids, ids))
         if isinstance(counts, str):
             return Completeness(None, counts)
@@ -496,7 +496,7 @@ class _Planner:
             elif report.titles.is_ambiguous(merged(row.ids, ids)):
                 away = f"{report.instance} has several series that it may be"
             elif not report.whole:
-                away = f"{report.instance} may know it by now, and was not asked"
+                away = f"{report.instance} may know it, but was not asked"
         return counts or away or None
 
     # --- values ------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def proof(reading: Reading, requests: Iterable[TrackedRequest]) -> tuple[Rule, .
         known = {row.jellyfin_id for row in requests}
         unusable += sum(broken not in known for broken in reading.broken)
     idle = not reading.scanning
-    at_work = "" if idle else "Jellyfin was at work on its library, where rows stand half-made"
+    at_work = "" if idle else "Jellyfin was scanning its library, so rows may be incomplete"
     cut = "" if reading.complete else "the library was not read to its end"
     empty = "" if reading.titles else "Jellyfin lists no title at all"
     other = f"{unusable} records could not be used, which may be any title" if unusable else ""
@@ -177,7 +177,7 @@ def _held_because(
     row: TrackedRequest, doubts: dict[_Place, str], general: str, names: Collection[int]
 ) -> str:
     if row.library is None:
-        return "its library is unknown, so that nobody can tell whether its disk is there"
+        return "its library is unknown, so its disk may be missing"
     if row.file and row.file in names:
         return "a file of the same name is in the library, and Jellyfin has no ids for it"
     own = doubts.get(place(row.library))

@@ -14,7 +14,9 @@ from typing import Final, NamedTuple
 from daemon.snapshot import Episode, Episodes
 
 _SPECIALS: Final = 0
-_GAPLESS: Final = "nobody counts its episodes; they are there without a gap from the first on"
+_GAPLESS: Final = (
+    "no service counts its episodes; they are complete without gaps from the first one"
+)
 
 
 class Completeness(NamedTuple):
@@ -78,7 +80,7 @@ def completeness(
     if any(copy.partial for copy in copies):
         return Completeness(None, "not all of its episodes could be read in this run")
     if not requested and (missing := _missing_seasons(seasons)):
-        text = f"nobody counts its seasons, and season {missing[0]} is not there"
+        text = f"no service counts its seasons, and season {missing[0]} is not there"
         return Completeness(whole=False, text=text)
     return _by_what_is_known(sorted(wanted), seasons, one or 0)
 
@@ -153,7 +155,9 @@ def _by_what_is_known(
     if there < total:
         return Completeness(whole=False, text=f"{there} of {total} episodes")
     if unsure:
-        text = f"nobody counts the episodes of season {', '.join(unsure)}, and numbers are missing"
+        text = (
+            f"no service counts the episodes of season {', '.join(unsure)}, and numbers are missing"
+        )
         return Completeness(whole=False, text=text)
     return Completeness(whole=True, text="" if at_least else _GAPLESS)
 

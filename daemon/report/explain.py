@@ -78,7 +78,7 @@ def _latest(facts: TitleFacts) -> Iterator[str]:
         return
     did = f" ({words(decision.reason)})" if decision else ""
     by = f"{undone.actor_name} took that back at {undone.at[:16]}"
-    yield f"Run {undone.run_id} changed it{did}; {by}, so that it is as it was before."
+    yield f"Run {undone.run_id} changed it{did}; {by}, so it is as before."
 
 
 def _pending(facts: TitleFacts) -> Iterator[str]:
@@ -112,7 +112,7 @@ def _presence(facts: TitleFacts) -> Iterator[str]:
     elif (missing := facts.missing) is not None:
         times = count(missing.sightings, "complete reading")
         since = (facts.missing_since or "")[:16]
-        yield f"There has been nothing to play of it since {since}, in {times}."
+        yield f"There has been nothing to play since {since}, in {times}."
         yield from _plan(facts)
     else:
         place = f", in {facts.library}" if facts.library else ""
@@ -132,7 +132,7 @@ def _plan(facts: TitleFacts) -> Iterator[str]:
 
 def _what_would_change(facts: TitleFacts, policy: RemovalPolicy) -> str:
     if facts.tracked["state"] != "AVAILABLE":
-        return "It becomes AVAILABLE once Jellyfin has all of it that was requested."
+        return "It becomes AVAILABLE once Jellyfin has everything that was requested."
     if facts.held is not None:
         return "Nothing is removed by itself." if facts.held.kept else _BY_WORD
     if not facts.seen:

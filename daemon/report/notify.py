@@ -83,7 +83,7 @@ class Notifications:
         self._notify_failures(result, failed=failed)
         plan = result.stats.waiting_plan
         if plan is not None and plan != self._held:
-            text = f"{result.stats[Count.HELD]} changes wait for you; nothing of them was done."
+            text = f"{result.stats[Count.HELD]} changes are on hold; none of them was made."
             self._notify(
                 "Removals are held", f"{text} Approve or discard: {self._page}/runs/{plan}"
             )

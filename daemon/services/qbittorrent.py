@@ -144,7 +144,7 @@ class QbittorrentClient:
         except RefusedKeyError:
             if not logs_in:
                 hint = "API keys exist since 5.2" if self.http.headers else "set up a login for it"
-                detail = "it lets nobody in like this"
+                detail = "it rejects this login"
                 raise self._refuse(detail, hint, self._clock() + _BAN) from None
         await self._log_in()
         return await self._get(path, {"rid": "0"} if query else None)

@@ -150,7 +150,7 @@ class ShokoClient:
             case "Started":
                 return None
             case "Failed":
-                hint = "see its log; it needs somebody"
+                hint = "see its log; it needs attention"
                 return BrokenServiceError(
                     SERVICE, self.http.url, f"it failed to start{said}", hint=hint
                 )

@@ -178,7 +178,7 @@ def _unconnected(error: Exception) -> tuple[str, str | None]:
             return "no name server answers", "check the network of this machine"
         return "the name is not known", "check the name in its address"
     if isinstance(error, UnicodeError):
-        return "this is no name of a machine", "check the name in its address"
+        return "this is not a valid host name", "check the name in its address"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         why = error.certificate_error
         text = getattr(why, "verify_message", "").rstrip(".") or "unknown"

@@ -195,8 +195,8 @@ def _server(connection: sqlite3.Connection) -> Iterator[Finding]:
         return
     before = f" ({right})" if right else ""
     what = f"Jellyfin's address leads to another server ({server}) than before{before}; nothing is"
-    what = f"{what} removed or linked anew"
-    todo = "correct the address, or confirm that this is the right server by now"
+    what = f"{what} removed or relinked"
+    todo = "correct the address, or confirm that this server is the right one"
     kind, run, subject = FindingKind.SERVER, f"run {number}", f"server {server}"
     yield Finding(kind, run, None, what, todo, action=Action.CONFIRM, subject=subject)
 
@@ -208,7 +208,7 @@ def _unread(connection: sqlite3.Connection) -> list[Finding]:
     if not result.get("server_known", True):  # which is a finding of its own
         own = {gap["detail"] for gap in result.get("gaps", ()) if gap["kind"] == DISTRUSTED}
         details = [one for one in details if one not in own]
-    todo = "see to what it names; the next full run tells whether it is well again"
+    todo = "fix what it names; the next full run checks it again"
     return [
         Finding(FindingKind.PROBLEM, f"run {number}", None, str(one), todo)
         for one in details[:_MAX]

@@ -96,7 +96,7 @@ def _undone(connection: Transaction, action: str, target: str, before: str, afte
         return Undone(target, title, action, done=False, why=str(error))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, sqlite3.Error):
         connection.execute("ROLLBACK TO one_title")
-        return Undone(target, title, action, done=False, why="what was kept of it is not usable")
+        return Undone(target, title, action, done=False, why="what was kept of it is unusable")
     finally:
         connection.execute("RELEASE one_title")
     why = f"as request {moved_to}: the tracker has given its number away" if moved_to else ""

@@ -40,7 +40,7 @@ class QuickCheck:
         """
         baseline = self._service.baseline
         if self._worker.running or self._worker.waiting:
-            return "a run goes or waits, and sees what is new"
+            return "a run is queued or running, and will see what is new"
         try:
             with error_boundary(self._jellyfin):
                 if baseline is None:

@@ -58,7 +58,7 @@ async def _passed(call: ApiRequest[models.SyncQuery, models.SyncBody]) -> web.St
 
 async def _looked(call: ApiRequest[models.SyncQuery, models.SyncBody]) -> web.StreamResponse:
     parts = call.site.parts
-    await call.record("sync.asked", "quick look")
+    await call.record("sync.asked", "quick check")
     done = await parts.schedule.run_job("quick")
     if not done.good:
         raise Problem(502, done.words)

@@ -47,7 +47,7 @@ _BASIC: Final = {"WWW-Authenticate": 'Basic realm="library-sync"'}
 _VERDICTS: Final = {
     TokenStatus.USER: (403, "this user of Jellyfin is no administrator"),
     TokenStatus.BARRED: (403, "Jellyfin does not let this user in at present"),
-    TokenStatus.API_KEY: (403, "this is an API key of Jellyfin's, and belongs to nobody"),
+    TokenStatus.API_KEY: (403, "this is a Jellyfin API key, which belongs to nobody"),
     TokenStatus.UNKNOWN: (401, "this token is not known"),
 }
 _log = logger(__name__)

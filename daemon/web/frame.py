@@ -41,7 +41,7 @@ _RELOAD_PAGE: Final = '<!doctype html><title>Library Sync</title><a href="{}">Go
 _TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 _OLD_FORM: Final = (
     "This form is too old, or does not come from this page."
-    " Nothing was done; go back, load the page again, and send it anew."
+    " Nothing was done; go back, reload the page, and submit it again."
 )
 
 

@@ -38,7 +38,7 @@ _BROKEN: Final = "Jellyfin does not answer as it should. The log says why, or `l
 _UNWRITTEN: Final = "The tracker's file cannot be written, so nobody can log in. See the log."
 _OFF: Final = "Quick Connect is switched off in Jellyfin. Log in with name and password."
 _EXPIRED: Final = "This code is not valid any more. Begin again."
-_ENDED: Final = "Your login has ended. Nothing was done meanwhile; log in again."
+_ENDED: Final = "Your login has expired. Nothing was done; log in again."
 _NOTED: Final = {401: "session.refused", 429: "access.limited"}
 _log = logger(__name__)
 

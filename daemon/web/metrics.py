@@ -63,7 +63,7 @@ def _of_process(parts: Dependencies) -> Iterator[Metric]:
         text = "Whether the latest check found the audit unbroken."
         yield _gauge("audit_ok", text, [((), parts.store.audit_ok)])
     stuck = parts.worker.stuck_seconds
-    yield _gauge("run_stuck_seconds", "Since the run that is going moved.", [((), stuck)])
+    yield _gauge("run_stuck_seconds", "Seconds since the current run made progress.", [((), stuck)])
 
 
 def _of_services(parts: Dependencies) -> Iterator[Metric]:
@@ -94,7 +94,7 @@ async def _of_file(store: Store, counter: Counter) -> list[Metric]:
     return [
         _gauge("tracker_up", text, [((), 1)]),
         *_of_rows(counted),
-        _gauge("held_plans", "Plans of removals that wait for an admin.", [((), held)]),
+        _gauge("held_plans", "Held plans that wait for an admin.", [((), held)]),
     ]
 
 

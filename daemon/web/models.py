@@ -91,7 +91,7 @@ class SyncBody(RequestModel):
 
     kind: Literal["full", "quick", "pending"] = Field(
         "full",
-        description="quick: what Jellyfin has saved lately; pending: titles on their way",
+        description="quick: what Jellyfin has saved recently; pending: titles on their way",
     )
     dry_run: bool = Field(default=False, description="true: answer with the plan, write nothing")
 
@@ -150,7 +150,7 @@ class InstanceRef(RequestModel):
 class AttentionQuery(RequestModel):
     """Which findings."""
 
-    ignored: _Flag = Field(default=False, description="true: those that somebody chose to ignore")
+    ignored: _Flag = Field(default=False, description="true: the ignored ones")
 
 
 class SettleBody(RequestModel):

@@ -31,7 +31,7 @@ _GONE: Final = 499
 """Status of a request whose client disconnected; nginx calls it so."""
 _ASKED_BY_MACHINES: Final = ("/healthz", "/readyz", "/metrics")
 """Every few seconds, so that their lines would bury all others."""
-_BROKEN: Final = "something is broken here; the log tells more, under this id"
+_BROKEN: Final = "internal error; the log has details under this request id"
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",

@@ -30,7 +30,7 @@ _SHUTDOWN_SECONDS: Final = 0.4
 _IDLE_SECONDS: Final = 75.0
 _LOG_INTERVAL: Final = 60.0
 _REMEDIES: Final = {
-    errno.EADDRINUSE: "stop what is there already, or set another http.port",
+    errno.EADDRINUSE: "stop the program that uses it, or set another http.port",
     errno.EACCES: "set an http.port above 1023",
 }
 _ANOTHER_HOST: Final = "set http.host to an address that this machine has, e.g. 127.0.0.1 or ::1"

@@ -54,7 +54,7 @@ _NOTES: Final = {
     "queued": "Another run is in progress. Run {} is queued and starts after it.",
     "cancelled": "Cancelling run {}. What it has already written stays.",
     "approved": "Approved. Run {} checks once more and does what still applies.",
-    "discarded": "Kept. Nothing was changed; you are asked again if others are missing too.",
+    "discarded": "Kept. Nothing was changed; you will be asked again if more are missing.",
     "paused": "Paused until it is resumed or the daemon restarts.",
     "resumed": "Resumed. It runs when it is next due.",
     "ignored": "Ignored until its reason changes. It is listed under “ignored”.",

@@ -108,7 +108,7 @@ async def test_a_run_keeps_what_the_guard_looked_at(place: Place) -> None:
     assert holding(place) == ["1 of 1 titles wait for more evidence"]
     place.world.scanning = True
     await place.sync()
-    assert holding(place) == ["Jellyfin was at work on its library, where rows stand half-made"]
+    assert holding(place) == ["Jellyfin was scanning its library, so rows may be incomplete"]
     place.world.scanning = False
     place.world.library_offline("Movies")
     place.world.add_movie(in_library("Anime", "Elsewhere", 1960, {"Tmdb": "5"}))
@@ -440,7 +440,7 @@ async def test_a_broken_before_image_undoes_nothing(place: Place) -> None:
     place.execute("DROP TRIGGER sync_audit_no_update")
     place.execute("UPDATE sync_audit SET before = '{}' WHERE action = 'title.removed'")
     [undone] = await undo.undo_run(place.store, place.results[-1].run_id or 0, ADMIN)
-    assert (undone.done, undone.why) == (False, "what was kept of it is not usable")
+    assert (undone.done, undone.why) == (False, "what was kept of it is unusable")
     assert len(place.rows()) == 19
 
 

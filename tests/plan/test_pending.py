@@ -471,7 +471,7 @@ SCENES = [
         [an_arr(a_series((3, 3, 10)))],
         our_series(APPROVED),
         APPROVED,
-        "has aired is there",
+        "has aired is available",
     ),
     Scene(
         "a new season of a series that is available is requested",
@@ -693,7 +693,7 @@ SCENES = [
         ],
         our_series(IMPORTING),
         APPROVED,
-        "has aired is there",
+        "has aired is available",
     ),
     Scene(
         "a file that is being replaced before its season is whole",
@@ -880,7 +880,7 @@ SCENES = [
         [an_arr(a_series((3, 3, 3)))],
         None,
         APPROVED,
-        "aired is there",
+        "aired is available",
         {CALL.NOT_MONITORED},
     ),
     Scene(
@@ -946,7 +946,7 @@ SCENES = [
         [told(event(GRABBED), event(HistoryKind.IGNORED, timedelta(0)))],
         ours(DOWNLOADING),
         APPROVED,
-        "told to ignore",
+        "set to ignore",
         {CALL.IGNORED},
         torrents=torrents(HASH=Torrent("downloading", 0.6, 9, 9, GB)),
     ),

@@ -458,7 +458,7 @@ def test_what_a_radarr_still_searches_for_is_said_with_the_withdrawal() -> None:
     life = Life.of(ours(State.APPROVED))
     for _ in range(2):
         life.look(gone(arr=WANTED), HOUR)
-    assert life.last.withdrawals[0].why.endswith("Radarr goes on searching")
+    assert life.last.withdrawals[0].why.endswith("Radarr is still searching")
     assert life.rows == {}
 
 

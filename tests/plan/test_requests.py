@@ -755,7 +755,7 @@ def test_the_reason_says_where_nobody_counts() -> None:
     """A gapless season is taken as whole, and a person can see by what."""
     item = a_series()
     plan = sees([item], [a_series_request(1, 1)], (), {item: files([1, 2, 3])})
-    assert "nobody counts" in (update_of(plan).details or "")
+    assert "no service counts" in (update_of(plan).details or "")
     sonarr = a_sonarr({4: IDS}, counts={4: {1: 3}})
     plan = sees([item], [a_series_request(1, 1)], [sonarr], {item: files([1, 2, 3])})
     assert update_of(plan).details is None

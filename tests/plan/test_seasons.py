@@ -15,7 +15,8 @@ ALL = frozenset[int]()
 FIRST = frozenset({1})
 WHOLE = Completeness(whole=True)
 UNTOLD = Completeness(
-    whole=True, text="nobody counts its episodes; they are there without a gap from the first on"
+    whole=True,
+    text="no service counts its episodes; they are complete without gaps from the first one",
 )
 
 

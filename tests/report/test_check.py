@@ -122,7 +122,7 @@ async def test_services_of_titles_on_their_way_are_looked_at(tmp_path: Path) -> 
     assert by_login["qBittorrent"] == (True, "version 5.3.0")
     assert [bad[name][0] for name in ("Seerr", "qBittorrent", "Shoko")] == [False, False, False]
     assert "make a new API key" in bad["Seerr"][1]
-    assert "it lets nobody in like this" in bad["qBittorrent"][1]
+    assert "it rejects this login" in bad["qBittorrent"][1]
     assert "check the address" in bad["Shoko"][1]
 
 

@@ -80,7 +80,7 @@ def test_a_missing_title_says_for_how_long() -> None:
     told = replace(THERE, missing=missing, missing_since="2026-03-01T10:00:00+00:00")
     *_, presence, last = sentences(told, RemovalPolicy(grace=timedelta(hours=24)))
     assert presence == (
-        "There has been nothing to play of it since 2026-03-01T10:00, in 1 complete reading."
+        "There has been nothing to play since 2026-03-01T10:00, in 1 complete reading."
     )
     assert "1 more complete reading and for 1 more hour," in last
 
@@ -99,7 +99,7 @@ def test_what_was_taken_back_is_said() -> None:
     back = PastEvent("2026-03-01T11:00:00", "title.undone", "eve", 3, None)
     told = replace(THERE, decisions=[gone], history=[back], seen=False)
     said = " ".join(sentences(told, RemovalPolicy()))
-    assert "so removed); eve took that back at 2026-03-01T11:00, so that it is as it was" in said
+    assert "so removed); eve took that back at 2026-03-01T11:00, so it is as before" in said
     assert "No complete reading of the library has shown it since 2026-03-01T11:00." in said
     assert "In run 3" not in said
 

@@ -245,7 +245,7 @@ FATAL: dict[str, tuple[Act, str, str]] = {
     ),
     "500": (reply(500), "broken", "HTTP 500; see the service's own log"),
     "502": (reply(502), "broken", f"HTTP 502; {UNREACHED}"),
-    "503": (reply(503), "starting", "HTTP 503; nothing to do, it is asked again soon"),
+    "503": (reply(503), "starting", "HTTP 503; nothing to do, it will be retried soon"),
     "504": (reply(504), "broken", f"HTTP 504; {UNREACHED}"),
     # redirects
     "to https": (
@@ -528,7 +528,7 @@ UNCONNECTED = {
     ),
     "no name": (
         UnicodeError("label too long"),
-        "this is no name of a machine; check the name in its address",
+        "this is not a valid host name; check the name in its address",
     ),
     "an old certificate": (
         certificate(10, "certificate has expired"),
@@ -556,7 +556,7 @@ def test_a_connection_that_fails_early_has_its_sentence(error: Exception, words:
 async def test_an_address_that_no_machine_can_have_is_told_as_such(url: str) -> None:
     """What the name's encoding refuses is an error of that service, too."""
     async with http(url) as client:
-        with pytest.raises(ServiceError, match="this is no name of a machine"):
+        with pytest.raises(ServiceError, match="this is not a valid host name"):
             await whole(client)
 
 

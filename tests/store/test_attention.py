@@ -127,7 +127,7 @@ async def test_an_item_that_is_another_title_is_told_once_for_each_row(store: St
         ("a", "request 1", (1,)),
         ("b", "request 2", (2,)),
     ]
-    assert told[0].what == "its item in Jellyfin is another title by now (New: TMDB 1 became 9)"
+    assert told[0].what == "its item in Jellyfin is now another title (New: TMDB 1 became 9)"
 
 
 async def test_another_server_is_a_finding_until_it_is_confirmed(store: Store) -> None:

@@ -178,7 +178,7 @@ def _span(waited: timedelta) -> str:
 def of_services(pipeline: Pipeline, waiting: Iterable[PendingRow]) -> Iterator[Attention]:
     """Findings about a service as a whole, reported once instead of per title."""
     if pipeline.seerr.distrust == OTHER_SEERR:
-        sentence = f"{OTHER_SEERR}, so that nothing is withdrawn"
+        sentence = f"{OTHER_SEERR}, so nothing is withdrawn"
         yield Attention(AttentionKind.OTHER_SEERR, "Seerr", sentence)
     kinds = {row.media_type for row in waiting}
     for arr in pipeline.arrs:

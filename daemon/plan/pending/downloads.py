@@ -51,7 +51,7 @@ REPLACING: Final = timedelta(hours=6)
 """How long an upgrade is believed, after which the old file counts as gone."""
 
 _HELD: Final = {
-    "delay": "a release waits for the end of its delay",
+    "delay": "a release is waiting for its delay profile",
     "downloadClientUnavailable": "a release waits: no download client is available",
 }
 _LONG_AGO: Final = timedelta(hours=1)
@@ -368,7 +368,7 @@ class TitleView:
         if fate is None:
             return self._grabbed(download, grab) if download else None
         if fate.kind is HistoryKind.IGNORED:
-            sentence = f"{self.service} was told to ignore the download"
+            sentence = f"{self.service} is set to ignore the download"
             alert = Alert(AttentionKind.IGNORED, self.service, sentence, at_once=True)
             return Unit(RequestState.APPROVED, sentence, self.tag, ignored=True, alerts=(alert,))
         if fate.kind is HistoryKind.FAILED:

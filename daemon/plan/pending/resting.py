@@ -101,7 +101,7 @@ def _series(case: Case, view: TitleView) -> Judgement:
     elif nothing:
         why = alerts[0].sentence if alerts else "approved"
     else:
-        why = "everything monitored that has aired is there"
+        why = "everything monitored that has aired is available"
         why = why if held else "not aired yet"
     return Judgement(RequestState.APPROVED, why, view.tag, alerts=alerts, held=held)
 

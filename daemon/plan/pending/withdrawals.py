@@ -53,7 +53,7 @@ def missing(row: PendingRow, case: Case, judged: Judgement, joined: Joined) -> M
     why = "its request is gone or declined"
     searching = [view.service for view in judged.views if view.title.monitored]
     if searching:
-        why = f"{why}; {searching[0]} goes on searching"
+        why = f"{why}; {searching[0]} is still searching"
     return Missing(row, seen(kept(row).timers.get(TIMER), ""), why)
 
 
