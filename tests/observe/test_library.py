@@ -31,7 +31,7 @@ from tests.pretend.library import Episode as File
 from tests.pretend.library import Series, jellyfin_id
 from tests.upstream import QUICK, Upstream, chunked, http
 
-PATIENCE = replace(QUICK, silence=0.3)
+PATIENCE = replace(QUICK, silence=1)
 LISTING = "IncludeItemTypes=Movie,Series"
 FIRST = "IndexNumber=1"
 SEASONS = "IncludeItemTypes=Season"

@@ -40,7 +40,7 @@ from tests.upstream import (
 MIB = 1024 * 1024
 CLOSED = "http://127.0.0.1:1"
 QUERY = {"secret": "in-the-query"}
-PATIENT = replace(QUICK, attempts=3, silence=0.3)
+PATIENT = replace(QUICK, attempts=3, silence=1)
 GZIP = {**JSON, "Content-Encoding": "gzip"}
 PAGE = {"Content-Type": "text/html; charset=utf-8"}
 GOOD = reply(body=b"[1]")

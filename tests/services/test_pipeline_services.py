@@ -15,7 +15,7 @@ from daemon.domain import MediaType
 from daemon.errors import ServiceError
 from daemon.services import qbittorrent, seerr, shoko
 from daemon.services.arr_queue import ArrQueueClient
-from daemon.services.http import ServiceHttp
+from daemon.services.http import RetryPolicy, ServiceHttp
 from daemon.services.qbittorrent import QbittorrentClient
 from daemon.services.seerr import SeerrClient
 from daemon.services.shoko import ShokoClient
@@ -81,10 +81,10 @@ async def drip(writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.01)
 
 
-async def failure(name: str, url: str) -> ServiceError:
+async def failure(name: str, url: str, patience: RetryPolicy = QUICK) -> ServiceError:
     """What a question raises; it keeps the key to itself, and comes in time."""
     case = QUESTIONS[name]
-    http = ServiceHttp(case.service, url, {case.header: KEY}, HASTY)
+    http = ServiceHttp(case.service, url, {case.header: KEY}, patience)
     started = time.monotonic()
     async with http:
         with pytest.raises(ServiceError) as caught:
@@ -125,8 +125,9 @@ FAILURES: dict[str, tuple[Act, set[str]]] = {
 async def test_whatever_goes_wrong_is_an_error_with_a_name(name: str, trouble: str) -> None:
     """Never an empty answer, and never a key in its words."""
     act, kinds = FAILURES[trouble]
+    patience = HASTY if kinds == {"timed_out"} else QUICK
     async with Upstream([act]) as upstream:
-        assert (await failure(name, upstream.url)).kind in kinds
+        assert (await failure(name, upstream.url, patience)).kind in kinds
 
 
 @pytest.mark.parametrize("name", QUESTIONS)

@@ -51,6 +51,15 @@ async def test_a_demoted_administrator_may_look_and_not_act(stand: Stand, person
     assert (await person.get("/admin/runs")).status == 403
 
 
+async def test_a_cookie_is_enough_to_read_and_not_to_act(stand: Stand, person: Person) -> None:
+    """A browser sends it unasked; whoever acts by the API has to prove who they are."""
+    assert (await person.get("/admin/runs")).status == 200
+    for path in ("/admin/sync", "/admin/attention"):
+        async with person.session.post(f"{stand.url}{path}") as reply:
+            assert reply.status == 401
+    assert stand.calls(SLOWLY) == 0
+
+
 @pytest.mark.parametrize("accounts", [[], [account(IsDisabled=True)], [account(), {"Name": 1}][1:]])
 async def test_whoever_has_no_account_any_more_is_logged_out(
     stand: Stand, person: Person, accounts: list[Any]
