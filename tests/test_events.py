@@ -200,6 +200,8 @@ def actions_in_code() -> set[str]:
         for node in ast.walk(module):
             if isinstance(node, ast.Call) and _called(node) in {
                 "AuditEvent",
+                "Decided",
+                "_for_a_run",
                 "event",
                 "record",
                 "_record",
