@@ -21,6 +21,7 @@ from daemon.store.database import (
     is_there,
     opened,
     opened_readonly,
+    wal_of,
 )
 from daemon.store.file import held, resolved
 
@@ -54,6 +55,7 @@ async def open_store(
             if existed and await store.read(migrate.version) is None:
                 await store.copy_beside(".before-library-sync", once=True)
             await store.write(_prepare)
+            file.add(wal_of(path))
             yield store
 
 

@@ -319,12 +319,13 @@ async def opened_readonly(path: Path, *, immutable: bool = True) -> AsyncIterato
     open. Without a `-wal` file nobody has; but somebody may open it later, so that what takes
     long and has to be right, like a copy, asks for an ordinary look by `immutable=False`.
     """
-    mode = "ro&immutable=1" if immutable and not _wal(path).exists() else "ro"
+    mode = "ro&immutable=1" if immutable and not wal_of(path).exists() else "ro"
     async with _connected(path, mode, Connection, SYSTEM) as reader:
         yield Store(path, None, reader, 0)
 
 
-def _wal(path: Path) -> Path:
+def wal_of(path: Path) -> Path:
+    """Where SQLite keeps what was written last."""
     return path.with_name(path.name + "-wal")
 
 

@@ -13,7 +13,6 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -34,30 +33,26 @@ _NETWORK: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
 class HeldFile:
-    """A file that this process has locked.
+    """A file that this process has for itself, and what belongs to it."""
 
-    Attributes:
-        path: under which it was opened.
-        identity: device and inode.
-    """
+    def __init__(self, path: Path, status: os.stat_result) -> None:
+        self._opened = {path: _identity(status)}
 
-    path: Path
-    identity: tuple[int, int]
+    def add(self, path: Path) -> None:
+        """Add a file that SQLite keeps beside it as long as it is open, if there is one."""
+        if (found := _found(path)) is not None:
+            self._opened[path] = found
 
     def check(self) -> None:
-        """Check that the path still names this file.
+        """Check that each path still names the opened file.
 
         Raises:
-            FileReplacedError: it is another one, or none.
+            FileReplacedError: one names another, or none.
         """
-        try:
-            found = _identity(self.path.stat())
-        except OSError:
-            found = None
-        if found != self.identity:
-            raise FileReplacedError(f"{self.path} was replaced or deleted while it was open")
+        for path, identity in self._opened.items():
+            if _found(path) != identity:
+                raise FileReplacedError(f"{path} was replaced or deleted while it was open")
 
 
 @contextlib.contextmanager
@@ -82,7 +77,7 @@ def held(path: Path) -> Iterator[HeldFile]:
         _lock(descriptor, path)
         status = os.fstat(descriptor)
         _refuse_kind(path, status)
-        yield HeldFile(path, _identity(status))
+        yield HeldFile(path, status)
     finally:
         os.close(descriptor)
 
@@ -107,6 +102,13 @@ def _refuse_kind(path: Path, status: os.stat_result) -> None:
             f"{path} has another name (a hard link), under which a program would not find what"
             " was written last; keep one of them, and use a symbolic link for the other"
         )
+
+
+def _found(path: Path) -> tuple[int, int] | None:
+    try:
+        return _identity(path.stat())
+    except OSError:
+        return None
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

@@ -170,7 +170,12 @@ def _replaced(path: Path) -> None:
     other.replace(path)
 
 
-@pytest.mark.parametrize("damage", [Path.unlink, _replaced])
+def _without_its_wal(path: Path) -> None:
+    """What somebody does who takes it for a lock that was left behind."""
+    path.with_name("tracker.db-wal").unlink()
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, _replaced, _without_its_wal])
 async def test_a_file_that_is_another_one_by_now_is_noticed(
     path: Path, damage: Callable[[Path], None]
 ) -> None:
