@@ -38,7 +38,9 @@ _KINDS: Final = {
 }
 _PLACES: Final = ("movieId", "seriesId", "episodeId", "downloadId")
 _STANDING: Final = ("tmdbId", "tvdbId", "monitored", "hasFile", "seasons")
-_QUERY: Final = re.compile(r"(https?://)(?:[^\s/@]*@)?([^\s?\]]*)(?:\?[^\s\])]*)?")
+_MAGNET: Final = re.compile(r"magnet:[^\s\])]*", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"(\w+://)(?:[^\s/@]*@)?([^\s/?#\])]*)[^\s\])]*")
+_KEY: Final = re.compile(r"\b(\w*(?:key|token|pass|passwd|password)=)[^\s&;\])]+", re.IGNORECASE)
 
 
 class _Named(msgspec.Struct, gc=False):
@@ -231,8 +233,9 @@ class ArrQueueClient:
 
 
 def _shown(text: str) -> str:
-    """A message of the service without the queries of URLs, which may contain keys."""
-    return _QUERY.sub(r"\1\2", text)
+    """A message of the service without keys: trackers have them in paths, indexers in queries."""
+    text = _ADDRESS.sub(r"\1\2", _MAGNET.sub("a magnet link", text))
+    return _KEY.sub(r"\1…", text)
 
 
 def _messages(entry: _Entry) -> tuple[str, ...]:

@@ -218,11 +218,32 @@ async def test_no_passkey_leaves_the_client(name: str) -> None:
             said = repr(await asks.title(1))
         elif name == "queue":
             said = repr(await asks.queue())
-            assert "at [http://sab.test/api] with no connections" in said
+            assert "at [http://sab.test] with no connections" in said
         else:
             said = repr([await asks.history(SINCE) for _ in range(4)])
     words = ("PASSKEY", "indexer.example", "guid", "Url", "dropped")
     assert [word for word in words if word in said] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("could not add https://t.example:8443/dl/PASSKEY/1.torrent?a=1", "https://t.example:8443"),
+        ("udp://PASSKEY@t.example/PASSKEY/announce (refused)", "udp://t.example (refused)"),
+        ("bad link: magnet:?xt=urn:btih:1&tr=http://t.example/PASSKEY/announce", "a magnet link"),
+        ("the indexer refused apikey=PASSKEY&t=search", "apikey=…&t=search"),
+        ("torrent_pass=PASSKEY is over", "torrent_pass=… is over"),
+        ("Not an upgrade for existing movie file. Existing quality: 7", "Existing quality: 7"),
+    ],
+)
+async def test_no_passkey_leaves_with_a_message(said: str, shown: str) -> None:
+    """Whether it stands in the path, in the query, in a magnet link or by itself."""
+    [record, *_] = recorded("radarr", "queue")
+    record |= {"errorMessage": said}
+    async with Upstream([reply(body=json.dumps([record]).encode())]) as up, http(up.url) as asking:
+        [entry] = (await client(asking).queue()).values
+    assert "PASSKEY" not in repr(entry)
+    assert shown in entry.messages[0]
 
 
 async def test_episodes_of_a_real_series() -> None:
