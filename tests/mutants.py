@@ -336,7 +336,8 @@ def passes(tree: Path, tests: str) -> bool:
     Raises:
         RuntimeError: they could not be run.
     """
-    command = [sys.executable, "-m", "pytest", "-xq", "-p", "no:cacheprovider", *tests.split()]
+    options = ["-xq", "--timeout=60", "-p", "no:cacheprovider"]  # some mutants wait for ever
+    command = [sys.executable, "-m", "pytest", *options, *tests.split()]
     environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(tree)}
     done = subprocess.run(  # noqa: S603  # our own interpreter
         command, cwd=tree, env=environ, capture_output=True, text=True, check=False
