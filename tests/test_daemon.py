@@ -430,7 +430,7 @@ async def test_the_night_verifies_the_audit(tmp_path: Path) -> None:
         parts, background = assemble(settings, store, clients, 1, Notifier({}))
         assert parts.schedule in background  # which watches the clock
         good = await parts.schedule.run_job("housekeeping")
-        assert (store.audit_ok, good.words.endswith("the audit is whole")) == (True, True)
+        assert (store.audit_ok, good.words.endswith("the audit is intact")) == (True, True)
         await store.write(audit.append, AuditEvent("access.denied", ACTOR))
         await store.write(audit.append, AuditEvent("access.denied", ACTOR))
         change(tmp_path / "tracker.db", "DROP TRIGGER IF EXISTS sync_audit_no_update")

@@ -677,7 +677,7 @@ async def test_a_run_says_why_nothing_could_be_judged(stand: Stand, alice: Perso
     await synced(stand)
     for number, text in (
         (1, "It could not be determined what is missing"),
-        (1, "not scanning no yes holds Jellyfin was at work on its library"),
+        (1, "not scanning no yes holds Jellyfin was scanning its library"),
         (2, "Only part of the library was read, so nothing could be judged missing."),
         (3, "The run ended before it could tell what is missing."),
     ):
