@@ -71,7 +71,7 @@ class AttentionKind(StrEnum):
     SEERR_AVAILABLE = "seerr_says_available", "clear its data in Seerr, and request it again"
     NOT_MONITORED = "not_monitored", "monitor it, or delete its request"
     RELEASE_HELD = "release_held", "bring the download client back"
-    TOO_MANY = "too_many", "nothing; the newest requests are shown"
+    TOO_MANY = "too_many", "raise pending.limit, or close old requests in Seerr"
     NOT_IN_JELLYFIN = "not_in_jellyfin", _IN_LIBRARY, False, True
     NOT_IMPORTED = "not_imported", "see why it is not imported", False, True
     NOT_MATCHED = "not_matched", "link the file in Shoko", False, True

@@ -538,6 +538,21 @@ async def test_the_progress_of_a_download_is_shown_between_passes(stand: Stand) 
     assert rows(stand.path, shown, FILM.title) == [(pytest.approx(0.6),)]
 
 
+async def test_a_row_in_a_state_that_is_not_understood_is_left_alone_and_still_ours(
+    stand: Stand,
+) -> None:
+    """As of another version of the tracker; once it has one that is, it is followed on."""
+    wish = stand.services.pipeline.request(FILM)
+    await stand.look()
+    change(stand.path, "UPDATE requests SET state = 'PONDERING' WHERE title = ?", FILM.title)
+    stand.services.pipeline.approve(wish)
+    assert [(await stand.look()).run_id for _ in range(2)] == [None] * 2
+    assert stand.state() == "PONDERING"
+    change(stand.path, "UPDATE requests SET state = 'REQUESTED' WHERE title = ?", FILM.title)
+    await stand.look()
+    assert stand.state() == "APPROVED"
+
+
 OTHER = Movie.named("Safety Last!", 1923, {"Tmdb": "22596"})
 AT = "2026-11-20 12:00:00.000000"
 

@@ -43,6 +43,9 @@ def plan_pending(
     followed = FollowedRows(joined)
     for row in ours:
         followed.follow(row)
+    followed.kept.update(
+        (row.id, row.followed) for row in rows if row.followed is not None and row.state is None
+    )
     calls = [*followed.attention]
     withdrawals: list[Withdrawal] = []
     verdicts = judge_missing(followed.missing, len(followed.kept), memory, policy.removal)
