@@ -27,6 +27,7 @@ check: $(VENV)/.dev  ## format, lint, types, import contracts
 bench: PY := $(BARE)/bin/python
 bench: $(BARE)/.runtime  ## measure, against a bare limit program in the same run; with what users have installed
 	PYTHONPATH=. $(PY) tests/bench/run.py
+	PYTHONPATH=. $(PY) -m tests.bench.picture
 	PYTHONPATH=. $(PY) tests/bench/process.py
 	PYTHONPATH=. $(PY) tests/bench/page.py
 

@@ -59,7 +59,7 @@ def measured(database: Path, module: str, *arguments: str) -> Figures:
     process = subprocess.Popen(**python(module, *arguments), stdout=subprocess.PIPE)
     lock = _LockWatch(database.with_name(database.name + "-shm"))
     while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
-        lock.look()
+        lock.look(process.pid)
         time.sleep(_POLL)
     _, status, used = ended
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -81,8 +81,11 @@ class _LockWatch:
         self._free_at = 0.0
         self.longest = 0.0
 
-    def look(self) -> None:
-        """Look once; a hold lasts from the last look before it to the last one that saw it."""
+    def look(self, holder: int) -> None:
+        """Look once at the lock of one process, whoever else takes it meanwhile.
+
+        A hold lasts from the last look before it to the last one that saw it.
+        """
         if self._descriptor is None:
             with contextlib.suppress(FileNotFoundError):
                 self._descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
@@ -90,7 +93,8 @@ class _LockWatch:
             return
         answer = fcntl.fcntl(self._descriptor, fcntl.F_GETLK, _WRITE_LOCK)
         now = time.perf_counter()
-        if struct.unpack(_FLOCK, answer)[0] == fcntl.F_UNLCK:
+        kind, *_, process = struct.unpack(_FLOCK, answer)
+        if kind == fcntl.F_UNLCK or process != holder:
             self._free_at = now
         self.longest = max(self.longest, now - self._free_at)
 

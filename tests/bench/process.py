@@ -40,7 +40,7 @@ _STARTS, _FLOODS = 5, 3
 _QUIET = 0.05
 _BEAT = 0.005
 _POLL = 0.0005
-_PATIENCE = 60.0
+_PATIENCE = 900.0  # a gigabyte is rendered first, on any machine
 _SO_TIMESTAMP = 29
 _ROOT = Path(__file__).parents[2]
 
