@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -481,3 +482,18 @@ async def test_something_is_done_about_a_finding_without_a_daemon(shell: Shell) 
         ("finding.restored", target, None),
         ("title.rechecked", target, 2),
     ]
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["sync", "--help"]])
+def test_what_arguments_alone_can_answer_imports_nothing_else(arguments: list[str]) -> None:
+    """A version is told before anything is loaded that a run needs."""
+    code = (
+        "import sys, contextlib; from daemon.cli import main\n"
+        "with contextlib.suppress(SystemExit): main(sys.argv[1:])\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    asked = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(asked, capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    assert done.stdout
+    heavy = {"aiohttp", "aiosqlite", "asyncio", "msgspec", "pydantic", "sqlite3", "structlog"}
+    assert not heavy & {*done.stderr.split()}

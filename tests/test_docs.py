@@ -21,7 +21,8 @@ import pytest
 import yaml
 
 from daemon import __version__, domain, errors, settings
-from daemon.cli import Exit, _parser
+from daemon.cli import _parser
+from daemon.commands import Exit
 from daemon.settings import Settings, load
 from daemon.setup import read_answers
 from daemon.web import ROUTES, application
