@@ -34,6 +34,8 @@ _CERTIFICATES: Final = {10: "renew it", 62: _OTHER_NAME, 64: _OTHER_NAME}
 """By OpenSSL's code: it has expired, or it is for another name or number."""
 
 _SCHEME: Final = "check the port, and whether its address begins with http:// or https://"
+_PORTS: Final = {"http": 80, "https": 443}
+_OTHER_SCHEME: Final = {"http": "https", "https": "http"}
 _EPOCH: Final = 1970
 _FRONT_PAGES: Final = ("/web/index.html", "/web/", "/web", "/api-docs/swagger")
 """Jellyfin's redirects outside its URL base; the last one without its web client."""
@@ -122,14 +124,15 @@ def _redirected(url: str, location: str) -> str | None:
     asked = urlsplit(url)
     try:
         target = urlsplit(urljoin(url, location))
-        target_host = target.hostname
+        host, port = target.hostname, target.port
     except ValueError:
         return None
     place = f"{target.scheme}://{target.netloc.rpartition('@')[2]}"
-    if target_host != asked.hostname:
-        return f"{place} answers instead of it: a proxy may ask for a login there"
-    if target.scheme != asked.scheme:
+    if (host, target.scheme) == (asked.hostname, _OTHER_SCHEME.get(asked.scheme)):
         return f"it is at {place}: configure that"
+    usual = _PORTS.get(asked.scheme)
+    if (host, port or usual) != (asked.hostname, asked.port or usual):
+        return host and f"{place} answers instead of it: a proxy may ask for a login there"
     base = _base(asked.path, target.path, signing_in="returnUrl" in parse_qs(target.query))
     return base and f"its URL base is {base}: the configured address must end in that"
 

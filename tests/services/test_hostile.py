@@ -258,6 +258,12 @@ FATAL: dict[str, tuple[Act, str, str]] = {
         "wrong_service",
         "HTTP 302; https://auth.example answers instead of it: a proxy may ask for a login there",
     ),
+    "to a sign-in on another port": (
+        moved("http://127.0.0.1:9091/?rd=x"),
+        "wrong_service",
+        "HTTP 302; http://127.0.0.1:9091 answers instead of it: a proxy may ask for a login there",
+    ),
+    "to no machine": (moved("javascript:x"), "wrong_service", f"HTTP 302; {ADDRESS}"),
     "to itself": (moved("/path"), "wrong_service", f"HTTP 302; {ADDRESS}"),
     "to the URL base": (
         moved("/radarr/path", 307),
