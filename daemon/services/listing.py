@@ -48,7 +48,7 @@ def reading(http: ServiceHttp, path: str) -> Iterator[None]:
     except CutError as error:
         raise CutShortError(http.service, http.url + path, str(error)) from None
     except MalformedError as error:
-        raise http.not_json(path, f"the list is truncated: {error}") from None
+        raise http.not_json(path, f"the list is malformed: {error}") from None
 
 
 async def listed(

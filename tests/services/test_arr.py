@@ -285,7 +285,7 @@ async def test_an_id_that_several_records_share_leads_to_none_of_them() -> None:
 @pytest.mark.parametrize("body", [b"", b"null", b"{}", b'{"message": "database is locked"}'])
 async def test_what_is_no_list_is_not_empty(body: bytes) -> None:
     """Another shape than a list, or nothing at all, is an error."""
-    with pytest.raises(NotJsonError, match="the list is truncated"):
+    with pytest.raises(NotJsonError, match="the list is malformed"):
         await listing(body)
 
 
