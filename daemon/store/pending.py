@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from daemon.domain import Actor, Fate, Ids, MediaType, Outcome, RequestState, Trigger, Value
 from daemon.pending import (
@@ -138,7 +138,10 @@ def _adapter() -> TypeAdapter[Followed]:
 
 def followed_of(text: str) -> Followed:
     """What is kept of a row, as the file has it."""
-    return _adapter().validate_json(text)
+    try:
+        return _adapter().validate_json(text)
+    except ValidationError:  # a newer version calls for people by other words; a pass does it anew
+        return _adapter().validate_json(json.dumps({**json.loads(text), "calls": []}))
 
 
 def _followed(connection: sqlite3.Connection, now: Moment) -> Iterable[tuple[int, _Kept]]:

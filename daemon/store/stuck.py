@@ -22,7 +22,7 @@ _STILL: Final = (
 def known(connection: sqlite3.Connection) -> list[Attention]:
     """All findings of the latest pass."""
     rows = connection.execute(f"SELECT {_FIELDS} FROM sync_attention ORDER BY seq")
-    return [_call(*row) for row in rows]
+    return [_call(*row) for row in rows if row[0] in ATTENTION_KINDS]
 
 
 def standing(
@@ -38,11 +38,12 @@ def standing(
         f"SELECT {_FIELDS}, since FROM sync_attention WHERE ({_STILL}){of_row} ORDER BY seq",
         () if request_id is None else (request_id,),
     ).fetchall()
-    found = [(_call(*row), str(since)) for *row, since in rows]
+    found = [(_call(*row), str(since)) for *row, since in rows if row[0] in ATTENTION_KINDS]
     return sorted(found, key=lambda one: _URGENCY[one[0].kind])
 
 
 def _call(kind: str, *rest: Any) -> Attention:
+    """A finding of a kind that is known; those of a newer version are left out."""
     return Attention(ATTENTION_KINDS[kind], *rest)
 
 
@@ -50,7 +51,7 @@ def keep(transaction: Transaction, calls: Sequence[Attention]) -> None:
     """Replace the findings; those that continue keep their time, even if reworded."""
     now = transaction.clock.now().isoformat(timespec="seconds")
     rows = transaction.execute(f"SELECT {_FIELDS}, since FROM sync_attention").fetchall()
-    since = {_subject(_call(*row)): at for *row, at in rows}
+    since = {_subject(_call(*row)): at for *row, at in rows if row[0] in ATTENTION_KINDS}
     transaction.execute("DELETE FROM sync_attention")
     transaction.executemany(
         f"INSERT INTO sync_attention ({_FIELDS}, since) VALUES (?, ?, ?, ?, ?, ?, ?)",

@@ -553,6 +553,21 @@ async def test_a_row_in_a_state_that_is_not_understood_is_left_alone_and_still_o
     assert stand.state() == "APPROVED"
 
 
+async def test_a_word_of_a_newer_version_stops_no_pass(stand: Stand) -> None:
+    """For what a person was called then is decided anew; all else that is kept stays."""
+    wish = stand.services.pipeline.request(FILM)
+    await stand.look()
+    call = json.dumps([["new_kind", "Seerr", "words", FILM.title, None, None]])
+    kept = "UPDATE sync_pending SET followed = json_set(followed, '$.calls', json(?))"
+    change(stand.path, kept, call)
+    told = "INSERT INTO sync_attention (kind, service, sentence, title, since)"
+    change(stand.path, f"{told} VALUES ('new_kind', 'Seerr', 'words', '', '{AT}')")
+    assert await findings(stand) == []
+    stand.services.pipeline.approve(wish)
+    await stand.look()
+    assert stand.state() == "APPROVED"
+
+
 OTHER = Movie.named("Safety Last!", 1923, {"Tmdb": "22596"})
 AT = "2026-11-20 12:00:00.000000"
 
