@@ -243,7 +243,14 @@ async def _in_thread(
 ) -> _T:
     # aiosqlite offers no public way to run a function of ours in its thread, and splitting a
     # transaction over its awaitable methods is just what must not happen.
-    return await connection._execute(function, connection._conn, argument)  # type: ignore[no-any-return,no-untyped-call]  # noqa: SLF001
+    # Its thread keeps what it returned last until its next job: of a run that were all its rows.
+    box: list[_T] = []
+
+    def job() -> None:
+        box.append(function(connection._conn, argument))  # noqa: SLF001
+
+    await connection._execute(job)  # type: ignore[no-untyped-call]  # noqa: SLF001
+    return box.pop()
 
 
 @contextlib.contextmanager

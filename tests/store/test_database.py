@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from daemon.errors import (
     StoreError,
     StorePermissionError,
 )
-from daemon.store import history, open_store, open_store_readonly, requests
+from daemon.store import Store, history, open_store, open_store_readonly, requests
 from daemon.store.database import Transaction, opened, opened_readonly
 from tests.builders import change, files, rows
 
@@ -317,3 +318,15 @@ async def test_what_writes_cannot_be_read_with(path: Path) -> None:
             await store.read(history.interrupt_stale)  # type: ignore[arg-type]
         assert await store.write(history.interrupt_stale) == []
         assert await store.write(history.next_number) == 1
+
+
+class _Rows(list[int]):
+    """Rows whose end can be seen."""
+
+
+async def test_what_was_read_is_not_kept(store: Store) -> None:
+    """All rows of a large run would stay in memory until the file is read again."""
+    rows = await store.read(lambda _: _Rows([1]))
+    seen = weakref.ref(rows)
+    del rows
+    assert seen() is None
