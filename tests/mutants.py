@@ -298,7 +298,6 @@ TABLE: list[tuple[str, str, list[tuple[str, str]]]] = [
                 "if len(open_) > limit:",
             ),
             ("in _GONE for one in left):", "in _GONE for one in ()):"),
-            ("left = numbers - joined.reused(row)", "left = numbers"),
             ("joined.listed and not seerr.distrust and", "joined.listed and"),
             ("joined.listed and not seerr.distrust and", "not seerr.distrust and"),
         ],
@@ -308,7 +307,6 @@ TABLE: list[tuple[str, str, list[tuple[str, str]]]] = [
         "plan/pending/precedence.py",
         [
             ("Step(wanted) if is_confirmed(doubt, DOUBT) else Step(state, doubt)", "Step(wanted)"),
-            ("timer.sightings > 1 and timer.waited >= wait", "timer.waited >= wait"),
             ("timer.sightings > 1 and timer.waited >= wait", "timer.sightings > 1"),
         ],
     ),
