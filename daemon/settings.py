@@ -198,7 +198,8 @@ class Pending(_Part):
     """Intervals of passes over titles on their way; only with a `seerr`.
 
     `every` applies while something is moving, `sync.quick` otherwise; `progress` is for a
-    download. `limit` is the maximum number of rows on their way, newest requests first.
+    download. `limit` is the maximum number of rows on their way: those that have one keep
+    it, and the newest requests get what is left.
     """
 
     every: Annotated[Duration, _at_least(timedelta(seconds=5))] = timedelta(seconds=60)

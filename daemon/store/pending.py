@@ -321,11 +321,18 @@ def _follow(
     )
 
 
-def bring_back(transaction: Transaction, number: int, kept: Mapping[str, str]) -> None:
-    """Follow a row again after its withdrawal was undone; it is never withdrawn again."""
-    followed = replace(followed_of(kept["followed"]), restored=True)
-    at = transaction.clock.moment()
-    _follow(transaction, number, kept["created_at"], followed, at)
+def follow_again(
+    transaction: Transaction, number: int, kept: Mapping[str, str], *, restored: bool = False
+) -> None:
+    """Follow a row as before what was undone.
+
+    Args:
+        kept: its row of `sync_pending`.
+        restored: its withdrawal was undone, so it is never withdrawn again.
+    """
+    followed = followed_of(kept["followed"])
+    followed = replace(followed, restored=restored or followed.restored)
+    _follow(transaction, number, kept["created_at"], followed, transaction.clock.moment())
 
 
 class _Writer(Writer):

@@ -127,7 +127,7 @@ def _restore(
         for child in was[table]:
             _insert(connection, table, {**child, "request_id": number})
     for kept in was.get("sync_pending", ()):
-        pending.bring_back(connection, number, kept)
+        pending.follow_again(connection, number, kept, restored=True)
     log = became.get("deletion_log_id")
     connection.execute("DELETE FROM deletion_sync_events WHERE deletion_log_id = ?", (log,))
     connection.execute("DELETE FROM deletion_logs WHERE id = ?", (log,))
@@ -145,10 +145,11 @@ def _refuse_if_tracked(connection: sqlite3.Connection, row: Mapping[str, Any]) -
 
 
 def _revert(
-    connection: sqlite3.Connection, number: int, was: dict[str, Any], became: dict[str, Any]
+    connection: Transaction, number: int, was: dict[str, Any], became: dict[str, Any]
 ) -> str:
-    """Restore a changed row's previous values."""
+    """Restore a changed row's previous values; one that was on its way is followed again."""
     episodes, event = was.pop("episodes", []), became.pop("event_id", None)
+    followed = was.pop("sync_pending", [])
     names = _known(connection, "requests", was)
     found = connection.execute(
         f"SELECT title, {', '.join(names)} FROM requests WHERE id = ?", (number,)
@@ -167,6 +168,8 @@ def _revert(
         )
         if not changed.rowcount:
             raise _RefusedError("its episodes have changed since")
+    for kept in followed:
+        pending.follow_again(connection, number, kept)
     if event is not None:
         connection.execute(
             "DELETE FROM timeline_events WHERE id = ? AND request_id = ?", (event, number)

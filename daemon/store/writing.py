@@ -138,6 +138,7 @@ class Writer:
         self._set(row["id"], changes)
         if "state" in changes:
             before["episodes"], after["event_id"] = self._promoted(row["id"])
+            before["sync_pending"] = self._whole("sync_pending", "request_id", row["id"])
         names = ", ".join(sorted({*update.fills, *update.replaces, *update.relinks}))
         details = "; ".join(filter(None, (names, update.details)))
         self._decided.append(Decided.about(update.reason, update.item, row["id"], details))

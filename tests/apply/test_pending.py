@@ -150,6 +150,29 @@ async def test_a_full_run_ends_with_a_pass_and_its_undo_takes_both_back(stand: S
     assert rows(stand.path, states) == [(other.title, "REQUESTED"), (FILM.title, "REQUESTED")]
 
 
+async def test_a_title_whose_promotion_is_undone_is_on_its_way_again(stand: Stand) -> None:
+    """It moves with its request, and goes with it: it is not a row that nobody looks after."""
+    pipeline, world = stand.services.pipeline, stand.services.world
+    wish = pipeline.request(FILM)
+    await stand.look()
+    world.add_movie(FILM)
+    async with stand.runs() as service:
+        result = await service.run(Trigger.ADMIN, ACTOR)
+    assert (stand.state(), result.run_id is not None) == ("AVAILABLE", True)
+    assert rows(stand.path, "SELECT * FROM sync_pending") == []
+    assert result.run_id is not None
+    [undone] = await undo.undo_run(stand.store, result.run_id, ACTOR)
+    assert (undone.done, stand.state()) == (True, "REQUESTED")
+    pipeline.approve(wish)
+    await stand.look()
+    assert stand.state() == "APPROVED"
+    pipeline.withdraw(wish)
+    await stand.look()
+    later(stand.path, 300)
+    await stand.look()
+    assert stand.state() is None
+
+
 async def test_the_very_first_full_run_tells_what_is_requested(tmp_path: Path) -> None:
     """By its end the library is known; a run that could not read it makes no pass."""
     path = tmp_path / "tracker.db"
