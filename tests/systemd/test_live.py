@@ -188,8 +188,11 @@ def test_reach(running: Machine) -> None:
 
 _TRACKER = """
 import sqlite3
+from importlib import resources
 file = sqlite3.connect("/var/lib/status-tracker/tracker.db", isolation_level=None)
 file.execute("PRAGMA journal_mode = WAL")
+if not file.execute("SELECT 1 FROM sqlite_master").fetchone():
+    file.executescript(resources.files("daemon.store").joinpath("tracker.sql").read_text())
 file.execute("CREATE TABLE IF NOT EXISTS own (id INTEGER)")
 file.execute("INSERT INTO own VALUES (1)")
 """
