@@ -11,7 +11,6 @@ from daemon.pending import Said
 from daemon.store import pending, requests, stuck
 from daemon.store.rows import Timestamp
 
-_GAUGES: Final = ("download_progress", "download_speed", "download_eta")
 _COLUMNS: Final = (
     *("id", "title", "media_type", "year", "state", "state_changed_at", "requested_by"),
     *("created_at", "requested_seasons"),
@@ -79,7 +78,8 @@ def _found(
 ) -> Iterator[OnTheWay]:
     there = requests.columns(connection)
     names = [
-        f"requests.{name}" if name in there else f"NULL AS {name}" for name in (*_COLUMNS, *_GAUGES)
+        f"requests.{name}" if name in there else f"NULL AS {name}"
+        for name in (*_COLUMNS, *requests.GAUGES)
     ]
     rows = connection.execute(
         f"SELECT {', '.join(names)}, followed FROM sync_pending CROSS JOIN requests"

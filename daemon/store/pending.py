@@ -43,7 +43,6 @@ _WEEK: Final = timedelta(days=7)
 _COUNTED_ANEW: Final = 3600.0
 """Seconds after which what was waited for is written down, so that a reboot costs no more."""
 
-_GAUGES: Final = ("download_progress", "download_speed", "download_eta")
 _STEP: Final = 0.01
 _SHOWN: Final = (
     *("id", "media_type", "state", "title", "tmdb_id", "tvdb_id", "radarr_id", "sonarr_id"),
@@ -54,7 +53,7 @@ _SHOWN: Final = (
         "jellyseerr_id",
         "is_anime",
         "jellyfin_id",
-        *_GAUGES,
+        *requests.GAUGES,
     ),
 )
 
@@ -119,7 +118,7 @@ def known(connection: Connection, titles: Iterable[tuple[MediaType, Ids]]) -> Kn
         ours = one if one is not None and one.age == age else None
         rows.append(_row(row, ours.followed if ours else None))
         ages[number] = age
-        shown[number] = Gauges(*(row[name] for name in _GAUGES))
+        shown[number] = Gauges(*(row[name] for name in requests.GAUGES))
         if ours is not None:
             counted[number] = moment.elapsed_since(ours.at)
     return Known(rows, _memory(connection), ages, shown, counted, stuck.known(connection))
@@ -303,8 +302,8 @@ def _forget_approvals(transaction: Transaction, plan: PendingPlan) -> None:
 def show(transaction: Transaction, plan: PendingPlan, before: Known) -> None:
     """Write the progress of downloads, without an event or an audit entry."""
     columns = requests.columns(transaction)
-    names = [name for name in _GAUGES if name in columns]
-    for number, gauges in _gauges(plan, before) if len(names) == len(_GAUGES) else ():
+    names = [name for name in requests.GAUGES if name in columns]
+    for number, gauges in _gauges(plan, before) if len(names) == len(requests.GAUGES) else ():
         transaction.execute(
             f"UPDATE requests SET {', '.join(f'{name} = ?' for name in names)}"
             " WHERE id = ? AND created_at = ? AND state <> 'AVAILABLE'",
@@ -434,7 +433,7 @@ class _Writer(Writer):
             "requested_seasons": ",".join(map(str, new.seasons)) or None,
             "season": new.seasons[0] if new.seasons else None,
             **new.columns,
-            **dict(zip(_GAUGES, new.gauges, strict=True)),
+            **dict(zip(requests.GAUGES, new.gauges, strict=True)),
             "created_at": age,
             "updated_at": now,
             "state_changed_at": now,

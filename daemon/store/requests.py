@@ -30,6 +30,8 @@ from daemon.store.clock import Moment
 from daemon.store.database import Connection
 
 SERVICE: Final = "Tracker"
+GAUGES: Final = ("download_progress", "download_speed", "download_eta")
+"""Columns with the progress of a download."""
 
 _NEEDED: Final = {
     "requests": {

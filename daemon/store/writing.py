@@ -25,7 +25,7 @@ from daemon.store import audit, evidence, history
 from daemon.store.audit import AuditEvent
 from daemon.store.database import Transaction
 from daemon.store.history import Decided
-from daemon.store.requests import ConcurrentRow, columns, moment, positive
+from daemon.store.requests import GAUGES, ConcurrentRow, columns, moment, positive
 
 _TIMES: Final = ("created_at", "updated_at", "state_changed_at", "available_at")
 _ADD_EVENT: Final = (
@@ -163,6 +163,7 @@ class Writer:
             now = moment(self._now)
             changes |= {"state": RequestState.AVAILABLE.value, "state_changed_at": now}
             changes |= dict.fromkeys(("updated_at", "available_at"), now)
+            changes |= {name: None for name in GAUGES if row.get(name) is not None}
         return {name: value for name, value in changes.items() if name in self._columns}
 
     def _set(self, number: int, changes: Mapping[str, Value]) -> None:
@@ -291,6 +292,7 @@ class Writer:
         item = update.item
         always = ["id", "media_type", "requested_by", "state", *_known(item).keys() & self._columns]
         always += ["state_changed_at", "updated_at"] + ["available_at"] * self._has_available_at
+        always += [name for name in GAUGES if name in self._columns]
         names = [*dict.fromkeys([*always, *columns])]
         query = f"SELECT {', '.join(names)} FROM requests WHERE "
         found = self._connection.execute(query + "id = ?", (update.request_id,))

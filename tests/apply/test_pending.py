@@ -150,6 +150,26 @@ async def test_a_full_run_ends_with_a_pass_and_its_undo_takes_both_back(stand: S
     assert rows(stand.path, states) == [(other.title, "REQUESTED"), (FILM.title, "REQUESTED")]
 
 
+async def test_a_promoted_title_shows_no_download_any_more(stand: Stand) -> None:
+    """Undoing it brings back what was shown."""
+    stand.services.pipeline.request(FILM)
+    await stand.look()
+    shown = "download_progress, download_speed, download_eta"
+    change(
+        stand.path,
+        f"UPDATE requests SET ({shown}) = (0.5, '1.0 MB/s', '2m 20s') WHERE title = ?",
+        FILM.title,
+    )
+    stand.services.world.add_movie(FILM)
+    async with stand.runs() as service:
+        result = await service.run(Trigger.ADMIN, ACTOR)
+    gauges = f"SELECT state, {shown} FROM requests WHERE title = ?"
+    assert rows(stand.path, gauges, FILM.title) == [("AVAILABLE", None, None, None)]
+    assert result.run_id is not None
+    await undo.undo_run(stand.store, result.run_id, ACTOR)
+    assert rows(stand.path, gauges, FILM.title) == [("REQUESTED", 0.5, "1.0 MB/s", "2m 20s")]
+
+
 async def test_a_title_whose_promotion_is_undone_is_on_its_way_again(stand: Stand) -> None:
     """It moves with its request, and goes with it: it is not a row that nobody looks after."""
     pipeline, world = stand.services.pipeline, stand.services.world
