@@ -188,6 +188,7 @@ class Tracker:
         identified: rows whose new identity an admin has confirmed.
         merges: managed rows whose merge an admin has approved.
         instance_ids: by further instance, each request's title id there.
+        lacking: columns that this version of the tracker does not have.
     """
 
     requests: Sequence[TrackedRequest] = ()
@@ -199,6 +200,7 @@ class Tracker:
     identified: frozenset[int] = frozenset()
     merges: frozenset[int] = frozenset()
     instance_ids: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
+    lacking: frozenset[str] = frozenset()
 
 
 def value_hash(*values: Value) -> int:

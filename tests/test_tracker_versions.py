@@ -81,6 +81,7 @@ async def test_a_file_of_every_version_is_worked_on(tmp_path: Path, version: str
         assert {row[0] for row in known} == {"Metropolis", SHOW.title, film.title}
         again = await synced(services, path, removal=OFTEN)
         assert (again["outcome"], again["added"], again["updated"]) == ("ok", 0, 0)
+        assert again["skip_reasons"] == {"already_right": 3}
         services.world.remove(film.jellyfin_id)
         last = await synced(services, path, removal=OFTEN)
         assert (last["outcome"], last["removed"]) == ("ok", 1)

@@ -364,6 +364,7 @@ class SyncService:
             identified=run.scope.identified,
             merges=run.scope.merges,
             instance_ids=tracked.instance_ids,
+            lacking=tracked.lacking,
         )
         decided = await asyncio.to_thread(plan, snapshot, tracker, self._policy)
         await asyncio.to_thread(run.stats.count, decided)

@@ -30,6 +30,7 @@ from daemon.domain import (
     Tracker,
     Update,
     Value,
+    value_hash,
 )
 from daemon.identity import merged, same
 from daemon.plan.removal import RemovalDecisions, away, judge, proof
@@ -569,13 +570,14 @@ class _Planner:
         poster: dict[str, Value] = {}
         if (url := self._poster(row, item)) is not _UNCHANGED:
             poster = {"poster_url": url}
-        if (
-            item.unchanged
-            or (full := self.snapshot.texts.full(item)).metadata_hash == row.metadata_hash
-        ):
+        if item.unchanged:
             return poster
-        known = _Known(self, full, full.ids)
-        return {column.name: column.read(known) for column in REFRESHED} | poster
+        full = self.snapshot.texts.full(item)
+        known, lacking = _Known(self, full, full.ids), self.tracker.lacking
+        values = {one.name: one.read(known) for one in REFRESHED if one.name not in lacking}
+        if value_hash(*(values.get(one.name) for one in REFRESHED)) == row.metadata_hash:
+            return poster
+        return values | poster
 
     def _poster(self, row: TrackedRequest, item: LibraryItem) -> str | None:
         """The poster's URL, if it has changed or names a lost id."""

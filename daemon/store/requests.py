@@ -106,6 +106,11 @@ def columns(connection: sqlite3.Connection, table: str = "requests") -> frozense
     return frozenset(row[1] for row in connection.execute(f"PRAGMA table_info({table})"))
 
 
+def lacking(connection: sqlite3.Connection) -> frozenset[str]:
+    """The columns of a title that this version of the tracker does not have."""
+    return frozenset(column.name for column in COLUMNS) - columns(connection)
+
+
 def moment(value: datetime) -> str:
     """A time in the tracker's format: UTC without an offset, which its pages require."""
     utc = value if value.tzinfo is UTC else value.astimezone(UTC)

@@ -40,6 +40,7 @@ class Tracked(NamedTuple):
         removed_lately: rows that were removed in the last seven days without an admin's word.
         server: id of the known Jellyfin server, set by the first run or an admin.
         instance_ids: by instance beside the primary ones, the number of each row's title there.
+        lacking: columns that this version of the tracker does not have.
     """
 
     rows: list[TrackedRequest]
@@ -48,6 +49,7 @@ class Tracked(NamedTuple):
     removed_lately: int = 0
     server: str | None = None
     instance_ids: Mapping[str, Mapping[int, int]] = {}
+    lacking: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -92,13 +94,14 @@ def tracked(
     rows, defects = requests.tracked(connection, items, public_url)
     deleted = requests.deletions(connection)
     if migrate.version(connection) is None:
-        return Tracked(rows, defects, deleted)
+        return Tracked(rows, defects, deleted, lacking=requests.lacking(connection))
     since = connection.clock.now() - _WEEK
     lately = audit.taken_since(connection, since, Reason.REMOVE.meaning.audit)
     confirms = requests.has_table(connection, "sync_confirmed")
     server = attention.confirmed_server(connection) if confirms else None
     ids = instance_ids.known(connection, None if items is None else {row.id for row in rows})
-    return Tracked(rows, defects, deleted, lately, server, ids)
+    lacking = requests.lacking(connection)
+    return Tracked(rows, defects, deleted, lately, server, ids, lacking)
 
 
 def apply(
