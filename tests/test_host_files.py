@@ -59,7 +59,10 @@ def bound(place: Place) -> Place:
         (lambda file: file.mkdir(), "cannot be read: Is a directory; it must be a file that uid"),
         (lambda file: file.parent.chmod(0), "cannot be read: Permission denied; it must be a file"),
         (lambda file: file.touch(), ": jellyfin.api_key is empty; fill it in or leave it out"),
-        (lambda file: file.write_bytes(b"\x7fELF canary \xff"), "is not UTF-8 text; write it anew"),
+        (
+            lambda file: file.write_bytes(b"\x7fELF canary \xff"),
+            "is not UTF-8 text; save it as UTF-8",
+        ),
         (lambda file: file.write_bytes(b"canary\0canary"), "it must be the secret alone"),
     ],
     ids=["unreadable", "directory", "closed directory", "empty", "binary", "with a NUL"],

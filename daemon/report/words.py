@@ -25,7 +25,8 @@ _MAX_PROBLEMS = 10
 def result(document: Mapping[str, Any]) -> Iterator[str]:
     """A run's result, line by line."""
     seconds = document["duration_ms"] / 1000
-    verb = "Would do" if document["dry_run"] else _HEADLINES[document["outcome"]]
+    ended = document["outcome"] not in {Outcome.FAILED, Outcome.INTERRUPTED}
+    verb = "Would do" if document["dry_run"] and ended else _HEADLINES[document["outcome"]]
     where = "on their way" if document["kind"] == "pending" else "in the library"
     yield f"{verb}: {document['total_scanned']:,} titles {where}, {seconds:.1f} s"
     yield from (f"  {number:>8,}  {words}" for number, words in _counts(document))
@@ -83,9 +84,9 @@ def plain(value: object) -> str:
 class ProgressLine:
     """A progress line that overwrites itself; silent without a terminal."""
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
-        self._stream = stream
-        self._shown = stream.isatty()
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._shown = self._stream.isatty()
 
     def __call__(self, progress: Progress) -> None:
         """Show the progress."""

@@ -61,6 +61,16 @@ def test_every_outcome_and_every_reason_has_its_words() -> None:
     assert len(lines(stats)) == len(skips) + 2
 
 
+def test_a_preview_that_failed_would_not_do_anything() -> None:
+    """Only one that came to an end tells what would be done."""
+    previews = {
+        outcome: SyncResult(outcome, RunStats(), None, 1, {}).as_dict() | {"dry_run": True}
+        for outcome in (Outcome.OK, Outcome.PARTIAL, Outcome.FAILED)
+    }
+    headlines = [next(words.result(one)).split(":")[0] for one in previews.values()]
+    assert headlines == ["Would do", "Would do", "Failed"]
+
+
 def test_a_result_of_an_earlier_version_has_fewer_counts() -> None:
     """The page of a title also shows what such a run found."""
     old = SyncResult(Outcome.OK, RunStats(Counter({Reason.FILL: 1}), 1), 1, 0, {}).as_dict()
