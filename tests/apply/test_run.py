@@ -350,7 +350,10 @@ async def test_a_state_that_is_not_understood_may_be_a_scan(path: Path, how: str
     assert (result["outcome"], result["added"]) == ("partial", 2)
     [gap] = result["gaps"]
     assert gap["kind"] == "scanning"
-    assert "that Jellyfin does not describe as usual, so that it may be at work" in gap["detail"]
+    assert (
+        "that Jellyfin does not describe as usual, so it may be scanning its library"
+        in gap["detail"]
+    )
 
 
 async def test_a_total_that_never_agrees_is_read_twice_once(path: Path) -> None:

@@ -239,7 +239,7 @@ async def test_a_look_says_what_it_came_to(tmp_path: Path) -> None:
         stand.world.scanning = False
         assert await said(stand) == "a full sync is needed: run 4"
         stand.worker.enqueue(Trigger.ADMIN, ACTOR)
-        assert "sees what is new" in await said(stand)
+        assert "will see what is new" in await said(stand)
 
 
 async def test_a_look_tells_how_jellyfin_is(tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ async def test_a_login_that_ended_is_said_to_have(stand: Stand, person: Person) 
     stand.clock.seconds += 12 * 3600
     for turned in (await person.get(), await person.post("/status/sync", token, what="full")):
         assert (turned.status, turned.headers["Location"][:6]) == (303, "/login")
-        assert "has ended" in words(await person.get(turned.headers["Location"]))
+        assert "has expired" in words(await person.get(turned.headers["Location"]))
     assert (await stand.parts.store.read(history.runs, None, 1)).rows == []
 
 
